@@ -1,0 +1,1 @@
+"""The HTTP API: JSON from the database, and commands that have passed the policy."""

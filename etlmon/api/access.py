@@ -1,0 +1,73 @@
+"""Who may ask at all: the Host header, against pages in a browser that ask for somebody else.
+
+DNS rebinding makes a browser send requests to this node under a name of the attacker's choice.
+Every listener takes the loopback's names and addresses, the host's own names, ``node.node_name``
+and ``node.allowed_hosts``; one on the network takes all IP literals too, which nobody can rebind.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+from etlmon.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(:[0-9]{0,5})?")
+_MOST_REMEMBERED = 1_000
+
+
+class HostCheck:
+    """Decides by the Host header whether a request is meant for this node."""
+
+    def __init__(self, *, loopback: bool, names: Iterable[str]) -> None:
+        self._loopback = loopback
+        self._names = frozenset(name.lower().rstrip(".") for name in (*_LOOPBACK_NAMES, *names))
+        self._passed: set[bytes] = set()
+
+    def check(self, host: bytes) -> None:
+        """Raise ApiError (421), naming the key that allows it, for a Host not of this node."""
+        if host in self._passed:
+            return
+        found = _HOST.fullmatch(host)
+        name = (found[1] if found else host).decode("latin-1").lower().rstrip(".")
+        if found is None or not (name in self._names or self._is_own_address(name)):
+            raise ApiError(
+                421,
+                "host-not-allowed",
+                f"This node does not answer for the host {name[:100]!a}. If that is a name "
+                "of it, add the name to node.allowed_hosts in node.yaml.",
+            )
+        if len(self._passed) < _MOST_REMEMBERED:
+            self._passed.add(host)
+
+    def _is_own_address(self, name: str) -> bool:
+        try:
+            address = ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return address.is_loopback or not self._loopback
+
+
+def the_host(values: Sequence[bytes], version: bytes) -> bytes | None:
+    """Give the one Host header of a request, None for the HTTP/1.0 request that has none.
+
+    Raises ApiError (400) for any other number of them (RFC 9112, 3.2).
+    """
+    if len(values) > 1 or (not values and version == b"HTTP/1.1"):
+        raise ApiError(400, "bad-host", "A request must have one Host header.")
+    return values[0] if values else None
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a listening address takes connections from this host alone."""
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,114 @@
+"""The OpenAPI 3.1 document, printed from the contract."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from types import NoneType
+from typing import Any, get_type_hints
+
+import msgspec
+
+from etlmon import __version__
+from etlmon.contract import ENDPOINTS, PREFIX, Endpoint
+from etlmon.records.problem import Problem
+
+_REF = "#/components/schemas/{name}"
+_EVERY = (400, 406, 413, 421, 500)
+_EVERY_COMMAND = (403, 415, 429)
+
+_PAGING_HEADERS = {
+    "X-Total-Count": {
+        "description": "How many items there are in all.",
+        "schema": {"type": "integer"},
+    },
+    "Link": {
+        "description": 'The next page, rel="next", if there is one.',
+        "schema": {"type": "string"},
+    },
+}
+
+
+def document() -> dict[str, Any]:
+    """Give the document: one operation for each endpoint, one schema for each record."""
+    types = [
+        kind
+        for endpoint in ENDPOINTS
+        for kind in (endpoint.answer, endpoint.body)
+        if kind is not NoneType
+    ]
+    schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=_REF)
+    by_type = dict(zip(types, schemas, strict=False))
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in ENDPOINTS:
+        operations = paths.setdefault(PREFIX + endpoint.path, {})
+        operations[endpoint.method.lower()] = _operation(endpoint, by_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "etlmon",
+            "version": __version__,
+            "description": (
+                "What an etlmon node sees of its host. Within /api/v1 fields and parameters are "
+                "added, never removed or re-typed; ignore fields that you do not know."
+            ),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def _operation(endpoint: Endpoint[Any, Any, Any], schemas: dict[Any, Any]) -> dict[str, Any]:
+    success: dict[str, Any] = {
+        "description": endpoint.summary,
+        "content": {"application/json": {"schema": schemas[endpoint.answer]}},
+    }
+    responses: dict[str, Any] = {str(endpoint.status): success}
+    if "limit" in endpoint.query.__struct_fields__:
+        success["headers"] = _PAGING_HEADERS
+    if endpoint.is_command:
+        problems = {*_EVERY, *_EVERY_COMMAND, *endpoint.problems}
+    else:
+        problems = {*_EVERY, *endpoint.problems}
+        responses["304"] = {"description": "Unchanged: If-None-Match names this answer."}
+    for status in sorted(problems):
+        responses[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {
+                "application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}
+            },
+        }
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "parameters": _parameters(endpoint),
+        "responses": responses,
+    }
+    if endpoint.body is not NoneType:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schemas[endpoint.body]}},
+        }
+    return operation
+
+
+def _parameters(endpoint: Endpoint[Any, Any, Any]) -> list[dict[str, Any]]:
+    hints = get_type_hints(endpoint.query, include_extras=True)
+    parameters = []
+    for field in msgspec.structs.fields(endpoint.query):
+        schema = msgspec.json.schema(hints[field.encode_name])
+        description = schema.pop("description", "")
+        # One that may be left out is None in Python; a query string has no null.
+        schema = schema.get("anyOf", [schema])[0]
+        if not field.required and field.default is not None:
+            schema["default"] = field.default
+        parameters.append(
+            {
+                "name": field.encode_name,
+                "in": "query",
+                "required": field.required,
+                "description": description,
+                "schema": schema,
+            }
+        )
+    return parameters

@@ -1,0 +1,39 @@
+"""Pages of lists: the items in the body, where they stand in the headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from etlmon.api.answers import Answer
+from etlmon.contract import MOST_ITEMS, PREFIX, Endpoint, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+
+def page(
+    endpoint: Endpoint[Any, Any, Any],
+    query: Page,
+    items: Sequence[Any],
+    collected: Iterable[datetime | None],
+) -> Answer:
+    """Give the part of ``items`` that ``query`` asks for.
+
+    ``X-Total-Count`` says how many there are, ``Link`` leads to the next page, ``Last-Modified``
+    is the newest of ``collected``.
+    """
+    limit = min(query.limit, MOST_ITEMS)
+    end = query.offset + limit
+    headers = {"X-Total-Count": str(len(items))}
+    if end < len(items):
+        following = {
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name in query.__struct_fields__
+            if (value := getattr(query, name)) is not None and name not in ("limit", "offset")
+        }
+        following |= {"limit": limit, "offset": end}
+        headers["Link"] = f'<{PREFIX}{endpoint.path}?{urlencode(following)}>; rel="next"'
+    moments = [moment for moment in collected if moment is not None]
+    return Answer(items[query.offset : end], max(moments, default=None), headers)

@@ -1,0 +1,104 @@
+"""Requests as the API takes them: bounded in size, decoded with errors that name the field."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from twisted.web.server import Request
+
+from etlmon.api import problems
+from etlmon.contract import Query, in_words, read_query
+from etlmon.errors import ApiError
+
+T = TypeVar("T")
+Q = TypeVar("Q", bound=Query)
+
+MOST_BODY_BYTES = 1 << 20
+_MOST_PARAMETERS = 100
+_LINGER_SECONDS = 2.0
+"""How long a refused client may go on sending."""
+
+
+class BoundedRequest(Request):
+    """A request that is refused as soon as its body is, or says it is, over 1 MiB."""
+
+    _received = 0
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        """Look at the length that the client declares, before anything is read."""
+        super().gotLength(0 if length is None or length > MOST_BODY_BYTES else length)
+        if length is not None and length > MOST_BODY_BYTES:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Take a piece of the body, unless it is too much."""
+        self._received += len(data)
+        if self._received <= MOST_BODY_BYTES and not self._refused:
+            super().handleContentChunk(data)
+        elif not self._refused:
+            self._refuse()
+
+    def process(self) -> None:
+        """Answer the request, unless that has been done; then its whole body has come by now."""
+        if self._refused:
+            self.channel.loseConnection()
+        else:
+            super().process()
+
+    def getRequestHostname(self) -> bytes:
+        """Give one name for all: no route depends on the host, and some that come are no names."""
+        return b"localhost"
+
+    def _refuse(self) -> None:
+        """Answer now, then drop what still comes: closing on it would take back the answer."""
+        self._refused = True
+        self.requestHeaders.removeHeader(b"expect")
+        error = ApiError(
+            413, "body-too-large", f"The body may have at most {MOST_BODY_BYTES:,} bytes."
+        )
+        body = problems.encode(error, self.uri.decode("latin-1"))
+        channel: Any = self.channel
+        channel.transport.write(
+            b"HTTP/1.1 413 Content Too Large\r\nContent-Type: %s\r\nContent-Length: %d\r\n"
+            b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%s"
+            % (problems.CONTENT_TYPE, len(body), body)
+        )
+        channel.transport.loseWriteConnection()
+        channel.dataReceived = lambda _data: None
+        channel.setTimeout(_LINGER_SECONDS)
+
+
+def parse_query(raw: bytes, wanted: type[Q]) -> Q:
+    """Decode a query string; raise ApiError (400) naming the parameter and what it may be."""
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii", "surrogateescape"),
+            keep_blank_values=True,
+            strict_parsing=bool(raw),
+            errors="surrogateescape",
+            max_num_fields=_MOST_PARAMETERS,
+        )
+    except ValueError as error:
+        raise ApiError(400, "bad-query", f"The query string cannot be read: {error}.") from error
+    return read_query(pairs, wanted)
+
+
+def parse_body(raw: bytes, content_type: bytes | None, wanted: type[T]) -> T:
+    """Decode a JSON body; raise ApiError: 415 for another type, 400 naming the field."""
+    media_type = (content_type or b"").partition(b";")[0].strip().lower()
+    if media_type != b"application/json":
+        raise ApiError(
+            415,
+            "unsupported-media-type",
+            "A command needs a JSON body and the header Content-Type: application/json.",
+            headers={"Accept": "application/json"},
+        )
+    try:
+        return msgspec.json.decode(raw or b"{}", type=wanted)
+    except msgspec.ValidationError as error:
+        raise ApiError(400, "bad-body", in_words(error)) from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ApiError(400, "bad-body", f"The body is not JSON: {error}.") from error

@@ -1,0 +1,54 @@
+"""File systems: their newest usage, and how it went."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from etlmon.api.answers import Answer
+from etlmon.api.paging import page
+from etlmon.api.server import Route
+from etlmon.contract import FILESYSTEM_HISTORY, FILESYSTEMS
+from etlmon.errors import ApiError
+from etlmon.store.tables import filesystem_usage
+from etlmon.units import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from etlmon.contract import FilesystemHistoryQuery, FilesystemsQuery
+    from etlmon.store.database import StoreService
+
+_HISTORY = timedelta(days=1)
+
+
+def routes(store: StoreService, wall_clock: Callable[[], float]) -> list[Route]:
+    """Give the routes of this resource."""
+
+    async def list_filesystems(query: FilesystemsQuery, _body: None) -> Answer:
+        found = await store.read(lambda cursor: filesystem_usage.newest(cursor, hidden=query.all))
+        return page(FILESYSTEMS, query, found, (usage.collected_at for usage in found))
+
+    async def get_history(query: FilesystemHistoryQuery, _body: None) -> Answer:
+        until = query.until or utc(wall_clock())
+        since = query.since or until - _HISTORY
+        if since >= until:
+            raise ApiError(400, "bad-parameter", "since: must be before until.")
+        found = await store.read(
+            lambda cursor: filesystem_usage.history(
+                cursor, query.mount_point, since, until, query.points
+            )
+        )
+        if found is None:
+            raise ApiError(
+                404,
+                "mount-not-found",
+                f"Nothing is stored of the mount {query.mount_point}; GET /api/v1/fs?all=true "
+                "lists the mounts.",
+            )
+        return Answer(found, found[-1].collected_at if found else None)
+
+    return [
+        Route(FILESYSTEMS, list_filesystems, tables=("filesystem_usage",)),
+        Route(FILESYSTEM_HISTORY, get_history, tables=("filesystem_usage",)),
+    ]

@@ -1,0 +1,311 @@
+"""The Klein application: a route for each endpoint of the contract, and one way through it.
+
+Every request comes in by ``_enter`` and every route is made by ``_serve``, so none can leave out
+the Host check, the policy, the errors or the log. Resources give values; this module alone speaks
+HTTP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_to_bytes
+
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from etlmon import __version__
+from etlmon.api import problems
+from etlmon.api.access import the_host
+from etlmon.api.answers import Answer, EncodedAnswer, KeptAnswers
+from etlmon.api.requests import BoundedRequest, parse_body, parse_query
+from etlmon.contract import PREFIX, Endpoint
+from etlmon.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from twisted.python.failure import Failure
+    from twisted.web.http import Request
+    from twisted.web.iweb import IRequest
+
+    from etlmon.api.access import HostCheck
+    from etlmon.control.policy import Policy
+
+_JSON = [b"application/json"]
+_SERVER = [f"etlmon/{__version__}".encode()]
+_NOSNIFF = [b"nosniff"]
+_NO_CACHE = [b"no-cache"]
+_VARY = [b"Accept-Encoding"]
+_GZIP = [b"gzip"]
+_ACCEPTED = (b"application/json", b"application/*", b"*/*")
+_READING = (b"GET", b"HEAD")
+_REFUSING = re.compile(rb"q\s*=\s*0(\.0*)?")
+_URI_CHARACTERS = "/%:@!$&'()*+,;=~"
+_MOST_LOGGED_CHARACTERS = 500
+_IDLE_SECONDS = 60
+
+Handler = Callable[[Any, Any], Coroutine[Deferred[Any], Any, Answer]]
+"""Takes the query and the body of a request, gives its answer or raises ApiError, StoreError."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """An endpoint and what answers it."""
+
+    endpoint: Endpoint[Any, Any, Any]
+    handler: Handler
+    tables: tuple[str, ...] = ()
+    """The tables that the answer comes from: it is kept until one of them commits. Without any,
+    it is made anew each time."""
+
+
+class ApiServer:
+    """The API as a web resource. ``kept`` must be told of commits (KeptAnswers.forget).
+
+    ``hosts`` is None on a unix socket, which no browser reaches.
+    """
+
+    log = Logger()
+
+    def __init__(self, routes: Sequence[Route], hosts: HostCheck | None, policy: Policy) -> None:
+        self.kept = KeptAnswers()
+        self.hosts = hosts
+        self.policy = policy
+        self._app = Klein()
+        self._app.url_map.merge_slashes = False
+        self._app.handle_errors(Exception)(self._failed)
+        for route in routes:
+            self._app.route(
+                PREFIX + route.endpoint.path,
+                methods=[route.endpoint.method],
+                endpoint=route.endpoint.name,
+                strict_slashes=True,
+            )(self._serve(route))
+        self._router = self._app.resource()
+
+    def site(self) -> Site:
+        """Give the factory that serves the API: bounded bodies, idle connections closed."""
+        site = _QuietSite(
+            _Entrance(self._enter), requestFactory=BoundedRequest, timeout=_IDLE_SECONDS
+        )
+        site.displayTracebacks = False
+        return site
+
+    def _enter(self, request: Request) -> Any:
+        """Check what must be so of every request, and answer what is at hand; Klein does the rest.
+
+        An answer that is kept goes out from here: finding its route would take longer.
+        """
+        try:
+            self._check_host(request)
+            _check_accept(request)
+            _check_path(request)
+        except ApiError as error:
+            body = self._refuse(request, error)
+        else:
+            kept = self.kept.get(request.uri) if request.method in _READING else None
+            if kept is None:
+                return self._router.render(request)  # type: ignore[arg-type]
+            body = _respond(request, kept)
+        request.write(body)
+        request.finish()
+        return NOT_DONE_YET
+
+    def _serve(self, route: Route) -> Callable[[Request], Any]:
+        endpoint = route.endpoint
+
+        def answer_query(request: Request) -> Any:
+            query = parse_query(request.uri.partition(b"?")[2], endpoint.query)
+            made = self.kept.make(request.uri, route.tables, lambda: route.handler(query, None))
+            return made.addCallback(lambda encoded: _respond(request, encoded))
+
+        async def answer_command(request: Request) -> bytes:
+            self.policy.check_open()
+            query = parse_query(request.uri.partition(b"?")[2], endpoint.query)
+            content = request.content.read() if request.content is not None else b""
+            body = parse_body(content, request.getHeader(b"content-type"), endpoint.body)
+            answer = await route.handler(query, body)
+            request.setResponseCode(endpoint.status)
+            self.log.info(
+                "{client} {method} {uri} {status}",
+                client=_client(request),
+                method=endpoint.method,
+                uri=_on_one_line(request.uri.decode("latin-1")),
+                status=endpoint.status,
+            )
+            return _write_json(request, EncodedAnswer(answer))
+
+        return answer_command if endpoint.is_command else answer_query
+
+    def _check_host(self, request: Request) -> None:
+        values = request.requestHeaders.getRawHeaders(b"host", ())
+        host = the_host(values, request.clientproto)
+        if self.hosts is not None and host is not None:
+            self.hosts.check(host)
+
+    def _failed(self, request: IRequest, failure: Failure) -> bytes:
+        """Turn an exception into a problem; log the unexpected."""
+        error = failure.value or Exception()
+        problem = _from_werkzeug(error) or problems.from_exception(error)
+        if problem is None:
+            self.log.failure("Defect while answering {uri}", failure, uri=request.uri)
+            problem = problems.unexpected()
+        return self._refuse(request, problem)
+
+    def _refuse(self, request: Request | IRequest, problem: ApiError) -> bytes:
+        """Set the headers of a problem and give its body; log it if a command was refused."""
+        if request.method not in _READING:
+            self.log.warn(
+                "{client} {method} {uri} {status}: {detail}",
+                client=_client(request),
+                method=_on_one_line(request.method.decode("latin-1")),
+                uri=_on_one_line(request.uri.decode("latin-1")),
+                status=problem.status,
+                detail=_on_one_line(problem.detail),
+            )
+        path = quote(request.uri.partition(b"?")[0], safe=_URI_CHARACTERS)
+        body = problems.encode(problem, path)
+        request.setResponseCode(problem.status)
+        headers = request.responseHeaders
+        headers.setRawHeaders(b"Content-Type", [problems.CONTENT_TYPE])
+        headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
+        headers.setRawHeaders(b"Cache-Control", [b"no-store"])
+        headers.setRawHeaders(b"X-Content-Type-Options", _NOSNIFF)
+        headers.setRawHeaders(b"Server", _SERVER)
+        for name, text in problem.headers.items():
+            headers.setRawHeaders(name, [text])
+        return body
+
+
+class _Entrance(Resource):
+    """The root of the site: all requests go to one function."""
+
+    isLeaf = True
+
+    def __init__(self, enter: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._enter = enter
+
+    def render(self, request: IRequest) -> Any:
+        """Answer a request, now or later."""
+        return self._enter(request)
+
+
+class _QuietSite(Site):
+    """A site without an access log: reads are not logged, commands are, by ``_serve``."""
+
+    noisy = False
+
+    def log(self, request: Any) -> None:
+        """Do nothing."""
+
+
+def _respond(request: Request, encoded: EncodedAnswer) -> bytes:
+    """Set the headers of an answer to a query and give its body, or none (304)."""
+    set_header = request.responseHeaders.setRawHeaders
+    for name, values in encoded.headers:
+        set_header(name, values)
+    set_header(b"Cache-Control", _NO_CACHE)
+    known = request.requestHeaders.getRawHeaders(b"if-none-match")
+    if known is not None and _matches(b",".join(known), encoded.etag):
+        set_header(b"Server", _SERVER)
+        set_header(b"Vary", _VARY)
+        request.setResponseCode(304)
+        return b""
+    return _write_json(request, encoded)
+
+
+def _write_json(request: Request, encoded: EncodedAnswer) -> bytes:
+    """Set the headers that go with a body and give it, compressed if that is worth it."""
+    set_header = request.responseHeaders.setRawHeaders
+    set_header(b"Server", _SERVER)
+    set_header(b"Vary", _VARY)
+    set_header(b"Content-Type", _JSON)
+    set_header(b"X-Content-Type-Options", _NOSNIFF)
+    body = encoded.body
+    if encoded.worth_compressing and _takes_gzip(request):
+        body = encoded.compressed
+        set_header(b"Content-Encoding", _GZIP)
+    set_header(b"Content-Length", [b"%d" % len(body)])
+    return body
+
+
+def _matches(if_none_match: bytes, etag: bytes) -> bool:
+    """Compare weakly (RFC 9110, 13.1.2): the mark of weakness does not count."""
+    bare = etag.removeprefix(b"W/")
+    return any(
+        candidate == b"*" or candidate.removeprefix(b"W/") == bare
+        for candidate in (part.strip() for part in if_none_match.split(b","))
+    )
+
+
+def _takes_gzip(request: Request) -> bool:
+    taken = _taken(request.requestHeaders.getRawHeaders(b"accept-encoding", ()))
+    return taken.get(b"gzip", taken.get(b"*", False))
+
+
+def _check_accept(request: Request) -> None:
+    """Raise ApiError (406) for a client that takes no JSON."""
+    lines = request.requestHeaders.getRawHeaders(b"accept")
+    if lines is None or lines == [b"*/*"]:
+        return
+    taken = _taken(lines)
+    # The most specific one that the client names decides (RFC 9110, 12.5.1).
+    if taken and not next((taken[kind] for kind in _ACCEPTED if kind in taken), False):
+        raise ApiError(406, "not-acceptable", "This API answers in application/json; accept that.")
+
+
+def _taken(lines: Iterable[bytes]) -> dict[bytes, bool]:
+    """Tell of each name in an Accept header or its like whether it is taken: all but ``q=0``."""
+    taken = {}
+    for part in b",".join(lines).lower().split(b","):
+        name, *parameters = (piece.strip() for piece in part.split(b";"))
+        if name:
+            taken[name] = not any(map(_REFUSING.fullmatch, parameters))
+    return taken
+
+
+def _check_path(request: Request) -> None:
+    """Raise ApiError (404) for a path that is no text: Klein would answer it in its own way."""
+    try:
+        unquote_to_bytes(request.path).decode()
+    except UnicodeDecodeError as error:
+        raise _no_such_path() from error
+
+
+def _from_werkzeug(error: BaseException) -> ApiError | None:
+    """Give the problem for what the router raises."""
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return ApiError(
+            405,
+            "method-not-allowed",
+            f"This path takes {allowed}.",
+            headers={"Allow": allowed},
+        )
+    return _no_such_path() if isinstance(error, HTTPException) else None
+
+
+def _no_such_path() -> ApiError:
+    return ApiError(
+        404, "not-found", f"There is no such path; {PREFIX}/openapi.json lists all there are."
+    )
+
+
+def _on_one_line(text: str) -> str:
+    """Give text from a client so that it can neither forge a line of the log nor fill it."""
+    shown = text[:_MOST_LOGGED_CHARACTERS]
+    plain = (c if c.isprintable() and c != "\\" else ascii(c)[1:-1] for c in shown)
+    return "".join(plain) + ("" if shown == text else "...")
+
+
+def _client(request: Request | IRequest) -> str:
+    address = request.getClientAddress()
+    return str(getattr(address, "host", "unix"))

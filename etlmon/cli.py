@@ -1,0 +1,199 @@
+"""The command line. Each command imports what it needs when it is called: start is quick."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from etlmon import __version__
+from etlmon.errors import EtlmonError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+
+    from etlmon.contract import Endpoint
+
+_DEFAULT_NODE = "http://localhost:8080"
+
+
+class _Failed(click.ClickException):
+    """One clear line (or one for each mistake) on standard error, and exit status 1."""
+
+    def show(self, file: Any = None) -> None:
+        for line in self.message.splitlines():
+            click.echo(f"etlmon: {line}", err=True, file=file)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Watch the hosts that run ETL jobs.
+
+    \b
+    A first look at this host:         etlmon demo
+    A node with your configuration:    etlmon node -c node.yaml
+    What that node sees:               etlmon get fs    etlmon get paths
+    """  # noqa: D301
+
+
+@main.command()
+@click.option("-c", "--config", metavar="FILE", help="The node's configuration, node.yaml.")
+def node(config: str | None) -> None:
+    """Run a node: watch this host and serve what is seen over HTTP.
+
+    Without a file every mount is watched, the API listens on 127.0.0.1:8080, and the database
+    is in the state directory (/var/lib/etlmon for root). SIGHUP re-reads the file, SIGTERM ends
+    the node.
+    """
+    from etlmon.node.foreground import run_node
+
+    with _errors():
+        run_node(config)
+
+
+@main.command()
+@click.option("-p", "--path", "paths", multiple=True, metavar="DIR", help="Count files here.")
+def demo(paths: Sequence[str]) -> None:
+    """Run a node on this host, on a free port and with a database of its own, and show it.
+
+    Nothing is configured and nothing stays behind; a node that runs already is not disturbed.
+    """
+    from etlmon.node.demo import run_demo
+
+    with _errors():
+        run_demo(paths)
+
+
+@main.command()
+@click.argument("addresses", nargs=-1, metavar="[URL]...")
+@click.option("-c", "--config", metavar="FILE", help="The nodes to show, ui.yaml.")
+def ui(addresses: Sequence[str], config: str | None) -> None:
+    """Show nodes on this terminal: file systems, paths, and how the nodes are.
+
+    Without a file and without addresses: $XDG_CONFIG_HOME/etlmon/ui.yaml if it is there, else
+    the node on localhost:8080.
+    """
+    from etlmon.ui.start import choose_nodes, run_ui
+
+    with _errors():
+        run_ui(choose_nodes(addresses, config))
+
+
+@main.command(name="get")
+@click.argument("resource")
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+@click.option("--node", "address", default=_DEFAULT_NODE, metavar="URL", show_default=True)
+def get_resource(resource: str, parameters: Sequence[str], as_json: bool, address: str) -> None:
+    """Print what a node tells: a table for people, JSON for programs.
+
+    \b
+    etlmon get fs                              usage of every mount
+    etlmon get fs all=true                     hidden ones too
+    etlmon get fs/history mount_point=/        how one went
+    etlmon get paths                           file counts
+    etlmon get health                          the node itself
+    """  # noqa: D301
+    from etlmon.contract import find_query, read_query
+
+    with _errors():
+        endpoint = find_query(resource)
+        query = read_query([_pair(text) for text in parameters], endpoint.query)
+        click.echo(_in_reactor(lambda reactor: _fetch(reactor, address, endpoint, query, as_json)))
+
+
+@main.command()
+@click.argument("file", required=False)
+@click.option("--ui", "for_ui", is_flag=True, help="The file is a ui.yaml.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of node.yaml instead.")
+def check_config(file: str | None, for_ui: bool, schema: bool) -> None:
+    """Check a configuration file and name every mistake in it: file, line, what to write."""
+    from etlmon.config import loader
+
+    if schema:
+        from etlmon.config.schema import node_config_schema
+
+        click.echo(_json(node_config_schema()))
+        return
+    if file is None:
+        raise click.UsageError("Name the file to check.")
+    with _errors():
+        if for_ui:
+            loader.load_ui_config(file)
+        else:
+            loader.load_node_config(file)
+        click.echo(f"{file}: good")
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"etlmon {__version__}")
+
+
+async def _fetch(
+    reactor: Any, address: str, endpoint: Endpoint[Any, Any, Any], query: Any, as_json: bool
+) -> str:
+    from etlmon.client.http import NodeClient
+    from etlmon.ui.plain import fetch_json, fetch_text
+
+    client = NodeClient(address, reactor)
+    try:
+        return await (fetch_json if as_json else fetch_text)(client, endpoint, query)
+    finally:
+        await client.close()
+
+
+def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, str]]) -> str:
+    """Run the reactor until ``work`` is done; give its result or raise its error."""
+    from twisted.internet import reactor as global_reactor
+    from twisted.internet.defer import Deferred
+    from twisted.logger import globalLogBeginner
+    from twisted.python.failure import Failure
+
+    reactor: Any = global_reactor
+    outcome: list[Any] = []
+
+    def begin() -> None:
+        Deferred.fromCoroutine(work(reactor)).addBoth(end)
+
+    def end(result: Any) -> None:
+        if not outcome:
+            outcome.append(result)
+            reactor.stop()
+
+    def interrupted() -> None:
+        if not outcome:
+            outcome.append(Failure(click.Abort()))
+
+    # Without an observer Twisted writes what it finds critical, with a traceback, to the terminal.
+    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
+    reactor.callWhenRunning(begin)
+    reactor.addSystemEventTrigger("before", "shutdown", interrupted)
+    reactor.run()
+    if isinstance(outcome[0], Failure):
+        outcome[0].raiseException()
+    return str(outcome[0])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise click.UsageError(f"{text}: write NAME=VALUE, for example limit=10.")
+    return name, value
+
+
+def _json(document: Any) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn the errors of ours into clear lines and exit status 1."""
+    try:
+        yield
+    except EtlmonError as error:
+        raise _Failed(str(error)) from error

@@ -1,0 +1,1 @@
+"""The API from the other side: a typed client of the contract."""

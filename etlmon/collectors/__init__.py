@@ -1,0 +1,1 @@
+"""What is collected from the host, one folder for each kind."""

@@ -1,0 +1,87 @@
+"""What a collector is, and what it may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from etlmon.config.node import NodeConfig
+    from etlmon.fsworker.pool import WorkerPool
+    from etlmon.records.base import Record
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Records that are committed together, in one transaction, or not at all.
+
+    A collector that remembers how far it has read puts that cursor among the records: what was
+    read and how far it was read can then never disagree.
+    """
+
+    records: Sequence[Record]
+
+
+class Collector(Protocol):
+    """Watches one thing on a schedule of its own. It never sees the database or the API."""
+
+    @property
+    def name(self) -> str:
+        """What kind it is: the name of its folder."""
+
+    @property
+    def instance(self) -> str:
+        """Which thing it watches, where there are several of its kind; otherwise empty."""
+
+    @property
+    def interval_seconds(self) -> float:
+        """Time from the beginning of one run to that of the next."""
+
+    @property
+    def settings(self) -> object:
+        """What of the configuration it goes by: a reload leaves it alone while this is equal."""
+
+    def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
+        """Look once. The next batch is asked for when the one before has been committed.
+
+        Raises CollectError, or any other exception, when the whole run failed; the runner
+        records it and calls again at the next turn. Cancelled when the node stops.
+        """
+
+
+class InThread(Protocol):
+    """Runs a blocking function in a thread, so that the reactor never waits for a disk."""
+
+    def __call__(self, function: Callable[[], T], /) -> Awaitable[T]:
+        """Give what ``function`` returns, or raise what it raises."""
+
+
+@dataclass(frozen=True)
+class CollectorContext:
+    """What collectors are handed: nothing else of the program is within their reach."""
+
+    wall_clock: Callable[[], float]
+    """Seconds since the epoch; for what is stored and shown, never for intervals."""
+    monotonic_clock: Callable[[], float]
+    """Seconds that only grow; for intervals."""
+    in_thread: InThread
+    workers: WorkerPool
+    proc: Path
+    """Where procfs is: ``/proc``, or a fixture."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of collector: how the configuration turns into collectors of it."""
+
+    name: str
+    build: Callable[[NodeConfig, CollectorContext], Sequence[Collector]]
+    """Gives the collectors that the configuration asks for; opens and starts nothing."""
+    declare: Callable[[NodeConfig], Batch] | None = None
+    """Gives what the store must know of the configuration itself, such as which paths exist."""

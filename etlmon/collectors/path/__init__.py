@@ -1,0 +1,30 @@
+"""File counts below each configured path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etlmon.collectors.base import Batch, CollectorContext, Kind
+from etlmon.collectors.path.collector import PathCollector
+from etlmon.records.path import PathsConfigured
+
+if TYPE_CHECKING:
+    from etlmon.config.node import NodeConfig
+
+
+def _build(config: NodeConfig, context: CollectorContext) -> list[PathCollector]:
+    return [
+        PathCollector(
+            section,
+            config.scan_interval(section),
+            context,
+        )
+        for section in config.paths
+    ]
+
+
+def _declare(config: NodeConfig) -> Batch:
+    return Batch([PathsConfigured(paths=tuple(section.path for section in config.paths))])
+
+
+KIND = Kind("path", _build, _declare)

@@ -1,0 +1,141 @@
+"""Counts what is below one configured path, in an fsworker child."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError
+
+from etlmon.collectors.base import Batch
+from etlmon.collectors.path.exclude import compile_exclude
+from etlmon.errors import CollectError, EtlmonError
+from etlmon.fsworker.messages import ScanOrder, ScanOutcome, WorkerStopped, WorkerTimeout
+from etlmon.host.mounts import covering, foreign_below, read_mounts, resolve, waits_for
+from etlmon.records.path import PathScanned, PathScanStarted, PathStatus
+from etlmon.text import host_text
+from etlmon.units import format_duration, utc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from datetime import datetime
+
+    from etlmon.collectors.base import CollectorContext
+    from etlmon.config.node import PathSection
+    from etlmon.host.mounts import Mount
+
+
+class PathCollector:
+    """One configured path: a batch when its scan begins, and one when it has ended.
+
+    A scan that fails is a result too (status ERROR, with the reason): it is stored, and the next
+    one comes at its time.
+    """
+
+    name = "path"
+
+    def __init__(
+        self, settings: PathSection, interval_seconds: float, context: CollectorContext
+    ) -> None:
+        self.instance = settings.path
+        self.interval_seconds = interval_seconds
+        self.settings = settings
+        self._context = context
+        self._exclude = compile_exclude(settings.exclude)
+
+    async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
+        """Give a PathScanStarted, then the PathScanned.
+
+        Raises what made the status ERROR, after the result has been given.
+        """
+        path = self.settings.path
+        started_at = utc(self._context.wall_clock())
+        started = self._context.monotonic_clock()
+        yield Batch(
+            [PathScanStarted(path=path, scan_started_at=started_at, next_scan_at=next_run_at)]
+        )
+        failure: Exception | None = None
+        outcome: ScanOutcome | None = None
+        try:
+            outcome = await self._context.workers.scan(await self._order())
+        except (WorkerStopped, CancelledError):
+            raise
+        except WorkerTimeout as error:
+            failure, outcome = error, error.partial
+        except Exception as error:
+            failure = error  # whatever it is: the path must not show SCANNING for ever
+        if failure is None and outcome is not None and outcome.stopped == "timeout":
+            limit = format_duration(self.settings.timeout)
+            failure = CollectError(f"stopped at the timeout of {limit}")
+        duration_ms = round((self._context.monotonic_clock() - started) * 1000)
+        status, message = self._verdict(outcome, failure)
+        yield Batch(
+            [
+                PathScanned(
+                    path=path,
+                    file_count=outcome.files if outcome else None,
+                    dir_count=outcome.dirs if outcome else None,
+                    other_count=outcome.others if outcome else None,
+                    scan_duration_ms=duration_ms,
+                    status=status,
+                    error_message=message,
+                    collected_at=utc(self._context.wall_clock()),
+                    complete=status == "OK",
+                    newest_change_at=outcome.newest_change_at if outcome else None,
+                    scanned_dirs=outcome.listed_dirs if outcome else None,
+                    skipped_mounts=outcome.skipped_mounts if outcome else None,
+                    troubles=outcome.troubles if outcome else [],
+                    next_scan_at=next_run_at,
+                )
+            ]
+        )
+        if failure is not None:
+            raise failure
+
+    async def _order(self) -> ScanOrder:
+        path = os.fsencode(self.settings.path).rstrip(b"/") or b"/"
+        try:
+            mounts, resolved = await self._context.in_thread(lambda: self._locate(path))
+        except OSError as error:
+            raise CollectError(f"cannot read the list of mounts: {error}") from error
+        own = covering(mounts, resolved)
+        hangs_on = waits_for(mounts).get(own.mount_id) if own else None
+        named = hangs_on or own
+        return ScanOrder(
+            path=path,
+            mount_point=host_text(named.mount_point) if named else "/",
+            max_depth=self.settings.max_depth,
+            exclude=self._exclude,
+            max_files=self.settings.max_files_per_scan,
+            timeout_seconds=self.settings.timeout,
+            skip=foreign_below(mounts, resolved, own),
+            one_at_a_time=hangs_on is not None,
+        )
+
+    def _locate(self, path: bytes) -> tuple[tuple[Mount, ...], bytes]:
+        """Give the mounts, and where the path really is."""
+        mounts = read_mounts(self._context.proc)
+        return mounts, resolve(mounts, path)
+
+    def _verdict(
+        self, outcome: ScanOutcome | None, failure: Exception | None
+    ) -> tuple[PathStatus, str | None]:
+        """Give the status of a scan and the message that goes with it."""
+        counted = (
+            f"{outcome.files + outcome.dirs + outcome.others:,} entries counted" if outcome else ""
+        )
+        if failure is not None or outcome is None:
+            said = str(failure) if isinstance(failure, EtlmonError) else repr(failure)
+            return "ERROR", f"{said}, {counted}" if counted else said
+        if outcome.stopped == "max_files":
+            limit = f"{self.settings.max_files_per_scan:,}"
+            return "PARTIAL", f"stopped at max_files_per_scan, {limit} files; {counted}"
+        if outcome.troubles:
+            number = sum(trouble.count for trouble in outcome.troubles)
+            first = outcome.troubles[0]
+            places = "directory" if number == 1 else "directories"
+            return (
+                "PARTIAL",
+                f"{number:,} {places} could not be read: {first.kind}, for example {first.example}",
+            )
+        return "OK", None

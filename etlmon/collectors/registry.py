@@ -1,0 +1,15 @@
+"""Every kind of collector, one line each. A new one is added here and nowhere else in the code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etlmon.collectors import disk, path
+
+if TYPE_CHECKING:
+    from etlmon.collectors.base import Kind
+
+KINDS: tuple[Kind, ...] = (
+    disk.KIND,
+    path.KIND,
+)

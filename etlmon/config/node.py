@@ -1,0 +1,240 @@
+"""The whole of node.yaml. Durations are seconds, sizes are bytes, None is "not given"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from etlmon.config.addresses import ListenAddress
+from etlmon.config.kinds import (
+    AbsolutePath,
+    Duration,
+    Interval,
+    Size,
+    TimeZoneName,
+)
+from etlmon.config.section import Problem, Section
+from etlmon.config.watched import (
+    Count,
+    CronSection,
+    DiskSection,
+    Logs,
+    LogSection,
+    MountThresholds,
+    MultilineSection,
+    PathExpectation,
+    Paths,
+    PathSection,
+    ProcessExpectation,
+    ProcessWatch,
+    Rescan,
+    Watches,
+    Xferlogs,
+    XferlogSection,
+)
+from etlmon.records.base import about
+
+__all__ = [
+    "RETENTION_DEFAULTS",
+    "AuthSection",
+    "ControlSection",
+    "CronSection",
+    "DiskSection",
+    "LogSection",
+    "LogSettings",
+    "ManholeSection",
+    "MountThresholds",
+    "MultilineSection",
+    "NodeConfig",
+    "NodeSection",
+    "PathExpectation",
+    "PathSection",
+    "ProcessExpectation",
+    "ProcessWatch",
+    "RefreshSection",
+    "RetentionSection",
+    "Rescan",
+    "Table",
+    "WorkersSection",
+    "XferlogSection",
+]
+
+Table = Literal[
+    "filesystem_usage",
+    "collector_run",
+    "path_history",
+    "log_lines",
+    "process_history",
+    "process_events",
+    "xferlog_entries",
+    "audit_log",
+]
+
+
+class NodeSection(Section, frozen=True, kw_only=True):
+    """The node itself."""
+
+    listen: Annotated[
+        ListenAddress,
+        about("Where the API answers: host:port, [::1]:port or unix:/path; port 0 is any free."),
+    ] = "127.0.0.1:8080"
+    node_name: Annotated[str | None, about("Its name on the screen; else the host's.")] = None
+    db_path: Annotated[
+        AbsolutePath | None, about("The database; else etlmon.db in the state directory.")
+    ] = None
+    allowed_hosts: Annotated[
+        tuple[str, ...], about("Further names by which clients may call this node.")
+    ] = ()
+    timezone: Annotated[
+        TimeZoneName | None, about("Zone of cron and transfer logs; else the host's.")
+    ] = None
+    db_on_network_filesystem: Annotated[
+        bool, about("Allow the database on a network file system, which can destroy it.")
+    ] = False
+    db_max_bytes: Annotated[
+        Size | None, about("Size at which the oldest rows go before their time; else none.")
+    ] = None
+
+
+class RefreshSection(Section, frozen=True, kw_only=True):
+    """How often the host is looked at."""
+
+    disk: Annotated[Interval, about("Time from one look at the mounts to the next.")] = 15.0
+    default_path_scan: Annotated[
+        Interval, about("Time from one scan of a path to the next, unless the path says so.")
+    ] = 300.0
+    process: Annotated[Interval, about("Time from one sample of processes to the next.")] = 5.0
+
+
+class RetentionSection(Section, frozen=True, kw_only=True):
+    """How much of a table is kept: what exceeds any limit goes, the oldest rows first."""
+
+    max_age: Annotated[Duration | None, about("Older rows go.")] = None
+    max_rows: Annotated[Count | None, about("Rows beyond this number go.")] = None
+    max_bytes: Annotated[Size | None, about("Rows go while all together take more.")] = None
+
+
+def _keep(days: int, max_rows: int) -> RetentionSection:
+    return RetentionSection(max_age=days * 86400.0, max_rows=max_rows)
+
+
+RETENTION_DEFAULTS: Mapping[Table, RetentionSection] = MappingProxyType(
+    {
+        "filesystem_usage": _keep(7, 1_000_000),
+        "collector_run": _keep(7, 100_000),
+        "path_history": _keep(30, 1_000_000),
+        "log_lines": _keep(7, 100_000),
+        "process_history": _keep(7, 1_000_000),
+        "process_events": _keep(30, 100_000),
+        "xferlog_entries": _keep(7, 100_000),
+        "audit_log": _keep(365, 100_000),
+    }
+)
+"""What holds for each table where ``retention`` says nothing else."""
+
+
+class WorkersSection(Section, frozen=True, kw_only=True):
+    """Child processes for calls that may hang or burn CPU."""
+
+    processes: Annotated[Count, about("How many there are at most.")] = 2
+    nice: Annotated[Annotated[int, Meta(ge=0, le=19)], about("How much they yield to others.")] = 10
+
+
+class ControlSection(Section, frozen=True, kw_only=True):
+    """Commands: scan now, refresh, pause, kill."""
+
+    enabled: Annotated[bool, about("Accept commands; false answers each with 403.")] = True
+    scans_per_minute: Annotated[
+        Annotated[int, Meta(ge=0)], about("Scans that may be asked for in a minute.")
+    ] = 30
+    kills_per_minute: Annotated[
+        Annotated[int, Meta(ge=0)], about("Signals that may be sent in a minute.")
+    ] = 10
+    confirmation_token: Annotated[
+        bool, about("Ask for a token, given for the very process, before a kill.")
+    ] = False
+
+
+class AuthSection(Section, frozen=True, kw_only=True):
+    """Who may use the API. Reserved: this version refuses to start with it."""
+
+    tokens_file: Annotated[AbsolutePath, about("File with the bearer tokens.")]
+
+    def problems(self) -> Iterator[Problem]:
+        """Better no node than one that its owner believes to be closed."""
+        text = "this version cannot check tokens yet; remove auth and keep listen on 127.0.0.1"
+        yield Problem("", text, ())
+
+
+class LogSettings(Section, frozen=True, kw_only=True):
+    """The node's own log."""
+
+    level: Annotated[
+        Literal["debug", "info", "warn", "error"], about("The least that is written.")
+    ] = "info"
+    file: Annotated[AbsolutePath | None, about("Where it goes; else standard output.")] = None
+
+
+class ManholeSection(Section, frozen=True, kw_only=True):
+    """A Python console in the running node, for debugging."""
+
+    socket: Annotated[AbsolutePath | None, about("Unix socket of the console.")] = None
+    ssh: Annotated[ListenAddress | None, about("Where SSH reaches the console.")] = None
+    authorized_keys: Annotated[AbsolutePath | None, about("Public keys that SSH lets in.")] = None
+
+    def problems(self) -> Iterator[Problem]:
+        """A console needs a way in, and one over SSH needs keys."""
+        if self.socket is None and self.ssh is None:
+            yield Problem("", "no way in; give socket or ssh, or remove manhole", ("",))
+        if self.ssh is not None and self.authorized_keys is None:
+            yield Problem("ssh", "needs authorized_keys, the public keys that it lets in", ("",))
+
+
+class NodeConfig(Section, frozen=True, kw_only=True):
+    """Configuration of an etlmon node."""
+
+    node: Annotated[NodeSection, about("The node itself.")] = field(default_factory=NodeSection)
+    refresh: Annotated[RefreshSection, about("How often the host is looked at.")] = field(
+        default_factory=RefreshSection
+    )
+    disk: Annotated[DiskSection, about("File systems.")] = field(default_factory=DiskSection)
+    paths: Paths = ()
+    rescan: Annotated[
+        Rescan,
+        about("How paths are scanned again: incremental looks only into changed directories."),
+    ] = "incremental"
+    logs: Logs = ()
+    process_watch: Watches = ()
+    cron: Annotated[CronSection, about("Cron jobs.")] = field(default_factory=CronSection)
+    xferlog: Xferlogs = ()
+    retention: Annotated[
+        dict[Table, RetentionSection], about("How much of each table is kept, by table.")
+    ] = field(default_factory=dict)
+    workers: Annotated[WorkersSection, about("Child processes of the node.")] = field(
+        default_factory=WorkersSection
+    )
+    control: Annotated[ControlSection, about("Commands.")] = field(default_factory=ControlSection)
+    auth: Annotated[AuthSection | None, about("Who may use the API. Not in this version.")] = None
+    log: Annotated[LogSettings, about("The node's own log.")] = field(default_factory=LogSettings)
+    manhole: Annotated[ManholeSection | None, about("A console in the node; else none.")] = None
+
+    def scan_interval(self, path: PathSection) -> float:
+        """Give the seconds from one scan of a path to the next."""
+        return self.refresh.default_path_scan if path.scan_interval is None else path.scan_interval
+
+    def rescan_of(self, path: PathSection) -> Rescan:
+        """Give how a path is scanned again."""
+        return path.rescan or self.rescan
+
+    def retention_of(self, table: Table) -> RetentionSection:
+        """Give the limits of a table: the default ones, and field by field those configured."""
+        default = RETENTION_DEFAULTS[table]
+        given = self.retention.get(table, default)
+        return RetentionSection(
+            max_age=default.max_age if given.max_age is None else given.max_age,
+            max_rows=default.max_rows if given.max_rows is None else given.max_rows,
+            max_bytes=default.max_bytes if given.max_bytes is None else given.max_bytes,
+        )

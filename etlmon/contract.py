@@ -1,0 +1,300 @@
+"""Every endpoint of the API, once.
+
+The server's routes, the OpenAPI document, the typed client and the command line all come from
+these. Within ``/api/v1`` fields and parameters are added, never removed, renamed or re-typed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    get_type_hints,
+)
+
+import msgspec
+
+from etlmon.errors import ApiError
+from etlmon.records.base import about
+from etlmon.records.disk import Filesystem, FilesystemPoint
+from etlmon.records.health import Health
+from etlmon.records.path import PathStats, ScanAnswer, ScanRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PREFIX = "/api/v1"
+MOST_ITEMS = 1_000
+"""The longest page of a list; a larger ``limit`` is cut to it, and ``Link`` leads on."""
+
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def _natural(text: str, least: int) -> msgspec.Meta:
+    """Give the ``Meta`` of a number bounded only by the largest that every JSON reader knows."""
+    return about(text, ge=least, le=(1 << 53) - 1)
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The query string of an endpoint that takes no parameters."""
+
+
+class Page(Query, frozen=True, kw_only=True):
+    """The query string of a list."""
+
+    limit: Annotated[int, _natural("Most items to give; more than 1,000 count as 1,000.", 1)] = 100
+    offset: Annotated[int, _natural("Items to leave out at the beginning.", 0)] = 0
+
+
+class FilesystemsQuery(Page, frozen=True, kw_only=True):
+    """Which mounts."""
+
+    all: Annotated[bool, about("Hidden mounts too, with the reason why they are.")] = False
+
+
+class FilesystemHistoryQuery(Query, frozen=True, kw_only=True):
+    """Which part of which mount's history."""
+
+    mount_point: Annotated[str, about("The mount, as GET /fs names it.")]
+    since: Annotated[
+        Moment | None, about("From when, RFC 3339 with a zone; a day before until if absent.")
+    ] = None
+    until: Annotated[Moment | None, about("Up to when, RFC 3339 with a zone; now if absent.")] = (
+        None
+    )
+    points: Annotated[int, about("Most points to give, evenly spread.", ge=1, le=1_000)] = 200
+
+
+Q = TypeVar("Q", bound=Query)
+B = TypeVar("B")
+A = TypeVar("A")
+
+
+@dataclass(frozen=True)
+class Endpoint(Generic[Q, B, A]):
+    """One call of the API."""
+
+    name: str
+    """Stable name: operationId in OpenAPI."""
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    """Below ``/api/v1``; ``{word}`` stands for one path segment."""
+    summary: str
+    query: type[Q]
+    body: type[B]
+    """``NoneType`` where there is none. A body has ``confirm``, since only commands have one."""
+    answer: type[A]
+    """A record, or for a list ``list[record]``."""
+    status: int = 200
+    columns: tuple[str, ...] = ()
+    """The fields that a narrow table shows, most important first; all of them if empty."""
+    problems: tuple[int, ...] = ()
+    """Statuses of the problems that this call in particular may answer with."""
+
+    @property
+    def is_command(self) -> bool:
+        """Whether it changes something, and so needs confirmation."""
+        return self.method != "GET"
+
+    @property
+    def needs_parameters(self) -> bool:
+        """Whether it cannot be asked without parameters."""
+        return any(field.required for field in msgspec.structs.fields(self.query))
+
+    @property
+    def item(self) -> Any:
+        """The record of which the answer is a list; None if it is no list."""
+        if getattr(self.answer, "__origin__", None) is list:
+            return self.answer.__args__[0]  # type: ignore[attr-defined]
+        return None
+
+
+FILESYSTEMS = Endpoint(
+    name="list_filesystems",
+    method="GET",
+    path="/fs",
+    summary="Latest usage of every mount.",
+    query=FilesystemsQuery,
+    body=type(None),
+    answer=list[Filesystem],
+    columns=(
+        "mount_point",
+        "fs_type",
+        "total_bytes",
+        "used_bytes",
+        "avail_bytes",
+        "used_percent",
+        "level",
+        "state",
+        "full_at",
+    ),
+    problems=(503,),
+)
+FILESYSTEM_HISTORY = Endpoint(
+    name="get_filesystem_history",
+    method="GET",
+    path="/fs/history",
+    summary="How the usage of one mount went.",
+    query=FilesystemHistoryQuery,
+    body=type(None),
+    answer=list[FilesystemPoint],
+    problems=(404, 503),
+)
+PATHS = Endpoint(
+    name="list_paths",
+    method="GET",
+    path="/paths",
+    summary="Latest counts of every configured path.",
+    query=Page,
+    body=type(None),
+    answer=list[PathStats],
+    columns=(
+        "path",
+        "file_count",
+        "dir_count",
+        "other_count",
+        "scan_duration_ms",
+        "status",
+        "collected_at",
+        "next_scan_at",
+        "error_message",
+    ),
+    problems=(503,),
+)
+SCAN_PATHS = Endpoint(
+    name="scan_paths",
+    method="POST",
+    path="/paths/scan",
+    summary="Scan some or all configured paths now.",
+    query=Query,
+    body=ScanRequest,
+    answer=ScanAnswer,
+    status=202,
+    problems=(404,),
+)
+HEALTH = Endpoint(
+    name="get_health",
+    method="GET",
+    path="/health",
+    summary="The node, its database and each collector.",
+    query=Query,
+    body=type(None),
+    answer=Health,
+)
+OPENAPI = Endpoint(
+    name="get_openapi",
+    method="GET",
+    path="/openapi.json",
+    summary="This API as an OpenAPI 3.1 document.",
+    query=Query,
+    body=type(None),
+    answer=dict[str, Any],
+)
+
+ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
+    FILESYSTEMS,
+    FILESYSTEM_HISTORY,
+    PATHS,
+    SCAN_PATHS,
+    HEALTH,
+    OPENAPI,
+)
+
+
+def find_query(resource: str) -> Endpoint[Any, Any, Any]:
+    """Give the GET endpoint that ``etlmon get`` knows by ``resource``, for example ``fs``.
+
+    Raises ApiError (404), naming those that there are.
+    """
+    queries = {e.path.strip("/"): e for e in ENDPOINTS if not e.is_command}
+    found = queries.get(resource.strip("/"))
+    if found is None:
+        near = get_close_matches(resource, queries, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(queries)}."
+        raise ApiError(404, "not-found", f"There is no resource {_shown(resource)}; {hint}")
+    return found
+
+
+def read_query(pairs: Iterable[tuple[str, str]], wanted: type[Q]) -> Q:
+    """Give the query that parameters in text form make.
+
+    Each type has one form, the one that the OpenAPI document promises.
+    Raises ApiError (400) naming the parameter and what it may be.
+    """
+    values: dict[str, str] = {}
+    forms = _forms(wanted)
+    for name, value in pairs:
+        if name not in forms:
+            raise ApiError(400, "unknown-parameter", _unknown(name, wanted.__struct_fields__))
+        if name in values:
+            raise ApiError(400, "bad-parameter", f"The parameter {name} is given twice.")
+        if not forms[name].pattern.fullmatch(value):
+            raise ApiError(400, "bad-parameter", f"{name}: must be {forms[name].in_words}.")
+        values[name] = value
+    for field in msgspec.structs.fields(wanted):
+        if field.required and field.name not in values:
+            raise ApiError(400, "bad-parameter", f"The parameter {field.name} is missing.")
+    try:
+        return msgspec.convert(values, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise ApiError(400, "bad-parameter", in_words(error)) from error
+
+
+class _Form(NamedTuple):
+    """How a value is written in a query string."""
+
+    pattern: re.Pattern[str]
+    in_words: str
+
+
+_FORMS = {
+    int: _Form(re.compile("-?[0-9]{1,18}"), "a whole number"),
+    bool: _Form(re.compile("true|false"), "true or false"),
+    # Surrogates stand for bytes that are not UTF-8.
+    str: _Form(re.compile("[^\ud800-\udfff]*"), "UTF-8"),
+    datetime: _Form(
+        re.compile("(19[7-9]|[2-9][0-9]{2})[0-9]-.+:.+"),
+        "a moment from 1970 on, such as 2026-01-31T12:00:00Z, its + written as %2B",
+    ),
+}
+
+
+@lru_cache
+def _forms(wanted: type[Query]) -> dict[str, _Form]:
+    hints = get_type_hints(wanted)
+    return {
+        name: _FORMS[getattr(hints[name], "__args__", (hints[name],))[0]]
+        for name in wanted.__struct_fields__
+    }
+
+
+def in_words(error: msgspec.ValidationError) -> str:
+    """Put msgspec's words (Expected `int` >= 1 - at `$.limit`) into a sentence."""
+    what, _, where = str(error).replace("`", "").partition(" - at ")
+    place = where.removeprefix("$").removeprefix(".")
+    return f"{place}: {what}." if place else f"{what}."
+
+
+def _shown(name: str) -> str:
+    return ascii(name[:50])[1:-1]
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    shown = _shown(name)
+    near = get_close_matches(name[:50], known, 1)
+    if near:
+        return f"There is no parameter {shown} here; did you mean {near[0]}?"
+    if known:
+        return f"There is no parameter {shown} here; there are {', '.join(known)}."
+    return f"There is no parameter {shown} here; this call takes none."

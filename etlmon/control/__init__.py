@@ -1,0 +1,1 @@
+"""Commands: may they, how often, and are they confirmed."""

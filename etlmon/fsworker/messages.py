@@ -1,0 +1,280 @@
+"""What is asked of a worker, what it answers, and how it can fail; the parent's side of the wire.
+
+``worker.py`` defines the wire format. Here its words become records: names are bytes on the way
+in, and text fit for JSON and SQLite on the way out.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from etlmon.errors import CollectError
+from etlmon.records.path import ScanTrouble
+from etlmon.text import host_text
+from etlmon.units import from_millis
+
+T = TypeVar("T")
+
+
+class Statvfs(Struct, frozen=True, kw_only=True):
+    """What statvfs(3) says of a file system, with the device that stat(2) names."""
+
+    device_number: int = field(name="st_dev")
+    block_bytes: int = field(name="frsize")
+    blocks: int
+    blocks_free: int = field(name="bfree")
+    blocks_avail: int = field(name="bavail")
+    inodes: int = field(name="files")
+    inodes_free: int = field(name="ffree")
+    read_only: bool
+
+
+class ScanOrder(Struct, frozen=True, kw_only=True):
+    """A scan that is wanted.
+
+    ``mount_point`` names the mount that ``path`` is on, always with the same text. ``exclude`` is
+    the source of a regular expression as ``compile_exclude`` gives it. ``skip`` are directories
+    relative to ``path`` (mount points, autofs triggers) that are counted and never opened.
+    ``one_at_a_time`` is for mounts that may hang (network, FUSE): no two such scans of one mount
+    run at the same time, so that at most one child can get stuck there.
+    """
+
+    path: bytes
+    mount_point: str
+    timeout_seconds: float
+    max_depth: int | None = None
+    exclude: str | None = None
+    max_files: int | None = None
+    skip: tuple[bytes, ...] | list[bytes] = ()
+    one_at_a_time: bool = False
+
+
+class ScanProgress(Struct, frozen=True, kw_only=True):
+    """How far a scan is: entries counted, directories listed, the directory it is in."""
+
+    files: int
+    dirs: int
+    others: int
+    listed: int
+    directory: str
+
+    @property
+    def entries(self) -> int:
+        """All entries counted so far."""
+        return self.files + self.dirs + self.others
+
+
+class ScanOutcome(Struct, frozen=True, kw_only=True):
+    """What a scan found: the numbers of ``find -H PATH -xdev -mindepth 1``, by type.
+
+    ``stopped`` says why the scan ended before its end; ``troubles`` are what could not be read.
+    """
+
+    files: int
+    dirs: int
+    others: int
+    listed_dirs: int
+    skipped_mounts: int | None
+    newest_change_at: datetime | None
+    stopped: Literal["timeout", "max_files"] | None
+    troubles: list[ScanTrouble]
+    duration_seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything below the path has been counted."""
+        return self.stopped is None and not self.troubles
+
+
+class WorkerFailed(CollectError):
+    """The operation failed by itself; ``errno_name`` is the system's word for it, if it has one."""
+
+    def __init__(self, errno_name: str | None, text: str) -> None:
+        self.errno_name = errno_name
+        self.text = text
+        super().__init__(text)
+
+
+class WorkerTimeout(CollectError):
+    """The deadline passed without an answer; the child was killed.
+
+    ``partial`` is what a scan had counted when it was last heard of, None if it never was.
+    """
+
+    def __init__(
+        self, mount_point: str, seconds: float, partial: ScanOutcome | None = None
+    ) -> None:
+        self.mount_point = mount_point
+        self.seconds = seconds
+        self.partial = partial
+        super().__init__(f"no answer within {seconds:g} s from {mount_point}")
+
+
+class MountStuck(CollectError):
+    """A child hangs on this mount and cannot be killed: nobody else is sent there until it can."""
+
+    def __init__(self, mount_point: str, since: datetime) -> None:
+        self.mount_point = mount_point
+        self.since = since
+        super().__init__(
+            f"{mount_point} has not answered since {since:%Y-%m-%dT%H:%M:%SZ}; "
+            "it is left alone until it does"
+        )
+
+
+class WorkerDied(CollectError):
+    """The child ended, or spoke nonsense, before it had answered."""
+
+
+class WorkerStopped(CollectError):
+    """The pool has been stopped."""
+
+    def __init__(self) -> None:
+        super().__init__("the node is stopping")
+
+
+class Malformed(Exception):
+    """A line from a child that is not what the wire format says."""
+
+
+def statvfs_request(path: bytes) -> dict[str, Any]:
+    """Give the request for the usage of the file system that holds ``path``."""
+    return {"op": "statvfs", "path": _wire_text(path)}
+
+
+def scan_request(order: ScanOrder) -> dict[str, Any]:
+    """Give the request for a scan."""
+    return {
+        "op": "scan",
+        "path": _wire_text(order.path),
+        "max_depth": order.max_depth,
+        "exclude": order.exclude,
+        "max_files": order.max_files,
+        "timeout_seconds": float(order.timeout_seconds),
+        "skip": [_wire_text(path) for path in order.skip],
+    }
+
+
+def encode(request_id: int, request: dict[str, Any]) -> bytes:
+    """Give the line of a request."""
+    return json.dumps({"id": request_id, **request}).encode() + b"\n"
+
+
+def decode(request_id: int, line: bytes) -> tuple[Literal["answer", "error", "progress"], Any]:
+    """Give the kind and the content of a line that answers ``request_id``.
+
+    Raise Malformed if it is anything else. (Not by msgspec: it refuses lone surrogates.)
+    """
+    try:
+        message = json.loads(line)
+        if message["id"] == request_id:
+            for kind in ("answer", "error", "progress"):
+                if kind in message:
+                    return kind, message[kind]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise Malformed
+
+
+def to_statvfs(content: Any) -> Statvfs:
+    """Read the answer to a statvfs request; raise Malformed."""
+    return _convert(content, Statvfs)
+
+
+def to_progress(content: Any) -> ScanProgress:
+    """Read a progress line; raise Malformed."""
+    progress = _convert(content, ScanProgress)
+    return msgspec.structs.replace(progress, directory=_shown(progress.directory))
+
+
+def to_failure(content: Any) -> WorkerFailed:
+    """Read an error answer; raise Malformed."""
+    error = _convert(content, _Error)
+    return WorkerFailed(error.errno, _shown(error.text))
+
+
+def to_outcome(content: Any) -> ScanOutcome:
+    """Read the answer to a scan request; raise Malformed."""
+    answer = _convert(content, _ScanAnswer)
+    return ScanOutcome(
+        files=answer.files,
+        dirs=answer.dirs,
+        others=answer.others,
+        listed_dirs=answer.listed,
+        skipped_mounts=answer.skipped_mounts,
+        newest_change_at=_moment(answer.newest_mtime_ns),
+        stopped=answer.stopped,
+        troubles=[
+            ScanTrouble(kind=trouble.kind, count=trouble.count, example=_shown(trouble.example))
+            for trouble in answer.troubles
+        ],
+        duration_seconds=answer.duration_seconds,
+    )
+
+
+def partial_outcome(progress: ScanProgress, duration_seconds: float) -> ScanOutcome:
+    """Give what is known of a scan whose child had to be killed."""
+    return ScanOutcome(
+        files=progress.files,
+        dirs=progress.dirs,
+        others=progress.others,
+        listed_dirs=progress.listed,
+        skipped_mounts=None,
+        newest_change_at=None,
+        stopped="timeout",
+        troubles=[],
+        duration_seconds=duration_seconds,
+    )
+
+
+class _Error(Struct):
+    errno: str | None
+    text: str
+
+
+class _Trouble(Struct):
+    kind: str
+    count: int
+    example: str
+
+
+class _ScanAnswer(Struct):
+    files: int
+    dirs: int
+    others: int
+    listed: int
+    skipped_mounts: int
+    newest_mtime_ns: int | None
+    stopped: Literal["timeout", "max_files"] | None
+    troubles: list[_Trouble]
+    duration_seconds: float
+
+
+def _convert(content: Any, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise Malformed from error
+
+
+def _moment(nanoseconds: int | None) -> datetime | None:
+    """Give a file's time; None for one that no calendar holds (a file system may claim any)."""
+    if nanoseconds is None:
+        return None
+    try:
+        return from_millis(nanoseconds // 1_000_000)
+    except OverflowError:
+        return None
+
+
+def _wire_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _shown(text: str) -> str:
+    return host_text(text.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,99 @@
+"""Where the API listens: ``node.listen`` as an endpoint, and the port that came of it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import (
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    UNIXServerEndpoint,
+)
+from twisted.internet.error import CannotListenError
+
+from etlmon.config.addresses import UnixAddress, parse_listen
+from etlmon.errors import EtlmonError
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IListeningPort
+    from twisted.web.server import Site
+
+_SOCKET_MODE = 0o660
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
+
+
+class CannotListen(EtlmonError):
+    """The address cannot be listened on: taken, not this host's, or not allowed."""
+
+
+class ListeningService(Service):
+    """Listens from start to stop. Starting raises CannotListen; it is synchronous."""
+
+    name = "api"
+
+    def __init__(self, listen: str, site: Site, reactor: Any) -> None:
+        self.listen = listen
+        self._where = parse_listen(listen)
+        self._site = site
+        self._reactor = reactor
+        self._port: IListeningPort | None = None
+
+    def startService(self) -> None:
+        """Listen. Raises CannotListen."""
+        listening: Deferred[IListeningPort] = self._endpoint().listen(self._site)
+        outcome: list[Any] = []
+        listening.addBoth(outcome.append)
+        if not hasattr(outcome[0], "check"):
+            self._port = outcome[0]
+            super().startService()
+            return
+        error = outcome[0].value
+        if isinstance(error, CannotListenError):
+            reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+            raise CannotListen(
+                f"cannot listen on {self.listen}: {reason}; stop what is there, "
+                "or name another node.listen"
+            )
+        raise CannotListen(f"cannot listen on {self.listen}: {error}")
+
+    def stopService(self) -> Deferred[None]:
+        """Listen no more, and end the connections that idle; fires when the port is closed."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop_listening())
+
+    async def _stop_listening(self) -> None:
+        if self._port is not None:
+            await maybeDeferred(self._port.stopListening)
+
+    @property
+    def address(self) -> str:
+        """The base URL by which a client on this host reaches the node."""
+        if isinstance(self._where, UnixAddress):
+            return self.listen
+        host, port = self._where.host, self._where.port
+        if self._port is not None:
+            port = self._port.getHost().port  # type: ignore[attr-defined]
+        host = _EVERYWHERE.get(host, host)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def _endpoint(self) -> Any:
+        where = self._where
+        if isinstance(where, UnixAddress):
+            return UNIXServerEndpoint(self._reactor, where.path, mode=_SOCKET_MODE, wantPID=1)
+        if ":" in where.host:
+            return TCP6ServerEndpoint(self._reactor, where.port, interface=where.host)
+        return TCP4ServerEndpoint(self._reactor, where.port, interface=where.host)
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether a listening address takes connections from this host alone."""
+    where = parse_listen(listen)
+    if isinstance(where, UnixAddress) or where.host == "localhost":
+        return True
+    try:
+        return ip_address(where.host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,307 @@
+"""The composition root: the only place that knows all the parts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from etlmon import __version__
+from etlmon.api.access import HostCheck
+from etlmon.api.resources import fs, health, openapi, paths
+from etlmon.api.server import ApiServer
+from etlmon.collectors.base import CollectorContext
+from etlmon.collectors.registry import KINDS
+from etlmon.config.addresses import UnixAddress, parse_listen
+from etlmon.control.policy import Policy
+from etlmon.errors import ApiError, ConfigError, StoreError
+from etlmon.fsworker.pool import WorkerPool
+from etlmon.node.listen import ListeningService, is_loopback
+from etlmon.node.places import database_path, node_name
+from etlmon.node.unused import without_effect
+from etlmon.records.health import Health
+from etlmon.records.path import ScanAnswer, ScanSkipped
+from etlmon.runner import CollectorService
+from etlmon.store.database import StoreService
+from etlmon.store.retention import RetentionService
+from etlmon.store.tables.all import TABLES
+from etlmon.units import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from etlmon.collectors.base import Collector
+    from etlmon.config.node import NodeConfig
+
+T = TypeVar("T")
+
+_SPREAD_SECONDS = 0.05
+"""How far apart the first runs of the collectors begin."""
+_NEEDS_RESTART = ("node", "workers", "auth", "log", "manhole")
+
+
+class NodeService(Service):
+    """The whole node. Its parts start in order, and stop in the reverse order, each awaited."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        reactor: Any,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        proc: Path = Path("/proc"),
+    ) -> None:
+        self.config = config
+        self._reactor = reactor
+        self._wall_clock = wall_clock
+        self._began = 0.0
+        self._began_at = 0.0
+        self._reloading = DeferredLock()
+        self._started: list[tuple[str, Callable[[], Deferred[Any]]]] = []
+        self.store = StoreService(
+            database_path(config),
+            reactor,
+            wall_clock,
+            network_filesystem_allowed=config.node.db_on_network_filesystem,
+            proc=proc,
+        )
+        self.workers = WorkerPool(
+            reactor,
+            wall_clock=wall_clock,
+            processes=config.workers.processes,
+            nice=config.workers.nice,
+        )
+        self.policy = Policy(config.control, reactor.seconds)
+        self._context = CollectorContext(
+            wall_clock=wall_clock,
+            monotonic_clock=reactor.seconds,
+            in_thread=self._in_thread,
+            workers=self.workers,
+            proc=proc,
+        )
+        self.collectors = [self._service(collector) for collector in self._build(config)]
+        self.retention = RetentionService(
+            self.store, TABLES, config.retention_of, reactor, wall_clock
+        )
+        self.server = ApiServer(
+            [
+                *fs.routes(self.store, wall_clock),
+                *paths.routes(self.store, self, self.policy),
+                *health.routes(self.health),
+                *openapi.routes(),
+            ],
+            self._host_check(config),
+            self.policy,
+        )
+        self.store.on_commit(self.server.kept.forget)
+        self.listening = ListeningService(config.node.listen, self.server.site(), reactor)
+
+    def startService(self) -> None:
+        """Start everything, synchronously. Raises StoreError or CannotListen, all undone."""
+        super().startService()
+        self._began = self._reactor.seconds()
+        self._began_at = self._wall_clock()
+        try:
+            self._start()
+        except BaseException:
+            self.stopService()
+            raise
+        self._declare(self.config)
+        for warning in self._warnings():
+            self.log.warn("{warning}", warning=warning)
+        # Not before the reactor has its signal handlers: who reads this may send a signal.
+        self._reactor.callWhenRunning(self._announce)
+
+    def _announce(self) -> None:
+        self.log.info(
+            "etlmon {version} watches {name}; listening on {address}, database {path}",
+            version=__version__,
+            name=node_name(self.config),
+            address=self.listening.address,
+            path=str(self.store.path),
+        )
+
+    def _start(self) -> None:
+        """Start the parts; what has been started is known, for it must be stopped."""
+        started = self._started.append
+        self.store.startService()
+        started(("the store", self.store.stopService))
+        started(("the workers", self.workers.stop))
+        started(("the collectors", lambda: _stop_all(self.collectors)))
+        for service in self.collectors:
+            service.startService()
+        self.retention.startService()
+        started(("retention", self.retention.stopService))
+        self.listening.startService()
+        started(("the API", self.listening.stopService))
+
+    def stopService(self) -> Deferred[None]:
+        """Stop everything, the last started first; fires when all has been committed and closed."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        while self._started:
+            what, stop = self._started.pop()
+            try:
+                await stop()
+            except Exception:
+                self.log.failure("Could not stop {what}.", what=what)
+
+    def reload(self, load: Callable[[], NodeConfig]) -> Deferred[None]:
+        """Take a new configuration while running; fires when that is done.
+
+        ``load`` is called in a thread. What can change live does; what cannot is named in the
+        log; a configuration with mistakes changes nothing.
+        """
+        return self._reloading.run(lambda: Deferred.fromCoroutine(self._reload(load)))
+
+    async def _reload(self, load: Callable[[], NodeConfig]) -> None:
+        try:
+            config = await self._in_thread(load)
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                self.log.error("{mistake}", mistake=mistake)
+            self.log.error("The configuration was not reloaded; nothing has changed.")
+            return
+        if not self.running:
+            return
+        for section in _NEEDS_RESTART:
+            if getattr(config, section) != getattr(self.config, section):
+                self.log.warn("{section}: a change here needs a restart.", section=section)
+        self.policy.apply(config.control)
+        self.retention.limits = config.retention_of
+        await self._exchange_collectors(self._build(config))
+        self.config = config
+        self._declare(config)
+        self.log.info("The configuration has been reloaded.")
+
+    async def _exchange_collectors(self, wanted: Sequence[Collector]) -> None:
+        """Keep the collectors whose settings are unchanged; stop the others, start the new."""
+        present = {(s.collector.name, s.collector.instance): s for s in self.collectors}
+        kept: list[CollectorService] = []
+        fresh: list[CollectorService] = []
+        for collector in wanted:
+            service = present.get((collector.name, collector.instance))
+            if service is not None and _same(service.collector, collector):
+                kept.append(service)
+            else:
+                fresh.append(self._service(collector, place=len(fresh)))
+        gone = [service for service in self.collectors if service not in kept]
+        self.collectors = kept + fresh
+        await _stop_all(gone)
+        if self.running:
+            for service in fresh:
+                service.startService()
+
+    def scan_now(self, wanted: Sequence[str] | None) -> ScanAnswer:
+        """Begin scans of the configured paths ``wanted``, or of all.
+
+        Raises ApiError (404) for a path that is not configured, before any scan begins.
+        """
+        services = {
+            service.collector.instance: service
+            for service in self.collectors
+            if service.collector.name == "path"
+        }
+        for path in wanted or ():
+            if path not in services:
+                raise ApiError(
+                    404,
+                    "path-not-configured",
+                    f"{path} is not a configured path; GET /api/v1/paths lists them.",
+                )
+        started, skipped = [], []
+        for path in services if wanted is None else dict.fromkeys(wanted):
+            if services[path].run_now():
+                started.append(path)
+            else:
+                skipped.append(ScanSkipped(path=path, reason="a scan of it is running"))
+        return ScanAnswer(started=started, skipped=skipped)
+
+    def health(self) -> Health:
+        """Tell how the node is, from memory."""
+        database = self.store.health()
+        collectors = [service.health() for service in self.collectors]
+        stuck = self.workers.stuck_workers()
+        well = (
+            database.state == "ok"
+            and not stuck
+            and all(collector.state != "error" for collector in collectors)
+        )
+        return Health(
+            node_name=node_name(self.config),
+            version=__version__,
+            state="ok" if well else "degraded",
+            started_at=utc(self._began_at),
+            uptime_seconds=round(self._reactor.seconds() - self._began, 3),
+            now=utc(self._wall_clock()),
+            warnings=self._warnings(),
+            database=database,
+            collectors=collectors,
+            stuck_workers=stuck,
+        )
+
+    def _build(self, config: NodeConfig) -> list[Collector]:
+        return [collector for kind in KINDS for collector in kind.build(config, self._context)]
+
+    def _service(self, collector: Collector, place: int | None = None) -> CollectorService:
+        if place is None:
+            place = len(getattr(self, "collectors", ()))
+        return CollectorService(
+            collector,
+            self.store,
+            self._reactor,
+            self._wall_clock,
+            first_delay_seconds=place * _SPREAD_SECONDS,
+        )
+
+    def _declare(self, config: NodeConfig) -> None:
+        for kind in KINDS:
+            if kind.declare is not None:
+                self.store.write(kind.declare(config).records).addErrback(self._not_declared)
+
+    def _not_declared(self, failure: Any) -> None:
+        failure.trap(StoreError)
+        self.log.warn("The configuration was not stored: {error}", error=str(failure.value))
+
+    def _in_thread(self, function: Callable[[], T]) -> Deferred[T]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
+
+    def _host_check(self, config: NodeConfig) -> HostCheck | None:
+        if isinstance(parse_listen(config.node.listen), UnixAddress):
+            return None
+        names = (node_name(config), *config.node.allowed_hosts)
+        return HostCheck(loopback=is_loopback(config.node.listen), names=names)
+
+    def _warnings(self) -> list[str]:
+        """What an operator should know though nothing is broken."""
+        warnings = []
+        listen = self.config.node.listen
+        if self.policy.is_open and not is_loopback(listen):
+            warnings.append(
+                f"Commands are open to everyone who reaches {listen}: set control.enabled: false, "
+                "or listen on 127.0.0.1, if that network is not trusted."
+            )
+        idle = without_effect(self.config)
+        if idle:
+            warnings.append(
+                f"Without effect in etlmon {__version__}, though checked and kept: "
+                f"{', '.join(idle)}."
+            )
+        return warnings
+
+
+def _stop_all(services: Iterable[CollectorService]) -> Deferred[Any]:
+    return gatherResults([service.stopService() for service in services], consumeErrors=True)
+
+
+def _same(one: Collector, other: Collector) -> bool:
+    return (one.settings, one.interval_seconds) == (other.settings, other.interval_seconds)

@@ -1,0 +1,30 @@
+"""What a configuration asks for and this version does not do: it is checked, kept, and told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from etlmon.config.node import NodeConfig
+
+NO_COLLECTOR = ("logs", "process_watch", "xferlog")
+
+
+def without_effect(config: NodeConfig) -> list[str]:
+    """Give the settings that have no effect in this version, as paths in node.yaml."""
+    idle = [section for section in NO_COLLECTOR if getattr(config, section)]
+    if config.node.db_max_bytes is not None:
+        idle.append("node.db_max_bytes")
+    idle.extend(
+        f"retention.{table}.max_bytes"
+        for table, limits in config.retention.items()
+        if limits.max_bytes is not None
+    )
+    for place, path in enumerate(config.paths):
+        if path.max_ops_per_second is not None:
+            idle.append(f"paths[{place}].max_ops_per_second")
+        if path.parallelism > 1:
+            idle.append(f"paths[{place}].parallelism")
+        if path.expect:
+            idle.append(f"paths[{place}].expect")
+    return idle

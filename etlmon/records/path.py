@@ -1,0 +1,133 @@
+"""Paths: how many files and directories are below each configured directory."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import blake2b
+from typing import Annotated, Literal
+
+import msgspec
+
+from etlmon.records.base import Record, about
+
+PathStatus = Literal["OK", "SCANNING", "ERROR", "PARTIAL"]
+
+
+def path_id(path: str) -> str:
+    """Give the stable id of a configured path: 12 hexadecimal digits of its BLAKE2b hash."""
+    return blake2b(path.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+class ScanTrouble(Record, frozen=True, kw_only=True):
+    """What a scan could not read, by kind; such directories are never taken for empty ones."""
+
+    kind: Annotated[str, about("The error's name, for example EACCES.")]
+    count: Annotated[int, about("How many directories or entries met it.")]
+    example: Annotated[str, about("One of them, relative to the configured path.")]
+
+
+class PathStats(Record, frozen=True, kw_only=True):
+    """The newest counts of a configured path, and the last complete ones beside them."""
+
+    id: Annotated[str, about("A stable hash of the path.")]
+    path: Annotated[str, about("The path as configured.")]
+    file_count: Annotated[
+        int | None, about("Regular files: what find -H PATH -xdev -type f prints.")
+    ] = None
+    dir_count: Annotated[
+        int | None, about("Directories below the path (find -mindepth 1 -type d).")
+    ] = None
+    other_count: Annotated[
+        int | None, about("Everything else: symbolic links, sockets, fifos, devices.")
+    ] = None
+    scan_duration_ms: Annotated[int | None, about("How long the scan took, milliseconds.")] = None
+    status: Annotated[
+        PathStatus,
+        about("OK; SCANNING: a scan is running, the counts are the last ones; ERROR; PARTIAL."),
+    ]
+    error_message: Annotated[str | None, about("Why the status is ERROR or PARTIAL.")] = None
+    collected_at: Annotated[
+        datetime | None, about("When the scan behind these counts ended, UTC; null before one did.")
+    ] = None
+    complete: Annotated[
+        bool, about("Whether the counts hold everything; false says error_message why.")
+    ] = False
+    last_complete_file_count: Annotated[
+        int | None, about("file_count of the last complete scan.")
+    ] = None
+    last_complete_dir_count: Annotated[
+        int | None, about("dir_count of the last complete scan.")
+    ] = None
+    last_complete_other_count: Annotated[
+        int | None, about("other_count of the last complete scan.")
+    ] = None
+    last_complete_at: Annotated[datetime | None, about("When the last complete scan ended.")] = None
+    newest_change_at: Annotated[
+        datetime | None, about("Newest modification time of the directories listed.")
+    ] = None
+    scanned_dirs: Annotated[int | None, about("Directories listed by the scan.")] = None
+    skipped_mounts: Annotated[
+        int | None,
+        about("Other file systems mounted below the path; their content is not counted."),
+    ] = None
+    troubles: Annotated[
+        list[ScanTrouble], about("What could not be read, by kind, with an example.")
+    ] = msgspec.field(default_factory=list)
+    scan_started_at: Annotated[datetime | None, about("When the newest scan began, UTC.")] = None
+    next_scan_at: Annotated[datetime | None, about("When the next scan is due, UTC.")] = None
+
+
+class PathScanStarted(Record, frozen=True, kw_only=True):
+    """A scan has begun: written so that the path shows SCANNING while it runs."""
+
+    path: str
+    scan_started_at: datetime
+    next_scan_at: datetime
+
+
+class PathScanned(Record, frozen=True, kw_only=True):
+    """A scan has ended; null counts where it could not even begin."""
+
+    path: str
+    file_count: int | None
+    dir_count: int | None
+    other_count: int | None
+    scan_duration_ms: int
+    status: PathStatus
+    error_message: str | None
+    collected_at: datetime
+    complete: bool
+    newest_change_at: datetime | None
+    scanned_dirs: int | None
+    skipped_mounts: int | None
+    troubles: list[ScanTrouble]
+    next_scan_at: datetime
+
+
+class PathsConfigured(Record, frozen=True, kw_only=True):
+    """The paths that the configuration names now: others are forgotten."""
+
+    paths: tuple[str, ...]
+
+
+class ScanRequest(Record, frozen=True, kw_only=True):
+    """The body of a scan command."""
+
+    paths: Annotated[
+        list[str] | None, about("Configured paths to scan; absent means all of them.")
+    ] = None
+    confirm: Annotated[bool, about("Must be true.")] = False
+
+
+class ScanSkipped(Record, frozen=True, kw_only=True):
+    """A path that was asked for and is not scanned anew."""
+
+    path: Annotated[str, about("The path as configured.")]
+    reason: Annotated[str, about("Why not.")]
+
+
+class ScanAnswer(Record, frozen=True, kw_only=True):
+    """What a scan command began."""
+
+    started: Annotated[list[str], about("Paths whose scan has been started.")]
+    skipped: Annotated[list[ScanSkipped], about("Paths that were not, with the reason.")]

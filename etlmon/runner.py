@@ -1,0 +1,209 @@
+"""Runs a collector on its schedule and brings what it gives into the store."""
+
+from __future__ import annotations
+
+import math
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.application.internet import TimerService
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from etlmon.errors import EtlmonError, StoreError
+from etlmon.records.health import CollectorHealth, CollectorRun
+from etlmon.units import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from twisted.internet.interfaces import IDelayedCall
+
+    from etlmon.collectors.base import Collector
+    from etlmon.records.base import Record
+
+
+class Sink(Protocol):
+    """Where batches go: the store."""
+
+    def write(self, records: Sequence[Record]) -> Deferred[None]:
+        """Store records in one transaction; fires when they are committed."""
+
+
+class CollectorService(TimerService):
+    """One collector on its timer.
+
+    A run that is still going when the next is due makes that next one fall away; nothing queues
+    up. An exception ends the run and not the timer: it is logged when it begins and when it is
+    over, counted, stored as a CollectorRun and shown in ``health``.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        collector: Collector,
+        sink: Sink,
+        clock: Any,
+        wall_clock: Callable[[], float],
+        *,
+        first_delay_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(collector.interval_seconds, self._tick)
+        self.clock: Any = clock
+        self.collector = collector
+        self.setName(f"{collector.name} {collector.instance}".strip())
+        self._sink = sink
+        self._wall_clock = wall_clock
+        self._first_delay_seconds = first_delay_seconds
+        self._first: IDelayedCall | None = None
+        self._run: Deferred[None] | None = None
+        self._run_began = 0.0
+        self._run_started_at = 0.0
+        self._schedule_began: float | None = None
+        self._due = 0.0
+        self._ending: list[Deferred[None]] = []
+        self._last: CollectorRun | None = None
+        self._last_success: CollectorRun | None = None
+        self._last_error: CollectorRun | None = None
+        self._runs = self._errors = self._skipped = 0
+
+    def startService(self) -> None:
+        """Begin the schedule after ``first_delay_seconds``."""
+        self._due = self.clock.seconds() + self._first_delay_seconds
+        self._schedule_began = None
+        self._first = self.clock.callLater(self._first_delay_seconds, super().startService)
+
+    def stopService(self) -> Deferred[None]:
+        """End the schedule and the run under way; fires when that has ended."""
+        if self._first is not None and self._first.active():
+            self._first.cancel()
+        elif self.running:
+            super().stopService()
+        self._first = None
+        stopped: Deferred[None] = Deferred()
+        if self._run is None:
+            stopped.callback(None)
+        else:
+            self._ending.append(stopped)
+            if len(self._ending) == 1:  # a second cancellation would cut its cleaning up short
+                self._run.cancel()
+        return stopped
+
+    def run_now(self) -> bool:
+        """Begin a run at once, outside the schedule.
+
+        False if one is under way, or the service is stopped.
+        """
+        if self._run is not None or self._first is None:
+            return False
+        self._begin()
+        return True
+
+    def health(self) -> CollectorHealth:
+        """Tell how the collector fares."""
+        now = self.clock.seconds()
+        overdue = now - self._run_began - self.collector.interval_seconds
+        last, good, bad = self._last, self._last_success, self._last_error
+        wall = self._wall_clock()
+        return CollectorHealth(
+            name=self.collector.name,
+            instance=self.collector.instance,
+            state="running" if self._run is not None else last.state if last else "waiting",
+            interval_seconds=self.collector.interval_seconds,
+            last_run_at=last.started_at if last else None,
+            duration_ms=last.duration_ms if last else None,
+            last_success_at=good.started_at if good else None,
+            last_error=bad.error_message if bad else None,
+            last_error_at=bad.started_at if bad else None,
+            running_since=utc(self._run_started_at) if self._run is not None else None,
+            next_run_at=utc(wall + max(0.0, self._due - now)),
+            lag_seconds=round(max(0.0, overdue), 3) if self._run is not None else 0.0,
+            runs=self._runs,
+            errors=self._errors,
+            skipped=self._skipped,
+        )
+
+    def _tick(self) -> None:
+        now, interval = self.clock.seconds(), self.collector.interval_seconds
+        if self._schedule_began is None:
+            self._schedule_began = now
+        # As the timer reckons: a late call does not shift those that follow.
+        turns = math.floor((now - self._schedule_began) / interval + 1e-6)
+        self._due = self._schedule_began + (turns + 1) * interval
+        if self._run is not None:
+            self._skipped += 1
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._run_began = self.clock.seconds()
+        self._run_started_at = self._wall_clock()
+        next_run_at = utc(self._run_started_at + max(0.0, self._due - self._run_began))
+        run = self._run = Deferred.fromCoroutine(self._collect(next_run_at))
+        run.addErrback(lambda failure: self.log.failure("The runner failed.", failure))
+        run.addBoth(lambda _: self._ended())
+
+    def _ended(self) -> None:
+        self._run = None
+        ending, self._ending = self._ending, []
+        for stopped in ending:
+            stopped.callback(None)
+
+    async def _collect(self, next_run_at: datetime) -> None:
+        """Make one run: each batch is committed before the next one is asked for."""
+        records = 0
+        error: Exception | None = None
+        try:
+            async with aclosing(self.collector.collect(next_run_at)) as batches:
+                async for batch in batches:
+                    records += len(batch.records)
+                    await self._sink.write(batch.records)
+        except Exception as raised:
+            if self._ending:
+                return  # whatever a cancelled run raises, there is no run to tell of
+            error = raised
+        run = CollectorRun(
+            collector=self.collector.name,
+            instance=self.collector.instance,
+            started_at=utc(self._run_started_at),
+            duration_ms=round((self.clock.seconds() - self._run_began) * 1000),
+            state="ok" if error is None else "error",
+            error_message=None if error is None else _words(error),
+            records=records,
+        )
+        self._note(run, error)
+        # Not awaited: with the last batch committed the run is over, and another may be asked for.
+        self._sink.write([run]).addErrback(self._run_not_stored, error)
+
+    def _run_not_stored(self, failure: Failure, error: Exception | None) -> None:
+        if failure.check(StoreError) is None:
+            self.log.failure("{name}: run not stored.", failure, name=self.name)
+        elif not isinstance(error, StoreError):  # otherwise the run has told it already
+            self.log.warn("{name}: run not stored: {why}", name=self.name, why=str(failure.value))
+
+    def _note(self, run: CollectorRun, error: Exception | None) -> None:
+        """Keep the run for ``health``, and log a trouble when it begins, changes and ends."""
+        before = self._last.error_message if self._last is not None else None
+        self._runs += 1
+        self._last = run
+        if error is None:
+            self._last_success = run
+            if before is not None:
+                self.log.info("{name}: well again.", name=self.name)
+            return
+        self._errors += 1
+        self._last_error = run
+        if run.error_message == before:
+            return
+        if isinstance(error, EtlmonError):
+            self.log.warn("{name}: {error}", name=self.name, error=run.error_message)
+        else:
+            self.log.failure("{name} failed.", Failure(error), name=self.name)
+
+
+def _words(error: Exception) -> str:
+    """Give the text of an error; its kind too where it is not one of ours."""
+    return str(error) if isinstance(error, EtlmonError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""The local SQLite database: one writer, read-only readers, migrations, retention."""

@@ -1,0 +1,143 @@
+"""Brings a database to the newest schema, one migration after the other.
+
+Each migration is one transaction together with the note that it ran, so that a migration that
+fails leaves the schema as it was. Before a database with data in it is changed, a copy is made
+beside it. A database that is newer than the program is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from etlmon import __version__
+from etlmon.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
+_RECORD = """
+CREATE TABLE IF NOT EXISTS migrations (
+    schema_version INTEGER PRIMARY KEY, -- the migration's number
+    name TEXT NOT NULL,
+    applied_at INTEGER NOT NULL,        -- ms since 1970-01-01T00:00:00Z
+    applied_by TEXT NOT NULL            -- version of etlmon
+) STRICT
+"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step of the schema: its number, its name and its SQL."""
+
+    schema_version: int
+    name: str
+    sql: str
+
+
+def load_migrations() -> tuple[Migration, ...]:
+    """Give the migrations that this version of etlmon knows, in their order."""
+    found = []
+    for entry in resources.files("etlmon.store.migrations").iterdir():
+        matched = _NAME.match(entry.name)
+        if matched:
+            number, name = matched.groups()
+            found.append(Migration(int(number), name, entry.read_text("utf-8")))
+    return tuple(sorted(found, key=lambda migration: migration.schema_version))
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Give the number of the newest migration that a database holds; 0 for a new one."""
+    known = connection.execute(
+        "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'"
+    ).fetchone()
+    if known is None:
+        return 0
+    newest: int | None = connection.execute(
+        "SELECT max(schema_version) FROM migrations"
+    ).fetchone()[0]
+    return newest or 0
+
+
+def migrate(
+    connection: sqlite3.Connection, path: Path, now_ms: int, migrations: Sequence[Migration]
+) -> int:
+    """Apply what is missing and give the schema version reached.
+
+    ``connection`` is in autocommit mode (``isolation_level=None``); ``path`` is its file, used to
+    name the copy made before an upgrade. Raises StoreError.
+    """
+    present = schema_version(connection)
+    newest = migrations[-1].schema_version
+    if present > newest:
+        raise StoreError(
+            f"{path}: the database has schema {present}, this etlmon {__version__} knows up to "
+            f"{newest}; install the newer etlmon again, or name another node.db_path"
+        )
+    missing = [step for step in migrations if step.schema_version > present]
+    if missing and present > 0:
+        _copy(connection, path.with_name(f"{path.name}.schema-{present}"))
+    for step in missing:
+        try:
+            _apply(connection, step, now_ms)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{path}: migration {step.schema_version} ({step.name}) failed: {error}; "
+                "the database is as it was before it"
+            ) from error
+    return newest
+
+
+def _apply(connection: sqlite3.Connection, step: Migration, now_ms: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(_RECORD)
+        for statement in _statements(step.sql):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO migrations VALUES (?, ?, ?, ?)",
+            (step.schema_version, step.name, now_ms, __version__),
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(sql: str) -> Iterator[str]:
+    """Split a script into statements, also where several stand on a line or the last lacks its ";".
+
+    sqlite3's own ``executescript`` commits first and runs outside any transaction of ours.
+    """
+    statement = ""
+    for piece in re.split(r"(?<=;)", sql):
+        statement += piece
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
+
+
+def _copy(connection: sqlite3.Connection, target: Path) -> None:
+    """Copy the database whole to ``target``; a copy of the same schema made before is replaced."""
+    half_made = target.with_name(target.name + ".part")
+    try:
+        half_made.unlink(missing_ok=True)
+        os.close(os.open(half_made, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+        with closing(sqlite3.connect(half_made)) as copy:
+            connection.backup(copy)
+        half_made.replace(target)
+    except (OSError, sqlite3.Error) as error:
+        half_made.unlink(missing_ok=True)
+        raise StoreError(
+            f"cannot copy the database to {target} before its upgrade: {error}"
+        ) from error

@@ -1,0 +1,164 @@
+"""Opens the database file: its lock, its PRAGMAs, its schema. Synchronous, once, at start."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from etlmon import __version__
+from etlmon.errors import StoreError
+from etlmon.host.mounts import covering, read_mounts
+from etlmon.store.migrate import load_migrations, migrate
+from etlmon.store.tables.all import TABLES
+
+if TYPE_CHECKING:
+    from typing import IO
+
+# Another host may write there too: its locks may not be ours, its shared memory never is.
+_NETWORK = frozenset(
+    "9p afs beegfs ceph cifs coda fuse.ceph fuse.glusterfs fuse.sshfs gfs2 glusterfs gpfs lustre "
+    "ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs".split()
+)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def writer_pragmas(connection: sqlite3.Connection) -> None:
+    """Set up the one connection that writes.
+
+    ``auto_vacuum`` is set when the file is made (``prepare``): it must come before the first
+    page. ``mmap_size=0`` and the absence of any other checkpointer keep clear of the WAL-reset
+    bug of SQLite before 3.51.3.
+    """
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+        "mmap_size = 0",
+        "busy_timeout = 2000",
+        "temp_store = MEMORY",
+        "journal_size_limit = 16777216",
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchone()
+
+
+def reader_pragmas(connection: sqlite3.Connection) -> None:
+    """Set up a connection that only reads; it never checkpoints either."""
+    for pragma in ("query_only = ON", "mmap_size = 0", "busy_timeout = 2000"):
+        connection.execute(f"PRAGMA {pragma}").fetchone()
+
+
+def prepare(path: Path, *, now_ms: int, network_filesystem_allowed: bool, proc: Path) -> int:
+    """Make or upgrade the database at ``path`` and give its schema version.
+
+    Raises StoreError, with the remedy, where it cannot be used.
+    """
+    _make_directory(path.parent)
+    if not network_filesystem_allowed:
+        _refuse_network_filesystem(path, proc)
+    try:
+        _make_file(path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            return _prepare(connection, path, now_ms)
+    except OSError as error:
+        raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
+    except sqlite3.Error as error:
+        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+        remedy = "; restore a copy, or move it away and a new one is made" if damaged else ""
+        raise StoreError(f"cannot use the database {path}: {error}{remedy}") from error
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema")]
+    if not tables:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    elif "migrations" not in tables:
+        raise StoreError(
+            f"the database {path} belongs to another program; name another node.db_path"
+        )
+    writer_pragmas(connection)
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    if mode != "wal":
+        raise StoreError(
+            f"{path}: its file system cannot hold a write-ahead log (journal mode is {mode}); "
+            "put node.db_path on a local disk"
+        )
+    version = migrate(connection, path, now_ms, load_migrations())
+    connection.executemany(
+        "INSERT OR IGNORE INTO meta VALUES (?, ?)",
+        [("created_at", str(now_ms)), ("created_by", __version__)],
+    )
+    for table in TABLES:
+        if table.at_open is not None:
+            connection.execute(table.at_open)
+    return version
+
+
+def lock(path: Path) -> IO[bytes]:
+    """Take the lock that keeps a second node, or a restore, off the database.
+
+    The lock lives as long as the file object that is given back, and no longer than this process.
+    Raises StoreError, naming the process that has it.
+    """
+    _make_directory(path.parent)
+    real = path.resolve()  # by whatever name a node knows the database, there is one lock
+    lock_path = real.with_name(real.name + ".lock")
+    try:
+        held = open(lock_path, "a+b", buffering=0)  # noqa: SIM115, PTH123 - it stays open
+    except OSError as error:
+        raise StoreError(f"cannot open the lock {lock_path}: {error.strerror}") from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held.truncate(0)
+        held.write(b"%d\n" % os.getpid())
+    except OSError as error:
+        held.seek(0)
+        owner = held.read(20).decode("ascii", "replace").strip() or "unknown"
+        held.close()
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise StoreError(f"cannot lock {lock_path}: {error.strerror}") from error
+        raise StoreError(
+            f"the database {path} is in use by another node (pid {owner}); stop that one, "
+            "or name another node.db_path"
+        ) from error
+    return held
+
+
+def _make_file(path: Path) -> None:
+    """Make the file, 0640 whatever the umask: log lines are in it. Its -wal gets the same mode."""
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        if is_new:
+            os.fchmod(descriptor, 0o640)
+    finally:
+        os.close(descriptor)
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        for one in (*reversed(directory.parents), directory):
+            if not one.exists():
+                one.mkdir(mode=0o750, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the database's directory {directory}: {error.strerror}; "
+            "make it, or name another node.db_path"
+        ) from error
+
+
+def _refuse_network_filesystem(path: Path, proc: Path) -> None:
+    try:
+        mount = covering(read_mounts(proc), os.fsencode(path.resolve()))
+    except OSError:
+        return  # without /proc nothing can be said
+    if mount is not None and mount.fs_type in _NETWORK:
+        raise StoreError(
+            f"the database {path} would be on a network file system ({mount.fs_type}), where "
+            "SQLite's locks do not hold; name a local node.db_path, or set "
+            "node.db_on_network_filesystem: true if only this host ever opens it"
+        )

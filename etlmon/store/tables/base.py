@@ -1,0 +1,92 @@
+"""What the table modules share: records to rows and back, and what a table tells of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from etlmon.records.base import Record
+from etlmon.units import from_millis, to_millis
+
+if TYPE_CHECKING:
+    import sqlite3
+
+R = TypeVar("R", bound=Record)
+
+Insert = Callable[["sqlite3.Cursor", Sequence[Any]], None]
+"""Writes records of one type, within the transaction of the cursor."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the database, as the store must know it."""
+
+    name: str
+    inserts: dict[type[Record], Insert]
+    time_column: str | None = None
+    """The moment (ms) by which its rows grow old; None for a table that is no history."""
+    at_open: str | None = None
+    """SQL that sets right, at each start, what a node that was killed left behind."""
+
+
+def columns(record_type: type[Record]) -> tuple[str, ...]:
+    """Give the column names of a record's fields, in their order."""
+    return record_type.__struct_fields__
+
+
+def insert_sql(table: str, record_type: type[Record]) -> str:
+    """Give the INSERT that takes a ``row`` of this record."""
+    names = columns(record_type)
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+def row(record: Record) -> tuple[Any, ...]:
+    """Give the values of a record as SQLite stores them, in the order of its fields."""
+    return tuple(_stored(getattr(record, name)) for name in record.__struct_fields__)
+
+
+def records(record_type: type[R], rows: Iterator[tuple[Any, ...]]) -> list[R]:
+    """Give the records of rows whose columns are the record's fields, in their order."""
+    names = columns(record_type)
+    readers = _readers(record_type)
+    return [
+        record_type(
+            **{
+                name: value if value is None or read is None else read(value)
+                for name, read, value in zip(names, readers, values, strict=True)
+            }
+        )
+        for values in rows
+    ]
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_millis(value)
+    if isinstance(value, list):
+        return msgspec.json.encode(value).decode()
+    return value
+
+
+@lru_cache
+def _readers(record_type: type[Record]) -> tuple[Callable[[Any], Any] | None, ...]:
+    hints = get_type_hints(record_type)
+    return tuple(_reader(hints[name]) for name in columns(record_type))
+
+
+def _reader(hint: Any) -> Callable[[Any], Any] | None:
+    """Give what turns a stored value into the field's; None where they are the same."""
+    for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+        if kind is datetime:
+            return from_millis
+        if kind is bool:
+            return bool
+        if get_origin(kind) is list:
+            return msgspec.json.Decoder(kind).decode
+    return None

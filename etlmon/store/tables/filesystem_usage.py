@@ -1,0 +1,109 @@
+"""The usage of each mount over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from etlmon.records.disk import Filesystem, FilesystemPoint, FilesystemUsage
+from etlmon.store.forecast import Sample, full_at
+from etlmon.store.tables.base import Table, columns, insert_sql, records, row
+from etlmon.units import to_millis
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+_COLUMNS = ", ".join(columns(FilesystemUsage))
+_INSERT = insert_sql("filesystem_usage", FilesystemUsage)
+_POINT_COLUMNS = ", ".join(columns(FilesystemPoint))
+_SAMPLES = 48
+"""How many samples of the history a forecast looks at."""
+
+
+def _insert(cursor: sqlite3.Cursor, usages: Sequence[FilesystemUsage]) -> None:
+    cursor.execute("DELETE FROM filesystem_usage WHERE state = 'hidden'")
+    cursor.executemany(_INSERT, [row(usage) for usage in usages])
+
+
+TABLE = Table("filesystem_usage", {FilesystemUsage: _insert}, time_column="collected_at")
+
+
+def newest(cursor: sqlite3.Cursor, *, hidden: bool) -> list[Filesystem]:
+    """Give the mounts of the newest run, by mount point, with their forecast."""
+    found = records(
+        Filesystem,
+        cursor.execute(
+            f"SELECT {_COLUMNS}, NULL FROM filesystem_usage"
+            " WHERE collected_at = (SELECT max(collected_at) FROM filesystem_usage)"
+            " AND (? OR state <> 'hidden') ORDER BY mount_point, rowid",
+            (hidden,),
+        ),
+    )
+    return [
+        usage
+        if usage.state == "hidden"
+        else replace(usage, full_at=full_at(_samples(cursor, usage.mount_point)))
+        for usage in found
+    ]
+
+
+def history(
+    cursor: sqlite3.Cursor, mount_point: str, since: datetime, until: datetime, points: int
+) -> list[FilesystemPoint] | None:
+    """Give at most ``points`` samples of a mount from ``since`` to ``until``, evenly spread.
+
+    None for a mount of which nothing is stored.
+    """
+    known = cursor.execute(
+        "SELECT 1 FROM filesystem_usage WHERE mount_point = ? LIMIT 1", (mount_point,)
+    ).fetchone()
+    if known is None:
+        return None
+    rows = _spread(cursor, mount_point, to_millis(since), to_millis(until), points)
+    return records(FilesystemPoint, rows)
+
+
+def _samples(cursor: sqlite3.Cursor, mount_point: str) -> list[Sample]:
+    bounds = _bounds(cursor, mount_point)
+    if bounds is None:
+        return []
+    return [
+        Sample(at_ms=at, used_bytes=used, avail_bytes=avail)
+        for at, _total, used, avail, *_ in _spread(cursor, mount_point, *bounds, _SAMPLES)
+    ]
+
+
+def _bounds(cursor: sqlite3.Cursor, mount_point: str) -> tuple[int, int] | None:
+    """Give when a mount was first and last measured, in ms; by two seeks, not one long read."""
+    first, last = (
+        cursor.execute(
+            f"SELECT {extreme}(collected_at) FROM filesystem_usage"
+            " WHERE mount_point = ? AND state = 'ok'",
+            (mount_point,),
+        ).fetchone()[0]
+        for extreme in ("min", "max")
+    )
+    return None if first is None else (first, last)
+
+
+def _spread(
+    cursor: sqlite3.Cursor, mount_point: str, first: int, last: int, steps: int
+) -> Iterator[tuple[Any, ...]]:
+    """Give the newest measured row of each of ``steps`` equal stretches of time, oldest first.
+
+    One seek in the index for each step, however long the history is.
+    """
+    for step in range(steps):
+        after = first + (last - first) * step // steps - (step == 0)
+        until = first + (last - first) * (step + 1) // steps
+        found = cursor.execute(
+            f"SELECT {_POINT_COLUMNS} FROM filesystem_usage"
+            " WHERE mount_point = ? AND state = 'ok' AND collected_at > ? AND collected_at <= ?"
+            " ORDER BY collected_at DESC LIMIT 1",
+            (mount_point, after, until),
+        ).fetchone()
+        if found is not None:
+            yield found

@@ -1,0 +1,82 @@
+"""The newest counts of each configured path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etlmon.records.path import (
+    PathScanned,
+    PathScanStarted,
+    PathsConfigured,
+    PathStats,
+    path_id,
+)
+from etlmon.store.tables.base import Table, columns, records, row
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+_COLUMNS = ", ".join(columns(PathStats))
+_SCANNED = columns(PathScanned)
+
+# A new row where there is none; otherwise the counts of the scan before stay while this one runs.
+_STARTED = """
+INSERT INTO path_stats (id, path, status, complete, troubles, scan_started_at, next_scan_at)
+VALUES (?, ?, 'SCANNING', 0, '[]', ?, ?)
+ON CONFLICT (path) DO UPDATE SET
+    status = excluded.status,
+    scan_started_at = excluded.scan_started_at,
+    next_scan_at = excluded.next_scan_at
+"""
+_ENDED = f"""
+INSERT INTO path_stats (id, {", ".join(_SCANNED)})
+VALUES (?, {", ".join("?" * len(_SCANNED))})
+ON CONFLICT (path) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in _SCANNED if name != "path")}
+"""
+_COMPLETE = """
+UPDATE path_stats SET
+    last_complete_file_count = file_count,
+    last_complete_dir_count = dir_count,
+    last_complete_other_count = other_count,
+    last_complete_at = collected_at
+WHERE path = ? AND complete
+"""
+_INTERRUPTED = """
+UPDATE path_stats SET status = 'ERROR', error_message = 'the scan was interrupted'
+WHERE status = 'SCANNING'
+"""
+
+
+def _insert_started(cursor: sqlite3.Cursor, scans: Sequence[PathScanStarted]) -> None:
+    cursor.executemany(_STARTED, [(path_id(scan.path), *row(scan)) for scan in scans])
+
+
+def _insert_scanned(cursor: sqlite3.Cursor, scans: Sequence[PathScanned]) -> None:
+    cursor.executemany(_ENDED, [(path_id(scan.path), *row(scan)) for scan in scans])
+    cursor.executemany(_COMPLETE, [(scan.path,) for scan in scans])
+
+
+def _insert_configured(cursor: sqlite3.Cursor, configured: Sequence[PathsConfigured]) -> None:
+    wanted = set(configured[-1].paths)
+    known = cursor.execute("SELECT path FROM path_stats").fetchall()
+    cursor.executemany(
+        "DELETE FROM path_stats WHERE path = ?", [gone for gone in known if gone[0] not in wanted]
+    )
+
+
+TABLE = Table(
+    "path_stats",
+    {
+        PathScanStarted: _insert_started,
+        PathScanned: _insert_scanned,
+        PathsConfigured: _insert_configured,
+    },
+    at_open=_INTERRUPTED,
+)
+
+
+def newest(cursor: sqlite3.Cursor) -> list[PathStats]:
+    """Give the newest counts of every configured path, by path."""
+    return records(PathStats, cursor.execute(f"SELECT {_COLUMNS} FROM path_stats ORDER BY path"))

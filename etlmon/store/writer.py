@@ -1,0 +1,247 @@
+"""The one connection that writes: batches go in, transactions come out.
+
+A transaction holds what arrived while the one before it was committing, so that its size follows
+the load: a lone row waits for nobody, a burst is stored by the thousand.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from etlmon.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from twisted.enterprise.adbapi import ConnectionPool
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from etlmon.records.base import Record
+    from etlmon.store.tables.base import Table
+
+T = TypeVar("T")
+
+_LEAST_APART_SECONDS = 0.02
+_MOST_RECORDS = 5_000
+_FIRST_RETRY_SECONDS = 0.1
+_LONGEST_RETRY_SECONDS = 5.0
+
+# The database's troubles, not the batch's: worth trying again. The low byte is the primary code.
+_MAY_PASS = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+    )
+)
+
+
+@dataclass
+class _Waiting:
+    """A batch on its way, or another piece of work for the writer's connection."""
+
+    work: Callable[[sqlite3.Cursor], Any]
+    size: int
+    tables: frozenset[str]
+    done: Deferred[Any] = field(default_factory=Deferred)
+
+
+@dataclass
+class WriterState:
+    """What the writer has done and met, for the node's health."""
+
+    commits: int = 0
+    last_commit_at: float | None = None
+    failing: bool = False
+    last_error: str | None = None
+    last_error_at: float | None = None
+
+
+class Writer:
+    """Commits batches in the order in which they came.
+
+    A commit that fails through the database's fault (locked, full, read-only ...) is tried again
+    until it succeeds or the node stops. A batch that fails through its own fault is refused
+    alone: its Deferred fails, the others of its transaction are committed.
+
+    Cancelling a Deferred only stops the waiting: the batch is stored all the same.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        tables: Iterable[Table],
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        committed: Callable[[frozenset[str]], None],
+    ) -> None:
+        self.state = WriterState()
+        self._pool = pool
+        self._inserts = {kind: table for table in tables for kind in table.inserts}
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._committed = committed
+        self._queue: deque[_Waiting] = deque()
+        self._timer: IDelayedCall | None = None
+        self._group: list[_Waiting] = []  # what is being committed
+        self._next_at = 0.0
+        self._retry_seconds = _FIRST_RETRY_SECONDS
+        self._closing = False
+        self._idle: list[Deferred[None]] = []
+
+    @property
+    def pending(self) -> int:
+        """How many batches wait for their commit."""
+        return len(self._group) + len(self._queue)
+
+    def write(self, records: Sequence[Record]) -> Deferred[None]:
+        """Store records in one transaction; fires when they are committed.
+
+        Fails with StoreError if the batch itself cannot be stored, or the store has been closed.
+        """
+        groups: dict[type[Record], list[Record]] = {}
+        for record in records:
+            groups.setdefault(type(record), []).append(record)
+        tables = {kind: self._inserts[kind] for kind in groups}
+
+        def insert(cursor: sqlite3.Cursor) -> None:
+            for kind, group in groups.items():
+                tables[kind].inserts[kind](cursor, group)
+
+        names = frozenset(table.name for table in tables.values())
+        return self._submit(_Waiting(insert, max(1, len(records)), names))
+
+    def run(self, work: Callable[[sqlite3.Cursor], T], tables: Iterable[str] = ()) -> Deferred[T]:
+        """Do other work on the writer's connection, in its turn, in a transaction of its own.
+
+        ``tables`` names those that it changes. Fires with what ``work`` returns; fails as
+        ``write`` does.
+        """
+        return self._submit(_Waiting(work, _MOST_RECORDS, frozenset(tables)))
+
+    def close(self) -> Deferred[None]:
+        """Take no more batches; fires when those that wait are committed, or cannot be.
+
+        Each is tried once more; the first that fails through the database's fault fails them all.
+        """
+        self._closing = True
+        done: Deferred[None] = Deferred()
+        self._idle.append(done)
+        if self._timer is not None:
+            self._timer.reset(0)
+        self._settle()
+        return done
+
+    def _submit(self, waiting: _Waiting) -> Deferred[Any]:
+        if self._closing:
+            waiting.done.errback(StoreError("the store has been closed"))
+            return waiting.done
+        self._queue.append(waiting)
+        self._schedule()
+        return waiting.done
+
+    def _schedule(self) -> None:
+        if self._group or not self._queue or self._timer is not None:
+            return
+        self._timer = self._clock.callLater(
+            max(0.0, self._next_at - self._clock.seconds()), self._commit
+        )
+
+    def _commit(self) -> None:
+        """Commit what waits, up to the bound; a batch alone may be larger than that."""
+        self._timer = None
+        size = 0
+        while self._queue and (not self._group or size + self._queue[0].size <= _MOST_RECORDS):
+            size += self._queue[0].size
+            self._group.append(self._queue.popleft())
+        self._next_at = self._clock.seconds() + _LEAST_APART_SECONDS
+        works = [waiting.work for waiting in self._group]
+        transaction = self._pool.runInteraction(_transaction, works)
+        transaction.addCallbacks(self._succeeded, self._failed)
+        transaction.addErrback(lambda failure: self.log.failure("The writer failed.", failure))
+        transaction.addBoth(lambda _: self._settle())
+
+    def _succeeded(self, results: list[Any]) -> None:
+        group, self._group = self._group, []
+        self.state.commits += 1
+        self.state.last_commit_at = self._wall_clock()
+        self._retry_seconds = _FIRST_RETRY_SECONDS
+        if self.state.failing:
+            self.state.failing = False
+            self.log.info("The database takes writes again.")
+        self._committed(frozenset().union(*(waiting.tables for waiting in group)))
+        for waiting, result in zip(group, results, strict=True):
+            waiting.done.callback(result)
+
+    def _failed(self, failure: Any) -> None:
+        group, self._group = self._group, []
+        error = failure.value
+        if not _may_pass(error):
+            self._refuse_culprit(group, error)
+        elif self._closing:
+            self._note(error)
+            group += self._queue
+            self._queue.clear()
+            self.log.error("{n} batches were not stored: {error}", n=len(group), error=error)
+            _refuse(group, error)
+        else:
+            self._note(error)
+            if not self.state.failing:
+                self.state.failing = True
+                self.log.error("The database takes no writes: {error}; trying again.", error=error)
+            self._queue.extendleft(reversed(group))
+            self._next_at = self._clock.seconds() + self._retry_seconds
+            self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY_SECONDS)
+
+    def _refuse_culprit(self, group: list[_Waiting], error: BaseException) -> None:
+        """Refuse a batch that is at fault; of several, each goes alone to show which one it is."""
+        if len(group) == 1:
+            self._note(error)
+            _refuse(group, error)
+            return
+        alone = [_Waiting(w.work, _MOST_RECORDS, w.tables, w.done) for w in group]
+        self._queue.extendleft(reversed(alone))
+        self._next_at = self._clock.seconds()
+
+    def _note(self, error: BaseException) -> None:
+        self.state.last_error = str(error)
+        self.state.last_error_at = self._wall_clock()
+
+    def _settle(self) -> None:
+        self._schedule()
+        if self._closing and not self.pending:
+            idle, self._idle = self._idle, []
+            for done in idle:
+                done.callback(None)
+
+
+def _refuse(group: Iterable[_Waiting], error: BaseException) -> None:
+    for waiting in group:
+        waiting.done.errback(StoreError(f"not stored: {error}"))
+
+
+def _transaction(cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]) -> list[Any]:
+    """Do the works in one transaction; adbapi commits it, or rolls it back if one raises."""
+    cursor.execute("BEGIN IMMEDIATE")
+    return [work(cursor) for work in works]
+
+
+def _may_pass(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in _MAY_PASS

@@ -1,0 +1,161 @@
+"""The terminal program: builds the parts, runs them on the reactor, draws at most so often."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import urwid
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from urwid.display.raw import Screen as Terminal
+
+from etlmon.client.http import NodeClient
+from etlmon.config.ui import UiConfig
+from etlmon.contract import ENDPOINTS
+from etlmon.ui.palette import PALETTE, colours
+from etlmon.ui.screen import Screen
+from etlmon.ui.session import Session
+from etlmon.ui.views.base import View
+from etlmon.ui.views.fs import FilesystemsView
+from etlmon.ui.views.generic import GenericTable
+from etlmon.ui.views.nodes import NodesView
+from etlmon.ui.views.paths import PathsView
+
+_OWN_VIEWS: dict[str, Callable[[], View]] = {
+    "list_filesystems": FilesystemsView,
+    "list_paths": PathsView,
+}
+_LEAST_BETWEEN_DRAWS_SECONDS = 0.5
+_TICK_SECONDS = 1.0
+
+
+class App:
+    """The program on a terminal. ``run`` fires when the user has had enough."""
+
+    log = Logger()
+
+    def __init__(self, config: UiConfig, reactor: Any, terminal: Terminal) -> None:
+        self._reactor = reactor
+        self._sessions = make_sessions(config, reactor)
+        self._done: Deferred[None] = Deferred()
+        views = make_views(self._sessions)
+        self._screen = Screen(
+            self._sessions,
+            views,
+            node=_start_node(config),
+            view=_start_view(config, views),
+            quit=self.quit,
+        )
+        self._screen.redraw_all = self._redraw_all
+        self._terminal = terminal
+        self._loop = urwid.MainLoop(
+            self._screen,
+            PALETTE,
+            screen=terminal,
+            event_loop=urwid.TwistedEventLoop(reactor, manage_reactor=False),
+        )
+        terminal.set_terminal_properties(colors=colours(os.environ))  # type: ignore[arg-type]
+        self._drawing: Any = None
+        self._drawn_at = float("-inf")
+        self._tick: Any = None
+        self._status: object = None
+
+    async def run(self) -> None:
+        """Show the screen until ``quit``; the terminal is as it was before, whatever happens."""
+        for session in self._sessions:
+            changed = session.changed
+
+            def told(session: Session, changed: Callable[[Session], None] = changed) -> None:
+                changed(session)
+                self._draw_soon()
+
+            session.changed = told
+        self._loop.start()
+        try:
+            self._draw()
+            for session in self._sessions:
+                session.start()
+            self._look_at_clock()
+            await self._done
+        finally:
+            self._loop.stop()
+            for call in (self._drawing, self._tick):
+                if call is not None and call.active():
+                    call.cancel()
+            for session in self._sessions:
+                await session.stop()
+
+    def quit(self) -> None:
+        """End the program."""
+        if not self._done.called:
+            self._done.callback(None)
+
+    def _draw_soon(self) -> None:
+        """Draw new data, at most every half second."""
+        if self._drawing is not None and self._drawing.active():
+            return
+        wait = self._drawn_at + _LEAST_BETWEEN_DRAWS_SECONDS - self._reactor.seconds()
+        self._drawing = self._reactor.callLater(max(0.0, wait), self._draw)
+
+    def _draw(self) -> None:
+        self._drawn_at = self._reactor.seconds()
+        self._status = self._screen.status()
+        try:
+            self._loop.draw_screen()
+        except Exception as error:
+            self._screen.trouble(error)
+
+    def _redraw_all(self) -> None:
+        self._terminal.clear()
+        self._draw()
+
+    def _look_at_clock(self) -> None:
+        """Draw when time alone has changed what is to be seen: answers have grown old."""
+        self._tick = self._reactor.callLater(_TICK_SECONDS, self._look_at_clock)
+        if self._screen.status() != self._status:
+            self._draw_soon()
+
+
+def make_sessions(config: UiConfig, reactor: Any) -> list[Session]:
+    """Give a session for each node of the configuration."""
+    return [
+        Session(
+            node.name,
+            NodeClient(node.address, reactor),
+            reactor,
+            time.time,
+            config.ui.refresh_interval,
+            random.random,
+        )
+        for node in config.nodes
+    ]
+
+
+def make_views(sessions: Sequence[Session]) -> list[View]:
+    """Give the views: the nodes, and one for each list of the contract."""
+    views: list[View] = [NodesView(sessions)]
+    for endpoint in ENDPOINTS:
+        if endpoint.method == "GET" and endpoint.item is not None and not endpoint.needs_parameters:
+            own = _OWN_VIEWS.get(endpoint.name)
+            title = endpoint.path.strip("/").replace("/", " ").title()
+            views.append(GenericTable(endpoint, title) if own is None else own())
+    return views
+
+
+def _start_node(config: UiConfig) -> int:
+    names = [node.name for node in config.nodes]
+    return names.index(config.ui.default_node) if config.ui.default_node else 0
+
+
+def _start_view(config: UiConfig, views: Sequence[View]) -> int:
+    """Begin with the file systems of one node, or with the list of several."""
+    several = len(config.nodes) > 1 and config.ui.default_node is None
+    return (
+        0
+        if several
+        else next(place for place, view in enumerate(views) if isinstance(view, FilesystemsView))
+    )

@@ -1,0 +1,174 @@
+"""Values as people read them. The only place where bytes, times and percentages become text."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from etlmon.records.base import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_NOTHING = "-"
+_NOISE = 1e-9
+_CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+def visible(text: str) -> str:
+    r"""Make control characters visible, so that no text from a host can drive a terminal.
+
+    C0 controls become their pictures (ESC is U+241B); C1 controls, formatting characters such as
+    the bidirectional overrides, and unassigned ones become ``\xNN`` or ``\uNNNN``.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    picture = _CONTROL_PICTURES.get(ord(character))
+    if picture is not None:
+        return picture
+    if unicodedata.category(character) in _INVISIBLE:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def format_bytes(number: int) -> str:
+    """Give a size with three digits and a binary unit: ``1.50 GiB``; bytes are exact."""
+    size, unit = float(number), 0
+    while abs(size) >= 1023.5 and unit < len(_BYTE_UNITS) - 1:
+        size /= 1024
+        unit += 1
+    if unit == 0:
+        return f"{number} B"
+    digits = 2 if abs(size) < 9.995 else 1 if abs(size) < 99.95 else 0
+    return f"{size:.{digits}f} {_BYTE_UNITS[unit]}"
+
+
+def format_percent(percent: float) -> str:
+    """Give a percentage rounded up, as df does: what is full must not look as if it were not.
+
+    Less than ``_NOISE`` above a whole number is what floating point adds: 56 of 100 gives
+    56.00000000000001.
+    """
+    return f"{math.ceil(percent - _NOISE)}%"
+
+
+def format_seconds(seconds: float) -> str:
+    """Give a stretch of time in its two largest units: ``2d 3h``, ``4m 5s``, ``1.25 s``."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.3g} s"
+    whole = round(seconds)
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, left = divmod(rest, 60)
+    if days:
+        return f"{days}d {hours}h"
+    if hours:
+        return f"{hours}h {minutes}m"
+    return f"{minutes}m {left}s"
+
+
+def format_moment(moment: datetime) -> str:
+    """Give a moment in the time zone of this terminal's host."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def format_value(name: str, value: Any) -> str:
+    """Give a record's field as text; the unit in its name decides how."""
+    if value is None:
+        return _NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return format_moment(value)
+    if isinstance(value, (int, float)):
+        return _format_number(name, value)
+    if isinstance(value, str):
+        return visible(value)
+    return visible(msgspec.json.encode(value).decode())
+
+
+def _format_number(name: str, value: float) -> str:
+    if name.endswith("_bytes"):
+        return format_bytes(int(value))
+    if name.endswith("_percent"):
+        return format_percent(value)
+    if name.endswith("_seconds"):
+        return format_seconds(value)
+    if name.endswith("_ms"):
+        return format_seconds(value / 1000)
+    return f"{value:,}"
+
+
+def text_table(items: Sequence[Record], columns: Sequence[str]) -> str:
+    """Give records as a table with a heading: numbers to the right, words to the left."""
+    rows = [[format_value(name, getattr(item, name)) for name in columns] for item in items]
+    heads = [heading(name) for name in columns]
+    widths = [max(text_width(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
+    to_right = [
+        any(isinstance(getattr(item, name), (int, float)) for item in items) for name in columns
+    ]
+    lines = []
+    for row in (heads, *rows):
+        cells = []
+        for cell, width, right in zip(row, widths, to_right, strict=True):
+            space = " " * (width - text_width(cell))
+            cells.append(space + cell if right else cell + space)
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def heading(name: str) -> str:
+    """Give the title of a column; units that its values carry themselves are left out."""
+    for unit in ("_bytes", "_ms", "_seconds"):
+        name = name.removesuffix(unit)
+    if name.endswith("_percent"):
+        name = name.removesuffix("_percent") + "%"
+    return name.replace("_", " ").upper()
+
+
+def text_fields(record: Record) -> str:
+    """Give one record, a field a line; records within it follow as tables."""
+    plain: list[tuple[str, str]] = []
+    tables: list[str] = []
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if isinstance(value, Record):
+            tables.append(f"\n{name.upper()}\n{text_fields(value)}")
+        elif isinstance(value, list) and value and isinstance(value[0], Record):
+            tables.append(f"\n{name.upper()}\n{text_table(value, _told(value))}")
+        elif isinstance(value, list):
+            plain.extend((name, visible(str(item))) for item in value or [_NOTHING])
+        else:
+            plain.append((name, format_value(name, value)))
+    width = max((len(name) for name, _ in plain), default=0)
+    return "\n".join([f"{name.ljust(width)}  {text}" for name, text in plain] + tables)
+
+
+def _told(items: Sequence[Record]) -> list[str]:
+    """Give the fields that at least one of the records fills."""
+    return [
+        name
+        for name in items[0].__struct_fields__
+        if any(getattr(item, name) not in (None, "", 0, []) for item in items)
+    ]
+
+
+def text_width(text: str) -> int:
+    """Give how many columns of a terminal a ``visible`` text takes: wide characters take two."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth
+
+    return wcswidth(text)

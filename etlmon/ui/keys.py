@@ -1,0 +1,118 @@
+"""The keys: one table that the behaviour, the help and the footer read, and the tests too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Key:
+    """A command, the keys that give it, and what help says of it."""
+
+    command: str
+    keys: tuple[str, ...]
+    help: str
+    short: str = ""
+    """The word in the footer; empty for what only the help shows."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where keys hold: a part of the screen, and what its keys are."""
+
+    name: str
+    keys: tuple[Key, ...]
+
+
+EVERYWHERE = Place(
+    "Everywhere",
+    (
+        Key("quit", ("q",), "quit", "quit"),
+        Key("help", ("?", "f1"), "this help", "help"),
+        Key("next view", ("tab", "right"), "next view", "view"),
+        Key("previous view", ("shift tab", "left"), "previous view"),
+        Key("next node", ("n", "]"), "next node"),
+        Key("previous node", ("N", "["), "previous node"),
+        Key(
+            "node by number",
+            ("1", "2", "3", "4", "5", "6", "7", "8", "9"),
+            "the node of that number",
+        ),
+        Key("refresh", ("r", "f5"), "ask the node now"),
+        Key("redraw", ("ctrl l",), "draw the whole screen anew"),
+    ),
+)
+TABLE = Place(
+    "In a table",
+    (
+        Key("detail", ("enter",), "the whole of the chosen row", "detail"),
+        Key("down", ("j", "down"), "next row"),
+        Key("up", ("k", "up"), "previous row"),
+        Key("page down", ("page down", "ctrl f", " "), "a page down"),
+        Key("page up", ("page up", "ctrl b"), "a page up"),
+        Key("first", ("g", "home"), "first row"),
+        Key("last", ("G", "end"), "last row"),
+        Key("filter", ("/",), "show only rows that hold a text; empty shows all", "filter"),
+        Key("sort", ("o",), "sort by the next column", "sort"),
+        Key("reverse", ("O",), "turn the order round"),
+        Key("back", ("esc",), "end the filter"),
+    ),
+)
+FILESYSTEMS = Place(
+    "File systems",
+    (Key("toggle hidden", ("h",), "show hidden mounts and why they are, or not", "hidden"),),
+)
+PATHS = Place(
+    "Paths",
+    (
+        Key("scan", ("s",), "scan the chosen path now, after y", "scan"),
+        Key("scan all", ("S",), "scan all paths now, after y"),
+    ),
+)
+DETAIL = Place(
+    "In a detail or in this help",
+    (
+        Key("back", ("esc", "enter", "backspace"), "back", "back"),
+        Key("down", ("j", "down"), "a line down"),
+        Key("up", ("k", "up"), "a line up"),
+        Key("page down", ("page down", "ctrl f", " "), "a page down"),
+        Key("page up", ("page up", "ctrl b"), "a page up"),
+        Key("first", ("g", "home"), "the beginning"),
+        Key("last", ("G", "end"), "the end"),
+    ),
+)
+QUESTION = Place(
+    "In a question",
+    (
+        Key("yes", ("y", "Y"), "yes, do it", "yes"),
+        Key("back", ("n", "N", "esc", "q"), "no", "no"),
+    ),
+)
+FILTER = Place(
+    "While writing a filter",
+    (
+        Key("done", ("enter",), "keep the filter", "keep"),
+        Key("back", ("esc",), "end the filter", "all rows"),
+    ),
+)
+
+PLACES = (EVERYWHERE, TABLE, FILESYSTEMS, PATHS, DETAIL, QUESTION, FILTER)
+
+
+def command_of(key: str, *places: Place) -> str | None:
+    """Give the command that a key gives in the first of ``places`` that knows it; None if none."""
+    for place in places:
+        for entry in place.keys:
+            if key in entry.keys:
+                return entry.command
+    return None
+
+
+def shown(key: str) -> str:
+    """Give a key as people call it."""
+    names = {" ": "Space", "esc": "Esc", "enter": "Enter", "tab": "Tab", "shift tab": "Shift-Tab"}
+    if key in names:
+        return names[key]
+    if key.startswith("ctrl "):
+        return f"^{key[5:].upper()}"
+    return key if len(key) == 1 else key.title().replace(" ", "")

@@ -1,0 +1,350 @@
+"""The whole screen as one widget: tabs, the view, a panel for a question, the keys of now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import urwid
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from etlmon.client.http import ClientError
+from etlmon.contract import Endpoint
+from etlmon.ui.format import format_moment, visible
+from etlmon.ui.keys import EVERYWHERE, FILTER, QUESTION, Place, command_of, shown
+from etlmon.ui.session import Session
+from etlmon.ui.views.base import TableView, View
+from etlmon.ui.views.help import HelpView
+from etlmon.ui.views.nodes import judged
+from etlmon.ui.views.states import state_piece
+from etlmon.ui.widgets.box import Box
+from etlmon.ui.widgets.line import Piece, lines_canvas, pieces_width
+
+
+class Screen(Box):
+    """Sessions and views, one of each on the screen; keys become commands here."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        sessions: Sequence[Session],
+        views: Sequence[View],
+        *,
+        node: int,
+        view: int,
+        quit: Callable[[], None],  # noqa: A002 - the word for it
+    ) -> None:
+        super().__init__()
+        self.sessions = sessions
+        self.views = views
+        self.redraw_all: Callable[[], None] = lambda: None
+        self._node = node
+        self._view = view
+        self._stack: list[View] = []
+        self._quit = quit
+        self._message: Piece = ("message", "")
+        self._question: tuple[str, Callable[[], None]] | None = None
+        self._filtering = False
+        self._body = (0, 0)
+        for session in sessions:
+            session.changed = self._session_changed
+        self._enter()
+
+    @property
+    def session(self) -> Session:
+        """The node on the screen."""
+        return self.sessions[self._node]
+
+    @property
+    def view(self) -> View:
+        """The view on the screen."""
+        return self._stack[-1] if self._stack else self.views[self._view]
+
+    # What views may ask for (views.base.Around)
+
+    def open(self, view: View) -> None:
+        """Show a view on top of the present one, until it is left."""
+        self._stack.append(view)
+        self._enter()
+
+    def ask(self, question: str, on_yes: Callable[[], None]) -> None:
+        """Ask for yes or no."""
+        self._question = (question, on_yes)
+        self.changed()
+
+    def say(self, message: str, style: str = "message") -> None:
+        """Show a message until the next key."""
+        self._message = (style, visible(message))
+        self.changed()
+
+    def command(
+        self, endpoint: Endpoint[Any, Any, Any], body: Any, told: Callable[[Any], str]
+    ) -> None:
+        """Give a command to the node on the screen and tell what came of it."""
+        session = self.session
+
+        async def give() -> None:
+            try:
+                self.say(f"{session.name}: {told(await session.command(endpoint, body))}")
+            except ClientError as error:
+                self.say(f"{session.name}: {error}", "critical")
+            except Exception as error:
+                self.trouble(error)
+
+        Deferred.fromCoroutine(give())
+
+    def trouble(self, error: BaseException) -> None:
+        """Tell of a defect of this program; the log has the rest."""
+        self.log.failure("A defect of the screen.")
+        self.say(f"Defect: {type(error).__name__}: {error}. The log has the rest.", "critical")
+
+    # Keys and mouse
+
+    def keypress(self, size: Any, key: str) -> str | None:
+        """Do what a key commands; whatever goes wrong with it is told and survived."""
+        self._message = ("message", "")
+        self.changed()
+        try:
+            handled = self._press(key)
+        except Exception as error:
+            self.trouble(error)
+            return None
+        return None if handled else key
+
+    def _press(self, key: str) -> bool:
+        if self._question is not None:
+            return self._answer(command_of(key, QUESTION))
+        if self._filtering:
+            return self._write_filter(key)
+        command = command_of(key, *self.view.places, EVERYWHERE)
+        if command is None:
+            return False
+        if command == "node by number":
+            return self._show_node(int(key) - 1)
+        return self._do(command) or self._run(command)
+
+    def _answer(self, command: str | None) -> bool:
+        question, self._question = self._question, None
+        if command == "yes" and question is not None:
+            question[1]()
+        elif command is None:
+            self._question = question
+        return True
+
+    def _do(self, command: str) -> bool:
+        """Do what is the same everywhere."""
+        if command == "quit":
+            self._quit()
+        elif command == "help":
+            self.open(HelpView())
+        elif command in ("next view", "previous view"):
+            step = 1 if command == "next view" else -1
+            self._show_view((self._view + step) % len(self.views))
+        elif command in ("next node", "previous node"):
+            step = 1 if command == "next node" else -1
+            self._show_node((self._node + step) % len(self.sessions))
+        elif command == "refresh":
+            self.session.refresh()
+            self.say(f"Asking {self.session.name} ...")
+        elif command == "redraw":
+            self.redraw_all()
+        elif command == "back" and self._stack:
+            self._stack.pop()
+            self._enter()
+        elif command == "filter" and isinstance(self.view, TableView):
+            self._filtering = True
+        elif command == "back" and isinstance(self.view, TableView):
+            self._set_filter("")
+        else:
+            return False
+        return True
+
+    def _run(self, command: str) -> bool:
+        wants = self.view.wants
+        handled = self.view.run(command, self)
+        if self.view.wants != wants:
+            self._enter()
+        return handled
+
+    def _write_filter(self, key: str) -> bool:
+        table = self.view.table if isinstance(self.view, TableView) else None
+        command = command_of(key, FILTER)
+        if table is None or command == "done":
+            self._filtering = False
+        elif command == "back":
+            self._filtering = False
+            self._set_filter("")
+        elif key == "backspace":
+            self._set_filter(table.filter[:-1])
+        elif key == "ctrl u":
+            self._set_filter("")
+        elif len(key) == 1 and key.isprintable():
+            self._set_filter(table.filter + key)
+        elif not table.move(command_of(key, *self.view.places) or ""):
+            return False
+        return True
+
+    def _set_filter(self, text: str) -> None:
+        if isinstance(self.view, TableView):
+            self.view.table.filter = text
+            self.view.table.arrange()
+
+    def mouse_event(
+        self, size: Any, event: str, button: int, col: int, row: int, focus: bool
+    ) -> bool:
+        """Give clicks and the wheel to the view under the pointer; tabs are chosen by click."""
+        if not event.endswith("mouse press") or self._question is not None:
+            return False
+        top, height = self._body
+        if row < top and button == 1:
+            tabs, choose = (
+                (self._node_tabs(), self._show_node),
+                (self._view_tabs(), self._show_view),
+            )[row > 0]
+            return _click(tabs, col, choose)
+        if top <= row < top + height:
+            self.changed()
+            return self.view.widget.pressed(button, row - top)
+        return False
+
+    # Moving between nodes and views
+
+    def _show_node(self, place: int) -> bool:
+        if not 0 <= place < len(self.sessions):
+            self.say(f"There is no node {place + 1}.")
+            return True
+        if place != self._node:
+            self.session.want(())
+            self._node = place
+            self._enter()
+        return True
+
+    def _show_view(self, place: int) -> None:
+        self._view = place
+        self._stack.clear()
+        self._enter()
+
+    def _enter(self) -> None:
+        """Show what is chosen now: say what is wanted, and what is there already."""
+        self._filtering = False
+        self.session.want(self.view.wants)
+        self.view.update(self.session)
+        self.changed()
+
+    def _session_changed(self, session: Session) -> None:
+        if session is self.session or not self.view.wants:
+            self.view.update(self.session)
+        self.changed()
+
+    # Drawing
+
+    def draw(self, width: int, height: int) -> urwid.Canvas:
+        """Draw everything into a terminal of any size, even 1 by 1."""
+        above = [_side_by_side(self._node_tabs()), _side_by_side(self._view_tabs())]
+        notice = self._notice()
+        if notice:
+            above.append(notice)
+        below = [self._panel(), self._footer()]
+        if height < len(above) + len(below) + 3:
+            above, below = above[:1], below[:1]
+        if height < 4:
+            above, below = [], below[: max(0, height - 1)]
+        rows = max(1, height - len(above) - len(below))
+        self._body = (len(above), rows)
+        parts: list[tuple[urwid.Canvas, None, bool]] = []
+        if above:
+            parts.append((lines_canvas(above, width), None, False))
+        parts.append((self.view.widget.render((width, rows), focus=True), None, True))
+        if below:
+            parts.append((lines_canvas(below, width), None, False))
+        return urwid.CanvasCombine(parts)
+
+    def status(self) -> object:
+        """Give what of the drawing depends on the time alone: drawn anew when it changes."""
+        return [judged(session) for session in self.sessions], self._notice()
+
+    def _node_tabs(self) -> list[list[Piece]]:
+        tabs: list[list[Piece]] = []
+        for place, session in enumerate(self.sessions):
+            chosen = place == self._node
+            state_style, state = state_piece(judged(session))
+            glyph, _, word = state.partition(" ")
+            style = "tab chosen" if chosen else state_style
+            number = f"{place + 1} " if len(self.sessions) > 1 else ""
+            name = f" {number}{glyph} {visible(session.name)} "
+            tabs.append([(style, f"{name}{word} " if chosen else name)])
+        return tabs
+
+    def _view_tabs(self) -> list[list[Piece]]:
+        tabs: list[list[Piece]] = []
+        for place, view in enumerate(self.views):
+            chosen = place == self._view
+            tabs.append([("tab chosen" if chosen else "tab", f" {view.title} ")])
+        if self._stack:
+            trail = " \u203a ".join(view.title for view in self._stack)
+            tabs.append([("title", f" \u203a {trail} ")])
+        return tabs
+
+    def _notice(self) -> list[Piece]:
+        """Say what is wrong with the node on the screen, if anything is."""
+        session = self.session
+        age = ""
+        if session.last_seen_at is not None:
+            age = f" Shown is what it said at {format_moment(session.last_seen_at)[11:]}."
+        if session.state == "offline":
+            again = ""
+            if session.retry_at is not None:
+                again = f" Next try {format_moment(session.retry_at)[11:]}."
+            return [("critical", f" \u2717 {visible(str(session.trouble))}.{again}{age}")]
+        if session.state == "refused":
+            return [("critical", f" ! {visible(str(session.trouble))}")]
+        if session.is_stale:
+            return [("warning", f" ~ It does not answer.{age}")]
+        errors = [session.held(want).error for want in self.view.wants]
+        for error in errors:
+            if error is not None:
+                return [("critical", f" ! {visible(str(error))}")]
+        return []
+
+    def _panel(self) -> list[Piece]:
+        """The line above the keys: a question, the filter, or a message."""
+        if self._question is not None:
+            return [("message", f" {self._question[0]} "), ("key", "y"), ("text", "/n")]
+        table = self.view.table if isinstance(self.view, TableView) else None
+        if table is not None and (self._filtering or table.filter):
+            cursor = "\u2588" if self._filtering else ""
+            text = f"/{visible(table.filter)}{cursor}"
+            return [("message", f" {text}"), ("dim", f"  {table.shown_rows} rows")]
+        style, text = self._message
+        return [(style, f" {text}")]
+
+    def _footer(self) -> list[Piece]:
+        """The keys that hold now."""
+        places: tuple[Place, ...] = (*self.view.places, EVERYWHERE)
+        if self._question is not None:
+            places = (QUESTION,)
+        elif self._filtering:
+            places = (FILTER,)
+        line: list[Piece] = [("text", " ")]
+        for place in reversed(places):
+            for key in place.keys:
+                if key.short:
+                    line += [("key", shown(key.keys[0])), ("text", f" {key.short}  ")]
+        return line
+
+
+def _side_by_side(tabs: Sequence[Sequence[Piece]]) -> list[Piece]:
+    return [piece for tab in tabs for piece in tab]
+
+
+def _click(tabs: Sequence[Sequence[Piece]], col: int, choose: Callable[[int], Any]) -> bool:
+    """Choose the tab that is under a column."""
+    right = 0
+    for place, tab in enumerate(tabs):
+        right += pieces_width(tab)
+        if col < right:
+            choose(place)
+            return True
+    return False

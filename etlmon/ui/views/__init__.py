@@ -1,0 +1,1 @@
+"""The screens: each shows what a session holds, and asks nobody itself."""

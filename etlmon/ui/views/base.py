@@ -1,0 +1,138 @@
+"""What a view is, and what it may ask of the screen around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from etlmon.contract import Endpoint
+from etlmon.ui.keys import DETAIL, TABLE, Place
+from etlmon.ui.session import Held, Session, Want
+from etlmon.ui.widgets.box import Box
+from etlmon.ui.widgets.line import Piece
+from etlmon.ui.widgets.lines import Lines
+from etlmon.ui.widgets.table import Table
+
+
+class Around(Protocol):
+    """The screen around a view: the only way by which a view brings something about."""
+
+    def open(self, view: View) -> None:
+        """Show a view in place of this one, until it is left."""
+
+    def ask(self, question: str, on_yes: Callable[[], None]) -> None:
+        """Ask for yes or no; ``on_yes`` is called at yes."""
+
+    def say(self, message: str) -> None:
+        """Show a message until the next key."""
+
+    def command(
+        self, endpoint: Endpoint[Any, Any, Any], body: Any, told: Callable[[Any], str]
+    ) -> None:
+        """Give a command to the node on the screen; ``told`` puts the answer into words."""
+
+
+class View:
+    """A screen. ``update`` brings its widgets up to date; ``run`` does a command of its keys."""
+
+    title = ""
+    places: tuple[Place, ...] = ()
+    """Where its keys are, beside those that hold everywhere; the first that knows a key has it."""
+    widget: Box
+
+    @property
+    def wants(self) -> tuple[Want, ...]:
+        """The answers that it shows."""
+        return ()
+
+    def update(self, session: Session) -> None:
+        """Show what the session holds now."""
+
+    def run(self, command: str, around: Around) -> bool:
+        """Do a command; False if it is not one of this view."""
+        return False
+
+
+class TableView(View):
+    """A view that is a table of one list."""
+
+    places: tuple[Place, ...] = (TABLE,)
+    table: Table[Any]
+
+    @property
+    def want(self) -> Want:
+        """The list that it shows."""
+        raise AttributeError(f"{type(self).__name__} shows no list")
+
+    @property
+    def wants(self) -> tuple[Want, ...]:
+        """The one list."""
+        return (self.want,)
+
+    def items(self, session: Session) -> Sequence[Any]:
+        """Give the rows of the table."""
+        return session.held(self.want).value or ()
+
+    def update(self, session: Session) -> None:
+        """Show the rows that the session holds."""
+        self.table.empty = self.nothing(session)
+        self.table.set_items(self.items(session))
+
+    def nothing(self, session: Session) -> str:
+        """Say why there are no rows."""
+        return why_nothing(session, session.held(self.want), self.empty)
+
+    empty = "Nothing there."
+
+    def detail(self, item: Any) -> View | None:
+        """Give the view of one row; None if there is none."""
+        return None
+
+    def run(self, command: str, around: Around) -> bool:
+        """Move, sort and open rows."""
+        if command == "detail":
+            chosen = self.table.chosen
+            view = None if chosen is None else self.detail(chosen)
+            if view is not None:
+                around.open(view)
+            return True
+        if command == "sort":
+            around.say(f"Sorted: {self.table.sort_by_next()}.")
+            return True
+        if command == "reverse":
+            self.table.reverse = not self.table.reverse
+            self.table.arrange()
+            return True
+        return self.table.move(command)
+
+
+class DetailView(View):
+    """A view that is text: lines made anew from what the session holds."""
+
+    places: tuple[Place, ...] = (DETAIL,)
+
+    def __init__(self) -> None:
+        self.widget = self.text = Lines()
+
+    def lines(self, session: Session) -> Sequence[Sequence[Piece]]:
+        """Give the lines to show."""
+        raise AttributeError(f"{type(self).__name__} has no lines")
+
+    def update(self, session: Session) -> None:
+        """Show the lines of now."""
+        self.text.set_lines(self.lines(session))
+
+    def run(self, command: str, around: Around) -> bool:
+        """Scroll."""
+        return self.text.scroll(command)
+
+
+def why_nothing(session: Session, held: Held, empty: str) -> str:
+    """Say why there is nothing to show: still asking, an error, or really nothing."""
+    if held.error is not None:
+        return str(held.error)
+    if held.received_at is not None:
+        return empty
+    if session.trouble is not None:
+        return str(session.trouble)
+    return f"Asking {session.address} ..."

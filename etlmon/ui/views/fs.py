@@ -1,0 +1,175 @@
+"""File systems: how full, in what state, and when they will be full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from etlmon.contract import (
+    FILESYSTEM_HISTORY,
+    FILESYSTEMS,
+    FilesystemHistoryQuery,
+    FilesystemsQuery,
+)
+from etlmon.records.disk import Filesystem, FilesystemPoint
+from etlmon.ui.format import format_bytes, format_moment, format_percent, visible
+from etlmon.ui.keys import FILESYSTEMS as KEYS
+from etlmon.ui.keys import TABLE
+from etlmon.ui.session import Session, Want
+from etlmon.ui.views.base import Around, DetailView, TableView, View, why_nothing
+from etlmon.ui.views.generic import record_lines
+from etlmon.ui.views.states import state_piece
+from etlmon.ui.widgets.bar import bar, sparkline
+from etlmon.ui.widgets.line import Piece
+from etlmon.ui.widgets.table import Column, Table
+
+_BAR_WIDTH = 10
+_SPARK_WIDTH = 60
+
+
+def judged(item: Filesystem) -> str:
+    """Give the word for how a mount is: its state where that is not ok, else its level."""
+    return item.level if item.state == "ok" else item.state
+
+
+def _bytes(number: int | None) -> list[Piece]:
+    return [("dim", "-") if number is None else ("text", format_bytes(number))]
+
+
+def _used(item: Filesystem) -> list[Piece]:
+    if item.used_percent is None:
+        return [("dim", "-".rjust(4))]
+    number = ("text", format_percent(item.used_percent).rjust(4) + " ")
+    return [number, *bar(item.used_percent, _BAR_WIDTH, f"bar {item.level}")]
+
+
+def _note(item: Filesystem) -> list[Piece]:
+    if item.reason is not None:
+        return [("dim", visible(item.reason))]
+    if item.full_at is not None:
+        return [("warning", f"full {format_moment(item.full_at)[:16]}")]
+    if item.level_by == "inodes" and item.inodes_used_percent is not None:
+        return [("warning", f"inodes {format_percent(item.inodes_used_percent)}")]
+    return [("text", "")]
+
+
+class FilesystemsView(TableView):
+    """Every mount of the node."""
+
+    title = "File systems"
+    places = (KEYS, TABLE)
+    empty = "The node has not looked at its mounts yet."
+
+    def __init__(self) -> None:
+        self._hidden = False
+        columns: list[Column[Filesystem]] = [
+            Column(
+                "MOUNT",
+                lambda item: [("text", visible(item.mount_point))],
+                lambda item: item.mount_point,
+                least=12,
+                grows=True,
+            ),
+            Column(
+                "USED",
+                _used,
+                lambda item: item.used_percent,
+                least=5 + _BAR_WIDTH,
+                most=5 + _BAR_WIDTH,
+            ),
+            Column(
+                "STATE",
+                lambda item: [state_piece(judged(item))],
+                judged,
+                least=10,
+            ),
+            Column(
+                "AVAIL",
+                lambda item: _bytes(item.avail_bytes),
+                lambda item: item.avail_bytes,
+                right=True,
+                least=8,
+            ),
+            Column(
+                "TOTAL",
+                lambda item: _bytes(item.total_bytes),
+                lambda item: item.total_bytes,
+                right=True,
+                least=8,
+            ),
+            Column("TYPE", lambda item: [("dim", visible(item.fs_type))], most=10, least=8),
+            Column("NOTE", _note, lambda item: item.full_at, least=8),
+        ]
+        self.widget = self.table = Table(
+            columns, lambda item: (item.mount_point, item.device), self.empty
+        )
+
+    @property
+    def want(self) -> Want:
+        """All mounts, hidden ones if they are to be seen."""
+        return Want(FILESYSTEMS, FilesystemsQuery(limit=1000, all=self._hidden))
+
+    def run(self, command: str, around: Around) -> bool:
+        """Show or hide the hidden mounts; the rest as any table."""
+        if command == "toggle hidden":
+            self._hidden = not self._hidden
+            around.say("Hidden mounts are shown." if self._hidden else "Hidden mounts are hidden.")
+            return True
+        return super().run(command, around)
+
+    def detail(self, item: Filesystem) -> View:
+        """Give the whole of a mount, and its history."""
+        return FilesystemView(item.mount_point, self.want)
+
+
+class FilesystemView(DetailView):
+    """One mount: every field, the last day as a line, when it will be full."""
+
+    def __init__(self, mount_point: str, want: Want) -> None:
+        super().__init__()
+        self.title = visible(mount_point)
+        self._mount_point = mount_point
+        self._want = want
+        query = FilesystemHistoryQuery(mount_point=mount_point, points=_SPARK_WIDTH)
+        self._history = Want(FILESYSTEM_HISTORY, query)
+
+    @property
+    def wants(self) -> tuple[Want, ...]:
+        """The mounts, and the history of this one."""
+        return (self._want, self._history)
+
+    def lines(self, session: Session) -> Sequence[Sequence[Piece]]:
+        """Give figures, history, forecast, and all fields."""
+        held = session.held(self._want)
+        item = next((i for i in held.value or () if i.mount_point == self._mount_point), None)
+        if item is None:
+            return [[("text", why_nothing(session, held, "It is not mounted any more."))]]
+        lines: list[list[Piece]] = [[("title", self.title), ("text", "  "), _state(item)]]
+        if item.reason is not None:
+            lines.append([("text", "  "), ("warning", visible(item.reason))])
+        if item.used_percent is not None:
+            style = f"bar {item.level}"
+            used = f"  {format_percent(item.used_percent)} used"
+            lines.append([("text", "  "), *bar(item.used_percent, 40, style), ("text", used)])
+        lines += [[], *self._history_lines(session), []]
+        if item.full_at is not None:
+            text = f"  At this pace it is full on {format_moment(item.full_at)}."
+            lines += [[("warning", text)], []]
+        return lines + record_lines(item)
+
+    def _history_lines(self, session: Session) -> list[list[Piece]]:
+        points: Sequence[FilesystemPoint] = session.held(self._history).value or ()
+        used = [point.used_bytes for point in points if point.used_bytes is not None]
+        if len(used) < 2:
+            return [[("dim", "  Its history begins now: come back in some minutes.")]]
+        span = (
+            f"{format_moment(points[0].collected_at)} to {format_moment(points[-1].collected_at)}"
+        )
+        extent = f"{format_bytes(min(used))} to {format_bytes(max(used))}"
+        return [
+            [("text", "  "), ("bar ok", sparkline(used, _SPARK_WIDTH))],
+            [("dim", f"  used, {span}: {extent}")],
+        ]
+
+
+def _state(item: Filesystem) -> Piece:
+    return state_piece(judged(item))

@@ -1,0 +1,216 @@
+"""Configured paths: how many files, since when, and what a scan could not see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from etlmon.contract import PATHS, SCAN_PATHS, Page
+from etlmon.records.path import PathStats, ScanAnswer, ScanRequest
+from etlmon.ui.format import format_moment, format_seconds, visible
+from etlmon.ui.keys import PATHS as KEYS
+from etlmon.ui.keys import TABLE
+from etlmon.ui.session import Session, Want
+from etlmon.ui.views.base import Around, DetailView, TableView, View, why_nothing
+from etlmon.ui.views.generic import record_lines
+from etlmon.ui.views.states import state_piece
+from etlmon.ui.widgets.line import Piece
+from etlmon.ui.widgets.table import Column, Table
+
+
+def _count(number: int | None) -> list[Piece]:
+    return [("dim", "-") if number is None else ("text", f"{number:,}")]
+
+
+def change_text(change: int | None) -> str:
+    """Give a change of a count with its sign; empty where there is nothing to compare."""
+    if change is None:
+        return ""
+    return "=" if change == 0 else f"{change:+,}"
+
+
+class PathsView(TableView):
+    """Every configured path of the node."""
+
+    title = "Paths"
+    places = (KEYS, TABLE)
+    empty = "No paths are configured on this node: add paths to its node.yaml."
+
+    def __init__(self) -> None:
+        self._changes: dict[str, tuple[object, int | None, int | None]] = {}
+        self._session = ""
+        columns: list[Column[PathStats]] = [
+            Column(
+                "PATH",
+                lambda item: [("text", visible(item.path))],
+                lambda item: item.path,
+                least=12,
+                grows=True,
+            ),
+            Column(
+                "FILES",
+                lambda item: _count(item.file_count),
+                lambda item: item.file_count,
+                right=True,
+                least=7,
+            ),
+            Column(
+                "CHANGE",
+                lambda item: [("text", change_text(self._change(item)))],
+                self._change,
+                right=True,
+                least=6,
+            ),
+            Column(
+                "STATUS",
+                lambda item: [state_piece(item.status)],
+                lambda item: item.status,
+                least=10,
+            ),
+            Column(
+                "SCANNED",
+                lambda item: [("text", _clock_time(item))],
+                lambda item: item.collected_at,
+                least=8,
+            ),
+            Column(
+                "TOOK",
+                lambda item: [("text", _duration(item))],
+                lambda item: item.scan_duration_ms,
+                right=True,
+                least=6,
+            ),
+            Column(
+                "NEXT",
+                lambda item: [("text", _next(item))],
+                lambda item: item.next_scan_at,
+                least=8,
+            ),
+            Column(
+                "DIRS",
+                lambda item: _count(item.dir_count),
+                lambda item: item.dir_count,
+                right=True,
+                least=6,
+            ),
+            Column("MESSAGE", lambda item: [("warning", visible(item.error_message or ""))]),
+        ]
+        self.widget = self.table = Table(columns, lambda item: item.path, self.empty)
+
+    @property
+    def want(self) -> Want:
+        """All paths."""
+        return Want(PATHS, Page(limit=1000))
+
+    def update(self, session: Session) -> None:
+        """Show the counts, and how they changed since the scan before."""
+        for item in self.items(session):
+            self._note_change(session, item)
+        super().update(session)
+
+    def _note_change(self, session: Session, item: PathStats) -> None:
+        """Remember the count of the scan before, as soon as there is a newer one."""
+        key = f"{session.name} {item.path}"
+        scan, _, count = self._changes.get(key, (None, None, None))
+        if item.collected_at is not None and item.collected_at != scan:
+            self._changes[key] = (item.collected_at, count, item.file_count)
+        self._session = session.name
+
+    def _change(self, item: PathStats) -> int | None:
+        _, before, now = self._changes.get(f"{self._session} {item.path}", (None, None, None))
+        return None if before is None or now is None else now - before
+
+    def run(self, command: str, around: Around) -> bool:
+        """Scan now, after yes; the rest as any table."""
+        if command == "scan" and self.table.chosen is not None:
+            path = self.table.chosen.path
+            around.ask(f"Scan {visible(path)} now?", lambda: _scan(around, [path]))
+            return True
+        if command == "scan all":
+            around.ask("Scan all configured paths now?", lambda: _scan(around, None))
+            return True
+        return super().run(command, around)
+
+    def detail(self, item: PathStats) -> View:
+        """Give the whole of a path."""
+        return PathView(item.path, self.want)
+
+
+class PathView(DetailView):
+    """One path: counts of now and of the last complete scan, and what could not be read."""
+
+    places = (KEYS, *DetailView.places)
+
+    def __init__(self, path: str, want: Want) -> None:
+        super().__init__()
+        self.title = visible(path)
+        self._path = path
+        self._want = want
+
+    @property
+    def wants(self) -> tuple[Want, ...]:
+        """The paths."""
+        return (self._want,)
+
+    def run(self, command: str, around: Around) -> bool:
+        """Scan this path now, after yes; or scroll."""
+        if command == "scan":
+            around.ask(f"Scan {self.title} now?", lambda: _scan(around, [self._path]))
+            return True
+        return super().run(command, around)
+
+    def lines(self, session: Session) -> Sequence[Sequence[Piece]]:
+        """Give the counts, the troubles, and all fields."""
+        held = session.held(self._want)
+        item = next((i for i in held.value or () if i.path == self._path), None)
+        if item is None:
+            return [[("text", why_nothing(session, held, "It is not configured any more."))]]
+        lines: list[list[Piece]] = [
+            [("title", self.title), ("text", "  "), state_piece(item.status)],
+        ]
+        if item.error_message is not None:
+            lines.append([("text", "  "), ("warning", visible(item.error_message))])
+        lines.append([])
+        lines.append([("text", f"  {_sentence(item)}")])
+        if not item.complete and item.last_complete_at is not None:
+            when = format_moment(item.last_complete_at)
+            count = f"{item.last_complete_file_count:,} files"
+            lines.append([("text", f"  The last complete scan, {when}, found {count}.")])
+        for trouble in item.troubles:
+            text = f"  {trouble.kind}: {trouble.count:,}, for example {visible(trouble.example)}"
+            lines.append([("warning", text)])
+        lines.append([])
+        return lines + record_lines(item, leave_out=("troubles",))
+
+
+def _scan(around: Around, paths: list[str] | None) -> None:
+    around.command(SCAN_PATHS, ScanRequest(paths=paths, confirm=True), scan_text)
+
+
+def scan_text(answer: ScanAnswer) -> str:
+    """Put the answer to a scan command into words."""
+    texts = []
+    if answer.started:
+        texts.append(f"Scanning {', '.join(map(visible, answer.started))}.")
+    texts.extend(f"Not {visible(skip.path)}: {visible(skip.reason)}." for skip in answer.skipped)
+    return " ".join(texts) or "There is nothing to scan."
+
+
+def _sentence(item: PathStats) -> str:
+    if item.file_count is None or item.dir_count is None or item.other_count is None:
+        return "It has not been counted."
+    return (
+        f"{item.file_count:,} files, {item.dir_count:,} directories, "
+        f"{item.other_count:,} other entries; scanned in {_duration(item)}."
+    )
+
+
+def _duration(item: PathStats) -> str:
+    return "-" if item.scan_duration_ms is None else format_seconds(item.scan_duration_ms / 1000)
+
+
+def _clock_time(item: PathStats) -> str:
+    return "-" if item.collected_at is None else format_moment(item.collected_at)[11:]
+
+
+def _next(item: PathStats) -> str:
+    return "-" if item.next_scan_at is None else format_moment(item.next_scan_at)[11:]

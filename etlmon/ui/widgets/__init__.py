@@ -1,0 +1,1 @@
+"""Pieces of the screen that know nothing of nodes."""

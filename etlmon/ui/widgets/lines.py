@@ -1,0 +1,52 @@
+"""Lines of text that scroll."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import urwid
+
+from etlmon.ui.widgets.box import Box
+from etlmon.ui.widgets.line import Piece, lines_canvas
+
+
+class Lines(Box):
+    """Lines that are scrolled as a whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: Sequence[Sequence[Piece]] = ()
+        self._top = 0
+        self._height = 1
+
+    def set_lines(self, lines: Sequence[Sequence[Piece]]) -> None:
+        """Show other lines; the place stays."""
+        if lines != self._lines:
+            self._lines = lines
+            self.changed()
+
+    def scroll(self, command: str) -> bool:
+        """Scroll: down, up, page down, page up, first, last; False for another command."""
+        page = max(1, self._height - 1)
+        last = max(0, len(self._lines) - self._height)
+        steps = {"down": 1, "up": -1, "page down": page, "page up": -page}
+        if command in steps:
+            self._top += steps[command]
+        elif command in ("first", "last"):
+            self._top = 0 if command == "first" else last
+        else:
+            return False
+        self._top = max(0, min(last, self._top))
+        self.changed()
+        return True
+
+    def pressed(self, button: int, row: int) -> bool:
+        """Scroll by wheel."""
+        return button in (4, 5) and self.scroll("up" if button == 4 else "down")
+
+    def draw(self, width: int, height: int) -> urwid.Canvas:
+        """Draw the lines that fit."""
+        self._height = height
+        self._top = max(0, min(self._top, len(self._lines) - height))
+        shown = list(self._lines[self._top : self._top + height])
+        return lines_canvas(shown + [[]] * (height - len(shown)), width)

@@ -1,0 +1,225 @@
+"""A table of any length: only the rows on the screen are drawn.
+
+The chosen row is remembered by its key, so that new data moves neither the choice nor, where it
+can be helped, the rows on the screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import urwid
+
+from etlmon.ui.format import text_width
+from etlmon.ui.widgets.box import Box
+from etlmon.ui.widgets.line import Piece, fit, lines_canvas, pieces_width
+
+T = TypeVar("T")
+
+_GAP = 1
+
+
+@dataclass(frozen=True)
+class Column(Generic[T]):
+    """A column: its title, what it shows of an item, and how it sorts."""
+
+    title: str
+    show: Callable[[T], Sequence[Piece]]
+    sort: Callable[[T], Any] | None = None
+    """What the items are sorted by; None values come last. No sorting by it if absent."""
+    right: bool = False
+    least: int = 4
+    """It is never narrower; columns at the right end are left out where there is no room."""
+    most: int = 60
+    grows: bool = False
+    """It takes what room is left."""
+
+
+class Table(Box, Generic[T]):
+    """Items as rows, one of them chosen."""
+
+    def __init__(
+        self, columns: Sequence[Column[T]], key: Callable[[T], Hashable], empty: str
+    ) -> None:
+        super().__init__()
+        self.columns = tuple(columns)
+        self.filter = ""
+        self.sort_column: int | None = None
+        self.reverse = False
+        self.empty = empty
+        self._key = key
+        self._items: Sequence[T] = ()
+        self._rows: list[T] = []
+        self._cells: dict[int, list[list[Piece]]] = {}
+        self._chosen = 0
+        self._top = 0
+        self._height = 1
+
+    @property
+    def chosen(self) -> T | None:
+        """The chosen item, None if there are no rows."""
+        return self._rows[self._chosen] if self._rows else None
+
+    @property
+    def shown_rows(self) -> int:
+        """How many rows the filter lets through."""
+        return len(self._rows)
+
+    def set_items(self, items: Sequence[T]) -> None:
+        """Show other items; the choice stays with the key it is on, or near where it was."""
+        self._items = items
+        self.arrange()
+
+    def arrange(self) -> None:
+        """Filter and sort anew: the filter, the order or the items have changed."""
+        before = None if self.chosen is None else self._key(self.chosen)
+        offset = self._chosen - self._top
+        self._cells.clear()
+        wanted = self.filter.casefold()
+        self._rows = [item for item in self._items if not wanted or wanted in self._text(item)]
+        if self.sort_column is not None:
+            value = self.columns[self.sort_column].sort
+            if value is not None:
+                known = [item for item in self._rows if value(item) is not None]
+                unknown = [item for item in self._rows if value(item) is None]
+                self._rows = sorted(known, key=value, reverse=self.reverse) + unknown
+        for place, item in enumerate(self._rows):
+            if self._key(item) == before:
+                self._chosen = place
+                break
+        self._chosen = min(self._chosen, max(0, len(self._rows) - 1))
+        self._top = max(0, self._chosen - offset)
+        self.changed()
+
+    def sort_by_next(self) -> str:
+        """Sort by the next column that can be; after the last, as the node gives them."""
+        able = [place for place, column in enumerate(self.columns) if column.sort is not None]
+        following = [place for place in able if place > (self.sort_column or 0)]
+        if self.sort_column is None:
+            following = able
+        self.sort_column = following[0] if following else None
+        self.reverse = False
+        self.arrange()
+        return "as given" if self.sort_column is None else self.columns[self.sort_column].title
+
+    def move(self, command: str) -> bool:
+        """Move the choice: down, up, page down, page up, first, last; False for another command."""
+        page = max(1, self._height - 1)
+        steps = {"down": 1, "up": -1, "page down": page, "page up": -page}
+        last = max(0, len(self._rows) - 1)
+        if command in steps:
+            self._chosen = max(0, min(last, self._chosen + steps[command]))
+        elif command == "first":
+            self._chosen = 0
+        elif command == "last":
+            self._chosen = last
+        else:
+            return False
+        self.changed()
+        return True
+
+    def pressed(self, button: int, row: int) -> bool:
+        """Choose a row by click, move by wheel."""
+        if button in (4, 5):
+            return self.move("up" if button == 4 else "down")
+        place = self._top + row - 1
+        if button == 1 and row > 0 and place < len(self._rows):
+            self._chosen = place
+            self.changed()
+            return True
+        return False
+
+    def draw(self, width: int, height: int) -> urwid.Canvas:
+        """Draw the heading and the rows that fit."""
+        self._height = max(1, height - 1)
+        self._top = min(self._top, self._chosen, max(0, len(self._rows) - self._height))
+        self._top = max(self._top, self._chosen - self._height + 1, 0)
+        places = range(self._top, min(len(self._rows), self._top + self._height))
+        rows = [self._row_cells(place) for place in places]
+        widths = self._widths(width, rows)
+        lines = [self._heading(widths)]
+        for place, cells in zip(places, rows, strict=True):
+            lines.append(self._line(cells, widths, chosen=place == self._chosen, width=width))
+        if not rows:
+            lines += [[], [("dim", f"  {self.empty}")]]
+        lines = lines[:height] + [[]] * (height - len(lines))
+        return lines_canvas(lines, width)
+
+    def _text(self, item: T) -> str:
+        return " ".join(text for column in self.columns for _, text in column.show(item)).casefold()
+
+    def _row_cells(self, place: int) -> list[list[Piece]]:
+        cells = self._cells.get(place)
+        if cells is None:
+            item = self._rows[place]
+            cells = self._cells[place] = [list(column.show(item)) for column in self.columns]
+        return cells
+
+    def _widths(self, width: int, rows: Sequence[Sequence[Sequence[Piece]]]) -> list[int]:
+        """Give the width of each column that has room, left to right."""
+        wanted = []
+        for place, column in enumerate(self.columns):
+            content = max((pieces_width(cells[place]) for cells in rows), default=0)
+            title = text_width(column.title) + (2 if column.sort is not None else 0)
+            wanted.append(min(column.most, max(column.least, title, content)))
+        while len(wanted) > 1 and self._narrowest(wanted) > width:
+            wanted.pop()
+        excess = sum(wanted) + _GAP * (len(wanted) - 1) - width
+        for place in reversed(range(len(wanted))):
+            give = min(max(0, excess), wanted[place] - self.columns[place].least)
+            wanted[place] -= max(0, give)
+            excess -= max(0, give)
+        growing = [place for place in range(len(wanted)) if self.columns[place].grows]
+        if excess < 0 and growing:
+            wanted[growing[0]] -= excess
+        return wanted
+
+    def _narrowest(self, wanted: Sequence[int]) -> int:
+        least = sum(min(w, column.least) for w, column in zip(wanted, self.columns, strict=False))
+        return least + _GAP * (len(wanted) - 1)
+
+    def _heading(self, widths: Sequence[int]) -> list[Piece]:
+        line: list[Piece] = []
+        for place, (column, width) in enumerate(zip(self.columns, widths, strict=False)):
+            mark = ""
+            if place == self.sort_column:
+                mark = " \u25be" if self.reverse else " \u25b4"
+            line.append(("heading", fit(column.title + mark, width, right=column.right)))
+            line.append(("text", " " * _GAP))
+        return line[:-1]
+
+    def _line(
+        self,
+        cells: Sequence[Sequence[Piece]],
+        widths: Sequence[int],
+        *,
+        chosen: bool,
+        width: int,
+    ) -> list[Piece]:
+        line: list[Piece] = []
+        for column, pieces, room in zip(self.columns, cells, widths, strict=False):
+            if len(pieces) == 1:
+                style, text = pieces[0]
+                line.append((style, fit(text, room, right=column.right)))
+            else:
+                line.extend(_fit_pieces(pieces, room, right=column.right))
+            line.append(("text", " " * _GAP))
+        line.pop()
+        if not chosen:
+            return line
+        text = "".join(text for _, text in line)
+        return [("chosen", fit(text, width))]
+
+
+def _fit_pieces(pieces: Sequence[Piece], room: int, *, right: bool) -> list[Piece]:
+    """Give pieces side by side, exactly ``room`` columns wide."""
+    fitted: list[Piece] = []
+    left = room
+    for style, text in pieces:
+        shown = fit(text, min(left, text_width(text)))
+        fitted.append((style, shown))
+        left -= text_width(shown)
+    space = ("text", " " * left)
+    return [space, *fitted] if right else [*fitted, space]

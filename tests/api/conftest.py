@@ -1,0 +1,291 @@
+"""The API on a real socket of the loopback, over a real database: ``api.ask`` speaks plain HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+
+from etlmon.api.access import HostCheck
+from etlmon.api.resources import fs, health, openapi, paths
+from etlmon.api.server import ApiServer, Route
+from etlmon.config.node import ControlSection
+from etlmon.control.policy import Policy
+from etlmon.errors import ApiError
+from etlmon.records.disk import FilesystemUsage
+from etlmon.records.health import DatabaseHealth, Health
+from etlmon.records.path import PathScanned, ScanAnswer
+from etlmon.store.database import StoreService
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Response:
+    """An answer as it came over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    version: str = "HTTP/1.1"
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    def problem(self, status: int, kind: str) -> str:
+        """Give the detail of the problem that this answer must be."""
+        assert self.status == status, (self.status, self.body)
+        assert self.headers["content-type"] == "application/problem+json"
+        assert self.headers["cache-control"] == "no-store"
+        assert int(self.headers["content-length"]) == len(self.body)
+        assert self.json["type"] == f"urn:etlmon:problem:{kind}"
+        assert self.json["status"] == status
+        assert set(self.json) == {"type", "title", "status", "detail", "instance"}
+        return str(self.json["detail"])
+
+
+class Wire(Protocol):
+    """Collects all that the server sends until it closes."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.closed: Deferred[bytes] = Deferred()
+        self._waiting: list[tuple[Callable[[bytes], bool], Deferred[None]]] = []
+
+    def until(self, enough: Callable[[bytes], bool]) -> Deferred[None]:
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append((enough, waiting))
+        self.dataReceived(b"")
+        return waiting
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+        for waiting in [one for one in self._waiting if one[0](self.received)]:
+            self._waiting.remove(waiting)
+            waiting[1].callback(None)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.closed.callback(self.received)
+
+
+def parse(raw: bytes, methods: Sequence[str]) -> list[Response]:
+    """Take apart the answers to requests of these methods; nothing may be left."""
+    found = []
+    for method in methods:
+        head, separator, raw = raw.partition(b"\r\n\r\n")
+        assert separator, head
+        first, *lines = head.decode("latin-1").split("\r\n")
+        version, status, _ = first.split(" ", 2)
+        headers = {}
+        for line in lines:
+            name, _, value = line.partition(": ")
+            assert name.lower() not in headers, line
+            headers[name.lower()] = value
+        bodiless = method == "HEAD" or status == "304"
+        length = 0 if bodiless else int(headers["content-length"])
+        found.append(Response(int(status), headers, raw[:length], version))
+        raw = raw[length:]
+    assert raw == b""
+    return found
+
+
+@dataclass
+class FakeScans:
+    """Begins scans by noting them."""
+
+    known: tuple[str, ...] = ("/data", "/logs")
+    begun: list[str] = field(default_factory=list)
+
+    def scan_now(self, wanted: Sequence[str] | None) -> ScanAnswer:
+        chosen = list(self.known if wanted is None else wanted)
+        for path in chosen:
+            if path not in self.known:
+                raise ApiError(404, "path-not-configured", f"{path} is not a configured path.")
+        self.begun += chosen
+        return ScanAnswer(started=chosen, skipped=[])
+
+
+class Api:
+    """A server, what stands behind it, and a plain client of it."""
+
+    def __init__(self, store: Any, extra: Sequence[Route] = (), **settings: Any) -> None:
+        from twisted.internet import reactor
+
+        self.store = store
+        self.scans = FakeScans()
+        self.clock = Clock()
+        self.policy = Policy(ControlSection(**settings), self.clock.seconds)
+        self.server = ApiServer(
+            [
+                *fs.routes(store, NOW.timestamp),
+                *paths.routes(store, self.scans, self.policy),
+                *health.routes(sample_health),
+                *openapi.routes(),
+                *extra,
+            ],
+            HostCheck(loopback=True, names=("node-1",)),
+            self.policy,
+        )
+        store.on_commit(self.server.kept.forget)
+        self._reactor = reactor
+        self._port: Any = None
+
+    async def start(self) -> None:
+        endpoint = TCP4ServerEndpoint(self._reactor, 0, interface="127.0.0.1")
+        self._port = await endpoint.listen(self.server.site())
+        self.port: int = self._port.getHost().port
+
+    async def stop(self) -> None:
+        await self._port.stopListening()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def connect(self) -> Wire:
+        endpoint = TCP4ClientEndpoint(self._reactor, "127.0.0.1", self.port)
+        return await connectProtocol(endpoint, Wire())
+
+    async def send(self, raw: bytes, methods: Sequence[str] = ("GET",)) -> list[Response]:
+        """Send bytes, wait until the server closes, and give its answers."""
+        wire = await self.connect()
+        wire.transport.write(raw)
+        return parse(await wire.closed, methods)
+
+    async def ask(
+        self,
+        target: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Response:
+        fields = {"Host": "localhost", "Connection": "close"} | (headers or {})
+        if body is not None:
+            fields.setdefault("Content-Length", str(len(body)))
+        lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
+        raw = "\r\n".join(lines).encode("latin-1") + (body or b"")
+        return (await self.send(raw, [method]))[0]
+
+    async def command(self, body: bytes, **headers: str) -> Response:
+        fields = {"Content-Type": "application/json"} | headers
+        return await self.ask("/api/v1/paths/scan", "POST", fields, body)
+
+
+def sample_health() -> Health:
+    return Health(
+        node_name="node-1",
+        version="0",
+        state="ok",
+        started_at=NOW,
+        uptime_seconds=1.0,
+        now=NOW,
+        warnings=[],
+        database=DatabaseHealth(
+            state="ok",
+            path="/db",
+            size_bytes=1,
+            wal_bytes=1,
+            schema_version=1,
+            sqlite_version="3",
+            wal_reset_bug=False,
+            commits=0,
+            pending_batches=0,
+        ),
+        collectors=[],
+        stuck_workers=[],
+    )
+
+
+def sample_mount(number: int, at: datetime = NOW, **changes: Any) -> FilesystemUsage:
+    return msgspec.structs.replace(
+        FilesystemUsage(
+            mount_point=f"/mnt/{number:04}",
+            device="/dev/sda1",
+            fs_type="ext4",
+            total_bytes=100 << 30,
+            used_bytes=50 << 30,
+            avail_bytes=50 << 30,
+            used_percent=50.0,
+            collected_at=at,
+        ),
+        **changes,
+    )
+
+
+def sample_scan(path: str) -> PathScanned:
+    return PathScanned(
+        path=path,
+        file_count=1,
+        dir_count=2,
+        other_count=0,
+        scan_duration_ms=5,
+        status="OK",
+        error_message=None,
+        collected_at=NOW,
+        complete=True,
+        newest_change_at=NOW,
+        scanned_dirs=3,
+        skipped_mounts=0,
+        troubles=[],
+        next_scan_at=NOW + timedelta(minutes=5),
+    )
+
+
+@pytest_twisted.async_yield_fixture
+async def store(tmp_path: Path) -> AsyncIterator[StoreService]:
+    from twisted.internet import reactor
+
+    service = StoreService(tmp_path / "etlmon.db", reactor, NOW.timestamp)
+    service.startService()
+    await service.write(
+        [
+            *(sample_mount(number) for number in range(25)),
+            sample_mount(99, state="hidden", reason="a pseudo file system"),
+        ]
+    )
+    await service.write([sample_scan("/data"), sample_scan("/logs")])
+    yield service
+    await service.stopService()
+
+
+@pytest_twisted.async_yield_fixture
+async def api(store: StoreService) -> AsyncIterator[Api]:
+    api = Api(store)
+    await api.start()
+    yield api
+    await api.stop()
+
+
+@pytest.fixture
+def make_api() -> type[Api]:
+    return Api
+
+
+@pytest.fixture
+def mount() -> Callable[..., FilesystemUsage]:
+    return sample_mount
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[str]]:
+    """The lines that the log got, in the order they came."""
+    lines: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)

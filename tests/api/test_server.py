@@ -1,0 +1,453 @@
+"""HTTP as the API speaks it: validators, compression, one form of answer to every mistake."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from etlmon.api import requests
+from etlmon.api.answers import Answer
+from etlmon.api.requests import MOST_BODY_BYTES
+from etlmon.api.server import Route
+from etlmon.contract import HEALTH
+from etlmon.errors import StoreError
+
+FS = "/api/v1/fs"
+SCAN = b"POST /api/v1/paths/scan HTTP/1.1\r\nHost: localhost\r\n"
+
+
+# --- validators -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tags",
+    ["{0}", "W/{0}", '"other", W/{0}', "nonsense ,,{0}", "*", '"a", *'],
+)
+async def test_an_unchanged_answer_is_304_with_its_validators_and_no_body(api, tags: str) -> None:
+    full = await api.ask(FS)
+    strong = full.headers["etag"].removeprefix("W/")
+    answer = await api.ask(FS, headers={"If-None-Match": tags.format(strong)})
+    assert (answer.status, answer.body) == (304, b"")
+    for name in ("etag", "last-modified", "x-total-count", "vary", "cache-control"):
+        assert answer.headers[name] == full.headers[name]
+    assert "content-type" not in answer.headers
+    assert "content-length" not in answer.headers
+
+
+@pytest.mark.parametrize("tags", ['"other"', "", ",", '"', "W/", '"\xff"', "W/*"])
+async def test_another_etag_gets_the_whole_answer(api, tags: str) -> None:
+    answer = await api.ask(FS, headers={"If-None-Match": tags})
+    assert answer.status == 200
+    assert len(answer.json) == 25
+
+
+async def test_several_if_none_match_lines_count_as_one_list(api) -> None:
+    tag = (await api.ask(FS)).headers["etag"]
+    raw = (
+        f"GET {FS} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f'If-None-Match: "a"\r\nIf-None-Match: {tag}\r\n\r\n'
+    )
+    (answer,) = await api.send(raw.encode())
+    assert answer.status == 304
+
+
+async def test_the_etag_changes_with_the_answer(api, store, mount) -> None:
+    before = (await api.ask(FS)).headers["etag"]
+    await store.write([mount(number, used_percent=51.0) for number in range(25)])
+    after = await api.ask(FS, headers={"If-None-Match": before})
+    assert after.status == 200
+
+
+# --- compression ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accepted", "compressed"),
+    [
+        ("gzip", True),
+        ("br, GZIP ;q=0.5", True),
+        ("*", True),
+        ("gzip;q=0.001", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("*, gzip;q=0", False),
+        ("*;q=0", False),
+        ("br", False),
+        ("", False),
+    ],
+)
+async def test_gzip_is_used_only_where_it_is_accepted(api, accepted: str, compressed: bool) -> None:
+    plain = await api.ask(FS)
+    answer = await api.ask(FS, headers={"Accept-Encoding": accepted})
+    assert (answer.headers.get("content-encoding") == "gzip") is compressed
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.headers["etag"] == plain.headers["etag"]
+    body = gzip.decompress(answer.body) if compressed else answer.body
+    assert body == plain.body
+    assert (len(answer.body) < len(plain.body)) is compressed
+
+
+async def test_small_answers_are_not_compressed(api) -> None:
+    answer = await api.ask(FS + "?limit=1", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in answer.headers
+
+
+# --- methods --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "target", [FS, FS + "?limit=0", "/nope", "/api/v1/health", "/api/v1/paths/scan", "/%FF"]
+)
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+async def test_head_has_the_headers_of_get_and_no_body(api, target: str, encoding: str) -> None:
+    get = await api.ask(target, headers={"Accept-Encoding": encoding})
+    head = await api.ask(target, "HEAD", {"Accept-Encoding": encoding})
+    assert head.body == b""
+    assert head.status == get.status
+    assert head.headers.pop("date")
+    assert get.headers.pop("date")
+    assert head.headers == get.headers
+
+
+async def test_head_of_an_unchanged_answer_is_304(api) -> None:
+    tag = (await api.ask(FS)).headers["etag"]
+    assert (await api.ask(FS, "HEAD", {"If-None-Match": tag})).status == 304
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "allowed"),
+    [
+        ("POST", FS, "GET, HEAD"),
+        ("DELETE", FS, "GET, HEAD"),
+        ("OPTIONS", FS, "GET, HEAD"),
+        ("TRACE", FS, "GET, HEAD"),
+        ("BREW", FS, "GET, HEAD"),
+        ("GET", "/api/v1/paths/scan", "POST"),
+        ("PUT", "/api/v1/paths/scan", "POST"),
+    ],
+)
+async def test_another_method_is_405_and_allow_tells(
+    api, method: str, target: str, allowed: str
+) -> None:
+    answer = await api.ask(target, method)
+    assert answer.headers["allow"] == allowed
+    assert answer.problem(405, "method-not-allowed") == f"This path takes {allowed}."
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_body_on_get_does_not_matter(api) -> None:
+    assert (await api.ask(FS, body=b"{not json")).status == 200
+
+
+# --- paths ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/api/v1",
+        "/api/v1/",
+        "/api/v1/fs/",
+        "/api//v1/fs",
+        "/api/v1/../v1/fs",
+        "/api/v1/fs/../../../etc/passwd",
+        "/api/v1/%2e%2e/%2e%2e/etc/passwd",
+        "/api/v1/fs%00",
+        "/api/v1/fs%FF",
+        "/api/v1/fs\xb0",
+        "/API/v1/fs",
+        "/api/v1/<script>",
+        "/" + "a" * 10_000,
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_any_other_path_is_a_404_problem(api, target: str, method: str) -> None:
+    answer = await api.ask(target, method)
+    assert "openapi.json" in answer.problem(404, "not-found")
+    assert answer.json["instance"].isascii()
+
+
+@pytest.mark.parametrize("target", ["/api/v1%2Ffs", "//api/v1/fs", "/%61pi/v1/fs"])
+async def test_other_spellings_of_a_path(api, target: str) -> None:
+    answer = await api.ask(target)
+    assert (answer.status, len(answer.json)) == (200, 25)
+
+
+# --- what is no good HTTP -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 501 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + (b"X: " + b"y" * 9_000 + b"\r\n") * 2,
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
+        b"GET\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc",
+    ],
+)
+async def test_what_is_no_request_is_400_and_the_connection_ends(api, raw: bytes) -> None:
+    wire = await api.connect()
+    wire.transport.write(raw)
+    assert (await wire.closed).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert (await api.ask(FS)).status == 200
+
+
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "])
+async def test_a_line_without_end_is_cut_off(api, before: bytes) -> None:
+    wire = await api.connect()
+    wire.transport.write(before + b"a" * 20_000)
+    assert await wire.closed == b""
+    assert (await api.ask(FS)).status == 200
+
+
+async def test_twisted_itself_answers_for_the_server_as_a_whole(api) -> None:
+    answer = await api.ask("*")
+    assert (answer.status, answer.body) == (405, b"")
+
+
+async def test_a_long_address_within_the_limit_is_answered(api) -> None:
+    answer = await api.ask(f"{FS}?mount={'a' * 15_000}")
+    assert "mount" in answer.problem(400, "unknown-parameter")
+    assert len(answer.body) < 500
+
+
+async def test_many_headers_within_the_limit_are_taken(api) -> None:
+    assert (await api.ask(FS, headers={f"X-{n}": "y" for n in range(400)})).status == 200
+
+
+async def test_pipelined_requests_are_answered_in_their_order(api) -> None:
+    targets = [FS, "/api/v1/paths", "/nope", FS + "?limit=0", FS + "?limit=1", "/api/v1/health"]
+    raw = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % t.encode() for t in targets)
+    raw += b"HEAD /api/v1/fs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    answers = await api.send(raw, ["GET"] * len(targets) + ["HEAD"])
+    assert [answer.status for answer in answers] == [200, 200, 404, 400, 200, 200, 200]
+    assert [len(answer.json) for answer in answers[:2]] == [25, 2]
+
+
+async def test_http_1_0_without_host_is_answered(api) -> None:
+    (answer,) = await api.send(b"GET /api/v1/fs HTTP/1.0\r\n\r\n")
+    assert (answer.status, len(answer.json)) == (200, 25)
+
+
+@pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])
+async def test_http_1_1_has_one_host(api, hosts: list[str]) -> None:
+    lines = ["GET /api/v1/fs HTTP/1.1", *(f"Host: {h}" for h in hosts), "Connection: close"]
+    (answer,) = await api.send("\r\n".join([*lines, "", ""]).encode())
+    answer.problem(400, "bad-host")
+
+
+@pytest.mark.parametrize("target", [FS, "/nope", "/%FF", "/api/v1/paths/scan"])
+@pytest.mark.parametrize("host", ["evil.example", "a..b", "\xff", "x" * 300, "localhost:x", ""])
+async def test_a_foreign_host_is_421_wherever_it_asks(api, target: str, host: str) -> None:
+    answer = await api.ask(target, headers={"Host": host})
+    assert "node.allowed_hosts" in answer.problem(421, "host-not-allowed")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "a..b", "\xff", "x" * 300])
+async def test_no_host_is_foreign_on_a_unix_socket(api, host: str) -> None:
+    api.server.hosts = None  # as NodeService has it for unix:/path
+    assert (await api.ask("/api/v1/health", headers={"Host": host})).status == 200
+    (await api.ask("/nope", headers={"Host": host})).problem(404, "not-found")
+
+
+# --- Accept ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("*/*", 200),
+        ("application/json", 200),
+        ("APPLICATION/JSON;charset=utf-8", 200),
+        ("text/html, application/*;q=0.1", 200),
+        ("text/html, */*;q=0.8", 200),
+        ("", 200),
+        ("text/html", 406),
+        ("*/*, application/json;q=0", 406),
+        ("*/*;q=0", 406),
+        ("garbage", 406),
+    ],
+)
+async def test_accept_decides(api, accept: str, status: int) -> None:
+    for _ in range(2):  # made, and kept
+        answer = await api.ask(FS, headers={"Accept": accept})
+        assert answer.status == status
+    if status == 406:
+        assert "application/json" in answer.problem(406, "not-acceptable")
+
+
+# --- bodies ---------------------------------------------------------------------------------------
+
+
+def assert_too_large(answer) -> None:
+    assert "1,048,576 bytes" in answer.problem(413, "body-too-large")
+    assert answer.headers["connection"] == "close"
+
+
+@pytest.fixture
+def linger_briefly(monkeypatch) -> None:
+    monkeypatch.setattr(requests, "_LINGER_SECONDS", 0.05)
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+async def test_a_body_declared_too_large_is_refused_before_it_comes(
+    api, linger_briefly, expect: bytes
+) -> None:
+    head = SCAN + expect + b"Content-Length: %d\r\n\r\n" % (MOST_BODY_BYTES + 1)
+    (answer,) = await api.send(head, ["POST"])
+    assert_too_large(answer)
+
+
+async def test_a_client_that_sends_it_all_still_gets_the_answer(api, linger_briefly) -> None:
+    size = 8 * MOST_BODY_BYTES
+    (answer,) = await api.send(SCAN + b"Content-Length: %d\r\n\r\n" % size + b"x" * size, ["POST"])
+    assert_too_large(answer)
+
+
+async def test_a_chunked_body_is_refused_once_it_is_too_large(api, linger_briefly) -> None:
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    raw = SCAN + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 40 + b"0\r\n\r\n"
+    (answer,) = await api.send(raw, ["POST"])
+    assert_too_large(answer)
+
+
+async def test_a_client_that_never_stops_sending_is_cut_off(api, linger_briefly) -> None:
+    wire = await api.connect()
+    wire.transport.write(SCAN + b"Transfer-Encoding: chunked\r\n\r\n")
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+
+    class Endless:
+        def resumeProducing(self) -> None:
+            wire.transport.write(chunk)
+
+        def stopProducing(self) -> None: ...
+
+    wire.transport.registerProducer(Endless(), False)
+    assert (await wire.closed).startswith(b"HTTP/1.1 413 ")
+    assert api.scans.begun == []
+
+
+class HalfClosing(StringTransport):
+    """Notes that the server has said all it has to say."""
+
+    write_closed = False
+
+    def loseWriteConnection(self) -> None:
+        self.write_closed = True
+
+
+async def test_what_is_refused_is_answered_once_and_not_kept_in_memory(api) -> None:
+    channel = api.server.site().buildProtocol(None)
+    transport = HalfClosing()
+    channel.makeConnection(transport)
+    chunk = b"40000\r\n" + b"x" * 0x40000 + b"\r\n"
+    head = SCAN + b"Transfer-Encoding: chunked\r\n\r\n"
+    channel.dataReceived(head + chunk * 16 + b"0\r\n\r\n")  # all of it in one piece
+    assert transport.value().count(b"HTTP/1.1 ") == 1
+    assert transport.write_closed
+    assert transport.disconnecting
+    channel.connectionLost(Failure(ConnectionDone()))
+
+
+async def test_a_body_of_the_largest_size_is_read(api) -> None:
+    body = b'{"confirm": true}'.ljust(MOST_BODY_BYTES)
+    assert (await api.command(body)).status == 202
+
+
+# --- when things go wrong -------------------------------------------------------------------------
+
+
+def broken(error: BaseException) -> Route:
+    async def fail(_query: Any, _body: None) -> Answer:
+        raise error
+
+    return Route(replace(HEALTH, name="get_broken", path="/broken"), fail)
+
+
+@pytest.fixture
+def serve(store, make_api):
+    """Serve further routes while a function asks for them."""
+
+    async def serve(ask: Callable[[Any], Any], *routes: Route) -> Any:
+        api = make_api(store, routes)
+        await api.start()
+        try:
+            return await ask(api)
+        finally:
+            await api.stop()
+
+    return serve
+
+
+async def test_a_defect_is_a_500_without_internals_and_a_logged_failure(
+    serve, flush_logged_errors
+) -> None:
+    secret = KeyError("/home/secret")
+    answer = await serve(lambda api: api.ask("/api/v1/broken?x"), broken(secret))
+    assert answer.status == 400  # the parameters come first
+    answer = await serve(lambda api: api.ask("/api/v1/broken"), broken(secret))
+    answer.problem(500, "internal-error")
+    assert b"secret" not in answer.body
+    assert b"KeyError" not in answer.body
+    (event,) = flush_logged_errors(KeyError)
+    assert event["log_failure"].value is secret
+
+
+async def test_a_store_error_is_a_503_that_says_when_to_come_again(serve) -> None:
+    answer = await serve(
+        lambda api: api.ask("/api/v1/broken"), broken(StoreError("the disk is full"))
+    )
+    assert answer.problem(503, "database-unavailable") == "the disk is full"
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_closed_store_is_a_503_and_health_answers_still(api, store) -> None:
+    await store.stopService()
+    (await api.ask(FS)).problem(503, "database-unavailable")
+    assert (await api.ask("/api/v1/health")).status == 200
+
+
+class HangingStore:
+    """Never answers; notes who gave up waiting."""
+
+    def __init__(self) -> None:
+        self.reads: list[Deferred[Any]] = []
+
+    def read(self, _query: object) -> Deferred[Any]:
+        self.reads.append(Deferred())
+        return self.reads[-1]
+
+    def on_commit(self, _listener: object) -> None: ...
+
+
+async def test_a_store_that_hangs_does_not_hang_others(make_api) -> None:
+    hanging = HangingStore()
+    api = make_api(hanging)
+    await api.start()
+    wires = [await api.connect() for _ in range(20)]
+    for wire in wires:
+        wire.transport.write(b"GET /api/v1/fs HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (await api.ask("/api/v1/health")).status == 200
+    assert (await api.ask("/api/v1/openapi.json")).status == 200
+    assert (await api.command(b'{"confirm": true}')).status == 202
+    assert len(hanging.reads) == 1  # one query for all twenty
+    for wire in wires[1:]:
+        wire.transport.abortConnection()
+        await wire.closed
+    hanging.reads[0].callback([])
+    await wires[0].until(lambda received: received.endswith(b"[]"))
+    wires[0].transport.loseConnection()
+    await wires[0].closed
+    await api.stop()

@@ -1,0 +1,416 @@
+"""The path collector: what it orders, what it makes of each end of a scan, and that it ends."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+
+from etlmon.collectors.base import Batch, CollectorContext
+from etlmon.collectors.path import KIND
+from etlmon.collectors.path.collector import PathCollector
+from etlmon.collectors.path.exclude import compile_exclude
+from etlmon.config.node import NodeConfig, RefreshSection
+from etlmon.config.watched import PathSection
+from etlmon.errors import CollectError
+from etlmon.fsworker.messages import (
+    MountStuck,
+    ScanOrder,
+    ScanOutcome,
+    WorkerDied,
+    WorkerFailed,
+    WorkerStopped,
+    WorkerTimeout,
+)
+from etlmon.fsworker.pool import WorkerPool
+from etlmon.records.path import PathScanned, PathScanStarted, PathsConfigured, ScanTrouble
+from etlmon.units import utc
+
+NEXT = utc(9000)
+
+
+def outcome(**changes: Any) -> ScanOutcome:
+    """Give a complete scan of 1,200 files, 30 directories and 4 others."""
+    whole: dict[str, Any] = {
+        "files": 1200,
+        "dirs": 30,
+        "others": 4,
+        "listed_dirs": 31,
+        "skipped_mounts": 1,
+        "newest_change_at": utc(500),
+        "stopped": None,
+        "troubles": [],
+        "duration_seconds": 2.0,
+    }
+    return ScanOutcome(**{**whole, **changes})
+
+
+class FakeWorkers:
+    """Stands for the worker pool, as far as scans go."""
+
+    def __init__(self) -> None:
+        self.orders: list[ScanOrder] = []
+        self.answer: ScanOutcome | Exception | Deferred[ScanOutcome] = outcome()
+
+    def scan(
+        self, order: ScanOrder, on_progress: Callable[[Any], None] | None = None
+    ) -> Deferred[ScanOutcome]:
+        self.orders.append(order)
+        if isinstance(self.answer, Deferred):
+            return self.answer
+        return fail(self.answer) if isinstance(self.answer, Exception) else succeed(self.answer)
+
+
+class Host:
+    """A fixture /proc, fake workers and a clock on which each scan takes 2.5 seconds."""
+
+    def __init__(self, proc: Path) -> None:
+        (proc / "self").mkdir()
+        self.mountinfo = proc / "self" / "mountinfo"
+        self.workers = FakeWorkers()
+        self.seconds = 1000.0
+        self.context = CollectorContext(
+            wall_clock=lambda: self.seconds,
+            monotonic_clock=self._monotonic,
+            in_thread=self._in_thread,
+            workers=self.workers,  # type: ignore[arg-type]
+            proc=proc,
+        )
+        self.mounts()
+
+    def _monotonic(self) -> float:
+        """Tell the time, a scan later at each call; the wall clock is set back meanwhile."""
+        self.seconds -= 3600
+        return (1000 - self.seconds) / 3600 * 2.5
+
+    def _in_thread(self, function: Callable[[], Any]) -> Deferred[Any]:
+        try:
+            return succeed(function())
+        except Exception as error:
+            return fail(error)
+
+    def mounts(self, *lines: str) -> None:
+        """Write mountinfo: the root, and ``ID PARENT POINT TYPE`` for each line."""
+        rows = (line.split(" ") for line in ("1 0 / ext4", *lines))
+        self.mountinfo.write_text(
+            "".join(f"{n} {up} 0:{n} / {at} rw - {kind} dev rw\n" for n, up, at, kind in rows)
+        )
+
+    def collector(self, path: str = "/data", **settings: Any) -> PathCollector:
+        return PathCollector(PathSection(path=path, **settings), 60.0, self.context)
+
+    def scan(self, path: str = "/data", **settings: Any) -> PathScanned:
+        """Make a scan that ends at once and give its result; ``raised`` is what came after it."""
+        records, self.raised = run(self.collector(path, **settings))
+        started, scanned = records
+        assert isinstance(started, PathScanStarted)
+        assert isinstance(scanned, PathScanned)
+        return scanned
+
+    def order(self, path: str = "/data", **settings: Any) -> ScanOrder:
+        """Give what the workers were asked for."""
+        self.scan(path, **settings)
+        return self.workers.orders.pop()
+
+
+def run(collector: PathCollector) -> tuple[list[Any], BaseException | None]:
+    """Give the records of a run that ends at once, and what it raised."""
+    records: list[Any] = []
+
+    async def collect() -> None:
+        async for batch in collector.collect(NEXT):
+            records.extend(batch.records)
+
+    ended: list[Any] = []
+    Deferred.fromCoroutine(collect()).addBoth(ended.append)
+    assert ended, "the run did not end"
+    return records, ended[0].value if ended[0] is not None else None
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+class TestResult:
+    def test_complete(self, host: Host) -> None:
+        assert host.scan() == PathScanned(
+            path="/data",
+            file_count=1200,
+            dir_count=30,
+            other_count=4,
+            scan_duration_ms=2500,
+            status="OK",
+            error_message=None,
+            collected_at=utc(1000 - 2 * 3600),
+            complete=True,
+            newest_change_at=utc(500),
+            scanned_dirs=31,
+            skipped_mounts=1,
+            troubles=[],
+            next_scan_at=NEXT,
+        )
+        assert host.raised is None
+
+    def test_empty_directory_is_no_trouble(self, host: Host) -> None:
+        host.workers.answer = outcome(files=0, dirs=0, others=0)
+        scanned = host.scan()
+        assert (scanned.status, scanned.file_count, scanned.complete) == ("OK", 0, True)
+
+    def test_timeout_is_an_error_with_the_counts(self, host: Host) -> None:
+        host.workers.answer = outcome(stopped="timeout")
+        scanned = host.scan(timeout=90.0)
+        assert (scanned.status, scanned.complete) == ("ERROR", False)
+        assert scanned.error_message == "stopped at the timeout of 90s, 1,234 entries counted"
+        assert (scanned.file_count, scanned.dir_count, scanned.other_count) == (1200, 30, 4)
+
+    def test_timeout_is_told_to_the_runner_in_words_that_stay_the_same(self, host: Host) -> None:
+        """A number in them would make each run a new trouble in the log."""
+        host.workers.answer = outcome(stopped="timeout")
+        host.scan()
+        assert isinstance(host.raised, CollectError)
+        assert str(host.raised) == "stopped at the timeout of 10m"
+
+    def test_max_files_is_partial(self, host: Host) -> None:
+        host.workers.answer = outcome(stopped="max_files")
+        scanned = host.scan(max_files_per_scan=1200)
+        assert (scanned.status, scanned.complete) == ("PARTIAL", False)
+        assert scanned.error_message == (
+            "stopped at max_files_per_scan, 1,200 files; 1,234 entries counted"
+        )
+        assert host.raised is None
+
+    @pytest.mark.parametrize(
+        ("counts", "text"),
+        [
+            ([1], "1 directory could not be read: EACCES, for example in/0"),
+            ([1500, 2], "1,502 directories could not be read: EACCES, for example in/0"),
+        ],
+    )
+    def test_unreadable_directories_are_partial(
+        self, host: Host, counts: list[int], text: str
+    ) -> None:
+        kinds = ("EACCES", "EIO")
+        troubles = [
+            ScanTrouble(kind=kind, count=count, example=f"in/{place}")
+            for place, (kind, count) in enumerate(zip(kinds, counts, strict=False))
+        ]
+        host.workers.answer = outcome(troubles=troubles)
+        scanned = host.scan()
+        assert (scanned.status, scanned.complete, scanned.error_message) == ("PARTIAL", False, text)
+        assert scanned.troubles == troubles
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            WorkerFailed("ENOENT", "/data: No such file or directory"),
+            WorkerFailed("ENOTDIR", "/data: Not a directory"),
+            WorkerFailed("EACCES", "/data: Permission denied"),
+            MountStuck("/data", utc(0)),
+            WorkerDied(
+                "the worker ended: killed (SIGKILL), as the kernel does when memory is short"
+            ),
+            WorkerTimeout("/data", 600.0),
+        ],
+        ids=repr,
+    )
+    def test_no_scan_is_an_error_without_counts(self, host: Host, error: Exception) -> None:
+        host.workers.answer = error
+        scanned = host.scan()
+        assert (scanned.status, scanned.complete) == ("ERROR", False)
+        assert scanned.error_message == str(error)
+        assert (scanned.file_count, scanned.dir_count, scanned.other_count) == (None, None, None)
+        assert (scanned.scanned_dirs, scanned.skipped_mounts, scanned.troubles) == (None, None, [])
+        assert host.raised is error
+
+    def test_words_for_a_mount_that_hangs(self, host: Host) -> None:
+        host.workers.answer = MountStuck("/nfs", utc(0))
+        assert host.scan().error_message == (
+            "/nfs has not answered since 1970-01-01T00:00:00Z; it is left alone until it does"
+        )
+        host.workers.answer = WorkerTimeout("/nfs", 600.0)
+        assert host.scan().error_message == "no answer within 600 s from /nfs"
+
+    def test_killed_scan_keeps_what_it_had_counted(self, host: Host) -> None:
+        host.workers.answer = WorkerTimeout("/nfs", 600.0, outcome(stopped="timeout", dirs=0))
+        scanned = host.scan()
+        assert scanned.status == "ERROR"
+        assert scanned.error_message == ("no answer within 600 s from /nfs, 1,204 entries counted")
+        assert (scanned.file_count, scanned.complete) == (1200, False)
+        assert host.raised is host.workers.answer
+
+
+class TestNeverScanningForEver:
+    def test_unreadable_proc(self, host: Host) -> None:
+        host.mountinfo.unlink()
+        scanned = host.scan()
+        assert scanned.status == "ERROR"
+        assert scanned.error_message is not None
+        assert scanned.error_message.startswith("cannot read the list of mounts: [Errno 2]")
+        assert host.workers.orders == []
+        assert isinstance(host.raised, CollectError)
+
+    def test_mistake_of_our_own(self, host: Host) -> None:
+        """It goes on to the runner, which logs it with its traceback."""
+        host.workers.answer = KeyError("oops")
+        scanned = host.scan()
+        assert (scanned.status, scanned.error_message) == ("ERROR", "KeyError('oops')")
+        assert host.raised is host.workers.answer
+
+    def test_scan_is_ordered_only_after_the_beginning_is_committed(self, host: Host) -> None:
+        batches = host.collector().collect(NEXT)
+
+        async def first() -> Batch:
+            return await anext(batches)
+
+        begun: list[Batch] = []
+        Deferred.fromCoroutine(first()).addCallback(begun.append)
+        assert begun[0].records == [
+            PathScanStarted(path="/data", scan_started_at=utc(1000), next_scan_at=NEXT)
+        ]
+        assert host.workers.orders == []
+        Deferred.fromCoroutine(batches.aclose())
+
+    @pytest.mark.parametrize("error", [WorkerStopped(), CancelledError()], ids=repr)
+    def test_end_of_the_node_is_no_result(self, host: Host, error: Exception) -> None:
+        host.workers.answer = error
+        records, raised = run(host.collector())
+        assert [type(record) for record in records] == [PathScanStarted]
+        assert raised is error
+
+    def test_cancelling_cancels_the_scan(self, host: Host) -> None:
+        scan: Deferred[ScanOutcome] = Deferred()
+        host.workers.answer = scan
+        records: list[Any] = []
+
+        async def collect() -> None:
+            async for batch in host.collector().collect(NEXT):
+                records.extend(batch.records)
+
+        ended: list[Any] = []
+        running = Deferred.fromCoroutine(collect())
+        running.addErrback(ended.append)
+        running.cancel()
+        assert scan.called
+        assert ended[0].check(CancelledError)
+        assert [type(record) for record in records] == [PathScanStarted]
+
+
+class TestOrder:
+    def test_settings_are_passed_on(self, host: Host) -> None:
+        assert host.order(
+            max_depth=3, max_files_per_scan=10, timeout=5.0, exclude=("*.tmp", "old/")
+        ) == ScanOrder(
+            path=b"/data",
+            mount_point="/",
+            timeout_seconds=5.0,
+            max_depth=3,
+            exclude=compile_exclude(["*.tmp", "old/"]),
+            max_files=10,
+            skip=[],
+            one_at_a_time=False,
+        )
+
+    @pytest.mark.parametrize(
+        ("path", "raw"),
+        [("/", b"/"), ("//", b"/"), ("/data/", b"/data"), ("/d é", "/d é".encode())],
+    )
+    def test_path_as_bytes_without_the_last_slash(self, host: Host, path: str, raw: bytes) -> None:
+        assert host.order(path).path == raw
+
+    def test_path_is_echoed_as_configured(self, host: Host) -> None:
+        assert host.scan("/data/").path == "/data/"
+
+    def test_other_file_systems_and_triggers_below_are_not_opened(self, host: Host) -> None:
+        host.mounts(
+            "2 1 /data xfs",
+            "3 2 /data/nfs nfs",
+            "4 2 /data/a/auto autofs",
+            "5 1 /data2 xfs",
+            "6 1 /elsewhere nfs",
+        )
+        order = host.order("/data/")
+        assert (order.mount_point, order.skip) == ("/data", [b"nfs", b"a/auto"])
+        assert order.one_at_a_time is False
+        assert host.order("/").skip[0] == b"data"
+
+    @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "autofs"])
+    def test_mount_that_may_hang_is_scanned_one_at_a_time(self, host: Host, kind: str) -> None:
+        host.mounts(f"2 1 /data {kind}")
+        order = host.order("/data/in")
+        assert (order.mount_point, order.one_at_a_time) == ("/data", True)
+
+    def test_local_mount_behind_a_server_counts_as_the_server(self, host: Host) -> None:
+        host.mounts("2 1 /nfs nfs", "3 2 /nfs/local ext4")
+        order = host.order("/nfs/local/x")
+        assert (order.mount_point, order.one_at_a_time) == ("/nfs", True)
+
+    def test_link_to_a_server_counts_as_the_server(self, host: Host, tmp_path: Path) -> None:
+        """Else a hang there would close the mount that the link is on for every other scan."""
+        tmp_path = tmp_path.resolve()
+        (tmp_path / "link").symlink_to(tmp_path / "nfs" / "in")
+        host.mounts(f"2 1 {tmp_path}/nfs nfs", f"3 2 {tmp_path}/nfs/in/auto autofs")
+        order = host.order(f"{tmp_path}/link")
+        assert (order.mount_point, order.one_at_a_time) == (f"{tmp_path}/nfs", True)
+        assert order.skip == [b"auto"]
+        assert order.path == bytes(tmp_path / "link")
+
+    def test_no_root_in_the_list(self, host: Host) -> None:
+        host.mountinfo.write_text("")
+        order = host.order()
+        assert (order.mount_point, order.skip) == ("/", [])
+
+
+def test_configuration_makes_a_collector_for_each_path(host: Host) -> None:
+    config = NodeConfig(
+        refresh=RefreshSection(default_path_scan=120.0),
+        paths=(PathSection(path="/a", scan_interval=7.0), PathSection(path="/b")),
+    )
+    found = KIND.build(config, host.context)
+    assert [(one.name, one.instance, one.interval_seconds) for one in found] == [
+        ("path", "/a", 7.0),
+        ("path", "/b", 120.0),
+    ]
+    assert KIND.declare is not None
+    assert KIND.declare(config).records == [PathsConfigured(paths=("/a", "/b"))]
+
+
+class TestWithRealWorkers:
+    """The fake has the real one's interface, and the whole works on a real tree."""
+
+    def test_signature(self) -> None:
+        real, fake = inspect.signature(WorkerPool.scan), inspect.signature(FakeWorkers.scan)
+        assert list(real.parameters) == list(fake.parameters)
+        assert real.return_annotation == fake.return_annotation
+
+    async def test_real_tree(self, tmp_path: Path) -> None:
+        (tmp_path / "tree" / "sub").mkdir(parents=True)
+        (tmp_path / "tree" / "sub" / "x.csv").touch()
+        (tmp_path / "tree" / "y.tmp").touch()
+        (tmp_path / "link").symlink_to("tree")
+        pool = WorkerPool(reactor)
+        context = CollectorContext(
+            wall_clock=lambda: 0.0,
+            monotonic_clock=reactor.seconds,
+            in_thread=lambda function: succeed(function()),
+            workers=pool,
+            proc=Path("/proc"),
+        )
+        try:
+            results = {}
+            for name in ("link", "missing"):
+                section = PathSection(path=str(tmp_path / name), exclude=("*.tmp",))
+                batches = PathCollector(section, 60.0, context).collect(NEXT)
+                _, results[name] = (await anext(batches)).records, (await anext(batches)).records[0]
+                await batches.aclose()
+        finally:
+            await pool.stop()
+        found, missing = results["link"], results["missing"]
+        assert (found.status, found.file_count, found.dir_count) == ("OK", 1, 1)
+        assert missing.status == "ERROR"
+        assert missing.error_message == f"{tmp_path}/missing: No such file or directory"

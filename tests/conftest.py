@@ -1,0 +1,232 @@
+"""What every test gets: a deadline, a reactor left clean, and no error logged unnoticed."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import defer, process, task
+from twisted.internet.interfaces import IDelayedCall, IProcessTransport
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+
+DEADLINE = 20.0  # seconds for an async test that does not say otherwise
+SETTLE = 0.25  # seconds for closed connections and ended children to leave the reactor
+
+type_or_text = type[BaseException] | str
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", f"deadline(seconds): fail an async test that takes longer (default {DEADLINE:g})"
+    )
+
+
+def pytest_collection_finish() -> None:
+    """Keep what imports have made out of the collection after each test: it takes 1 ms, not 50."""
+    gc.collect()
+    gc.freeze()
+
+
+# --- no test without an end ----------------------------------------------------------------------
+
+
+class DeadlineExceededError(AssertionError):
+    """An async test was still waiting when its time was up."""
+
+
+def _bounded(function: Callable[..., Any], name: str, seconds: float) -> Callable[..., Any]:
+    from twisted.internet import reactor
+
+    def late(result: Any, _timeout: float) -> Any:
+        text = f"{name} was still waiting after {seconds:g} s"
+        # The traceback of the cancellation shows where it waited.
+        cause = result.value if isinstance(result, Failure) else None
+        raise DeadlineExceededError(text) from cause
+
+    end: float | None = None  # one deadline for all examples that hypothesis tries
+
+    def run(**arguments: Any) -> Any:
+        nonlocal end
+        end = end or reactor.seconds() + seconds
+        result = function(**arguments)
+        if inspect.iscoroutine(result):
+            result = defer.ensureDeferred(result)
+        if isinstance(result, defer.Deferred):
+            left = max(0.02, end - reactor.seconds())
+            result.addTimeout(left, reactor, onTimeoutCancel=late)
+        return result
+
+    return run
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Give each async test its deadline before pytest-twisted runs it."""
+    mark = pyfuncitem.get_closest_marker("deadline")
+    seconds = mark.args[0] if mark else DEADLINE
+    name = pyfuncitem.nodeid
+    given = getattr(pyfuncitem.obj, "hypothesis", None)
+    if given is None:
+        pyfuncitem.obj = _bounded(pyfuncitem.obj, name, seconds)
+        return (yield)
+    # Both we and pytest-twisted replace hypothesis's inner test. Put it back: all parameters of a
+    # test share it.
+    original = given.inner_test
+    given.inner_test = _bounded(original, name, seconds)
+    try:
+        return (yield)
+    finally:
+        given.inner_test = original
+
+
+# --- no error logged unnoticed --------------------------------------------------------------------
+
+
+class LoggedErrors:
+    """The errors that Twisted's log has seen during one test."""
+
+    def __init__(self) -> None:
+        self.events: list[LogEvent] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        """Observe the log."""
+        severe = event.get("log_level") in (LogLevel.error, LogLevel.critical)
+        if severe or event.get("log_failure") is not None:
+            self.events.append(event)
+
+    def flush(self, *expected: type_or_text) -> list[LogEvent]:
+        """Take out and give the events that were expected: by type of error, or by text."""
+        gc.collect()  # a Deferred logs its unhandled error when it goes
+        taken = [event for event in self.events if any(_is(event, one) for one in expected)]
+        self.events = [event for event in self.events if event not in taken]
+        return taken
+
+    def describe(self) -> list[str]:
+        lines = []
+        for event in self.events:
+            failure = event.get("log_failure")
+            lines.append(f"logged error: {formatEvent(event) or event.get('log_namespace')}")
+            if failure is not None:
+                lines.append(failure.getTraceback())
+        return lines
+
+
+def _is(event: LogEvent, expected: type_or_text) -> bool:
+    failure = event.get("log_failure")
+    if isinstance(expected, str):
+        said = [formatEvent(event), failure.getErrorMessage() if failure else ""]
+        return any(re.search(expected, text) for text in said)
+    return failure is not None and failure.check(expected) is not None
+
+
+@pytest.fixture
+def flush_logged_errors(clean_reactor: LoggedErrors) -> Callable[..., list[LogEvent]]:
+    """Call it with the type of an expected error, or a regular expression for its text.
+
+    It gives the log events (``event["log_failure"].value`` is the error), which then no longer
+    fail the test.
+    """
+    return clean_reactor.flush
+
+
+# --- a reactor left clean -------------------------------------------------------------------------
+
+
+class _Busy:
+    """What the reactor has to do: pending calls, children, and files it reads or writes."""
+
+    def __init__(self) -> None:
+        from twisted.internet import reactor
+
+        # Its own wakers are internal; Twisted's trial passes over them in the same way.
+        own = getattr(reactor, "_internalReaders", set())
+        self.calls: set[IDelayedCall] = {
+            call for call in reactor.getDelayedCalls() if call.active()
+        }
+        self.children = set(process.reapProcessHandlers.values())
+        self.files = {*reactor.getReaders(), *reactor.getWriters()} - set(own)
+
+    def since(self, before: _Busy) -> list[object]:
+        return [
+            *(self.calls - before.calls),
+            *(self.children - before.children),
+            *(self.files - before.files),
+        ]
+
+
+async def _settle(before: _Busy) -> list[object]:
+    """Give what is left of a test after a few turns of the reactor."""
+    from twisted.internet import reactor
+
+    end = reactor.seconds() + SETTLE
+    while (left := _Busy().since(before)) and reactor.seconds() < end:
+        await task.deferLater(reactor, 0.005)
+    return left
+
+
+def _end(left: list[object]) -> None:
+    """End what a test has left behind: the next test must not suffer from it."""
+    from twisted.internet import reactor
+
+    for one in left:
+        if IDelayedCall.providedBy(one):
+            one.cancel()
+        elif IProcessTransport.providedBy(one):
+            one.signalProcess("KILL")
+        else:
+            reactor.removeReader(one)
+            reactor.removeWriter(one)
+            one.connectionLost(Failure(ConnectionAbortedError("left behind by a test")))
+
+
+@pytest.fixture(autouse=True)
+def clean_reactor() -> Iterator[LoggedErrors]:
+    """Fail a test that logs an error nobody expected or leaves work in the reactor."""
+    logged = LoggedErrors()
+    globalLogPublisher.addObserver(logged)
+    before = _Busy()
+    try:
+        yield logged
+        gc.collect()
+        left = _Busy().since(before)
+        if left:
+            left = pytest_twisted.blockon(defer.ensureDeferred(_settle(before)))
+        wrong = logged.describe() + [f"left in the reactor: {one}" for one in left]
+        if left:
+            _end(left)
+            pytest_twisted.blockon(defer.ensureDeferred(_settle(before)))
+    finally:
+        globalLogPublisher.removeObserver(logged)
+    if wrong:
+        pytest.fail("\n".join(wrong), pytrace=False)
+
+
+# --- no test skipped where all must run -----------------------------------------------------------
+
+
+def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("ETLMON_NO_SKIPS"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but here no test may be (ETLMON_NO_SKIPS): {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    report = yield
+    _no_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    report = yield
+    _no_skip(report)
+    return report

@@ -1,0 +1,276 @@
+"""The real daemon, started as its users start it, and asked with real programs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Start = Callable[..., Any]
+WriteConfig = Callable[..., Path]
+
+PATHS = """
+refresh: {{disk: 1s}}
+paths:
+  - {{path: "{tree}", scan_interval: 1s}}
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree with something of everything."""
+    root = tmp_path / "tree with space"
+    for name in ("a", "a/b", "c"):
+        (root / name).mkdir(parents=True)
+        for number in range(7):
+            (root / name / f"file {number}").touch()
+    (root / "link").symlink_to("a")
+    os.mkfifo(root / "fifo")
+    return root
+
+
+def find_count(root: Path, *test: str) -> int:
+    command = ["find", "-H", str(root), "-xdev", *test, "-printf", "x"]
+    return len(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+@pytest.fixture
+def run(start: Start, etlmon: str) -> Start:
+    """Start a node with ``etlmon node``."""
+    return lambda config: start(etlmon, "node", "-c", str(config))
+
+
+@pytest.fixture(params=["etlmon node", "twistd"])
+def run_either(request: pytest.FixtureRequest, start: Start, etlmon: str, twistd: str) -> Start:
+    """Start a node in each of the two ways."""
+    if request.param == "twistd":
+        return lambda config: start(twistd, "-n", "--pidfile=", "etlmon-node", "-c", str(config))
+    return lambda config: start(etlmon, "node", "-c", str(config))
+
+
+def test_from_the_host_to_json(run_either: Start, write_config: WriteConfig, tree: Path) -> None:
+    """A node counts what find counts, and its API says so within a second or two."""
+    node = run_either(write_config(PATHS.format(tree=tree)))
+    [counts] = node.get_until("paths", lambda rows: rows and rows[0]["status"] == "OK")
+    assert counts["path"] == str(tree)
+    assert counts["file_count"] == find_count(tree, "-type", "f") == 21
+    assert counts["dir_count"] == find_count(tree, "-mindepth", "1", "-type", "d") == 3
+    assert counts["other_count"] == 2
+    health = node.get("health")
+    assert health["node_name"] == "e2e"
+    assert health["state"] == "ok"
+    assert {collector["name"] for collector in health["collectors"]} == {"disk", "path"}
+
+
+def test_usage_agrees_with_df(run: Start, write_config: WriteConfig) -> None:
+    """Total and place of each mount are those of df; what moves lies between two runs of df."""
+
+    def df() -> dict[str, tuple[int, int]]:
+        command = ["df", "--block-size=1", "--output=target,size,used"]
+        lines = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+        rows = [line.rsplit(maxsplit=2) for line in lines.splitlines()[1:]]
+        return {target: (int(size), int(used)) for target, size, used in rows}
+
+    node = run(write_config("refresh: {disk: 1s}\n"))
+    node.get_until("fs", bool)
+    before = df()
+    first = node.get("fs")[0]["collected_at"]
+    found = node.get_until("fs", lambda rows: rows[0]["collected_at"] > first)
+    after = df()
+    shown = {row["mount_point"]: row for row in found if row["state"] == "ok"}
+    assert "/" in shown
+    for mount_point, row in shown.items():
+        assert row["total_bytes"] == before[mount_point][0]
+        low, high = sorted((before[mount_point][1], after[mount_point][1]))
+        slack = 64 << 20  # other programs write and delete between the two
+        assert low - slack <= row["used_bytes"] <= high + slack
+
+
+def test_get_prints_a_table_and_json(
+    run: Start, write_config: WriteConfig, tree: Path, etlmon: str
+) -> None:
+    """What ``etlmon get`` prints is what the API answers."""
+    node = run(write_config(PATHS.format(tree=tree)))
+    node.get_until("paths", lambda rows: rows and rows[0]["status"] == "OK")
+
+    def get(*arguments: str) -> str:
+        command = [etlmon, "get", *arguments, "--node", node.address]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    table = get("paths").splitlines()
+    assert table[0].split()[:3] == ["PATH", "FILE", "COUNT"]
+    assert str(tree) in table[1]
+    assert '"file_count": 21' in get("paths", "--json")
+
+
+def test_a_taken_port_is_one_clear_line(run_either: Start, write_config: WriteConfig) -> None:
+    """The node ends with status 1 and says what is in the way, without a traceback."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        node = run_either(write_config(listen=f"127.0.0.1:{port}"))
+        said, _ = node.process.communicate(timeout=15)
+    assert node.process.returncode == 1
+    complaint = f"etlmon: cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert sum(complaint in line for line in said.decode().splitlines()) == 1
+    assert "Traceback" not in said.decode()
+
+
+def test_a_database_in_use_is_one_clear_line(
+    run: Start, run_either: Start, write_config: WriteConfig
+) -> None:
+    """A second node on one database is refused, and told which process has it."""
+    config = write_config()
+    first = run(config)
+    assert first.address
+    second = run_either(config)
+    said, _ = second.process.communicate(timeout=15)
+    assert second.process.returncode == 1
+    assert f"is in use by another node (pid {first.process.pid})" in said.decode()
+    assert "Traceback" not in said.decode()
+    assert first.end() == 0
+
+
+def test_every_mistake_in_the_file_is_named(run_either: Start, write_config: WriteConfig) -> None:
+    """Bad values stop the node before it starts, each with its line and what to write."""
+    config = write_config('paths:\n  - path: /etc\n    scan_interval: "5 parsecs"\nrefrsh: {}\n')
+    node = run_either(config)
+    said, _ = node.process.communicate(timeout=15)
+    assert node.process.returncode == 1
+    assert f'{config}:4: paths[0].scan_interval: "5 parsecs" is not a duration' in said.decode()
+    assert f"{config}:5: " in said.decode()
+    assert "refresh" in said.decode()
+    assert "Traceback" not in said.decode()
+
+
+def test_sigterm_ends_it_at_once_even_while_a_scan_runs(
+    run: Start, write_config: WriteConfig, tmp_path: Path
+) -> None:
+    """It is gone within 2 s, with status 0, no traceback, and the database is whole."""
+    more = "paths: [{path: /, scan_interval: 1h}, {path: /usr, scan_interval: 1s}]\n"
+    node = run(write_config(more))
+    node.get_until("paths", lambda rows: any(row["status"] == "SCANNING" for row in rows))
+    began = time.monotonic()
+    assert node.end() == 0
+    assert time.monotonic() - began < 2
+    assert "Traceback" not in node.said
+    assert_whole(tmp_path / "db" / "etlmon.db")
+
+
+def test_sigint_ends_it_too(run: Start, write_config: WriteConfig) -> None:
+    """^C at the terminal ends it in order."""
+    node = run(write_config())
+    assert node.address
+    assert node.end(signal.SIGINT) == 0
+
+
+def test_kill_9_and_start_again(run: Start, write_config: WriteConfig, tree: Path) -> None:
+    """After a kill the database is whole, and the next node goes on with what was stored."""
+    config = write_config(PATHS.format(tree=tree))
+    for _ in range(3):
+        node = run(config)
+        node.get_until("paths", lambda rows: rows and rows[0]["complete"])
+        node.end(signal.SIGKILL)
+        assert_whole(config.parent / "db" / "etlmon.db")
+    node = run(config)
+    assert node.get("paths")[0]["last_complete_file_count"] == 21
+
+
+def test_sighup_takes_what_can_change_and_names_the_rest(
+    run: Start, write_config: WriteConfig, tree: Path
+) -> None:
+    """A path is added while the node runs; a change that needs a restart is named."""
+    config = write_config(PATHS.format(tree=tree))
+    node = run(config)
+    node.get_until("paths", lambda rows: rows and rows[0]["complete"])
+    text = config.read_text()
+
+    config.write_text(text.replace("node_name: e2e", "node_name: other") + "  - path: /etc\n")
+    node.process.send_signal(signal.SIGHUP)
+    rows = node.get_until("paths", lambda rows: len(rows) == 2 and rows[0]["complete"])
+    assert [row["path"] for row in rows] == sorted(["/etc", str(tree)])
+    node.wait_for("node: a change here needs a restart")
+
+    config.write_text("paths: 7\n")
+    node.process.send_signal(signal.SIGHUP)
+    node.wait_for("node.yaml:1: paths: .*\n(.*\n)*.*nothing has changed")
+    assert len(node.get("paths")) == 2
+
+    config.write_text(text)
+    node.process.send_signal(signal.SIGHUP)
+    node.get_until("paths", lambda rows: [row["path"] for row in rows] == [str(tree)])
+    assert node.end() == 0
+
+
+def test_scan_now(run: Start, write_config: WriteConfig, tree: Path) -> None:
+    """A confirmed command scans a path whose turn would come in an hour."""
+    config = write_config(f'paths: [{{path: "{tree}", scan_interval: 1h}}]\n')
+    node = run(config)
+    [before] = node.get_until("paths", lambda rows: rows and rows[0]["complete"])
+    (tree / "new").touch()
+    assert node.post("paths/scan", {"paths": [str(tree)], "confirm": True}) == {
+        "started": [str(tree)],
+        "skipped": [],
+    }
+    [after] = node.get_until("paths", lambda rows: rows[0]["file_count"] == 22)
+    assert after["collected_at"] > before["collected_at"]
+
+
+def test_commands_open_to_a_network_are_told(run: Start, write_config: WriteConfig) -> None:
+    """On another address than the loopback the node warns, in its log and in /health."""
+    node = run(write_config(listen="0.0.0.0:0"))
+    node.wait_for("Commands are open to everyone who reaches 0.0.0.0:0")
+    assert any("control.enabled" in warning for warning in node.get("health")["warnings"])
+
+
+def test_a_daemon_of_twistd(
+    start: Start, write_config: WriteConfig, tmp_path: Path, twistd: str
+) -> None:
+    """In the background too: twistd forks, the database is opened after that."""
+    config = write_config(PATHS.format(tree=tmp_path))
+    pidfile, log = tmp_path / "twistd.pid", tmp_path / "node.log"
+    command = (twistd, f"--pidfile={pidfile}", f"--logfile={log}", "etlmon-node", "-c", str(config))
+    launcher = start(*command)
+    assert launcher.process.wait(timeout=15) == 0
+    give_up_at = time.monotonic() + 15
+    while "listening on" not in (log.read_text() if log.exists() else ""):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    pid = int(pidfile.read_text())
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        while pidfile.exists():
+            assert time.monotonic() < give_up_at
+            time.sleep(0.05)
+    finally:
+        os.close(descriptor)
+    assert "Traceback" not in log.read_text()
+    assert_whole(tmp_path / "db" / "etlmon.db")
+
+
+def test_demo_without_a_terminal_says_where_it_listens(start: Start, etlmon: str) -> None:
+    """It takes a free port and a database of its own, and stays until it is told to end."""
+    node = start(etlmon, "demo", "--path", "/etc")
+    address = node.wait_for(r"listens on (http://127\.0\.0\.1:\d+)/api/v1")[1]
+    assert node.process.poll() is None
+    health = subprocess.run(
+        [etlmon, "get", "health", "--node", address], check=True, capture_output=True, text=True
+    ).stdout
+    database = next(line for line in health.splitlines() if line.startswith("path "))
+    assert Path(database.split()[1]).exists()
+    assert node.end() == 0
+    assert not Path(database.split()[1]).parent.exists()
+
+
+def assert_whole(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -1,0 +1,143 @@
+"""File systems that hang, in both ways: the caller can be killed, or it cannot.
+
+The caller of a FUSE request that the server has not read yet dies of SIGKILL at once. When the
+server has read it and does not answer, the caller waits in the kernel whatever it is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from twisted.internet import reactor
+
+from etlmon.fsworker.pool import (
+    MountStuck,
+    ScanOrder,
+    ScanProgress,
+    WorkerPool,
+    WorkerStopped,
+    WorkerTimeout,
+)
+from tests.fsworker.conftest import HungFilesystem, until
+
+
+def order(path: Path, timeout: float) -> ScanOrder:
+    return ScanOrder(path=os.fsencode(path), mount_point=str(path), timeout_seconds=timeout)
+
+
+def workers(hungfs: HungFilesystem) -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if one.pid != hungfs.server.pid]
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_healthy_first(pool: WorkerPool, hungfs: HungFilesystem) -> None:
+    point = hungfs.point
+    found = await pool.statvfs(os.fsencode(point), str(point), 5)
+    assert (found.blocks, found.blocks_free, found.blocks_avail) == (1000, 500, 400)
+    outcome = await pool.scan(order(point, 5))
+    assert (outcome.files, outcome.dirs, outcome.complete) == (3, 0, True)
+
+
+async def test_server_that_is_stopped_leaves_no_stuck_child(
+    pool: WorkerPool, hungfs: HungFilesystem
+) -> None:
+    """Each request times out, its child dies, and the next one has a fresh child."""
+    point = hungfs.point
+    hungfs.server.send_signal(signal.SIGSTOP)
+    for _ in range(3):
+        with pytest.raises(WorkerTimeout):
+            await pool.statvfs(os.fsencode(point), str(point), 0.1)
+        assert pool.stuck_since(str(point)) is None
+        await pool.statvfs(b"/", "/", 5)
+    with pytest.raises(WorkerTimeout):
+        await pool.scan(order(point, -0.9))  # One second of grace comes on top.
+    await until(lambda: len(workers(hungfs)) <= 1)
+    assert pool.stuck_workers() == []
+    hungfs.server.send_signal(signal.SIGCONT)
+    assert (await pool.statvfs(os.fsencode(point), str(point), 5)).blocks == 1000
+
+
+async def test_server_that_hangs_costs_one_child_and_its_mount_only(
+    pool: WorkerPool, hungfs: HungFilesystem
+) -> None:
+    point = hungfs.point
+    await pool.statvfs(os.fsencode(point), str(point), 5)
+    hungfs.tell("hang")
+    with pytest.raises(WorkerTimeout):
+        await pool.statvfs(os.fsencode(point), str(point), 0.5)
+    hungfs.expect("parked")
+    # The next one waits until it is certain that the first child cannot be killed.
+    with pytest.raises(MountStuck) as caught:
+        await pool.statvfs(os.fsencode(point), str(point), 5)
+    assert caught.value.since == pool.stuck_since(str(point))
+    [stuck] = pool.stuck_workers()
+    assert stuck.mount_point == str(point)
+    process = psutil.Process(stuck.pid)
+    assert process.status() == psutil.STATUS_DISK_SLEEP
+
+    before = descriptors()
+    for _ in range(200):
+        with pytest.raises(MountStuck):
+            await pool.statvfs(os.fsencode(point), str(point), 5)
+        with pytest.raises(MountStuck):
+            await pool.scan(order(point, 5))
+    for _ in range(20):
+        await pool.statvfs(b"/", "/", 5)
+    assert len(workers(hungfs)) == 2
+    assert descriptors() <= before + 3  # The healthy child's pipes.
+
+    hungfs.tell("release")
+    await until(lambda: pool.stuck_since(str(point)) is None)
+    assert pool.stuck_workers() == []
+    assert (await pool.statvfs(os.fsencode(point), str(point), 5)).blocks == 1000
+
+
+async def test_mount_that_hangs_during_a_scan_holds_back_probes(
+    pool: WorkerPool, hungfs: HungFilesystem
+) -> None:
+    """The silent scan is the test of its mount: no second child goes there to get stuck."""
+    point = hungfs.point
+    hungfs.tell("endless")
+    told: list[ScanProgress] = []
+    scan = pool.scan(order(point, 1.5), told.append)
+    await until(lambda: told)
+    assert (await pool.statvfs(os.fsencode(point), str(point), 5)).blocks == 1000
+    hungfs.tell("hang")
+    silent_since = reactor.seconds()
+    heard = len(told)
+    await until(lambda: reactor.seconds() - silent_since > 1.1)
+    assert len(told) <= heard + 1
+    with pytest.raises(WorkerTimeout):
+        await pool.statvfs(os.fsencode(point), str(point), 0.1)
+    with pytest.raises(WorkerTimeout) as caught:
+        await scan
+    partial = caught.value.partial
+    assert partial is not None
+    assert partial.files >= told[0].files > 0
+    await until(pool.stuck_workers)
+    with pytest.raises(MountStuck):
+        await pool.statvfs(os.fsencode(point), str(point), 5)
+    assert len(pool.stuck_workers()) == 1
+
+
+async def test_stop_leaves_a_stuck_child_behind(hungfs: HungFilesystem) -> None:
+    point = hungfs.point
+    pool = WorkerPool(reactor)
+    hungfs.tell("hang")
+    probe = pool.statvfs(os.fsencode(point), str(point), 5)
+    await until(lambda: hungfs.says("parked"))
+    began = reactor.seconds()
+    stopped = pool.stop()
+    with pytest.raises(WorkerStopped):
+        await probe
+    await stopped
+    assert reactor.seconds() - began < 1
+    hungfs.tell("release")
+    await until(lambda: not workers(hungfs))

@@ -1,0 +1,614 @@
+"""The parent of the workers: first on a clock with made-up children, then with real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+
+from etlmon.errors import CollectError
+from etlmon.fsworker.pool import (
+    MountStuck,
+    ScanOrder,
+    ScanOutcome,
+    ScanProgress,
+    Statvfs,
+    WorkerDied,
+    WorkerFailed,
+    WorkerPool,
+    WorkerStopped,
+    WorkerTimeout,
+)
+from etlmon.records.path import ScanTrouble
+from tests.fsworker.conftest import find, until
+
+STATVFS = {
+    "blocks": 100,
+    "bfree": 50,
+    "bavail": 40,
+    "frsize": 4096,
+    "files": 10,
+    "ffree": 5,
+    "read_only": False,
+    "st_dev": 7,
+}
+OUTCOME = {
+    "files": 3,
+    "dirs": 2,
+    "others": 1,
+    "listed": 3,
+    "skipped_mounts": 0,
+    "newest_mtime_ns": 1_700_000_000_123_456_789,
+    "stopped": None,
+    "troubles": [{"kind": "EACCES", "count": 1, "example": "a/\udcff"}],
+    "duration_seconds": 0.5,
+}
+PROGRESS = {"files": 5, "dirs": 4, "others": 3, "listed": 2, "directory": "a/\udcff"}
+
+
+class MadeUpProcess:
+    """A child as Twisted's transport: it remembers what it is told and does what the test says."""
+
+    def __init__(self, protocol: Any, pid: int) -> None:
+        self.pid = pid
+        self.requests: list[dict[str, Any]] = []
+        self.signals: list[str] = []
+        self.closed = False
+        self._protocol = protocol
+        protocol.makeConnection(self)
+
+    def writeToChild(self, descriptor: int, data: bytes) -> None:
+        assert descriptor == 0
+        self.requests.append(json.loads(data))
+
+    def signalProcess(self, name: str) -> None:
+        self.signals.append(name)
+
+    def loseConnection(self) -> None:
+        self.closed = True
+
+    @property
+    def doing(self) -> str:
+        return str(self.requests[-1]["path"])
+
+    def say(self, **content: Any) -> None:
+        line = json.dumps({"id": self.requests[-1]["id"], **content}).encode() + b"\n"
+        middle = len(line) // 2
+        self._protocol.outReceived(line[:middle])
+        self._protocol.outReceived(line[middle:])
+
+    def end(self, reason: Exception | None = None) -> None:
+        self._protocol.processEnded(Failure(reason or ProcessTerminated(signal=9)))
+
+
+class MadeUpReactor(Clock):
+    """A clock that starts made-up children."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes: list[MadeUpProcess] = []
+        self.arguments: list[list[str]] = []
+
+    def spawnProcess(self, protocol: Any, executable: str, args: list[str], env: Any) -> Any:
+        self.arguments.append(args)
+        self.processes.append(MadeUpProcess(protocol, 100 + len(self.processes)))
+        return self.processes[-1]
+
+
+class Bench:
+    """A pool on a clock, and what its requests came to."""
+
+    def __init__(self, **options: Any) -> None:
+        self.reactor = MadeUpReactor()
+        self.pool = WorkerPool(self.reactor, wall_clock=self.reactor.seconds, **options)
+
+    @property
+    def processes(self) -> list[MadeUpProcess]:
+        return self.reactor.processes
+
+    def probe(self, path: str = "/a", mount: str = "/", deadline: float = 5) -> list[Any]:
+        return results(self.pool.statvfs(path.encode(), mount, deadline))
+
+    def scan(self, path: str = "/a", mount: str = "/", **options: Any) -> list[Any]:
+        options.setdefault("timeout_seconds", 60)
+        order = ScanOrder(path=path.encode(), mount_point=mount, **options)
+        return results(self.pool.scan(order))
+
+
+def results(deferred: Deferred[Any]) -> list[Any]:
+    """Give a list into which the result, or the error, will come."""
+    came: list[Any] = []
+    deferred.addBoth(lambda result: came.append(getattr(result, "value", result)))
+    return came
+
+
+def test_answers_become_records() -> None:
+    bench = Bench()
+    probed = bench.probe("/a")
+    bench.processes[0].say(answer=STATVFS)
+    assert probed == [
+        Statvfs(
+            device_number=7,
+            block_bytes=4096,
+            blocks=100,
+            blocks_free=50,
+            blocks_avail=40,
+            inodes=10,
+            inodes_free=5,
+            read_only=False,
+        )
+    ]
+    told: list[ScanProgress] = []
+    order = ScanOrder(
+        path=b"/\xff",
+        mount_point="/",
+        timeout_seconds=60,
+        max_depth=3,
+        exclude="x",
+        max_files=9,
+        skip=[b"m\xfe"],
+    )
+    scanned = results(bench.pool.scan(order, told.append))
+    assert bench.processes[1].requests[-1] == {
+        "id": 2,
+        "op": "scan",
+        "path": "/\udcff",
+        "max_depth": 3,
+        "exclude": "x",
+        "max_files": 9,
+        "timeout_seconds": 60.0,
+        "skip": ["m\udcfe"],
+    }
+    bench.processes[1].say(progress=PROGRESS)
+    assert (told[0].entries, told[0].directory) == (12, "a/\\xff")
+    bench.processes[1].say(answer=OUTCOME)
+    assert scanned == [
+        ScanOutcome(
+            files=3,
+            dirs=2,
+            others=1,
+            listed_dirs=3,
+            skipped_mounts=0,
+            newest_change_at=datetime(2023, 11, 14, 22, 13, 20, 123000, UTC),
+            stopped=None,
+            troubles=[ScanTrouble(kind="EACCES", count=1, example="a/\\xff")],
+            duration_seconds=0.5,
+        )
+    ]
+    assert not scanned[0].complete
+    assert not bench.reactor.getDelayedCalls()
+
+
+def test_error_answer_is_worker_failed() -> None:
+    bench = Bench()
+    probed = bench.probe()
+    bench.processes[0].say(error={"errno": "ENOENT", "text": "/\udcff: No such file"})
+    assert isinstance(probed[0], WorkerFailed)
+    assert isinstance(probed[0], CollectError)
+    assert (probed[0].errno_name, str(probed[0])) == ("ENOENT", "/\\xff: No such file")
+
+
+def test_children_are_used_again_and_scans_wait_in_order() -> None:
+    bench = Bench(processes=2, nice=7)
+    scans = [bench.scan(f"/{number}") for number in range(5)]
+    assert [process.doing for process in bench.processes] == ["/0", "/1"]
+    assert [arguments[-1] for arguments in bench.reactor.arguments] == ["7", "7"]
+    bench.processes[1].say(answer=OUTCOME)
+    assert bench.processes[1].doing == "/2"
+    bench.processes[1].say(answer=OUTCOME)
+    bench.processes[0].say(answer=OUTCOME)
+    assert [process.doing for process in bench.processes] == ["/4", "/3"]
+    assert [len(scan) for scan in scans] == [1, 1, 1, 0, 0]
+
+
+def test_scans_do_not_hold_up_probes() -> None:
+    bench = Bench(processes=1)
+    for number in range(3):
+        bench.scan(f"/{number}")
+    probes = [bench.probe(mount=f"/{number}") for number in range(6)]
+    assert len(bench.processes) == 1 + 4
+    for process in bench.processes[1:]:
+        process.say(answer=STATVFS)
+    assert [len(probe) for probe in probes] == [1, 1, 1, 1, 0, 0]
+
+
+def test_clock_of_a_request_starts_with_its_child() -> None:
+    bench = Bench(processes=1)
+    first = bench.scan(mount="/x", timeout_seconds=10)
+    second = bench.scan(mount="/y", timeout_seconds=10)
+    bench.reactor.advance(11)
+    assert isinstance(first[0], WorkerTimeout)
+    bench.processes[0].end()
+    bench.reactor.advance(10.5)
+    assert second == []
+    bench.reactor.advance(0.5)
+    assert isinstance(second[0], WorkerTimeout)
+
+
+def test_deadline_kills_and_keeps_what_was_counted() -> None:
+    bench = Bench()
+    scan = bench.scan(mount="/m", timeout_seconds=10)
+    bench.processes[0].say(progress=PROGRESS)
+    bench.reactor.advance(10.9)
+    assert bench.processes[0].signals == []
+    bench.reactor.advance(0.1)
+    assert bench.processes[0].signals == ["KILL"]
+    error = scan[0]
+    assert str(error) == "no answer within 10 s from /m"
+    assert (error.partial.files, error.partial.stopped) == (5, "timeout")
+    assert error.partial.listed_dirs == 2
+    bench.processes[0].end()
+    assert not bench.reactor.getDelayedCalls()
+
+
+def test_child_that_cannot_be_killed_is_set_aside() -> None:
+    """Its mount is left alone, all else goes on with a new child, and its end frees the mount."""
+    bench = Bench(processes=1)
+    bench.scan(mount="/hung", timeout_seconds=1)
+    waiting = bench.scan(mount="/hung")
+    other = bench.scan(mount="/well")
+    bench.reactor.advance(2)
+    assert len(bench.processes) == 1  # It may still die: its slot is taken.
+    bench.reactor.advance(0.5)
+    since = datetime.fromtimestamp(2, UTC)
+    assert isinstance(waiting[0], MountStuck)
+    assert (waiting[0].mount_point, waiting[0].since) == ("/hung", since)
+    assert bench.pool.stuck_since("/hung") == since
+    assert bench.pool.stuck_since("/well") is None
+    assert [(one.pid, one.mount_point) for one in bench.pool.stuck_workers()] == [(100, "/hung")]
+    assert bench.processes[0].closed
+    assert isinstance(bench.probe(mount="/hung")[0], MountStuck)
+
+    assert bench.processes[1].doing == "/a"
+    bench.processes[1].say(answer=OUTCOME)
+    assert isinstance(other[0], ScanOutcome)
+
+    bench.processes[0].end()
+    assert bench.pool.stuck_workers() == []
+    assert bench.probe(mount="/hung") == []
+    assert bench.processes[-1].requests[-1]["op"] == "statvfs"
+
+
+def test_thousand_cycles_on_a_hung_mount_cost_one_child() -> None:
+    bench = Bench()
+    for _ in range(1000):
+        came = [bench.probe(mount="/hung"), bench.scan(mount="/hung", timeout_seconds=4)]
+        bench.reactor.advance(15)
+        assert all(isinstance(one[0], CollectError) for one in came)
+    # The probe and the scan of the first second were both under way when it hung.
+    assert len(bench.processes) == 2
+    assert len(bench.pool.stuck_workers()) == 2
+    assert not bench.reactor.getDelayedCalls()
+
+
+def test_silent_scan_holds_back_a_probe_of_its_mount() -> None:
+    bench = Bench()
+    bench.scan(mount="/m")
+    bench.reactor.advance(2)
+    held = bench.probe(mount="/m")
+    elsewhere = bench.probe(mount="/n")
+    assert len(bench.processes) == 2
+    bench.processes[1].say(answer=STATVFS)
+    assert elsewhere
+    bench.reactor.advance(1)
+    bench.processes[0].say(progress=PROGRESS)  # The mount lives.
+    assert len(bench.processes[1].requests) == 2
+    bench.processes[1].say(answer=STATVFS)
+    assert isinstance(held[0], Statvfs)
+
+    bench.reactor.advance(2)
+    held = bench.probe(mount="/m", deadline=3)
+    bench.reactor.advance(3)
+    assert isinstance(held[0], WorkerTimeout)
+    assert len(bench.processes[1].requests) == 2  # Nobody was sent there.
+
+
+def test_probe_that_waits_for_a_child_only_does_not_time_out() -> None:
+    bench = Bench()
+    busy = [bench.probe(mount=f"/{number}", deadline=5) for number in range(4)]
+    bench.reactor.advance(2)
+    waiting = bench.probe(mount="/well", deadline=2)
+    bench.reactor.advance(3)
+    assert all(isinstance(probe[0], WorkerTimeout) for probe in busy)
+    assert waiting == []
+    bench.processes[0].end()
+    bench.processes[-1].say(answer=STATVFS)
+    assert isinstance(waiting[0], Statvfs)
+
+
+def test_scans_one_at_a_time_where_a_mount_may_hang() -> None:
+    bench = Bench(processes=3)
+    bench.scan("/m/1", "/m", one_at_a_time=True)
+    bench.scan("/m/2", "/m", one_at_a_time=True)
+    bench.scan("/1")
+    bench.scan("/2")
+    assert [process.doing for process in bench.processes] == ["/m/1", "/1", "/2"]
+    bench.processes[0].say(answer=OUTCOME)
+    assert bench.processes[0].doing == "/m/2"
+
+
+def test_cancelled_request_kills_its_child() -> None:
+    bench = Bench(processes=1)
+    order = ScanOrder(path=b"/a", mount_point="/", timeout_seconds=60)
+    first, second, third = (bench.pool.scan(order) for _ in range(3))
+    came = results(second)
+    second.cancel()
+    assert isinstance(came[0], CancelledError)
+    assert bench.processes[0].signals == []  # It had no child yet.
+    came = results(first)
+    first.cancel()
+    assert isinstance(came[0], CancelledError)
+    assert bench.processes[0].signals == ["KILL"]
+    bench.processes[0].say(answer=OUTCOME)  # Too late; nobody listens.
+    bench.processes[0].end()
+    bench.processes[1].say(answer=OUTCOME)
+    assert isinstance(results(third)[0], ScanOutcome)
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        (ProcessTerminated(signal=9), "killed (SIGKILL), as the kernel does when memory is short"),
+        (ProcessTerminated(signal=11), "signal 11"),
+        (ProcessTerminated(exitCode=3), "exit status 3"),
+        (ProcessDone(0), "exit status 0"),
+    ],
+)
+def test_child_that_ends_fails_its_request(reason: Exception, text: str) -> None:
+    bench = Bench()
+    scan = bench.scan()
+    bench.processes[0].end(reason)
+    assert isinstance(scan[0], WorkerDied)
+    assert str(scan[0]) == f"the worker ended: {text}"
+    assert not bench.reactor.getDelayedCalls()
+    bench.scan()
+    assert len(bench.processes) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"answer": {}},
+        {"answer": None},
+        {"answer": {**OUTCOME, "files": "3"}},
+        {"progress": []},
+        {"error": {"errno": 3}},
+        {"id": 99, "answer": OUTCOME},
+        {},
+    ],
+)
+def test_malformed_answer_fails_the_request(content: dict[str, Any]) -> None:
+    bench = Bench()
+    scan = bench.scan()
+    bench.processes[0].say(**content)
+    assert isinstance(scan[0], WorkerDied)
+    assert bench.processes[0].signals == ["KILL"]
+
+
+def test_line_without_end_is_no_answer() -> None:
+    bench = Bench()
+    scan = bench.scan()
+    for _ in range(20):
+        bench.processes[0]._protocol.outReceived(b"\x1b" * 100_000)
+    assert isinstance(scan[0], WorkerDied)
+    assert str(scan[0]) == "the worker gave what is no answer: " + "\\x1b" * 200
+
+
+def test_idle_child_that_speaks_is_not_used_again() -> None:
+    bench = Bench()
+    bench.scan()
+    bench.processes[0].say(answer=OUTCOME)
+    bench.processes[0].say(answer=OUTCOME)
+    assert bench.processes[0].signals == ["KILL"]
+    bench.scan()
+    assert len(bench.processes) == 2
+
+
+def test_progress_callback_that_fails_is_only_logged(flush_logged_errors: Any) -> None:
+    bench = Bench()
+    order = ScanOrder(path=b"/a", mount_point="/", timeout_seconds=60)
+    scan = results(bench.pool.scan(order, lambda progress: 1 / 0))
+    bench.processes[0].say(progress=PROGRESS)
+    bench.processes[0].say(answer=OUTCOME)
+    assert isinstance(scan[0], ScanOutcome)
+    assert len(flush_logged_errors(ZeroDivisionError)) == 1
+
+
+def test_program_that_cannot_be_started_fails_the_request() -> None:
+    bench = Bench()
+
+    def no_memory(*arguments: Any) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    bench.reactor.spawnProcess = no_memory  # type: ignore[method-assign]
+    scan = bench.scan()
+    assert isinstance(scan[0], WorkerDied)
+    assert "Cannot allocate memory" in str(scan[0])
+
+
+def test_stop_fails_everything_and_waits_for_the_children() -> None:
+    bench = Bench(processes=1)
+    came = [bench.scan(), bench.scan(), bench.probe()]
+    stopped = results(bench.pool.stop())
+    assert [type(one[0]) for one in came] == [WorkerStopped] * 3
+    assert [process.signals for process in bench.processes] == [["KILL"], ["KILL"]]
+    assert isinstance(bench.probe()[0], WorkerStopped)
+    bench.processes[0].end()
+    assert stopped == []
+    bench.processes[1].end()
+    assert stopped == [None]
+    assert results(bench.pool.stop()) == [None]
+    assert not bench.reactor.getDelayedCalls()
+
+
+def test_stop_does_not_wait_for_a_child_that_cannot_be_killed() -> None:
+    bench = Bench()
+    bench.scan()
+    stopped = results(bench.pool.stop())
+    bench.reactor.pump([0.5, 0.3, 0.1])
+    assert stopped == [None]
+    assert bench.processes[0].closed
+    assert not bench.reactor.getDelayedCalls()
+    bench.processes[0].end()
+
+
+# --- real children --------------------------------------------------------------------------------
+
+
+def order(path: Path | str, **options: Any) -> ScanOrder:
+    options.setdefault("timeout_seconds", 30)
+    return ScanOrder(path=os.fsencode(path), mount_point="/", **options)
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_scan_and_statvfs(pool: WorkerPool, tree: Path) -> None:
+    (tree / "d").mkdir()
+    (tree / "d" / "f").write_text("")
+    outcome = await pool.scan(order(tree))
+    expected = find(tree)
+    assert (outcome.files, outcome.dirs, outcome.others) == tuple(expected.values())
+    assert outcome.complete
+    device = os.lstat(tree).st_dev
+    found = await pool.statvfs(os.fsencode(tree), "/", 5)
+    assert found.blocks == os.statvfs(tree).f_blocks
+    assert found.device_number == device
+    with pytest.raises(WorkerFailed, match="No such file or directory"):
+        await pool.scan(order(tree / "missing"))
+
+
+async def test_children_start_when_needed_and_are_used_again(pool: WorkerPool, tree: Path) -> None:
+    before = {child.pid for child in children()}
+    for _ in range(100):
+        await pool.scan(order(tree))
+        await pool.statvfs(b"/", "/", 5)
+    assert len({child.pid for child in children()} - before) == 2
+
+
+async def test_killed_child_is_replaced(pool: WorkerPool, tree: Path) -> None:
+    await pool.scan(order(tree))
+    [child] = children()
+    child.kill()
+    await until(lambda: not children())
+    assert (await pool.scan(order(tree))).complete
+
+
+async def test_child_killed_at_work_fails_its_scan_only(pool: WorkerPool) -> None:
+    scan = pool.scan(order("/proc/self"), lambda progress: None)
+    [child] = await until(children)
+    child.kill()
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        await scan
+    assert (await pool.scan(order("/etc"))).files > 0
+
+
+async def test_cycles_leave_nothing_behind(pool: WorkerPool, tree: Path) -> None:
+    """Answers, errors, cancelled scans and kills, over and over."""
+    counted = None
+    for number in range(60):
+        await pool.statvfs(b"/", "/", 5)
+        await pool.scan(order(tree))
+        with pytest.raises(WorkerFailed):
+            await pool.scan(order(tree / "missing"))
+        if number % 3 == 0:
+            scan = pool.scan(order("/usr"))
+            scan.cancel()
+            with pytest.raises(CancelledError):
+                await scan
+            await pool.scan(order(tree))
+        if number == 5:
+            counted = descriptors(), len(children())
+    assert (descriptors(), len(children())) == counted
+    assert not [child for child in children() if child.status() == psutil.STATUS_ZOMBIE]
+
+
+async def test_cancelled_scan_ends_its_child_within_a_second(pool: WorkerPool) -> None:
+    scan = pool.scan(order("/"))
+    [child] = await until(children)
+    scan.cancel()
+    with pytest.raises(CancelledError):
+        await scan
+    await until(lambda: not psutil.pid_exists(child.pid), 1)
+
+
+PROGRAMS = {
+    "silent": "import sys; sys.stdin.read()",
+    "deaf": "import os, time; os.close(0); time.sleep(60)",
+    "nonsense": "import os; os.read(0, 999); os.write(1, b'bus \\x1b error\\n'); os.read(0, 999)",
+    "ending": "import sys; sys.stdin.readline(); sys.exit('out of \\x07 luck')",
+}
+
+
+def other_pool(program: str) -> WorkerPool:
+    """Give a pool whose workers are another program."""
+    return WorkerPool(reactor, command=[sys.executable, "-I", "-S", "-c", PROGRAMS[program]])
+
+
+@pytest.mark.parametrize("program", ["silent", "deaf"])
+async def test_deadline_passes(program: str) -> None:
+    pool = other_pool(program)
+    for _ in range(3):
+        with pytest.raises(WorkerTimeout, match=r"no answer within 0\.1 s from /m"):
+            await pool.statvfs(b"/", "/m", 0.1)
+    await until(lambda: not children())
+    assert pool.stuck_workers() == []
+    await pool.stop()
+
+
+async def test_program_that_speaks_nonsense() -> None:
+    pool = other_pool("nonsense")
+    with pytest.raises(WorkerDied, match=r"no answer: bus \\x1b error$"):
+        await pool.statvfs(b"/", "/", 5)
+    await until(lambda: not children())
+    await pool.stop()
+
+
+async def test_what_a_child_complains_about_is_logged() -> None:
+    pool = other_pool("ending")
+    said: list[str] = []
+
+    def observe(event: Any) -> None:
+        if "text" in event:
+            said.append(event["text"])
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        with pytest.raises(WorkerDied, match="exit status 1"):
+            await pool.statvfs(b"/", "/", 5)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert said == ["out of \\x07 luck\\n"]
+    await pool.stop()
+
+
+async def test_stop_kills_and_reaps_all(tree: Path) -> None:
+    before = descriptors()
+    pool = WorkerPool(reactor)
+    came = [results(pool.scan(order("/usr"))) for _ in range(4)]
+    came.append(results(pool.statvfs(b"/", "/", 5)))
+    assert len(children()) == 3
+    began = reactor.seconds()
+    await pool.stop()
+    assert reactor.seconds() - began < 1
+    assert all(isinstance(one[0], WorkerStopped) for one in came)
+    assert children() == []
+    assert descriptors() == before
+    await pool.stop()

@@ -1,0 +1,28 @@
+"""What this version accepts and does not do is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from etlmon.config.loader import parse_node_config
+from etlmon.node.unused import without_effect
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", []),
+        ("paths: [{path: /a, exclude: [x], max_depth: 2}]", []),
+        ("logs: [{name: a, path: /a}]", ["logs"]),
+        ("process_watch: [{match: a}]\nxferlog: {path: /a}", ["process_watch", "xferlog"]),
+        ("node: {db_max_bytes: 1GiB}", ["node.db_max_bytes"]),
+        ("retention: {collector_run: {max_bytes: 1MiB}}", ["retention.collector_run.max_bytes"]),
+        (
+            "paths: [{path: /a}, {path: /b, max_ops_per_second: 5, parallelism: 2}]",
+            ["paths[1].max_ops_per_second", "paths[1].parallelism"],
+        ),
+        ("paths: [{path: /a, expect: [{pattern: x, by: '06:00'}]}]", ["paths[0].expect"]),
+    ],
+)
+def test_settings_without_effect_are_named(text: str, told: list[str]) -> None:
+    assert without_effect(parse_node_config(text.encode(), "node.yaml")) == told

@@ -1,0 +1,210 @@
+"""Records and rows: the columns are the fields, and what goes in comes out."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from datetime import UTC, datetime
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+
+from etlmon.config.node import RETENTION_DEFAULTS
+from etlmon.records.base import Record
+from etlmon.records.disk import FilesystemPoint, FilesystemUsage
+from etlmon.records.health import CollectorRun
+from etlmon.records.path import PathScanned, PathScanStarted, PathStats, ScanTrouble
+from etlmon.store.migrate import load_migrations
+from etlmon.store.tables.all import TABLES
+from etlmon.store.tables.base import columns, insert_sql, records, row
+from etlmon.units import utc
+
+ROWS: dict[str, type[Record]] = {
+    "filesystem_usage": FilesystemUsage,
+    "path_stats": PathStats,
+    "collector_run": CollectorRun,
+}
+"""The record that is the whole of a row of each table."""
+
+
+def test_every_table_is_looked_at(cursor: sqlite3.Cursor) -> None:
+    present = {
+        name
+        for (name,) in cursor.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+    }
+    assert {table.name for table in TABLES} == ROWS.keys() == present - {"meta", "migrations"}
+
+
+def stored_as(hint: Any) -> tuple[str, bool]:
+    """Give the type of column that a field asks for, and whether it may be null."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    (kind,) = (one for one in kinds if one is not NoneType)
+    if get_origin(kind) in (Literal, list):
+        kind = str
+    types = {str: "TEXT", int: "INTEGER", bool: "INTEGER", datetime: "INTEGER", float: "REAL"}
+    return types[kind], NoneType in kinds
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_columns_are_the_fields(cursor: sqlite3.Cursor, table: str) -> None:
+    """In name, in type, and in whether they may be null."""
+    info = cursor.execute(f"PRAGMA table_info({table})").fetchall()
+    hints = get_type_hints(ROWS[table])
+    assert [name for _, name, *_ in info] == list(columns(ROWS[table]))
+    for _, name, kind, not_null, _, primary_key in info:
+        assert (kind, not (not_null or primary_key)) == stored_as(hints[name]), name
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_tables_are_strict(cursor: sqlite3.Cursor, table: str) -> None:
+    assert cursor.execute(
+        "SELECT strict FROM pragma_table_list WHERE name = ?", (table,)
+    ).fetchone() == (1,)
+
+
+def test_points_are_a_part_of_usages() -> None:
+    assert set(columns(FilesystemPoint)) <= set(columns(FilesystemUsage))
+
+
+def test_scans_are_a_part_of_stats() -> None:
+    for part in (PathScanned, PathScanStarted):
+        assert set(columns(part)) <= set(columns(PathStats))
+
+
+def test_histories_have_limits_and_an_index_by_time(cursor: sqlite3.Cursor) -> None:
+    for table in TABLES:
+        if table.time_column is None:
+            continue
+        assert table.name in RETENTION_DEFAULTS
+        first = [
+            cursor.execute(f"PRAGMA index_info({name})").fetchone()[2]
+            for _, name, _, _, partial in cursor.execute(
+                f"PRAGMA index_list({table.name})"
+            ).fetchall()
+            if not partial
+        ]
+        assert table.time_column in first
+
+
+def test_units_of_moments_are_written_down() -> None:
+    """A column whose name ends with _at or _since says in the migration that it is ms."""
+    script = "".join(step.sql for step in load_migrations())
+    lines = re.findall(r"^ +(\w+(?:_at|_since) INTEGER.*)$", script, re.MULTILINE)
+    assert len(lines) >= 8
+    assert all(re.search(r"-- ms\b", line) for line in lines), lines
+
+
+# --- there and back -------------------------------------------------------------------------------
+
+AT = datetime(2027, 1, 15, 8, 0, 0, 123_000, tzinfo=UTC)
+EARLY = datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+TROUBLES = [
+    ScanTrouble(kind="EACCES", count=3, example='비밀/"x"\n\\xff'),
+    ScanTrouble(kind="EIO", count=1, example=""),
+]
+
+RECORDS: list[Record] = [
+    FilesystemUsage(mount_point="/", device="", fs_type="ext4", collected_at=EARLY),
+    FilesystemUsage(
+        mount_point="/데이터 é \\xff",
+        device="server:/실",
+        fs_type="nfs4",
+        total_bytes=(1 << 63) - 1,
+        used_bytes=0,
+        avail_bytes=1,
+        used_percent=100.0,
+        reserved_bytes=5,
+        inodes_total=6,
+        inodes_used=7,
+        inodes_used_percent=0.1 + 0.2,
+        read_only=True,
+        level="critical",
+        level_by="space",
+        state="stale",
+        reason="no answer; it's gone 😀",
+        stale_since=EARLY,
+        collected_at=AT,
+    ),
+    PathStats(id="a", path="/a", status="SCANNING"),
+    PathStats(
+        id="b",
+        path="/데이터/\u0000\n",
+        file_count=1,
+        dir_count=2,
+        other_count=3,
+        scan_duration_ms=4,
+        status="PARTIAL",
+        error_message="é",
+        collected_at=AT,
+        complete=True,
+        last_complete_file_count=5,
+        last_complete_dir_count=6,
+        last_complete_other_count=7,
+        last_complete_at=EARLY,
+        newest_change_at=AT,
+        scanned_dirs=8,
+        skipped_mounts=9,
+        troubles=TROUBLES,
+        scan_started_at=AT,
+        next_scan_at=AT,
+    ),
+    CollectorRun(
+        collector="disk", instance="", started_at=AT, duration_ms=0, state="ok", records=0
+    ),
+    CollectorRun(
+        collector="path",
+        instance="/데이터",
+        started_at=EARLY,
+        duration_ms=1,
+        state="error",
+        error_message="둘\nlines",
+        records=2,
+    ),
+]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_round_trip(cursor: sqlite3.Cursor, record: Record) -> None:
+    (table,) = (name for name, kind in ROWS.items() if kind is type(record))
+    cursor.execute(insert_sql(table, type(record)), row(record))
+    names = ", ".join(columns(type(record)))
+    (found,) = records(type(record), cursor.execute(f"SELECT {names} FROM {table}"))
+    assert found == record
+    for name in columns(type(record)):
+        assert type(getattr(found, name)) is type(getattr(record, name)), name
+
+
+def test_every_field_is_filled_in_one_of_them() -> None:
+    for kind in ROWS.values():
+        for name in columns(kind):
+            values = [getattr(one, name) for one in RECORDS if type(one) is kind]
+            assert any(value not in (None, []) for value in values), (kind, name)
+
+
+class Lists(Record, frozen=True, kw_only=True):
+    always: list[int]
+    perhaps: list[str] | None
+    when: datetime | None
+
+
+@pytest.mark.parametrize("perhaps", [None, [], ["a", "데"]])
+def test_lists_that_may_be_null(cursor: sqlite3.Cursor, perhaps: list[str] | None) -> None:
+    record = Lists(always=[1], perhaps=perhaps, when=None)
+    cursor.execute('CREATE TABLE lists (always TEXT, perhaps TEXT, "when" INTEGER)')
+    cursor.execute("INSERT INTO lists VALUES (?, ?, ?)", row(record))
+    assert records(Lists, cursor.execute("SELECT * FROM lists")) == [record]
+
+
+def test_moments_are_cut_to_milliseconds() -> None:
+    run = msgspec.structs.replace(RECORDS[4], started_at=AT.replace(microsecond=123_999))
+    assert row(run)[2] == row(RECORDS[4])[2]
+    assert utc(0) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_rows_of_another_shape_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        records(CollectorRun, iter([("disk", "")]))

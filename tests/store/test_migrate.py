@@ -1,0 +1,167 @@
+"""Migrations: in order, each whole or not at all, with a copy before the first of an upgrade."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from etlmon import __version__
+from etlmon.errors import StoreError
+from etlmon.store.migrate import Migration, load_migrations, migrate, schema_version
+
+FIRST = Migration(1, "first", "CREATE TABLE a (x TEXT) STRICT;\nINSERT INTO a VALUES ('one');\n")
+SECOND = Migration(2, "second", "ALTER TABLE a ADD COLUMN y INTEGER;\nUPDATE a SET y = 2;\n")
+THIRD = Migration(3, "third", "CREATE INDEX a_by_y ON a (y);\n")
+BROKEN = Migration(2, "broken", "UPDATE a SET x = 'gone';\nDROP TABLE b;\n")
+
+
+@pytest.fixture
+def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as one:
+        one.execute("PRAGMA journal_mode = WAL")
+        yield one
+
+
+def dump(connection: sqlite3.Connection) -> list[str]:
+    return list(connection.iterdump())
+
+
+def copies(path: Path) -> set[str]:
+    return {entry.name for entry in path.parent.glob("*.schema-*")}
+
+
+def test_those_of_this_version_are_numbered_without_a_hole() -> None:
+    found = load_migrations()
+    assert [step.schema_version for step in found] == list(range(1, len(found) + 1))
+    assert found[0].name == "first_slice"
+
+
+def test_new_database(connection: sqlite3.Connection, path: Path) -> None:
+    assert schema_version(connection) == 0
+    assert migrate(connection, path, 7, [FIRST, SECOND]) == 2
+    assert schema_version(connection) == 2
+    assert connection.execute("SELECT * FROM a").fetchall() == [("one", 2)]
+    assert connection.execute("SELECT * FROM migrations").fetchall() == [
+        (1, "first", 7, __version__),
+        (2, "second", 7, __version__),
+    ]
+    assert not copies(path)
+
+
+def test_nothing_missing_changes_nothing(connection: sqlite3.Connection, path: Path) -> None:
+    migrate(connection, path, 7, [FIRST])
+    before = dump(connection)
+    assert migrate(connection, path, 8, [FIRST]) == 1
+    assert dump(connection) == before
+    assert not copies(path)
+
+
+def test_upgrade_makes_a_copy_first(connection: sqlite3.Connection, path: Path) -> None:
+    migrate(connection, path, 7, [FIRST])
+    before = dump(connection)
+    assert migrate(connection, path, 8, [FIRST, SECOND, THIRD]) == 3
+    assert copies(path) == {"etlmon.db.schema-1"}
+    copy = path.with_name("etlmon.db.schema-1")
+    assert stat.S_IMODE(copy.stat().st_mode) & 0o137 == 0  # no wider than the database
+    with closing(sqlite3.connect(copy)) as restored:
+        assert dump(restored) == before
+        assert restored.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert migrate(restored, copy, 9, [FIRST]) == 1
+
+
+def test_copy_replaces_an_older_one_and_half_made_ones(
+    connection: sqlite3.Connection, path: Path
+) -> None:
+    migrate(connection, path, 7, [FIRST])
+    path.with_name("etlmon.db.schema-1").write_text("old")
+    path.with_name("etlmon.db.schema-1.part").write_text("half")
+    migrate(connection, path, 8, [FIRST, SECOND])
+    assert copies(path) == {"etlmon.db.schema-1"}
+    with closing(sqlite3.connect(path.with_name("etlmon.db.schema-1"))) as copy:
+        assert schema_version(copy) == 1
+
+
+def test_no_copy_no_upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    migrate(connection, path, 7, [FIRST])
+    before = dump(connection)
+    path.with_name("etlmon.db.schema-1").mkdir()
+    with pytest.raises(StoreError, match=r"cannot copy .* before its upgrade: .*directory"):
+        migrate(connection, path, 8, [FIRST, SECOND])
+    assert dump(connection) == before
+    assert copies(path) == {"etlmon.db.schema-1"}
+
+
+@pytest.mark.parametrize("sql", [BROKEN.sql, "UPDATE a SET x = 'gone';\nnonsense;\n"])
+def test_migration_that_fails_leaves_everything_as_it_was(
+    connection: sqlite3.Connection, path: Path, sql: str
+) -> None:
+    migrate(connection, path, 7, [FIRST])
+    before = dump(connection)
+    with pytest.raises(
+        StoreError, match=r"migration 2 \(broken\) failed: .*the database is as it was before it"
+    ):
+        migrate(connection, path, 8, [FIRST, Migration(2, "broken", sql), THIRD])
+    assert dump(connection) == before
+    assert not connection.in_transaction
+    assert migrate(connection, path, 9, [FIRST, SECOND]) == 2
+
+
+def test_steps_before_the_one_that_fails_stay(connection: sqlite3.Connection, path: Path) -> None:
+    with pytest.raises(StoreError, match="migration 3"):
+        migrate(connection, path, 7, [FIRST, SECOND, Migration(3, "bad", "DROP TABLE b;")])
+    assert schema_version(connection) == 2
+    assert migrate(connection, path, 8, [FIRST, SECOND, THIRD]) == 3
+
+
+def test_first_migration_that_fails_leaves_an_empty_database(
+    connection: sqlite3.Connection, path: Path
+) -> None:
+    with pytest.raises(StoreError):
+        migrate(connection, path, 7, [Migration(1, "bad", FIRST.sql + "DROP TABLE b;")])
+    assert connection.execute("SELECT * FROM sqlite_schema").fetchall() == []
+
+
+def test_newer_schema_is_refused_with_the_remedy(
+    connection: sqlite3.Connection, path: Path
+) -> None:
+    migrate(connection, path, 7, [FIRST, SECOND])
+    before = dump(connection)
+    with pytest.raises(
+        StoreError,
+        match=rf"has schema 2, this etlmon {__version__} knows up to 1; install the newer etlmon",
+    ):
+        migrate(connection, path, 8, [FIRST])
+    assert dump(connection) == before
+
+
+SCRIPT = """
+-- A comment; with a semicolon, and a ' quote.
+CREATE TABLE log (line TEXT); CREATE TABLE other (line TEXT); -- two on a line
+/* INSERT INTO log VALUES ('never');
+*/
+INSERT INTO log VALUES ('a;b''c;
+d'); -- a string over two lines
+CREATE TRIGGER twice AFTER INSERT ON log
+BEGIN
+    INSERT INTO other VALUES (new.line || ';');
+    INSERT INTO other VALUES (CASE WHEN new.line = ';' THEN 'x' ELSE 'y' END);
+END;
+INSERT INTO log VALUES (";")
+-- The last statement has no semicolon, and this is no statement.
+"""
+
+
+def test_statements(connection: sqlite3.Connection, path: Path) -> None:
+    """Comments, strings with semicolons, triggers, several on a line, none forgotten."""
+    migrate(connection, path, 7, [Migration(1, "script", SCRIPT)])
+    assert connection.execute("SELECT line FROM log").fetchall() == [("a;b'c;\nd",), (";",)]
+    assert connection.execute("SELECT line FROM other").fetchall() == [(";;",), ("x",)]
+
+
+def test_script_of_comments_only(connection: sqlite3.Connection, path: Path) -> None:
+    assert migrate(connection, path, 7, [Migration(1, "nothing", "-- nothing; at all\n")]) == 1

@@ -1,0 +1,309 @@
+"""Retention: the limits hold, in steps that let the collectors in between, and the file shrinks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from etlmon.config.node import RetentionSection
+from etlmon.errors import StoreError
+from etlmon.records.health import CollectorRun
+from etlmon.store.database import StoreService
+from etlmon.store.retention import RetentionService
+from etlmon.store.tables import collector_run
+from etlmon.store.tables.all import TABLES
+from etlmon.units import utc
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+Size = Callable[..., int]
+Sql = Callable[..., list[tuple[Any, ...]]]
+
+NOW = 1_800_000_000.0
+UNLIMITED = RetentionSection()
+
+
+def run_of(number: int, at: float, text: str = "") -> CollectorRun:
+    return CollectorRun(
+        collector="test",
+        instance=text,
+        started_at=utc(at),
+        duration_ms=0,
+        state="ok",
+        records=number,
+    )
+
+
+class Steps:
+    """A store that notes what the steps of retention give."""
+
+    def __init__(self, store: StoreService) -> None:
+        self._store = store
+        self.read = store.read
+        self.results: list[int] = []
+
+    def run(self, work: Any, tables: Any = ()) -> Deferred[int]:
+        def note(result: int) -> int:
+            self.results.append(result)
+            return result
+
+        return self._store.run(work, tables).addCallback(note)
+
+
+def retention(store: Any, clock: Clock, **limits: Any) -> RetentionService:
+    """Give the service with limits for collector_run only."""
+    section = RetentionSection(**limits)
+    return RetentionService(
+        store,
+        TABLES,
+        lambda table: section if table == "collector_run" else UNLIMITED,
+        clock,
+        lambda: NOW,
+    )
+
+
+async def trim(store: StoreService, **limits: Any) -> list[int]:
+    """Let one run go to its end; give the results of its steps."""
+    steps, clock = Steps(store), Clock()
+    service = retention(steps, clock, **limits)
+    service.startService()
+    while not clock.getDelayedCalls():  # the next run is planned when this one has ended
+        await store.run(lambda cursor: None)
+    await service.stopService()
+    return steps.results
+
+
+def count(cursor: sqlite3.Cursor) -> int:
+    found: int = cursor.execute("SELECT count(*) FROM collector_run").fetchone()[0]
+    return found
+
+
+NUMBERS = "SELECT records FROM collector_run ORDER BY rowid"
+
+
+async def test_age(store: StoreService, sql: Sql) -> None:
+    """The row of exactly the limit stays."""
+    await store.write([run_of(n, NOW - 3600 + n) for n in range(-50, 50)])
+    await trim(store, max_age=3600.0)
+    assert sql(NUMBERS) == [(n,) for n in range(50)]
+
+
+async def test_rows(store: StoreService, sql: Sql) -> None:
+    """The oldest by time go, not the first written."""
+    await store.write([run_of(n, NOW - n) for n in range(100)])
+    await trim(store, max_rows=30)
+    assert sql(NUMBERS) == [(n,) for n in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        ({"max_age": 50.5, "max_rows": 20}, 20),
+        ({"max_age": 10.5, "max_rows": 20}, 11),
+        ({"max_age": 1000.0, "max_rows": 1000}, 100),
+        ({}, 100),
+    ],
+)
+async def test_the_narrower_limit_counts(
+    store: StoreService, sql: Sql, limits: dict[str, Any], left: int
+) -> None:
+    await store.write([run_of(n, NOW - n) for n in range(100)])
+    await trim(store, **limits)
+    assert sql("SELECT count(*) FROM collector_run") == [(left,)]
+
+
+async def test_nothing_stored(store: StoreService) -> None:
+    assert await trim(store, max_age=1.0, max_rows=1) == [0, 0]
+
+
+@pytest.mark.parametrize("limits", [{"max_age": 3600.0}, {"max_rows": 1000}])
+async def test_steps_are_small(store: StoreService, sql: Sql, limits: dict[str, Any]) -> None:
+    await store.write([run_of(n, NOW - 7200 + n / 1000) for n in range(12_000)])
+    await store.write([run_of(n, NOW) for n in range(1000)])
+    results = await trim(store, **limits)
+    assert results[:3] == [5000, 5000, 2000]
+    assert sql("SELECT count(*) FROM collector_run") == [(1000,)]
+
+
+async def test_collectors_get_in_between(store: StoreService) -> None:
+    await store.write([run_of(n, NOW - 7200) for n in range(30_000)])
+    service = retention(store, Clock(), max_age=3600.0)
+    service.startService()
+    left = []
+    for n in range(3):
+        await store.write([run_of(n, NOW)])
+        left.append(await store.read(count))
+    await service.stopService()
+    assert left[0] >= 20_001
+    assert sorted(left, reverse=True) == left
+
+
+async def test_file_shrinks(store: StoreService, size: Size, sql: Sql) -> None:
+    for _ in range(10):
+        await store.write([run_of(n, NOW - 7200, "x" * 500) for n in range(2000)])
+    await store.write([run_of(n, NOW) for n in range(100)])
+    assert sql("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
+    full = size()
+    assert full > 10_000_000
+    results = await trim(store, max_age=3600.0)
+    assert len(results) >= 7  # several of 1,000 pages each
+    assert sql("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
+    assert size() < full / 50
+    assert sql("PRAGMA freelist_count") == [(0,)]
+    assert sql("PRAGMA integrity_check") == [("ok",)]
+    assert sql("SELECT count(*) FROM collector_run") == [(100,)]
+
+
+async def test_write_ahead_log_stays_small_meanwhile(store: StoreService, size: Size) -> None:
+    for _ in range(10):
+        await store.write([run_of(n, NOW - 7200, "x" * 500) for n in range(2000)])
+    await trim(store, max_age=3600.0)
+    assert size("-wal") < 17 << 20
+
+
+async def test_limits_that_change_hold_from_the_next_run_on(
+    store: StoreService, sql: Sql, until: Until
+) -> None:
+    await store.write([run_of(n, NOW - n) for n in range(100)])
+    clock = Clock()
+    service = retention(store, clock, max_rows=50)
+    service.startService()
+    await until(clock.getDelayedCalls)
+    assert sql("SELECT count(*) FROM collector_run") == [(50,)]
+    service.limits = lambda table: RetentionSection(max_rows=10)
+    clock.advance(60)
+    await until(clock.getDelayedCalls)
+    assert sql("SELECT count(*) FROM collector_run") == [(10,)]
+    await service.stopService()
+
+
+# --- when something fails -------------------------------------------------------------------------
+
+
+class FakeStore:
+    """Answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answer: Callable[[], Deferred[Any]] = lambda: succeed(0)
+
+    def run(self, work: Any, tables: Any = ()) -> Deferred[Any]:
+        self.asked += 1
+        return self.answer()
+
+    read = run
+
+
+def test_errors_do_not_end_the_timer(flush_logged_errors: Callable[..., list[Any]]) -> None:
+    store, clock = FakeStore(), Clock()
+    service = retention(store, clock, max_age=1.0)
+    store.answer = lambda: fail(StoreError("disk on fire"))
+    service.startService()
+    clock.pump([60, 60])
+    assert store.asked == 3
+    assert len(flush_logged_errors("Retention failed: disk on fire")) == 1  # not three times
+    store.answer = lambda: fail(ZeroDivisionError("a mistake of ours"))
+    clock.advance(60)
+    assert len(flush_logged_errors(ZeroDivisionError)) == 1
+    store.answer = lambda: succeed(0)
+    clock.advance(60)
+    assert store.asked == 6  # delete, free pages
+    store.answer = lambda: fail(StoreError("disk on fire"))
+    clock.advance(60)
+    assert len(flush_logged_errors("disk on fire")) == 1  # it was well in between
+    service.stopService()
+    assert not clock.getDelayedCalls()
+
+
+def test_mistake_in_the_limits_does_not_end_the_timer(
+    flush_logged_errors: Callable[..., list[Any]],
+) -> None:
+    clock = Clock()
+    service = retention(FakeStore(), clock)
+    service.limits = lambda table: {}[table]  # type: ignore[misc]
+    service.startService()
+    clock.advance(60)
+    assert len(flush_logged_errors(KeyError)) == 2
+    service.stopService()
+
+
+def test_run_that_takes_long_is_not_begun_twice() -> None:
+    store, clock = FakeStore(), Clock()
+    pending: Deferred[int] = Deferred()
+    store.answer = lambda: pending
+    service = retention(store, clock, max_age=1.0)
+    service.startService()
+    clock.pump([60] * 5)
+    assert store.asked == 1
+    store.answer = lambda: succeed(0)
+    pending.callback(0)
+    service.stopService()
+
+
+def test_stop_during_a_run_waits_for_the_step_and_begins_no_other() -> None:
+    store, clock = FakeStore(), Clock()
+    pending: Deferred[int] = Deferred()
+    store.answer = lambda: pending
+    service = retention(store, clock, max_age=1.0, max_rows=1)
+    service.startService()
+    stopped = service.stopService()
+    assert not stopped.called
+    pending.callback(5000)
+    assert stopped.called
+    assert store.asked == 1
+    assert not clock.getDelayedCalls()
+
+
+def test_stop_during_a_step_that_fails_is_silent() -> None:
+    store, clock = FakeStore(), Clock()
+    pending: Deferred[int] = Deferred()
+    store.answer = lambda: pending
+    service = retention(store, clock, max_age=1.0)
+    service.startService()
+    stopped = service.stopService()
+    pending.errback(StoreError("the store has been closed"))
+    assert stopped.called
+
+
+def test_it_works_again_after_a_stop_and_a_start() -> None:
+    store, clock = FakeStore(), Clock()
+    service = retention(store, clock, max_age=1.0)
+    service.startService()
+    asked = store.asked
+    service.stopService()
+    service.startService()
+    assert store.asked == 2 * asked
+    service.stopService()
+
+
+def test_deleting_uses_the_index(store: StoreService, path: Path) -> None:
+    seen: list[str] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.set_trace_callback(seen.append)
+
+        class OnConnection(FakeStore):
+            def run(self, work: Any, tables: Any = ()) -> Deferred[Any]:
+                return succeed(work(connection.cursor()))
+
+            read = run
+
+        collector_run.TABLE.inserts[CollectorRun](
+            connection.cursor(), [run_of(n, NOW - 10 * n) for n in range(3)]
+        )
+        service = retention(OnConnection(), Clock(), max_age=15.0, max_rows=1)
+        service.startService()
+        service.stopService()
+        connection.set_trace_callback(None)
+        deletes = [text for text in seen if text.startswith("DELETE")]
+        assert len(deletes) == 2
+        for text in deletes:
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}")]
+            assert any("INDEX collector_run_by_time" in step for step in plan), plan
+            assert "SCAN collector_run" not in plan
+            assert not any("TEMP B-TREE" in step for step in plan)

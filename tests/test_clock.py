@@ -1,0 +1,34 @@
+"""Timers do not follow the clock on the wall."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import time
+from twisted.internet import reactor
+from etlmon.clock import make_monotonic
+
+make_monotonic(reactor)
+late = reactor.callLater(10, print)
+assert abs(late.getTime() - time.monotonic() - 10) < 1, "it is due by another clock"
+fired = []
+reactor.callLater(0.05, fired.append, "in time")
+reactor.callLater(0.1, reactor.stop)
+began = time.monotonic()
+reactor.run()
+assert time.monotonic() - began < 5
+print(*fired)
+try:
+    make_monotonic(reactor)
+except RuntimeError:
+    print("refused")
+"""
+
+
+def test_timers_are_due_by_the_monotonic_clock() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.stdout, done.stderr) == ("in time\nrefused\n", "")

@@ -1,0 +1,151 @@
+"""The tests' own safety net: each case is a test that must fail, run by a pytest of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+HEAD = """
+import pytest
+from twisted.internet import defer, process, protocol, reactor
+from twisted.logger import Logger
+log = Logger()
+"""
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester):
+    """Run the text of a test module under our conftest."""
+    pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text("utf-8"))
+
+    def run(text: str, *arguments: str) -> pytest.RunResult:
+        pytester.makepyfile(HEAD + dedent(text))
+        return pytester.runpytest_subprocess("-p", "no:schemathesis", "-p", "no:anyio", *arguments)
+
+    return run
+
+
+def test_clean_tests_pass(run) -> None:
+    result = run(
+        """
+        def test_plain(): pass
+
+        async def test_waits():
+            d = defer.Deferred()
+            reactor.callLater(0.01, d.callback, 1)
+            assert await d == 1
+
+        def test_returns_a_deferred():
+            return defer.succeed(None)
+
+        async def test_port_is_closed():
+            port = reactor.listenTCP(0, protocol.Factory(), interface="127.0.0.1")
+            await port.stopListening()
+        """
+    )
+    result.assert_outcomes(passed=4)
+
+
+def test_logged_error_fails_unless_expected(run) -> None:
+    result = run(
+        """
+        def test_failure():
+            try: 1 / 0
+            except ZeroDivisionError: log.failure("the disk is on fire")
+
+        def test_text(): log.error("no failure, only words")
+
+        async def test_unhandled_deferred(): defer.fail(KeyError("lost"))
+
+        def test_expected_type(flush_logged_errors):
+            try: 1 / 0
+            except ZeroDivisionError: log.failure("x")
+            [event] = flush_logged_errors(ZeroDivisionError)
+            assert isinstance(event["log_failure"].value, ZeroDivisionError)
+
+        def test_expected_text(flush_logged_errors):
+            log.error("disk {name} is full", name="sda")
+            assert len(flush_logged_errors("sda is full")) == 1
+
+        def test_another_was_expected(flush_logged_errors):
+            log.error("surprise")
+            assert flush_logged_errors(ValueError, "disk") == []
+        """
+    )
+    result.assert_outcomes(passed=6, errors=4)
+    result.stdout.fnmatch_lines_random(
+        ["*the disk is on fire*", "*ZeroDivisionError*", "*only words*", "*KeyError*lost*"]
+    )
+
+
+def test_work_left_in_the_reactor_fails_and_is_ended(run) -> None:
+    result = run(
+        """
+        def test_call(): reactor.callLater(30, print)
+
+        def test_port():
+            reactor.listenTCP(0, protocol.Factory(), interface="127.0.0.1")
+
+        async def test_child():
+            reactor.spawnProcess(protocol.ProcessProtocol(), "/bin/sleep", ["sleep", "30"])
+
+        async def test_next_one_is_not_hurt():
+            d = defer.Deferred()
+            reactor.callLater(0, d.callback, None)
+            await d
+            assert not process.reapProcessHandlers
+            assert [c.func for c in reactor.getDelayedCalls() if c.func is print] == []
+        """
+    )
+    result.assert_outcomes(passed=4, errors=3)
+    result.stdout.fnmatch_lines_random(
+        ["*left in the reactor: *DelayedCall*", "*left*Port*", "*left*Process pid=*"]
+    )
+
+
+def test_test_that_never_ends_fails_by_name(run) -> None:
+    result = run(
+        """
+        from hypothesis import Phase, given, settings, strategies as st
+
+        @pytest.mark.deadline(0.1)
+        async def test_hangs(): await defer.Deferred()
+
+        @pytest.mark.deadline(0.1)
+        def test_deferred_hangs(): return defer.Deferred()
+
+        @pytest.mark.deadline(0.1)
+        @pytest.mark.parametrize("x", [1, 2])
+        @settings(max_examples=1, database=None, deadline=None, phases=[Phase.generate])
+        @given(n=st.integers())
+        async def test_example_hangs(x, n): await defer.Deferred()
+
+        @pytest.mark.deadline(5)
+        async def test_in_time(): pass
+        """
+    )
+    result.assert_outcomes(passed=1, failed=4)
+    result.stdout.fnmatch_lines_random(
+        [
+            "*::test_hangs was still waiting after 0.1 s",
+            "*::test_deferred_hangs was still waiting after 0.1 s",
+            "*::test_example_hangs[[]2[]] was still waiting after 0.1 s",
+        ]
+    )
+
+
+@pytest.mark.parametrize("kind", ["call", "mark", "module"])
+def test_skipped_test_fails_where_none_may_be(run, monkeypatch, kind: str) -> None:
+    text = {
+        "call": "def test_s(): pytest.skip('no tmux')",
+        "mark": "@pytest.mark.skipif(True, reason='no tmux')\ndef test_s(): pass",
+        "module": "pytest.skip('no tmux', allow_module_level=True)",
+    }[kind]
+    monkeypatch.delenv("ETLMON_NO_SKIPS", raising=False)
+    run(text).assert_outcomes(skipped=1)
+    monkeypatch.setenv("ETLMON_NO_SKIPS", "1")
+    result = run(text)
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*no test may be*no tmux*"])
