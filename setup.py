@@ -25,6 +25,7 @@ RUN = [
     "croniter>=6.0",
     "pyyaml>=6.0.1",
     "urwid>=2.6.15",
+    "wcwidth>=0.2.13",
     "msgspec>=0.19",
     "click>=8.1.7",
     "prometheus-client>=0.21",

@@ -22,8 +22,10 @@ class _Failed(click.ClickException):
     """One clear line (or one for each mistake) on standard error, and exit status 1."""
 
     def show(self, file: Any = None) -> None:
+        from etlmon.ui.format import visible
+
         for line in self.message.splitlines():
-            click.echo(f"etlmon: {line}", err=True, file=file)
+            click.echo(f"etlmon: {visible(line)}", err=True, file=file)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -162,6 +162,7 @@ PATHS = Endpoint(
     columns=(
         "path",
         "file_count",
+        "file_count_change",
         "dir_count",
         "other_count",
         "scan_duration_ms",

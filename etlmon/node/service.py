@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -278,7 +279,7 @@ class NodeService(Service):
     def _host_check(self, config: NodeConfig) -> HostCheck | None:
         if isinstance(parse_listen(config.node.listen), UnixAddress):
             return None
-        names = (node_name(config), *config.node.allowed_hosts)
+        names = (socket.gethostname(), node_name(config), *config.node.allowed_hosts)
         return HostCheck(loopback=is_loopback(config.node.listen), names=names)
 
     def _warnings(self) -> list[str]:

@@ -12,6 +12,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A fact about the host, as it is collected, stored, served and shown."""
 
 
+# A state is a plain string in a record, though few words are possible: a client of today must
+# read what a node of tomorrow says. Code that gives one is typed by a Literal beside the record.
+
+
 def about(text: str, **constraints: Any) -> Meta:
     """Give the ``Meta`` of a field: its help text, and constraints such as ``ge=0``."""
     return Meta(description=text, **constraints)

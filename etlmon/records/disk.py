@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from etlmon.records.base import Record, about
 
 Level = Literal["ok", "warning", "critical"]
-FilesystemState = Literal["ok", "stale", "hidden"]
 
 
 class FilesystemUsage(Record, frozen=True, kw_only=True):
@@ -32,12 +31,14 @@ class FilesystemUsage(Record, frozen=True, kw_only=True):
     inodes_used: Annotated[int | None, about("Inodes in use.")] = None
     inodes_used_percent: Annotated[float | None, about("Inodes in use, 0 to 100.")] = None
     read_only: Annotated[bool, about("Mounted read-only: it never raises a level.")] = False
-    level: Annotated[Level, about("The node's judgement by its thresholds.")] = "ok"
+    level: Annotated[
+        str, about("The node's judgement by its thresholds: ok, warning or critical.")
+    ] = "ok"
     level_by: Annotated[
-        Literal["space", "inodes"] | None, about("What the level comes from, null when ok.")
+        str | None, about("What the level comes from: space or inodes; null when ok.")
     ] = None
     state: Annotated[
-        FilesystemState,
+        str,
         about("ok; stale: it does not answer, the numbers are the last known; or hidden."),
     ] = "ok"
     reason: Annotated[str | None, about("Why it is stale or hidden.")] = None

@@ -40,9 +40,13 @@ class PathStats(Record, frozen=True, kw_only=True):
     other_count: Annotated[
         int | None, about("Everything else: symbolic links, sockets, fifos, devices.")
     ] = None
+    file_count_change: Annotated[
+        int | None,
+        about("Files more than the complete scan before found; null if this one is partial."),
+    ] = None
     scan_duration_ms: Annotated[int | None, about("How long the scan took, milliseconds.")] = None
     status: Annotated[
-        PathStatus,
+        str,
         about("OK; SCANNING: a scan is running, the counts are the last ones; ERROR; PARTIAL."),
     ]
     error_message: Annotated[str | None, about("Why the status is ERROR or PARTIAL.")] = None

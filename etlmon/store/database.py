@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _READERS = 4
+_LONGEST_READ_SECONDS = 5.0
+"""An older read transaction would keep the write-ahead log from being used again."""
+_STEPS_BETWEEN_LOOKS = 100_000
 _WAL_BUG_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """sqlite.org/wal.html#the_wal_reset_bug: fixed in 3.51.3, and carried back to two older lines."""
 
@@ -133,6 +136,10 @@ class StoreService(Service):
             return fail(_not_open())
 
         def transaction(cursor: Any) -> T:
+            give_up_at = self._reactor.seconds() + _LONGEST_READ_SECONDS
+            cursor.connection.set_progress_handler(
+                lambda: self._reactor.seconds() > give_up_at, _STEPS_BETWEEN_LOOKS
+            )
             cursor.execute("BEGIN")
             return query(cursor)
 

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import urwid
@@ -14,8 +15,9 @@ from twisted.logger import Logger
 from urwid.display.raw import Screen as Terminal
 
 from etlmon.client.http import NodeClient
-from etlmon.config.ui import UiConfig
+from etlmon.config.ui import NodeAddress, UiConfig
 from etlmon.contract import ENDPOINTS
+from etlmon.errors import EtlmonError
 from etlmon.ui.palette import PALETTE, colours
 from etlmon.ui.screen import Screen
 from etlmon.ui.session import Session
@@ -125,7 +127,7 @@ def make_sessions(config: UiConfig, reactor: Any) -> list[Session]:
     return [
         Session(
             node.name,
-            NodeClient(node.address, reactor),
+            NodeClient(node.address, reactor, read_token(node)),
             reactor,
             time.time,
             config.ui.refresh_interval,
@@ -133,6 +135,19 @@ def make_sessions(config: UiConfig, reactor: Any) -> list[Session]:
         )
         for node in config.nodes
     ]
+
+
+def read_token(node: NodeAddress) -> str | None:
+    """Give the bearer token for a node; raises EtlmonError if its file cannot be read."""
+    if node.auth is None:
+        return None
+    try:
+        token = Path(node.auth.token_file).read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise EtlmonError(f"cannot read auth.token_file of node {node.name}: {error}") from error
+    if not token.isprintable() or not token or " " in token:
+        raise EtlmonError(f"{node.auth.token_file}: no token is in it; it is one word")
+    return token
 
 
 def make_views(sessions: Sequence[Session]) -> list[View]:

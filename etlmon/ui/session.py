@@ -10,16 +10,12 @@ from typing import Any, Literal, Protocol
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 
+from etlmon.client.backoff import BackOff
 from etlmon.client.http import ClientError, ProblemError
 from etlmon.contract import HEALTH, Endpoint, Query
 from etlmon.units import utc
 
 SessionState = Literal["connecting", "online", "offline", "refused"]
-
-_FIRST_RETRY_SECONDS = 1.0
-_LONGEST_RETRY_SECONDS = 30.0
-_JITTER = 0.2
-_REFUSALS = (401, 403, 421)
 
 
 @dataclass(frozen=True)
@@ -55,8 +51,8 @@ class Asks(Protocol):
 class Session:
     """Asks one node for what is wanted, every ``refresh_seconds``, one round at a time.
 
-    A node that gives no answer is offline: it is tried again after 1, 2, 4 ... 30 seconds, more or
-    less, so that many clients do not come back at one moment. Its last answers stay.
+    A node that gives no answer is offline: it is tried again after 1, 2, 4 ... 30 seconds
+    (BackOff), and its last answers stay.
     """
 
     log = Logger()
@@ -80,10 +76,9 @@ class Session:
         self._clock = clock
         self._wall_clock = wall_clock
         self._refresh_seconds = refresh_seconds
-        self._random = random
+        self._back_off = BackOff(random)
         self._wants: tuple[Want, ...] = ()
         self._held: dict[Want, Held] = {}
-        self._retry_seconds = _FIRST_RETRY_SECONDS
         self._timer: Any = None
         self._round: Deferred[None] | None = None
         self._again = False
@@ -161,10 +156,9 @@ class Session:
     def _ended(self, began: float) -> None:
         self._round = None
         if self.state == "offline":
-            wait = self._retry_seconds * (1 + _JITTER * (2 * self._random() - 1))
-            self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY_SECONDS)
+            wait = self._back_off.next_seconds()
         else:
-            self._retry_seconds = _FIRST_RETRY_SECONDS
+            self._back_off.reset()
             wait = max(0.0, began + self._refresh_seconds - self._clock.seconds())
         if self._again:
             wait = 0.0
@@ -185,7 +179,7 @@ class Session:
             return
         self.last_seen_at = utc(self._wall_clock())
         self._last_seen = self._clock.seconds()
-        if isinstance(refused, ProblemError) and refused.problem.status in _REFUSALS:
+        if refused is not None and refused.kind == "forbidden":
             self.state, self.trouble = "refused", refused
         else:
             self.state, self.trouble = "online", None

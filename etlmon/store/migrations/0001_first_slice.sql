@@ -39,6 +39,7 @@ CREATE TABLE path_stats (
     file_count INTEGER,                 -- regular files
     dir_count INTEGER,                  -- directories below the path
     other_count INTEGER,                -- links, sockets, fifos, devices
+    file_count_change INTEGER,          -- files more than the complete scan before found
     scan_duration_ms INTEGER,           -- ms
     status TEXT NOT NULL,               -- OK, SCANNING, ERROR, PARTIAL
     error_message TEXT,

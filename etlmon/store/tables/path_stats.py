@@ -33,10 +33,12 @@ _ENDED = f"""
 INSERT INTO path_stats (id, {", ".join(_SCANNED)})
 VALUES (?, {", ".join("?" * len(_SCANNED))})
 ON CONFLICT (path) DO UPDATE SET
+    file_count_change = NULL,
     {", ".join(f"{name} = excluded.{name}" for name in _SCANNED if name != "path")}
 """
 _COMPLETE = """
 UPDATE path_stats SET
+    file_count_change = file_count - last_complete_file_count,
     last_complete_file_count = file_count,
     last_complete_dir_count = dir_count,
     last_complete_other_count = other_count,

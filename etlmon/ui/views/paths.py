@@ -36,8 +36,6 @@ class PathsView(TableView):
     empty = "No paths are configured on this node: add paths to its node.yaml."
 
     def __init__(self) -> None:
-        self._changes: dict[str, tuple[object, int | None, int | None]] = {}
-        self._session = ""
         columns: list[Column[PathStats]] = [
             Column(
                 "PATH",
@@ -55,8 +53,8 @@ class PathsView(TableView):
             ),
             Column(
                 "CHANGE",
-                lambda item: [("text", change_text(self._change(item)))],
-                self._change,
+                lambda item: [("text", change_text(item.file_count_change))],
+                lambda item: item.file_count_change,
                 right=True,
                 least=6,
             ),
@@ -100,24 +98,6 @@ class PathsView(TableView):
     def want(self) -> Want:
         """All paths."""
         return Want(PATHS, Page(limit=1000))
-
-    def update(self, session: Session) -> None:
-        """Show the counts, and how they changed since the scan before."""
-        for item in self.items(session):
-            self._note_change(session, item)
-        super().update(session)
-
-    def _note_change(self, session: Session, item: PathStats) -> None:
-        """Remember the count of the scan before, as soon as there is a newer one."""
-        key = f"{session.name} {item.path}"
-        scan, _, count = self._changes.get(key, (None, None, None))
-        if item.collected_at is not None and item.collected_at != scan:
-            self._changes[key] = (item.collected_at, count, item.file_count)
-        self._session = session.name
-
-    def _change(self, item: PathStats) -> int | None:
-        _, before, now = self._changes.get(f"{self._session} {item.path}", (None, None, None))
-        return None if before is None or now is None else now - before
 
     def run(self, command: str, around: Around) -> bool:
         """Scan now, after yes; the rest as any table."""

@@ -136,6 +136,7 @@ RECORDS: list[Record] = [
         file_count=1,
         dir_count=2,
         other_count=3,
+        file_count_change=-1,
         scan_duration_ms=4,
         status="PARTIAL",
         error_message="é",

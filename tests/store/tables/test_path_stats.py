@@ -150,6 +150,19 @@ def test_scan_that_is_not_complete_keeps_the_last_complete_one_beside_it(
     assert only(cursor).error_message is None
 
 
+def test_change_is_against_the_complete_scan_before(cursor: sqlite3.Cursor) -> None:
+    store(cursor, COMPLETE)
+    assert only(cursor).file_count_change is None
+    store(cursor, replace(COMPLETE, file_count=13))
+    assert only(cursor).file_count_change == 3
+    store(cursor, PARTIAL)
+    assert only(cursor).file_count_change is None
+    store(cursor, replace(COMPLETE, file_count=9))
+    assert only(cursor).file_count_change == -4
+    store(cursor, STARTED)
+    assert only(cursor).file_count_change == -4
+
+
 def test_scan_that_was_never_complete_has_no_last_complete_one(cursor: sqlite3.Cursor) -> None:
     store(cursor, PARTIAL)
     assert only(cursor).last_complete_at is None

@@ -1,0 +1,159 @@
+"""Follows a stream of a node, and goes on where it was after every break."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Protocol as ByteProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+
+from etlmon.client.backoff import BackOff
+from etlmon.client.events import Event, EventParser, EventTooLargeError
+from etlmon.client.http import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.python.failure import Failure
+
+_SILENCE_SECONDS = 45.0
+"""A node says something every 15 seconds; one that does not for so long is gone."""
+
+
+class OpensStreams(Protocol):
+    """What a follower needs of a client."""
+
+    def open_stream(self, target: str, last_event_id: str) -> Deferred[Any]:
+        """Fire with a response whose body goes on; fail with ClientError."""
+
+
+class StreamFollower:
+    """Gives the events of a stream to ``heard``, without a gap and without one twice.
+
+    ``target`` is the path and query of the stream. When the connection ends, however it does, the
+    stream is opened again after the last event that was heard. ``lost`` is told why, with the
+    seconds until the next try; ``found`` when the stream goes on.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        client: OpensStreams,
+        target: str,
+        clock: Any,
+        back_off: BackOff,
+        *,
+        heard: Callable[[Event], None],
+        lost: Callable[[ClientError, float], None],
+        found: Callable[[], None],
+        last_id: str = "",
+    ) -> None:
+        self.last_id = last_id
+        self._client = client
+        self._target = target
+        self._clock = clock
+        self._back_off = back_off
+        self._heard = heard
+        self._lost = lost
+        self._found = found
+        self._running = False
+        self._following: Deferred[None] | None = None
+        self._timer: Any = None
+
+    def start(self) -> None:
+        """Open the stream."""
+        self._running = True
+        self._begin()
+
+    def stop(self) -> None:
+        """Close the stream; nothing more is heard."""
+        self._running = False
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._following is not None:
+            self._following.cancel()
+
+    def _begin(self) -> None:
+        self._following = Deferred.fromCoroutine(self._follow())
+        self._following.addBoth(self._ended)
+
+    async def _follow(self) -> None:
+        """Hear the stream until it ends; raises ClientError with the reason."""
+        response = await self._client.open_stream(self._target, self.last_id)
+        body = _Body(EventParser(self.last_id), self._hear, self._clock)
+        response.deliverBody(body)
+        self._found()
+        try:
+            await body.ended
+        finally:
+            body.close()
+
+    def _hear(self, event: Event) -> None:
+        self.last_id = event.last_id
+        self._back_off.reset()
+        self._heard(event)
+
+    def _ended(self, result: Failure | None) -> None:
+        self._following = None
+        if not self._running:
+            return
+        error: Any = ClientError("the stream ended", "broken") if result is None else result.value
+        if not isinstance(error, ClientError | CancelledError):
+            self.log.failure("The stream {target} failed.", result, target=self._target)
+            error = ClientError(f"the stream failed: {error}", "broken")
+        wait = self._back_off.next_seconds()
+        self._timer = self._clock.callLater(wait, self._begin)
+        self._lost(error, wait)
+
+
+class _Body(ByteProtocol):
+    """The bytes of a stream. ``ended`` fires when they end, fails when they are no stream."""
+
+    def __init__(self, parser: EventParser, heard: Callable[[Event], None], clock: Any) -> None:
+        self.ended: Deferred[None] = Deferred()
+        self._parser = parser
+        self._heard = heard
+        self._silence = clock.callLater(_SILENCE_SECONDS, self._silent)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take a piece of the stream."""
+        if self.ended.called:
+            return
+        self._silence.reset(_SILENCE_SECONDS)
+        try:
+            events = self._parser.feed(data)
+        except EventTooLargeError as error:
+            self._fail(
+                ClientError(
+                    f"the stream sent {error}; is that an etlmon node?", "not an etlmon node"
+                )
+            )
+            return
+        for event in events:
+            self._heard(event)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The stream has ended."""
+        if not self.ended.called:
+            self.ended.callback(None)
+        self._quiet()
+
+    def close(self) -> None:
+        """Close the connection, whatever its state."""
+        self._quiet()
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def _silent(self) -> None:
+        self._fail(ClientError(f"the stream was silent for {_SILENCE_SECONDS:.0f} s", "timeout"))
+
+    def _fail(self, error: ClientError) -> None:
+        if not self.ended.called:
+            self.ended.errback(error)
+
+    def _quiet(self) -> None:
+        if self._silence.active():
+            self._silence.cancel()

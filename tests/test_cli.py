@@ -1,0 +1,244 @@
+"""The command line: in this process where no reactor runs, else as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from etlmon import __version__
+from etlmon.cli import main
+
+ETLMON = str(Path(sys.executable).with_name("etlmon"))
+CONF = Path(__file__).parent.parent / "conf"
+
+
+def invoke(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [ETLMON, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == status, done
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory) -> Iterator[str]:
+    """The address of a real node that counts files, with its first counts made."""
+    directory = tmp_path_factory.mktemp("node")
+    (directory / "data").mkdir()
+    (directory / "data" / "a\x1b[2Jb\x9b").write_text("")
+    config = directory / "node.yaml"
+    config.write_text(
+        "node: {listen: '127.0.0.1:0', node_name: node-1, "
+        f"db_path: {directory}/etlmon.db}}\npaths: [{{path: {directory}/data}}]\n"
+    )
+    process = subprocess.Popen(
+        [ETLMON, "node", "-c", str(config)], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    address = ""
+    for line in process.stderr:
+        if "listening on " in line:
+            address = line.partition("listening on ")[2].partition(",")[0]
+            break
+    assert address, "the node did not start"
+    yield address
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=15)
+    assert process.returncode == 0
+
+
+# --- help -----------------------------------------------------------------------------------------
+
+
+def test_help_leads_a_newcomer_to_the_first_look() -> None:
+    text = invoke("--help").output
+    for word in ("etlmon demo", "etlmon node -c node.yaml", "etlmon get fs", "check-config"):
+        assert word in text
+    assert invoke("-h").output == text
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("node", ("127.0.0.1:8080", "SIGHUP", "SIGTERM", "/var/lib/etlmon")),
+        ("demo", ("--path", "nothing stays behind")),
+        ("get", ("etlmon get paths", "all=true", "--json", "http://localhost:8080")),
+        ("check-config", ("--ui", "--schema")),
+        ("version", ("version",)),
+    ],
+)
+def test_each_command_has_help(command: str, words: tuple[str, ...]) -> None:
+    text = invoke(command, "--help").output
+    for word in words:
+        assert word in text
+
+
+def test_version() -> None:
+    assert invoke("version").output == f"etlmon {__version__}\n"
+
+
+# --- check-config ---------------------------------------------------------------------------------
+
+
+def test_good_configurations() -> None:
+    for arguments in (("conf/node.yaml",), ("--ui", "conf/ui.yaml")):
+        path = str(CONF.parent / arguments[-1])
+        result = invoke("check-config", *arguments[:-1], path)
+        assert (result.exit_code, result.output) == (0, f"{path}: good\n")
+
+
+def test_every_mistake_is_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text("refresh: {disk: 15}\nnode: {listne: x}\n")
+    result = invoke("check-config", str(path))
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"etlmon: {path}") for line in lines)
+    assert result.stdout == ""
+
+
+def test_a_missing_file_is_a_line(tmp_path: Path) -> None:
+    result = invoke("check-config", str(tmp_path / "none.yaml"))
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "none.yaml" in result.stderr
+
+
+def test_the_schema_is_json() -> None:
+    schema = json.loads(invoke("check-config", "--schema").output)
+    assert "node" in schema.get("properties", schema)
+
+
+def test_no_file_is_a_mistake_of_usage() -> None:
+    result = invoke("check-config")
+    assert result.exit_code == 2
+    assert "Name the file to check." in result.stderr
+
+
+# --- get: before the network ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("path",), 1, "etlmon: There is no resource path; did you mean paths?\n"),
+        (("zzz",), 1, "etlmon: There is no resource zzz; there are fs, fs/history, paths"),
+        (("fs", "limit=abc"), 1, "etlmon: limit: must be a whole number.\n"),
+        (("fs", "limit=0"), 1, "etlmon: limit: Expected int >= 1.\n"),
+        (("fs", "limti=5"), 1, "did you mean limit?\n"),
+        (("fs", "limit=1", "limit=2"), 1, "etlmon: The parameter limit is given twice.\n"),
+        (("fs/history",), 1, "etlmon: The parameter mount_point is missing.\n"),
+        (("fs", "limit"), 2, "limit: write NAME=VALUE, for example limit=10."),
+        ((), 2, "Missing argument 'RESOURCE'."),
+        (("fs", "--nope"), 2, "No such option"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told(arguments: tuple[str, ...], status: int, says: str) -> None:
+    result = invoke("get", *arguments)
+    assert result.exit_code == status
+    assert says in result.stderr
+    if status == 1:
+        assert len(result.stderr.splitlines()) == 1
+
+
+# --- get: a real node -----------------------------------------------------------------------------
+
+
+def test_every_resource_is_a_text_and_json(node: str) -> None:
+    text = run("get", "fs", "--node", node).stdout
+    assert text.startswith("MOUNT POINT")
+    assert "node-1" in run("get", "health", "--node", node).stdout
+    assert json.loads(run("get", "openapi.json", "--node", node).stdout)["openapi"] == "3.1.0"
+    mounts = json.loads(run("get", "fs", "all=true", "--json", "--node", node).stdout)
+    point = f"mount_point={mounts[0]['mount_point']}"
+    assert isinstance(
+        json.loads(run("get", "fs/history", point, "--json", "--node", node).stdout), list
+    )
+    (path,) = json.loads(run("get", "paths", "--json", "--node", node).stdout)
+    assert path["path"].endswith("/data")
+    assert path["path"] in run("get", "paths", "limit=5", "--node", node).stdout
+
+
+def test_what_the_node_refuses_is_told(node: str) -> None:
+    done = run("get", "fs/history", "mount_point=/nope", "--node", node, status=1)
+    assert done.stderr.startswith(f"etlmon: {node}: Nothing is stored of the mount /nope;")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_a_node_says_drives_no_terminal(node: str) -> None:
+    done = run("get", "fs/history", "mount_point=/a\n\x1b[2J\u202e", "--node", node, status=1)
+    assert done.stderr.startswith(f"etlmon: {node}: Nothing is stored of the mount /a ␛[2J\\u202e;")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_pipe_that_closes_early_is_no_trouble(node: str) -> None:
+    done = subprocess.run(
+        f"{ETLMON} get openapi.json --node {node} | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+def test_a_node_that_is_down_is_a_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    done = run("get", "fs", "--json", "--node", address, status=1)
+    assert done.stderr == f"etlmon: {address}: nothing listens there\n"
+    assert done.stdout == ""
+
+
+def test_a_bad_address_is_a_line() -> None:
+    done = run("get", "fs", "--node", "ftp://x", status=1)
+    assert "'ftp://x' is not an address" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_interrupted_while_it_waits() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [ETLMON, "get", "fs", "--node", address], stderr=subprocess.PIPE, text=True
+        )
+        connection, _ = silent.accept()
+        assert connection.recv(10)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=15)
+        connection.close()
+    assert process.returncode == 1
+    assert errors.strip() == "Aborted!"
+
+
+def test_a_node_without_its_configuration_is_a_line(tmp_path: Path) -> None:
+    done = run("node", "-c", str(tmp_path / "none.yaml"), status=1)
+    assert "none.yaml" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_command_is_slow_to_start() -> None:
+    """What a command does not need it does not import."""
+    code = "import sys, etlmon.cli; print(sorted({'twisted', 'yaml', 'treq'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert done.stdout == "[]\n"
