@@ -79,6 +79,7 @@ class App:
         self._loop.start()
         try:
             self._draw()
+            self._drawn_at = float("-inf")  # the first answer is not to wait for its turn
             for session in self._sessions:
                 session.start()
             self._look_at_clock()

@@ -1,0 +1,109 @@
+"""A file system that hangs makes its own rows stale, and nothing else slow."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fsworker.conftest import HungFilesystem
+
+CONFIG = """
+refresh: {{disk: 1s}}
+disk: {{probe_timeout: 500ms}}
+paths:
+  - {{path: {well}, scan_interval: 1s, timeout: 1s}}
+  - {{path: {hung}, scan_interval: 1s, timeout: 1s}}
+"""
+
+
+@pytest.fixture
+def hungfs(tmp_path: Path) -> Iterator[HungFilesystem]:
+    """Give a mounted file system that hangs on command."""
+    if os.geteuid() != 0 or not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("mounting a FUSE file system needs root and /dev/fuse")
+    point = tmp_path / "hung"
+    point.mkdir()
+    filesystem = HungFilesystem(point)
+    yield filesystem
+    filesystem.close()
+
+
+@pytest.fixture
+def node(
+    start: Callable[..., Any],
+    write_config: Callable[..., Path],
+    etlmon: str,
+    hungfs: HungFilesystem,
+    tmp_path: Path,
+) -> Any:
+    """Give a node that watches a healthy tree and the file system that may hang."""
+    well = tmp_path / "well"
+    well.mkdir()
+    config = write_config(CONFIG.format(well=well, hung=hungfs.point))
+    node = start(etlmon, "node", "-c", str(config))
+    node.get_until("paths", lambda rows: [row["status"] for row in rows] == ["OK", "OK"])
+    node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "ok")
+    return node
+
+
+def of(rows: list[dict[str, Any]], hungfs: HungFilesystem) -> dict[str, Any]:
+    return next(row for row in rows if row["mount_point"] == str(hungfs.point))
+
+
+def assert_all_else_is_well(node: Any, hungfs: HungFilesystem) -> None:
+    """New figures come of every other mount and path, and each answer at once."""
+    slowest = 0.0
+    before = node.get("fs")[0]["collected_at"]
+    give_up_at = time.monotonic() + 15
+    while node.get("fs")[0]["collected_at"] == before:
+        began = time.monotonic()
+        node.get("health")
+        slowest = max(slowest, time.monotonic() - began)
+        assert time.monotonic() < give_up_at
+    assert slowest < 0.5  # with the time that curl takes to start
+    rows = node.get("fs")
+    assert all(row["state"] == "ok" for row in rows if row is not of(rows, hungfs))
+    well = next(row for row in node.get("paths") if row["path"].endswith("/well"))
+    later = node.get_until("paths", lambda rows: rows[-1]["collected_at"] > well["collected_at"])
+    assert next(row for row in later if row["path"].endswith("/well"))["file_count"] == 0
+
+
+def test_a_server_that_stands_still(node: Any, hungfs: HungFilesystem) -> None:
+    """Its callers can be killed: the mount is stale until the server goes on."""
+    hungfs.server.send_signal(signal.SIGSTOP)
+    stale = node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "stale")
+    assert of(stale, hungfs)["total_bytes"] == 1000 * 4096  # as last known
+    assert_all_else_is_well(node, hungfs)
+    assert node.get("health")["stuck_workers"] == []
+    hungfs.server.send_signal(signal.SIGCONT)
+    node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "ok")
+    assert node.end() == 0
+
+
+def test_a_server_that_hangs_in_its_handler(node: Any, hungfs: HungFilesystem) -> None:
+    """Its callers cannot be killed: one of them is left, and the node ends in time all the same."""
+    hungfs.tell("hang")
+    node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "stale")
+    health = node.get_until("health", lambda health: health["stuck_workers"])
+    assert health["state"] == "degraded"
+    assert_all_else_is_well(node, hungfs)
+    stuck = node.get("health")["stuck_workers"]
+    assert len(stuck) <= 2  # a scan and a probe that were under way in the same second
+    assert {worker["mount_point"] for worker in stuck} == {str(hungfs.point)}
+
+    hungfs.tell("release")
+    node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "ok")
+    node.get_until("health", lambda health: not health["stuck_workers"])
+
+    hungfs.tell("hang")
+    node.get_until("health", lambda health: health["stuck_workers"])
+    began = time.monotonic()
+    assert node.end() == 0
+    assert time.monotonic() - began < 2
+    assert "Traceback" not in node.said
