@@ -1,0 +1,220 @@
+"""The node as a whole, within the test's own reactor."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor, task
+from twisted.internet.defer import Deferred
+
+from etlmon.config.loader import parse_node_config
+from etlmon.config.node import NodeConfig
+from etlmon.errors import ApiError, ConfigError, StoreError
+from etlmon.node.listen import CannotListen
+from etlmon.node.service import NodeService
+from etlmon.records.path import ScanAnswer, ScanSkipped
+from etlmon.store.tables import path_stats
+
+Logs = Callable[..., list[dict[str, Any]]]
+
+
+def config(directory: Path, more: str = "") -> NodeConfig:
+    node = f"node: {{listen: '127.0.0.1:0', db_path: {directory}/etlmon.db, node_name: test}}\n"
+    return parse_node_config((node + more).encode(), "node.yaml")
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """Wait until the condition holds and give its value; fail after ``seconds``."""
+    give_up_at = reactor.seconds() + seconds
+    while not (value := condition()):
+        assert reactor.seconds() < give_up_at, "it did not come about in time"
+        await task.deferLater(reactor, 0.01)
+    return value
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("a", "b"):
+        (tmp_path / "tree" / name).mkdir(parents=True)
+        (tmp_path / "tree" / name / "file").touch()
+    return tmp_path / "tree"
+
+
+@pytest_twisted.async_yield_fixture
+async def node(tmp_path: Path, tree: Path) -> Any:
+    """Give a running node that watches ``tree/a``; its first runs have ended."""
+    more = f"paths: [{{path: {tree}/a, scan_interval: 1h}}]\nrefresh: {{disk: 1h}}\n"
+    service = NodeService(config(tmp_path, more), reactor)
+    service.startService()
+    await until(lambda: all(one.state == "ok" for one in service.health().collectors))
+    yield service
+    await service.stopService()
+
+
+async def paths_of(node: NodeService) -> dict[str, Any]:
+    return {row.path: row for row in await node.store.read(path_stats.newest)}
+
+
+async def test_health_tells_of_every_part(node: NodeService) -> None:
+    health = node.health()
+    assert (health.node_name, health.state, health.warnings) == ("test", "ok", [])
+    assert [(one.name, one.runs, one.errors) for one in health.collectors] == [
+        ("disk", 1, 0),
+        ("path", 1, 0),
+    ]
+    assert health.database.state == "ok"
+    assert health.database.commits >= 2
+
+
+async def test_parts_stop_one_after_the_other_and_the_store_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one part has not ended, the next one is not told to."""
+    service = NodeService(config(tmp_path), reactor)
+    service.startService()
+    slow: Deferred[None] = Deferred()
+    told: list[str] = []
+    stop_workers, stop_store = service.workers.stop, service.store.stopService
+
+    def workers() -> Deferred[None]:
+        told.append("workers")
+        return stop_workers().addCallback(lambda _: slow)
+
+    def store() -> Deferred[None]:
+        told.append("store")
+        return stop_store()
+
+    service._started = [
+        (what, {"the workers": workers, "the store": store}.get(what, stop))
+        for what, stop in service._started
+    ]
+    stopped = service.stopService()
+    await until(lambda: told == ["workers"])
+    assert not stopped.called
+    slow.callback(None)
+    await stopped
+    assert told == ["workers", "store"]
+
+
+async def test_a_part_that_cannot_stop_does_not_keep_the_others(
+    tmp_path: Path, flush_logged_errors: Logs
+) -> None:
+    service = NodeService(config(tmp_path), reactor)
+    service.startService()
+
+    def broken() -> Deferred[None]:
+        raise ZeroDivisionError
+
+    service._started.append(("the broken part", broken))
+    await service.stopService()
+    assert len(flush_logged_errors(ZeroDivisionError)) == 1
+    with pytest.raises(StoreError):
+        await service.store.write([])
+
+
+async def test_a_start_that_fails_is_undone(tmp_path: Path) -> None:
+    """The port is taken: the database is given up again, and nothing is left running."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        more = f"node: {{listen: '127.0.0.1:{other.getsockname()[1]}', db_path: {tmp_path}/x.db}}"
+        taken = parse_node_config(more.encode(), "node.yaml")
+        with pytest.raises(CannotListen):
+            NodeService(taken, reactor).startService()
+    second = NodeService(config(tmp_path), reactor)
+    second.startService()
+    await second.stopService()
+
+
+async def test_scans_on_command(node: NodeService, tree: Path) -> None:
+    path = f"{tree}/a"
+    assert node.scan_now([path]) == ScanAnswer(started=[path], skipped=[])
+    running = [ScanSkipped(path=path, reason="a scan of it is running")]
+    assert node.scan_now(None) == ScanAnswer(started=[], skipped=running)
+    await until(lambda: node.health().collectors[1].runs == 2)
+    with pytest.raises(ApiError, match="/nowhere is not a configured path"):
+        node.scan_now([path, "/nowhere"])
+    assert node.health().collectors[1].state == "ok"
+
+
+class TestReload:
+    """A new configuration for a node that runs."""
+
+    async def test_paths_come_and_go(self, node: NodeService, tmp_path: Path, tree: Path) -> None:
+        disk = node.collectors[0]
+        more = f"paths: [{{path: {tree}/b}}]\nrefresh: {{disk: 1h}}\n"
+        await node.reload(lambda: config(tmp_path, more))
+        await until(lambda: node.health().collectors[-1].runs == 1)
+        rows = await paths_of(node)
+        assert {path: row.file_count for path, row in rows.items()} == {f"{tree}/b": 1}
+        assert node.collectors[0] is disk
+
+    async def test_what_is_unchanged_runs_on(
+        self, node: NodeService, tmp_path: Path, tree: Path
+    ) -> None:
+        before = list(node.collectors)
+        await node.reload(lambda: node.config)
+        assert node.collectors == before
+        assert [one.runs for one in node.health().collectors] == [1, 1]
+
+    async def test_a_changed_interval_or_threshold_begins_anew(
+        self, node: NodeService, tmp_path: Path, tree: Path
+    ) -> None:
+        more = f"paths: [{{path: {tree}/a, scan_interval: 2h}}]\ndisk: {{warn_percent: 1}}\n"
+        await node.reload(lambda: config(tmp_path, more))
+        await until(lambda: all(one.runs == 1 for one in node.health().collectors))
+        assert [one.interval_seconds for one in node.health().collectors] == [15, 7200]
+
+    async def test_commands_are_closed_and_opened(
+        self, node: NodeService, tmp_path: Path, tree: Path
+    ) -> None:
+        await node.reload(lambda: config(tmp_path, "control: {enabled: false}\n"))
+        with pytest.raises(ApiError, match=r"control\.enabled is false"):
+            node.policy.check_open()
+        await node.reload(lambda: config(tmp_path))
+        node.policy.check_open()
+
+    async def test_a_file_with_mistakes_changes_nothing(
+        self, node: NodeService, flush_logged_errors: Logs
+    ) -> None:
+        def load() -> NodeConfig:
+            raise ConfigError(["node.yaml:1: one", "node.yaml:2: two"])
+
+        before = list(node.collectors)
+        await node.reload(load)
+        told = [event["log_format"] for event in flush_logged_errors(".*")]
+        assert len(told) == 3
+        assert node.collectors == before
+
+    async def test_reloads_come_one_after_the_other(
+        self, node: NodeService, tmp_path: Path, tree: Path
+    ) -> None:
+        """Of many that come at once the last one holds."""
+        reloads = [
+            node.reload(lambda: config(tmp_path, f"paths: [{{path: {tree}/b}}]\n")),
+            node.reload(lambda: config(tmp_path)),
+            node.reload(lambda: config(tmp_path, f"paths: [{{path: {tree}}}]\n")),
+        ]
+        for reload in reloads:
+            await reload
+        assert [one.instance for one in node.health().collectors] == ["", str(tree)]
+        await until(lambda: node.health().collectors[-1].runs == 1)
+        assert set(await paths_of(node)) == {str(tree)}
+
+
+async def test_a_stopped_node_takes_no_new_configuration(tmp_path: Path) -> None:
+    service = NodeService(config(tmp_path), reactor)
+    service.startService()
+    await service.stopService()
+    await service.reload(lambda: config(tmp_path, "paths: [{path: /etc}]\n"))
+    assert [one.collector.name for one in service.collectors] == ["disk"]
+
+
+def test_a_stop_before_the_start_does_nothing(tmp_path: Path) -> None:
+    outcome: list[Any] = []
+    NodeService(config(tmp_path), reactor).stopService().addBoth(outcome.append)
+    assert outcome == [None]
