@@ -25,7 +25,7 @@ from etlmon.fsworker.pool import WorkerPool
 from etlmon.node.listen import ListeningService, is_loopback
 from etlmon.node.places import database_path, node_name
 from etlmon.node.unused import without_effect
-from etlmon.records.health import Health
+from etlmon.records.health import CollectorHealth, Health
 from etlmon.records.path import ScanAnswer, ScanSkipped
 from etlmon.runner import CollectorService
 from etlmon.store.database import StoreService
@@ -235,7 +235,7 @@ class NodeService(Service):
         well = (
             database.state == "ok"
             and not stuck
-            and all(collector.state != "error" for collector in collectors)
+            and not any(_ended_badly(collector) for collector in collectors)
         )
         return Health(
             node_name=node_name(self.config),
@@ -302,6 +302,13 @@ class NodeService(Service):
 
 def _stop_all(services: Iterable[CollectorService]) -> Deferred[Any]:
     return gatherResults([service.stopService() for service in services], consumeErrors=True)
+
+
+def _ended_badly(collector: CollectorHealth) -> bool:
+    """Whether the last finished run failed, also while the next one is going."""
+    return collector.last_error_at is not None and (
+        collector.last_error_at == collector.last_run_at
+    )
 
 
 def _same(one: Collector, other: Collector) -> bool:

@@ -72,6 +72,22 @@ async def test_health_tells_of_every_part(node: NodeService) -> None:
     assert health.database.commits >= 2
 
 
+async def test_a_trouble_lasts_until_a_run_has_ended_well(tmp_path: Path, tree: Path) -> None:
+    """While the next run is going, the node is as the last one left it."""
+    more = f"paths: [{{path: {tree}/later, scan_interval: 1h}}]\nrefresh: {{disk: 1h}}\n"
+    service = NodeService(config(tmp_path, more), reactor)
+    service.startService()
+    await until(lambda: all(one.runs for one in service.health().collectors))
+    assert service.health().state == "degraded"
+    (tree / "later").mkdir()
+    service.scan_now(None)
+    assert service.health().collectors[1].state == "running"
+    assert service.health().state == "degraded"
+    await until(lambda: service.health().collectors[1].runs == 2)
+    assert service.health().state == "ok"
+    await service.stopService()
+
+
 async def test_parts_stop_one_after_the_other_and_the_store_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
