@@ -27,12 +27,11 @@ class EventParser:
     """Takes the bytes of a stream in any pieces and gives the events that they complete.
 
     Bytes that are not UTF-8 are replaced. An event that the stream leaves unfinished is none.
+    ``retry`` is passed over: who follows a stream has a back-off of his own.
     """
 
     def __init__(self, last_id: str = "") -> None:
         self.last_id = last_id
-        self.retry_seconds: float | None = None
-        """How long the server asks to wait before asking again, if it does."""
         self._buffer = b""
         self._begun = False
         self._data: list[str] = []
@@ -75,8 +74,6 @@ class EventParser:
             self._kind = text
         elif name == b"id" and "\0" not in text:
             self._id = text
-        elif name == b"retry" and value.strip().isdigit():
-            self.retry_seconds = int(value) / 1000
         return None
 
     def _end(self) -> Event | None:

@@ -227,6 +227,10 @@ class NodeClient:
                 raise self._problem(response.code, await self._read(response))
         media_type = response.headers.getRawHeaders(b"content-type", [b""])[-1]
         if not media_type.startswith(b"text/event-stream"):
+            body = _Body()
+            response.deliverBody(body)
+            body.whole.addErrback(lambda _: None)
+            body.whole.cancel()  # it may never end
             raise self._foreign("it gave no stream of events")
         return response
 

@@ -83,7 +83,7 @@ class StreamFollower:
     async def _follow(self) -> None:
         """Hear the stream until it ends; raises ClientError with the reason."""
         response = await self._client.open_stream(self._target, self.last_id)
-        body = _Body(EventParser(self.last_id), self._hear, self._clock)
+        body = _Body(EventParser(self.last_id), self._hear, self._back_off.reset, self._clock)
         response.deliverBody(body)
         self._found()
         try:
@@ -92,30 +92,44 @@ class StreamFollower:
             body.close()
 
     def _hear(self, event: Event) -> None:
-        self.last_id = event.last_id
-        self._back_off.reset()
-        self._heard(event)
+        if self._running:  # an event before this one in the same piece may have led to ``stop``
+            self.last_id = event.last_id
+            self._heard(event)
 
     def _ended(self, result: Failure | None) -> None:
         self._following = None
         if not self._running:
             return
-        error: Any = ClientError("the stream ended", "broken") if result is None else result.value
-        if not isinstance(error, ClientError | CancelledError):
-            self.log.failure("The stream {target} failed.", result, target=self._target)
-            error = ClientError(f"the stream failed: {error}", "broken")
         wait = self._back_off.next_seconds()
         self._timer = self._clock.callLater(wait, self._begin)
-        self._lost(error, wait)
+        self._lost(self._reason(result), wait)
+
+    def _reason(self, result: Failure | None) -> ClientError:
+        if result is None or result.check(CancelledError):  # cancelled: the client was closed
+            return ClientError("the stream ended", "broken")
+        if isinstance(result.value, ClientError):
+            return result.value
+        self.log.failure("The stream {target} failed.", result, target=self._target)
+        return ClientError(f"the stream failed: {result.value}", "broken")
 
 
 class _Body(ByteProtocol):
-    """The bytes of a stream. ``ended`` fires when they end, fails when they are no stream."""
+    """The bytes of a stream. ``ended`` fires when they end, fails when they are no stream.
 
-    def __init__(self, parser: EventParser, heard: Callable[[Event], None], clock: Any) -> None:
+    ``alive`` is told of every piece, for a stream may have nothing to say but comments.
+    """
+
+    def __init__(
+        self,
+        parser: EventParser,
+        heard: Callable[[Event], None],
+        alive: Callable[[], None],
+        clock: Any,
+    ) -> None:
         self.ended: Deferred[None] = Deferred()
         self._parser = parser
         self._heard = heard
+        self._alive = alive
         self._silence = clock.callLater(_SILENCE_SECONDS, self._silent)
 
     def dataReceived(self, data: bytes) -> None:
@@ -123,6 +137,7 @@ class _Body(ByteProtocol):
         if self.ended.called:
             return
         self._silence.reset(_SILENCE_SECONDS)
+        self._alive()
         try:
             events = self._parser.feed(data)
         except EventTooLargeError as error:

@@ -53,6 +53,7 @@ class App:
             quit=self.quit,
         )
         self._screen.redraw_all = self._redraw_all
+        self._screen.to_draw = self._draw_soon
         self._terminal = terminal
         self._loop = urwid.MainLoop(
             self._screen,
@@ -64,22 +65,12 @@ class App:
         self._drawing: Any = None
         self._drawn_at = float("-inf")
         self._tick: Any = None
-        self._status: object = None
 
     async def run(self) -> None:
         """Show the screen until ``quit``; the terminal is as it was before, whatever happens."""
-        for session in self._sessions:
-            changed = session.changed
-
-            def told(session: Session, changed: Callable[[Session], None] = changed) -> None:
-                changed(session)
-                self._draw_soon()
-
-            session.changed = told
         self._loop.start()
         try:
             self._draw()
-            self._drawn_at = float("-inf")  # the first answer is not to wait for its turn
             for session in self._sessions:
                 session.start()
             self._look_at_clock()
@@ -97,16 +88,17 @@ class App:
         if not self._done.called:
             self._done.callback(None)
 
-    def _draw_soon(self) -> None:
-        """Draw new data, at most every half second."""
-        if self._drawing is not None and self._drawing.active():
-            return
-        wait = self._drawn_at + _LEAST_BETWEEN_DRAWS_SECONDS - self._reactor.seconds()
-        self._drawing = self._reactor.callLater(max(0.0, wait), self._draw)
+    def _draw_soon(self, at_once: bool) -> None:
+        """Draw new data, at most every half second; ``at_once`` what answers a key."""
+        now = self._reactor.seconds()
+        wait = 0.0 if at_once else max(0.0, self._drawn_at + _LEAST_BETWEEN_DRAWS_SECONDS - now)
+        if self._drawing is None or not self._drawing.active():
+            self._drawing = self._reactor.callLater(wait, self._draw)
+        elif self._drawing.getTime() > now + wait:
+            self._drawing.reset(wait)
 
     def _draw(self) -> None:
         self._drawn_at = self._reactor.seconds()
-        self._status = self._screen.status()
         try:
             self._loop.draw_screen()
         except Exception as error:
@@ -117,10 +109,8 @@ class App:
         self._draw()
 
     def _look_at_clock(self) -> None:
-        """Draw when time alone has changed what is to be seen: answers have grown old."""
         self._tick = self._reactor.callLater(_TICK_SECONDS, self._look_at_clock)
-        if self._screen.status() != self._status:
-            self._draw_soon()
+        self._screen.look_at_clock()
 
 
 def make_sessions(config: UiConfig, reactor: Any) -> list[Session]:

@@ -63,7 +63,7 @@ def format_percent(percent: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Give a stretch of time in its two largest units: ``2d 3h``, ``4m 5s``, ``1.25 s``."""
+    """Give a stretch of time in its two largest units: ``2d 3h``, ``4m 5s``, ``5m``, ``1.25 s``."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 59.95:
@@ -73,10 +73,10 @@ def format_seconds(seconds: float) -> str:
     hours, rest = divmod(rest, 3_600)
     minutes, left = divmod(rest, 60)
     if days:
-        return f"{days}d {hours}h"
+        return f"{days}d {hours}h".removesuffix(" 0h")
     if hours:
-        return f"{hours}h {minutes}m"
-    return f"{minutes}m {left}s"
+        return f"{hours}h {minutes}m".removesuffix(" 0m")
+    return f"{minutes}m {left}s".removesuffix(" 0s")
 
 
 def format_moment(moment: datetime) -> str:

@@ -31,7 +31,7 @@ EVERYWHERE = Place(
         Key("help", ("?", "f1"), "this help", "help"),
         Key("next view", ("tab", "right"), "next view", "view"),
         Key("previous view", ("shift tab", "left"), "previous view"),
-        Key("next node", ("n", "]"), "next node"),
+        Key("next node", ("n", "]"), "next node", "node"),
         Key("previous node", ("N", "["), "previous node"),
         Key(
             "node by number",
@@ -55,7 +55,7 @@ TABLE = Place(
         Key("filter", ("/",), "show only rows that hold a text; empty shows all", "filter"),
         Key("sort", ("o",), "sort by the next column", "sort"),
         Key("reverse", ("O",), "turn the order round"),
-        Key("back", ("esc",), "end the filter"),
+        Key("back", ("esc",), "end the filter", "all rows"),
     ),
 )
 FILESYSTEMS = Place(
@@ -93,6 +93,12 @@ FILTER = Place(
     (
         Key("done", ("enter",), "keep the filter", "keep"),
         Key("back", ("esc",), "end the filter", "all rows"),
+        Key("shorten", ("backspace",), "take away the last letter"),
+        Key("clear", ("ctrl u",), "take away all letters"),
+        Key("down", ("down",), "next row"),
+        Key("up", ("up",), "previous row"),
+        Key("page down", ("page down",), "a page down"),
+        Key("page up", ("page up",), "a page up"),
     ),
 )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Entry = tuple[str, str, str, str, str, str]
 
-PALETTE: tuple[Entry, ...] = (
+_STYLES: tuple[Entry, ...] = (
     # name, foreground, background, monochrome, foreground of 256, background of 256
     ("text", "default", "default", "default", "default", "default"),
     ("dim", "dark gray", "default", "default", "g54", "default"),
@@ -20,18 +20,31 @@ PALETTE: tuple[Entry, ...] = (
     ("tab", "default", "default", "default", "g70", "default"),
     ("tab chosen", "black", "dark cyan", "standout", "g93,bold", "#068"),
     ("heading", "dark cyan", "default", "underline", "#0af,underline", "default"),
-    ("chosen", "black", "light gray", "standout", "default,standout", "default"),
     ("ok", "dark green", "default", "default", "#0a0", "default"),
     ("warning", "brown,bold", "default", "bold", "#fa0,bold", "default"),
     ("critical", "light red,bold", "default", "bold,underline", "#f55,bold", "default"),
-    ("match", "black", "brown", "underline", "#000", "#fd0"),
     ("key", "dark cyan,bold", "default", "bold", "#0af,bold", "default"),
     ("message", "default,bold", "default", "bold", "default,bold", "default"),
-    ("dialog", "default", "default", "default", "default", "default"),
     ("bar ok", "dark green", "default", "default", "#0a0", "default"),
     ("bar warning", "brown", "default", "default", "#fa0", "default"),
     ("bar critical", "light red", "default", "default", "#f55", "default"),
 )
+
+
+def _chosen(style: Entry) -> Entry:
+    """Give the style of a piece in the chosen row: it keeps its colour, turned round."""
+    name, foreground, background, _mono, foreground_256, background_256 = style
+    return (
+        f"chosen {name}",
+        f"{foreground},standout",
+        background,
+        "standout",
+        f"{foreground_256},standout",
+        background_256,
+    )
+
+
+PALETTE = (*_STYLES, *map(_chosen, _STYLES))
 
 
 def colours(environ: Mapping[str, str]) -> int:

@@ -8,15 +8,16 @@ from typing import Any
 import urwid
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from etlmon.client.http import ClientError
 from etlmon.contract import Endpoint
-from etlmon.ui.format import format_moment, visible
+from etlmon.ui.format import visible
 from etlmon.ui.keys import EVERYWHERE, FILTER, QUESTION, Place, command_of, shown
-from etlmon.ui.session import Session
-from etlmon.ui.views.base import TableView, View
+from etlmon.ui.session import Held, Session, Want
+from etlmon.ui.views.base import TableView, View, when
 from etlmon.ui.views.help import HelpView
-from etlmon.ui.views.nodes import judged
+from etlmon.ui.views.nodes import causes, judged
 from etlmon.ui.views.states import state_piece
 from etlmon.ui.widgets.box import Box
 from etlmon.ui.widgets.line import Piece, lines_canvas, pieces_width
@@ -40,6 +41,8 @@ class Screen(Box):
         self.sessions = sessions
         self.views = views
         self.redraw_all: Callable[[], None] = lambda: None
+        self.to_draw: Callable[[bool], None] = lambda _: None
+        """Called when something but a key has changed the screen; True if it is not to wait."""
         self._node = node
         self._view = view
         self._stack: list[View] = []
@@ -47,6 +50,10 @@ class Screen(Box):
         self._message: Piece = ("message", "")
         self._question: tuple[str, Callable[[], None]] | None = None
         self._filtering = False
+        self._awaited: dict[Want, Held] = {}
+        self._asked: Piece | None = None
+        self._status: object = None
+        self._last_defect = ""
         self._body = (0, 0)
         for session in sessions:
             session.changed = self._session_changed
@@ -69,6 +76,10 @@ class Screen(Box):
         self._stack.append(view)
         self._enter()
 
+    def choose(self, session: Session) -> None:
+        """Make a node the one on the screen."""
+        self._show_node(self.sessions.index(session))
+
     def ask(self, question: str, on_yes: Callable[[], None]) -> None:
         """Ask for yes or no."""
         self._question = (question, on_yes)
@@ -78,6 +89,7 @@ class Screen(Box):
         """Show a message until the next key."""
         self._message = (style, visible(message))
         self.changed()
+        self.to_draw(True)
 
     def command(
         self, endpoint: Endpoint[Any, Any, Any], body: Any, told: Callable[[Any], str]
@@ -96,9 +108,13 @@ class Screen(Box):
         Deferred.fromCoroutine(give())
 
     def trouble(self, error: BaseException) -> None:
-        """Tell of a defect of this program; the log has the rest."""
-        self.log.failure("A defect of the screen.")
-        self.say(f"Defect: {type(error).__name__}: {error}. The log has the rest.", "critical")
+        """Tell of a defect of this program; the log has the rest, once if it comes again."""
+        defect = f"{type(error).__name__}: {error}"
+        if defect != self._last_defect:
+            self._last_defect = defect
+            self.log.failure("A defect of the screen.", Failure(error))
+        self._message = ("critical", visible(f"Defect: {defect}. The log has the rest."))
+        self.changed()
 
     # Keys and mouse
 
@@ -138,7 +154,8 @@ class Screen(Box):
         if command == "quit":
             self._quit()
         elif command == "help":
-            self.open(HelpView())
+            if not isinstance(self.view, HelpView):
+                self.open(HelpView())
         elif command in ("next view", "previous view"):
             step = 1 if command == "next view" else -1
             self._show_view((self._view + step) % len(self.views))
@@ -146,8 +163,10 @@ class Screen(Box):
             step = 1 if command == "next node" else -1
             self._show_node((self._node + step) % len(self.sessions))
         elif command == "refresh":
+            self._await_answers()
             self.session.refresh()
             self.say(f"Asking {self.session.name} ...")
+            self._asked = self._message
         elif command == "redraw":
             self.redraw_all()
         elif command == "back" and self._stack:
@@ -176,13 +195,15 @@ class Screen(Box):
         elif command == "back":
             self._filtering = False
             self._set_filter("")
-        elif key == "backspace":
+        elif command == "shorten":
             self._set_filter(table.filter[:-1])
-        elif key == "ctrl u":
+        elif command == "clear":
             self._set_filter("")
+        elif command is not None:
+            table.move(command)
         elif len(key) == 1 and key.isprintable():
             self._set_filter(table.filter + key)
-        elif not table.move(command_of(key, *self.view.places) or ""):
+        else:
             return False
         return True
 
@@ -198,12 +219,11 @@ class Screen(Box):
         if not event.endswith("mouse press") or self._question is not None:
             return False
         top, height = self._body
-        if row < top and button == 1:
-            tabs, choose = (
-                (self._node_tabs(), self._show_node),
-                (self._view_tabs(), self._show_view),
-            )[row > 0]
-            return _click(tabs, col, choose)
+        if row < min(top, 2) and button == 1:
+            self.changed()
+            if row == 0:
+                return _click(self._node_tabs(), self._node, col, size[0], self._show_node)
+            return _click(self._view_tabs(), self._view, col, size[0], self._show_view)
         if top <= row < top + height:
             self.changed()
             return self.view.widget.pressed(button, row - top)
@@ -221,28 +241,58 @@ class Screen(Box):
             self._enter()
         return True
 
-    def _show_view(self, place: int) -> None:
-        self._view = place
-        self._stack.clear()
-        self._enter()
+    def _show_view(self, place: int) -> bool:
+        if place < len(self.views):  # what follows the tabs is the trail
+            self._view = place
+            self._stack.clear()
+            self._enter()
+        return True
 
     def _enter(self) -> None:
         """Show what is chosen now: say what is wanted, and what is there already."""
         self._filtering = False
+        self._await_answers()
         self.session.want(self.view.wants)
         self.view.update(self.session)
         self.changed()
 
+    def _await_answers(self) -> None:
+        """Note what a key has asked for: the answer to it is drawn at once."""
+        self._awaited = {want: self.session.held(want) for want in self.view.wants}
+
+    def _is_answer(self) -> bool:
+        return bool(self._awaited) and all(
+            self.session.held(want) is not before for want, before in self._awaited.items()
+        )
+
     def _session_changed(self, session: Session) -> None:
-        if session is self.session or not self.view.wants:
+        try:
             self.view.update(self.session)
+        except Exception as error:
+            self.trouble(error)
+        is_answer = self._is_answer()
+        if is_answer:
+            self._awaited = {}
+            if self._message is self._asked:
+                self._message = ("message", "")
         self.changed()
+        self.to_draw(is_answer or self.status() != self._status)
+
+    def look_at_clock(self) -> None:
+        """Have it drawn if time alone has changed what is to be seen: answers have grown old."""
+        if self.status() != self._status:
+            self.changed()
+            self.to_draw(False)
 
     # Drawing
 
     def draw(self, width: int, height: int) -> urwid.Canvas:
         """Draw everything into a terminal of any size, even 1 by 1."""
-        above = [_side_by_side(self._node_tabs()), _side_by_side(self._view_tabs())]
+        self._status = self.status()
+        above = [
+            _side_by_side(_fitting(self._node_tabs(), self._node, width)),
+            _side_by_side(_fitting(self._view_tabs(), self._view, width)),
+        ]
         notice = self._notice()
         if notice:
             above.append(notice)
@@ -256,13 +306,20 @@ class Screen(Box):
         parts: list[tuple[urwid.Canvas, None, bool]] = []
         if above:
             parts.append((lines_canvas(above, width), None, False))
-        parts.append((self.view.widget.render((width, rows), focus=True), None, True))
+        parts.append((self._draw_view(width, rows), None, True))
         if below:
             parts.append((lines_canvas(below, width), None, False))
         return urwid.CanvasCombine(parts)
 
+    def _draw_view(self, width: int, rows: int) -> urwid.Canvas:
+        try:
+            return self.view.widget.render((width, rows), focus=True)
+        except Exception as error:
+            self.trouble(error)
+            return lines_canvas([[]] * rows, width)
+
     def status(self) -> object:
-        """Give what of the drawing depends on the time alone: drawn anew when it changes."""
+        """Give how the nodes are, and what is said of the one on the screen."""
         return [judged(session) for session in self.sessions], self._notice()
 
     def _node_tabs(self) -> list[list[Piece]]:
@@ -292,21 +349,24 @@ class Screen(Box):
         session = self.session
         age = ""
         if session.last_seen_at is not None:
-            age = f" Shown is what it said at {format_moment(session.last_seen_at)[11:]}."
+            age = f"As of {when(session.last_seen_at, session.now)[1]}: "
         if session.state == "offline":
             again = ""
             if session.retry_at is not None:
-                again = f" Next try {format_moment(session.retry_at)[11:]}."
-            return [("critical", f" \u2717 {visible(str(session.trouble))}.{again}{age}")]
-        if session.state == "refused":
-            return [("critical", f" ! {visible(str(session.trouble))}")]
+                again = f" Next try at {when(session.retry_at, session.now)[1]}."
+            return [("critical", f" \u2717 {age}{visible(str(session.trouble))}.{again}")]
         if session.is_stale:
-            return [("warning", f" ~ It does not answer.{age}")]
-        errors = [session.held(want).error for want in self.view.wants]
+            return [("warning", f" ~ {age}no fresh answer.")]
+        errors = [session.trouble, *(session.held(want).error for want in self.view.wants)]
         for error in errors:
             if error is not None:
                 return [("critical", f" ! {visible(str(error))}")]
-        return []
+        health = session.health.value
+        found = [] if health is None else causes(health)
+        if not found:
+            return []
+        more = f" (and {len(found) - 1} more: see Nodes)" if len(found) > 1 else ""
+        return [("warning", f" ! {found[0]}{more}")]
 
     def _panel(self) -> list[Piece]:
         """The line above the keys: a question, the filter, or a message."""
@@ -316,8 +376,11 @@ class Screen(Box):
         if table is not None and (self._filtering or table.filter):
             cursor = "\u2588" if self._filtering else ""
             text = f"/{visible(table.filter)}{cursor}"
-            return [("message", f" {text}"), ("dim", f"  {table.shown_rows} rows")]
+            rows = table.shown_rows
+            return [("message", f" {text}"), ("dim", f"  {rows} row{'' if rows == 1 else 's'}")]
         style, text = self._message
+        if not text and isinstance(self.view, TableView) and self.view.table.chosen is not None:
+            style, text = self.view.remark(self.view.table.chosen) or ("text", "")
         return [(style, f" {text}")]
 
     def _footer(self) -> list[Piece]:
@@ -330,21 +393,39 @@ class Screen(Box):
         line: list[Piece] = [("text", " ")]
         for place in reversed(places):
             for key in place.keys:
-                if key.short:
+                if key.short and self._can(key.command):
                     line += [("key", shown(key.keys[0])), ("text", f" {key.short}  ")]
         return line
+
+    def _can(self, command: str) -> bool:
+        """Say whether a command would do anything now."""
+        if command == "next node":
+            return len(self.sessions) > 1
+        if self._question is not None or self._filtering or (command == "back" and self._stack):
+            return True
+        return self.view.can(command)
+
+
+def _fitting(tabs: list[list[Piece]], chosen: int, width: int) -> list[list[Piece]]:
+    """Leave out tabs at the left until the chosen one has room."""
+    first = 0
+    while first < chosen and pieces_width(_side_by_side(tabs[first : chosen + 1])) > width:
+        first += 1
+    return tabs[first:]
 
 
 def _side_by_side(tabs: Sequence[Sequence[Piece]]) -> list[Piece]:
     return [piece for tab in tabs for piece in tab]
 
 
-def _click(tabs: Sequence[Sequence[Piece]], col: int, choose: Callable[[int], Any]) -> bool:
+def _click(
+    tabs: list[list[Piece]], chosen: int, col: int, width: int, choose: Callable[[int], bool]
+) -> bool:
     """Choose the tab that is under a column."""
     right = 0
-    for place, tab in enumerate(tabs):
+    shown = _fitting(tabs, chosen, width)
+    for place, tab in enumerate(shown, len(tabs) - len(shown)):
         right += pieces_width(tab)
         if col < right:
-            choose(place)
-            return True
+            return choose(place)
     return False

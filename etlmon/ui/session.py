@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from etlmon.client.backoff import BackOff
 from etlmon.client.http import ClientError, ProblemError
@@ -48,11 +49,16 @@ class Asks(Protocol):
         """End the connections."""
 
 
+_HEALTH = Want(HEALTH, Query())
+_NOTHING = Held()
+
+
 class Session:
     """Asks one node for what is wanted, every ``refresh_seconds``, one round at a time.
 
-    A node that gives no answer is offline: it is tried again after 1, 2, 4 ... 30 seconds
-    (BackOff), and its last answers stay.
+    A node that does not answer how it is (``health``) is offline: it is tried again after
+    1, 2, 4 ... 30 seconds (BackOff), and its last answers stay. ``changed`` is called after every
+    answer, and after every round.
     """
 
     log = Logger()
@@ -79,8 +85,11 @@ class Session:
         self._back_off = BackOff(random)
         self._wants: tuple[Want, ...] = ()
         self._held: dict[Want, Held] = {}
+        self._asking: dict[Want, Deferred[None]] = {}
+        self._given_up: set[Want] = set()
+        self._running = False
         self._timer: Any = None
-        self._round: Deferred[None] | None = None
+        self._in_round = False
         self._again = False
         self._last_seen = clock.seconds()
 
@@ -92,7 +101,12 @@ class Session:
     @property
     def health(self) -> Held:
         """The newest answer about the node itself; it is always wanted."""
-        return self.held(Want(HEALTH, Query()))
+        return self.held(_HEALTH)
+
+    @property
+    def now(self) -> datetime:
+        """The time here."""
+        return utc(self._wall_clock())
 
     @property
     def is_stale(self) -> bool:
@@ -104,34 +118,37 @@ class Session:
 
     def held(self, want: Want) -> Held:
         """Give what is known of a want."""
-        return self._held.get(want, Held())
+        return self._held.get(want, _NOTHING)
 
     def start(self) -> None:
         """Begin to ask."""
+        self._running = True
         self._begin()
 
     def stop(self) -> Deferred[None]:
         """Ask no more; fires when the connections are closed."""
+        self._running = False
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = None
-        self._again = False
-        if self._round is not None:
-            self._round.cancel()
+        self._cancel(self._asking)
         return Deferred.fromCoroutine(self.client.close())
 
     def want(self, wants: Sequence[Want]) -> None:
-        """Say what is wanted from now on besides the node's health; ask at once for what is new."""
-        is_new = any(want not in self._held for want in wants)
+        """Say what is wanted from now on besides the node's health; ask at once for what is new.
+
+        What is not wanted any more is not waited for.
+        """
+        is_new = any(want not in self._wants for want in wants)
         self._wants = tuple(wants)
+        self._cancel(want for want in self._asking if want not in (*wants, _HEALTH))
         if is_new:
             self.refresh()
 
     def refresh(self) -> None:
         """Ask now, whatever the timer says."""
-        if self._round is not None:
+        if self._in_round:
             self._again = True
-        elif self._timer is not None:
+        elif self._running:
             if self._timer.active():
                 self._timer.cancel()
             self._begin()
@@ -144,17 +161,23 @@ class Session:
 
     def _begin(self) -> None:
         began = self._clock.seconds()
+        self._in_round = True
         self._again = False
-        self._round = Deferred.fromCoroutine(self._ask_all())
-        self._round.addErrback(self._failed)
-        self._round.addCallback(lambda _: self._ended(began))
+        self._given_up.clear()
+        wants = dict.fromkeys((*self._wants, _HEALTH))
+        self._asking = {want: Deferred.fromCoroutine(self._ask(want)) for want in wants}
+        for asking in self._asking.values():
+            asking.addErrback(self._failed)
+        DeferredList(self._asking.values()).addCallback(lambda _: self._ended(began))
 
-    def _failed(self, failure: Any) -> None:
-        if not failure.check(CancelledError):
-            self.log.failure("Asking {name} failed.", failure, name=self.name)
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("Asking {name} failed.", failure, name=self.name)
 
     def _ended(self, began: float) -> None:
-        self._round = None
+        self._in_round = False
+        self._asking = {}
+        if not self._running:
+            return
         if self.state == "offline":
             wait = self._back_off.next_seconds()
         else:
@@ -166,33 +189,38 @@ class Session:
         self._timer = self._clock.callLater(wait, self._begin)
         self.changed(self)
 
-    async def _ask_all(self) -> None:
-        """Ask for everything that is wanted, side by side."""
-        wants = dict.fromkeys((*self._wants, Want(HEALTH, Query())))
-        outcomes = await gatherResults(
-            [Deferred.fromCoroutine(self._ask(want)) for want in wants], consumeErrors=True
-        )
-        gone = [error for error in outcomes if error and not isinstance(error, ProblemError)]
-        refused = self.health.error
-        if gone:
-            self.state, self.trouble = "offline", gone[0]
-            return
-        self.last_seen_at = utc(self._wall_clock())
-        self._last_seen = self._clock.seconds()
-        if refused is not None and refused.kind == "forbidden":
-            self.state, self.trouble = "refused", refused
-        else:
-            self.state, self.trouble = "online", None
-
-    async def _ask(self, want: Want) -> ClientError | None:
+    async def _ask(self, want: Want) -> None:
         before = self.held(want)
         try:
             reply = await self.client.call(want.endpoint, want.query)
-        except ClientError as error:
-            self._held[want] = Held(before.value, before.received_at, error)
+        except Exception as error:
+            if want in self._given_up or isinstance(error, CancelledError):
+                return  # cut while connecting, it looks like any failure
+            self._held[want] = Held(before.value, before.received_at, self._told(error))
+        else:
+            self._held[want] = Held(reply.value, self.now)
+        if want == _HEALTH:
+            self._judge(self._held[want].error)
+        self.changed(self)
+
+    def _told(self, error: Exception) -> ClientError:
+        if isinstance(error, ClientError):
             return error
-        self._held[want] = Held(reply.value, utc(self._wall_clock()))
-        if want in self._wants:
-            self.state = "online"
-            self.changed(self)
-        return None
+        self.log.failure("Asking {name} failed.", Failure(error), name=self.name)
+        return ClientError(f"{self.address}: {type(error).__name__}: {error}", "broken")
+
+    def _judge(self, error: ClientError | None) -> None:
+        """Say how the node is by what it said of its health: a problem is an answer too."""
+        self.trouble = error
+        if error is not None and not isinstance(error, ProblemError):
+            self.state = "offline"
+            return
+        self.last_seen_at = self.now
+        self._last_seen = self._clock.seconds()
+        self.state = "refused" if error is not None and error.kind == "forbidden" else "online"
+
+    def _cancel(self, wants: Iterable[Want]) -> None:
+        given_up = {want: self._asking[want] for want in wants}  # the round may end meanwhile
+        self._given_up.update(given_up)
+        for asking in given_up.values():
+            asking.cancel()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from etlmon.contract import Endpoint
+from etlmon.ui.format import format_moment, visible
 from etlmon.ui.keys import DETAIL, TABLE, Place
 from etlmon.ui.session import Held, Session, Want
 from etlmon.ui.widgets.box import Box
@@ -19,6 +21,9 @@ class Around(Protocol):
 
     def open(self, view: View) -> None:
         """Show a view in place of this one, until it is left."""
+
+    def choose(self, session: Session) -> None:
+        """Make a node the one on the screen."""
 
     def ask(self, question: str, on_yes: Callable[[], None]) -> None:
         """Ask for yes or no; ``on_yes`` is called at yes."""
@@ -48,6 +53,10 @@ class View:
     def update(self, session: Session) -> None:
         """Show what the session holds now."""
 
+    def can(self, command: str) -> bool:
+        """Say whether a command of its keys would do anything now; the footer leaves out others."""
+        return True
+
     def run(self, command: str, around: Around) -> bool:
         """Do a command; False if it is not one of this view."""
         return False
@@ -58,6 +67,8 @@ class TableView(View):
 
     places: tuple[Place, ...] = (TABLE,)
     table: Table[Any]
+
+    _now: datetime | None = None
 
     @property
     def want(self) -> Want:
@@ -75,8 +86,12 @@ class TableView(View):
 
     def update(self, session: Session) -> None:
         """Show the rows that the session holds."""
+        self._now = session.now
         self.table.empty = self.nothing(session)
         self.table.set_items(self.items(session))
+
+    def _when(self, moment: datetime | None) -> Piece:
+        return when(moment, self._now)
 
     def nothing(self, session: Session) -> str:
         """Say why there are no rows."""
@@ -84,9 +99,19 @@ class TableView(View):
 
     empty = "Nothing there."
 
+    def remark(self, item: Any) -> Piece | None:
+        """Say in a line what is to be known of the chosen row; None if there is nothing."""
+        return None
+
     def detail(self, item: Any) -> View | None:
         """Give the view of one row; None if there is none."""
         return None
+
+    def can(self, command: str) -> bool:
+        """Open a row if there is one, end a filter if there is one."""
+        if command == "detail":
+            return self.table.chosen is not None
+        return command != "back" or bool(self.table.filter)
 
     def run(self, command: str, around: Around) -> bool:
         """Move, sort and open rows."""
@@ -97,7 +122,7 @@ class TableView(View):
                 around.open(view)
             return True
         if command == "sort":
-            around.say(f"Sorted: {self.table.sort_by_next()}.")
+            around.say(f"Sorted {self.table.sort_by_next()}.")
             return True
         if command == "reverse":
             self.table.reverse = not self.table.reverse
@@ -127,12 +152,18 @@ class DetailView(View):
         return self.text.scroll(command)
 
 
+def when(moment: datetime | None, now: datetime | None) -> Piece:
+    """Give a moment in short: the time if it is of today, else month, day, hour and minute."""
+    if moment is None:
+        return "dim", "-"
+    text = format_moment(moment)
+    is_today = now is not None and text[:10] == format_moment(now)[:10]
+    return "text", text[11:] if is_today else text[5:16]
+
+
 def why_nothing(session: Session, held: Held, empty: str) -> str:
-    """Say why there is nothing to show: still asking, an error, or really nothing."""
-    if held.error is not None:
-        return str(held.error)
+    """Say why there is nothing to show: really nothing, an error, or still asking."""
     if held.received_at is not None:
         return empty
-    if session.trouble is not None:
-        return str(session.trouble)
-    return f"Asking {session.address} ..."
+    error = held.error or session.trouble
+    return f"Asking {session.address} ..." if error is None else visible(str(error))

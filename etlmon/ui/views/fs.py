@@ -17,7 +17,7 @@ from etlmon.ui.keys import TABLE
 from etlmon.ui.session import Session, Want
 from etlmon.ui.views.base import Around, DetailView, TableView, View, why_nothing
 from etlmon.ui.views.generic import record_lines
-from etlmon.ui.views.states import state_piece
+from etlmon.ui.views.states import severity, state_piece, state_style
 from etlmon.ui.widgets.bar import bar, sparkline
 from etlmon.ui.widgets.line import Piece
 from etlmon.ui.widgets.table import Column, Table
@@ -39,17 +39,31 @@ def _used(item: Filesystem) -> list[Piece]:
     if item.used_percent is None:
         return [("dim", "-".rjust(4))]
     number = ("text", format_percent(item.used_percent).rjust(4) + " ")
-    return [number, *bar(item.used_percent, _BAR_WIDTH, f"bar {item.level}")]
+    return [number, *bar(item.used_percent, _BAR_WIDTH, _bar_style(item))]
 
 
-def _note(item: Filesystem) -> list[Piece]:
+def _bar_style(item: Filesystem) -> str:
+    style = state_style(item.level)
+    return "text" if style == "text" else f"bar {style}"
+
+
+def _key(item: Filesystem) -> tuple[str, str]:
+    return item.mount_point, item.device
+
+
+def note(item: Filesystem) -> Piece:
+    """Say what its numbers do not: why stale or hidden, when full, inodes, read-only."""
+    notes = []
     if item.reason is not None:
-        return [("dim", visible(item.reason))]
+        notes.append(visible(item.reason))
     if item.full_at is not None:
-        return [("warning", f"full {format_moment(item.full_at)[:16]}")]
+        notes.append(f"full {format_moment(item.full_at)[:16]}")
     if item.level_by == "inodes" and item.inodes_used_percent is not None:
-        return [("warning", f"inodes {format_percent(item.inodes_used_percent)}")]
-    return [("text", "")]
+        notes.append(f"inodes {format_percent(item.inodes_used_percent)}")
+    if item.read_only:
+        notes.append("read-only")
+    grave = item.state == "stale" or item.full_at is not None or item.level_by == "inodes"
+    return ("warning" if grave else "dim"), ", ".join(notes)
 
 
 class FilesystemsView(TableView):
@@ -66,20 +80,21 @@ class FilesystemsView(TableView):
                 "MOUNT",
                 lambda item: [("text", visible(item.mount_point))],
                 lambda item: item.mount_point,
+                keep_end=True,
                 least=12,
-                grows=True,
             ),
             Column(
                 "USED",
                 _used,
                 lambda item: item.used_percent,
+                largest_first=True,
                 least=5 + _BAR_WIDTH,
                 most=5 + _BAR_WIDTH,
             ),
             Column(
                 "STATE",
                 lambda item: [state_piece(judged(item))],
-                judged,
+                lambda item: severity(judged(item)),
                 least=10,
             ),
             Column(
@@ -93,15 +108,16 @@ class FilesystemsView(TableView):
                 "TOTAL",
                 lambda item: _bytes(item.total_bytes),
                 lambda item: item.total_bytes,
+                largest_first=True,
                 right=True,
                 least=8,
             ),
-            Column("TYPE", lambda item: [("dim", visible(item.fs_type))], most=10, least=8),
-            Column("NOTE", _note, lambda item: item.full_at, least=8),
+            Column("NOTE", lambda item: [note(item)], lambda item: item.full_at, least=21),
+            Column("TYPE", lambda item: [("dim", visible(item.fs_type))], least=5, most=10),
+            Column("DEVICE", lambda item: [("dim", visible(item.device))], least=12),
         ]
-        self.widget = self.table = Table(
-            columns, lambda item: (item.mount_point, item.device), self.empty
-        )
+        self.widget = self.table = Table(columns, _key, self.empty)
+        self.table.sort_by("STATE")
 
     @property
     def want(self) -> Want:
@@ -116,20 +132,25 @@ class FilesystemsView(TableView):
             return True
         return super().run(command, around)
 
+    def remark(self, item: Filesystem) -> Piece:
+        """Give the note, which a narrow table cuts."""
+        style, text = note(item)
+        return style, f"{visible(item.mount_point)}: {text}" if text else ""
+
     def detail(self, item: Filesystem) -> View:
         """Give the whole of a mount, and its history."""
-        return FilesystemView(item.mount_point, self.want)
+        return FilesystemView(item, self.want)
 
 
 class FilesystemView(DetailView):
     """One mount: every field, the last day as a line, when it will be full."""
 
-    def __init__(self, mount_point: str, want: Want) -> None:
+    def __init__(self, item: Filesystem, want: Want) -> None:
         super().__init__()
-        self.title = visible(mount_point)
-        self._mount_point = mount_point
+        self.title = visible(item.mount_point)
+        self._key = _key(item)
         self._want = want
-        query = FilesystemHistoryQuery(mount_point=mount_point, points=_SPARK_WIDTH)
+        query = FilesystemHistoryQuery(mount_point=item.mount_point, points=_SPARK_WIDTH)
         self._history = Want(FILESYSTEM_HISTORY, query)
 
     @property
@@ -140,16 +161,17 @@ class FilesystemView(DetailView):
     def lines(self, session: Session) -> Sequence[Sequence[Piece]]:
         """Give figures, history, forecast, and all fields."""
         held = session.held(self._want)
-        item = next((i for i in held.value or () if i.mount_point == self._mount_point), None)
+        item = next((i for i in held.value or () if _key(i) == self._key), None)
         if item is None:
             return [[("text", why_nothing(session, held, "It is not mounted any more."))]]
         lines: list[list[Piece]] = [[("title", self.title), ("text", "  "), _state(item)]]
         if item.reason is not None:
             lines.append([("text", "  "), ("warning", visible(item.reason))])
         if item.used_percent is not None:
-            style = f"bar {item.level}"
             used = f"  {format_percent(item.used_percent)} used"
-            lines.append([("text", "  "), *bar(item.used_percent, 40, style), ("text", used)])
+            lines.append(
+                [("text", "  "), *bar(item.used_percent, 40, _bar_style(item)), ("text", used)]
+            )
         lines += [[], *self._history_lines(session), []]
         if item.full_at is not None:
             text = f"  At this pace it is full on {format_moment(item.full_at)}."

@@ -56,7 +56,7 @@ class GenericTable(TableView):
         self._names = endpoint.columns or record_type.__struct_fields__
         first = self._names[0]
         columns = [
-            field_column(name, record_type, least=12 if name == first else 4, grows=name == first)
+            field_column(name, record_type, least=12 if name == first else 4)
             for name in self._names
         ]
         self.widget = self.table = Table(columns, self._key, self.empty)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from etlmon.records.health import Health
-from etlmon.ui.format import format_bytes, format_moment, format_seconds, visible
+from etlmon.records.health import CollectorHealth, Health, StuckWorker
+from etlmon.ui.format import format_bytes, format_moment, format_seconds, text_width, visible
 from etlmon.ui.session import Session
-from etlmon.ui.views.base import DetailView, TableView, View
+from etlmon.ui.views.base import Around, DetailView, TableView, View, when
 from etlmon.ui.views.generic import field_piece
-from etlmon.ui.views.states import state_piece
+from etlmon.ui.views.states import severity, state_piece
 from etlmon.ui.widgets.line import Piece, fit
 from etlmon.ui.widgets.table import Column, Table
 
@@ -29,6 +30,20 @@ def _of_health(session: Session) -> Health | None:
     return health
 
 
+def causes(health: Health) -> list[str]:
+    """Say why a node is degraded, the gravest first; empty if it is well."""
+    found = []
+    if health.database.state != "ok":
+        found.append(f"database {health.database.state}: {health.database.last_error or ''}")
+    found.extend(map(_hangs, health.stuck_workers))
+    found.extend(
+        f"{_name(collector)}: {collector.last_error or 'error'}"
+        for collector in health.collectors
+        if collector.state == "error"
+    )
+    return [visible(text) for text in found]
+
+
 class NodesView(TableView):
     """All nodes of this client, one a row."""
 
@@ -43,15 +58,19 @@ class NodesView(TableView):
                 lambda item: [("text", visible(item.name))],
                 lambda item: item.name,
                 least=10,
-                grows=True,
             ),
-            Column("STATE", lambda item: [state_piece(judged(item))], judged, least=10),
-            Column("LAST SEEN", lambda item: [("text", _last_seen(item))], least=9),
+            Column(
+                "STATE",
+                lambda item: [state_piece(judged(item))],
+                lambda item: severity(judged(item)),
+                least=10,
+            ),
+            Column("LAST SEEN", lambda item: [_last_seen(item)], least=9),
             Column("UP", lambda item: [("text", _uptime(item))], right=True, least=6),
-            Column("COLLECTORS", lambda item: [_collectors(item)], least=10),
-            Column("DATABASE", lambda item: [_database(item)], least=8),
-            Column("ADDRESS", lambda item: [("dim", visible(item.address))], least=10, most=40),
-            Column("NOTE", lambda item: [("warning", _note(item))], least=6, most=100),
+            Column("COLLECTORS", lambda item: [_collectors(item)], least=14),
+            Column("DATABASE", lambda item: [_database(item)], least=10),
+            Column("NOTE", lambda item: [_note(item)], least=8, most=80),
+            Column("ADDRESS", lambda item: [("dim", visible(item.address))], least=20),
         ]
         self.widget = self.table = Table(columns, lambda item: item.name, self.empty)
 
@@ -68,45 +87,46 @@ class NodesView(TableView):
         """Say that there are none."""
         return self.empty
 
+    def remark(self, item: Session) -> Piece:
+        """Give the note, which a narrow table cuts."""
+        return _note(item)
+
     def detail(self, item: Session) -> View:
         """Give the whole of a node."""
-        return NodeView(item)
+        return NodeView()
+
+    def run(self, command: str, around: Around) -> bool:
+        """Choose the node whose detail is opened; the rest as any table."""
+        if command == "detail" and self.table.chosen is not None:
+            around.choose(self.table.chosen)
+        return super().run(command, around)
 
 
 class NodeView(DetailView):
-    """One node: its database, its collectors with their last run and error."""
+    """The node on the screen: its database, its collectors with their last run and error."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__()
-        self.title = visible(session.name)
-        self._session = session
+    title = "Detail"
 
     def lines(self, session: Session) -> Sequence[Sequence[Piece]]:
         """Give what is known of the node."""
-        shown = self._session
+        seen = _last_seen(session)[1]
         lines: list[list[Piece]] = [
-            [("title", self.title), ("text", "  "), state_piece(judged(shown))],
-            [("dim", f"  {visible(shown.address)}, last seen {_last_seen(shown)}")],
+            [("title", visible(session.name)), ("text", "  "), state_piece(judged(session))],
+            [("dim", f"  {visible(session.address)}, last seen {seen}")],
         ]
-        if shown.trouble is not None:
-            lines.append([("critical", f"  {visible(str(shown.trouble))}")])
-        health = _of_health(shown)
+        if session.trouble is not None:
+            lines.append([("critical", f"  {visible(str(session.trouble))}")])
+        health = _of_health(session)
         if health is None:
             return lines
         about = f"etlmon {health.version}, up {format_seconds(health.uptime_seconds)}"
         lines.append([("text", f"  {visible(health.node_name)}: {visible(about)}")])
         lines.extend([("warning", f"  {visible(warning)}")] for warning in health.warnings)
         lines.extend(
-            [
-                (
-                    "critical",
-                    f"  {visible(stuck.mount_point)} hangs: worker {stuck.pid} since "
-                    f"{format_moment(stuck.stuck_since)}",
-                )
-            ]
+            [("critical", f"  {_hangs(stuck)} since {format_moment(stuck.stuck_since)}")]
             for stuck in health.stuck_workers
         )
-        lines += [[], [("heading", "COLLECTORS")], *_collector_lines(health)]
+        lines += [[], [("heading", "COLLECTORS")], *_collector_lines(health, session.now)]
         lines += [[], [("heading", "DATABASE")]]
         for name in health.database.__struct_fields__:
             value = field_piece(name, getattr(health.database, name))
@@ -114,28 +134,51 @@ class NodeView(DetailView):
         return lines
 
 
-def _collector_lines(health: Health) -> list[list[Piece]]:
+def _name(collector: CollectorHealth) -> str:
+    return visible(f"{collector.name} {collector.instance}".strip())
+
+
+def _hangs(stuck: StuckWorker) -> str:
+    return visible(f"{stuck.mount_point} hangs: worker {stuck.pid}")
+
+
+def _collector_lines(health: Health, now: datetime) -> list[list[Piece]]:
+    """Give a line for each collector, and below it its newest error."""
     lines: list[list[Piece]] = []
+    width = min(32, max((text_width(_name(each)) for each in health.collectors), default=0))
     for collector in health.collectors:
-        name = visible(f"{collector.name} {collector.instance}".strip())
-        last = "-" if collector.last_run_at is None else format_moment(collector.last_run_at)[11:]
-        took = (
-            "-" if collector.duration_ms is None else format_seconds(collector.duration_ms / 1000)
-        )
+        last = when(collector.last_run_at, now)[1]
+        due = when(collector.next_run_at, now)[1]
+        took = collector.duration_ms
         style, word = state_piece(collector.state)
         figures = (
-            f"  last {last}, took {took}, every {format_seconds(collector.interval_seconds)}; "
-            f"{collector.runs:,} runs, {collector.errors:,} errors, {collector.skipped:,} skipped"
+            f" last {last}, took {'-' if took is None else format_seconds(took / 1000)}, next {due}"
         )
-        lines.append([("text", f"  {fit(name, 24)} "), (style, fit(word, 10)), ("dim", figures)])
+        counts = f"; {collector.runs:,} runs"
+        if collector.errors:
+            counts += f", {collector.errors:,} errors"
+        if collector.skipped:
+            counts += f", {collector.skipped:,} skipped"
+        if collector.lag_seconds >= 1:
+            counts += f", {format_seconds(collector.lag_seconds)} late"
+        lines.append(
+            [
+                ("text", f"  {fit(_name(collector), width)} "),
+                (style, fit(word, 9)),
+                ("text", figures),
+                ("dim", counts),
+            ]
+        )
         if collector.last_error is not None and collector.last_error_at is not None:
-            when = format_moment(collector.last_error_at)
-            lines.append([("warning", f"      {when}  {visible(collector.last_error)}")])
+            moment = when(collector.last_error_at, now)[1]
+            lines.append([("warning", f"      {moment}  {visible(collector.last_error)}")])
     return lines
 
 
-def _last_seen(session: Session) -> str:
-    return "never" if session.last_seen_at is None else format_moment(session.last_seen_at)[11:]
+def _last_seen(session: Session) -> Piece:
+    if session.last_seen_at is None:
+        return "dim", "never"
+    return when(session.last_seen_at, session.now)
 
 
 def _uptime(session: Session) -> str:
@@ -149,7 +192,7 @@ def _collectors(session: Session) -> Piece:
         return "dim", "-"
     bad = sum(collector.state == "error" for collector in health.collectors)
     good = len(health.collectors) - bad
-    return ("critical", f"{good} ok, {bad} error") if bad else ("text", f"{good} ok")
+    return ("critical", f"{bad} error, {good} ok") if bad else ("text", f"{good} ok")
 
 
 def _database(session: Session) -> Piece:
@@ -162,8 +205,14 @@ def _database(session: Session) -> Piece:
     return "text", "-" if size is None else format_bytes(size)
 
 
-def _note(session: Session) -> str:
+def _note(session: Session) -> Piece:
+    """Say what is wrong with a node, else what it warns of."""
     if session.trouble is not None:
-        return visible(str(session.trouble))
+        return "critical", visible(str(session.trouble).removeprefix(f"{session.address}: "))
     health = _of_health(session)
-    return visible(health.warnings[0]) if health is not None and health.warnings else ""
+    if health is None:
+        return "text", ""
+    found = causes(health)
+    if found:
+        return "warning", "; ".join(found)
+    return "dim", visible("; ".join(health.warnings))

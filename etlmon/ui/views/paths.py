@@ -12,7 +12,7 @@ from etlmon.ui.keys import TABLE
 from etlmon.ui.session import Session, Want
 from etlmon.ui.views.base import Around, DetailView, TableView, View, why_nothing
 from etlmon.ui.views.generic import record_lines
-from etlmon.ui.views.states import state_piece
+from etlmon.ui.views.states import severity, state_piece
 from etlmon.ui.widgets.line import Piece
 from etlmon.ui.widgets.table import Column, Table
 
@@ -41,13 +41,14 @@ class PathsView(TableView):
                 "PATH",
                 lambda item: [("text", visible(item.path))],
                 lambda item: item.path,
+                keep_end=True,
                 least=12,
-                grows=True,
             ),
             Column(
                 "FILES",
                 lambda item: _count(item.file_count),
                 lambda item: item.file_count,
+                largest_first=True,
                 right=True,
                 least=7,
             ),
@@ -55,18 +56,19 @@ class PathsView(TableView):
                 "CHANGE",
                 lambda item: [("text", change_text(item.file_count_change))],
                 lambda item: item.file_count_change,
+                largest_first=True,
                 right=True,
                 least=6,
             ),
             Column(
                 "STATUS",
                 lambda item: [state_piece(item.status)],
-                lambda item: item.status,
+                lambda item: severity(item.status),
                 least=10,
             ),
             Column(
                 "SCANNED",
-                lambda item: [("text", _clock_time(item))],
+                lambda item: [self._when(item.collected_at)],
                 lambda item: item.collected_at,
                 least=8,
             ),
@@ -74,12 +76,13 @@ class PathsView(TableView):
                 "TOOK",
                 lambda item: [("text", _duration(item))],
                 lambda item: item.scan_duration_ms,
+                largest_first=True,
                 right=True,
                 least=6,
             ),
             Column(
                 "NEXT",
-                lambda item: [("text", _next(item))],
+                lambda item: [self._when(item.next_scan_at)],
                 lambda item: item.next_scan_at,
                 least=8,
             ),
@@ -87,28 +90,34 @@ class PathsView(TableView):
                 "DIRS",
                 lambda item: _count(item.dir_count),
                 lambda item: item.dir_count,
+                largest_first=True,
                 right=True,
                 least=6,
             ),
-            Column("MESSAGE", lambda item: [("warning", visible(item.error_message or ""))]),
+            Column("MESSAGE", lambda item: [_message(item)], least=12),
         ]
         self.widget = self.table = Table(columns, lambda item: item.path, self.empty)
+        self.table.sort_by("STATUS")
 
     @property
     def want(self) -> Want:
         """All paths."""
         return Want(PATHS, Page(limit=1000))
 
+    def can(self, command: str) -> bool:
+        """Scan a path if there is one."""
+        return super().can("detail" if command == "scan" else command)
+
     def run(self, command: str, around: Around) -> bool:
         """Scan now, after yes; the rest as any table."""
-        if command == "scan" and self.table.chosen is not None:
-            path = self.table.chosen.path
-            around.ask(f"Scan {visible(path)} now?", lambda: _scan(around, [path]))
-            return True
-        if command == "scan all":
-            around.ask("Scan all configured paths now?", lambda: _scan(around, None))
-            return True
-        return super().run(command, around)
+        chosen = self.table.chosen
+        return _scan_after_yes(command, around, chosen and chosen.path) or super().run(
+            command, around
+        )
+
+    def remark(self, item: PathStats) -> Piece:
+        """Give the message, which a narrow table cuts."""
+        return _message(item)
 
     def detail(self, item: PathStats) -> View:
         """Give the whole of a path."""
@@ -133,10 +142,7 @@ class PathView(DetailView):
 
     def run(self, command: str, around: Around) -> bool:
         """Scan this path now, after yes; or scroll."""
-        if command == "scan":
-            around.ask(f"Scan {self.title} now?", lambda: _scan(around, [self._path]))
-            return True
-        return super().run(command, around)
+        return _scan_after_yes(command, around, self._path) or super().run(command, around)
 
     def lines(self, session: Session) -> Sequence[Sequence[Piece]]:
         """Give the counts, the troubles, and all fields."""
@@ -160,6 +166,17 @@ class PathView(DetailView):
             lines.append([("warning", text)])
         lines.append([])
         return lines + record_lines(item, leave_out=("troubles",))
+
+
+def _scan_after_yes(command: str, around: Around, path: str | None) -> bool:
+    """Do the commands of ``KEYS``, for the chosen path or for all; False for another command."""
+    if command == "scan" and path is not None:
+        around.ask(f"Scan {visible(path)} now?", lambda: _scan(around, [path]))
+    elif command == "scan all":
+        around.ask("Scan all configured paths now?", lambda: _scan(around, None))
+    else:
+        return command == "scan"
+    return True
 
 
 def _scan(around: Around, paths: list[str] | None) -> None:
@@ -188,9 +205,6 @@ def _duration(item: PathStats) -> str:
     return "-" if item.scan_duration_ms is None else format_seconds(item.scan_duration_ms / 1000)
 
 
-def _clock_time(item: PathStats) -> str:
-    return "-" if item.collected_at is None else format_moment(item.collected_at)[11:]
-
-
-def _next(item: PathStats) -> str:
-    return "-" if item.next_scan_at is None else format_moment(item.next_scan_at)[11:]
+def _message(item: PathStats) -> Piece:
+    style = "critical" if item.status == "ERROR" else "warning"
+    return style, visible(item.error_message or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from etlmon.ui.format import visible
 from etlmon.ui.widgets.line import Piece
 
 _STATES: dict[str, tuple[str, str, str]] = {
@@ -25,8 +26,20 @@ _STATES: dict[str, tuple[str, str, str]] = {
     "hidden": ("-", "hidden", "dim"),
 }
 
+_ORDER = ("critical", "warning", "text", "ok", "dim")
+
 
 def state_piece(state: str) -> Piece:
     """Give a state's glyph and word; one that is not known is shown as it is."""
-    glyph, word, style = _STATES.get(state, ("?", state, "text"))
+    glyph, word, style = _STATES.get(state, ("?", visible(state), "text"))
     return style, f"{glyph} {word}"
+
+
+def state_style(state: str) -> str:
+    """Give the style of a state: ``ok``, ``warning``, ``critical``, or ``text`` if not known."""
+    return _STATES.get(state, ("", "", "text"))[2]
+
+
+def severity(state: str) -> int:
+    """Give how soon a state should be seen: 0 is the worst, and one that is not known is next."""
+    return _ORDER.index(state_style(state))

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import urwid
 
 from etlmon.ui.widgets.box import Box
-from etlmon.ui.widgets.line import Piece, lines_canvas
+from etlmon.ui.widgets.line import Piece, lines_canvas, wrapped
 
 
 class Lines(Box):
-    """Lines that are scrolled as a whole."""
+    """Lines that are scrolled as a whole; what is wider than the box is wrapped."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lines: Sequence[Sequence[Piece]] = ()
         self._top = 0
         self._height = 1
+        self._rows = 0
 
     def set_lines(self, lines: Sequence[Sequence[Piece]]) -> None:
         """Show other lines; the place stays."""
@@ -28,7 +29,7 @@ class Lines(Box):
     def scroll(self, command: str) -> bool:
         """Scroll: down, up, page down, page up, first, last; False for another command."""
         page = max(1, self._height - 1)
-        last = max(0, len(self._lines) - self._height)
+        last = max(0, self._rows - self._height)
         steps = {"down": 1, "up": -1, "page down": page, "page up": -page}
         if command in steps:
             self._top += steps[command]
@@ -46,7 +47,9 @@ class Lines(Box):
 
     def draw(self, width: int, height: int) -> urwid.Canvas:
         """Draw the lines that fit."""
+        rows = [row for line in self._lines for row in wrapped(line, width)]
+        self._rows = len(rows)
         self._height = height
-        self._top = max(0, min(self._top, len(self._lines) - height))
-        shown = list(self._lines[self._top : self._top + height])
+        self._top = max(0, min(self._top, self._rows - height))
+        shown = rows[self._top : self._top + height]
         return lines_canvas(shown + [[]] * (height - len(shown)), width)

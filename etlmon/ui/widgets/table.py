@@ -14,7 +14,7 @@ import urwid
 
 from etlmon.ui.format import text_width
 from etlmon.ui.widgets.box import Box
-from etlmon.ui.widgets.line import Piece, fit, lines_canvas, pieces_width
+from etlmon.ui.widgets.line import Piece, cut, fit, lines_canvas, pieces_width, wrapped
 
 T = TypeVar("T")
 
@@ -29,12 +29,16 @@ class Column(Generic[T]):
     show: Callable[[T], Sequence[Piece]]
     sort: Callable[[T], Any] | None = None
     """What the items are sorted by; None values come last. No sorting by it if absent."""
+    largest_first: bool = False
+    """Sorting by it begins with the largest."""
     right: bool = False
+    keep_end: bool = False
+    """Where there is no room it is cut at its beginning: for paths."""
     least: int = 4
-    """It is never narrower; columns at the right end are left out where there is no room."""
-    most: int = 60
-    grows: bool = False
-    """It takes what room is left."""
+    """It gives way no further, if it has so much to show; where there is still no room, columns
+    at the right end are left out."""
+    most: int = 40
+    """It is wider only where there is room to spare."""
 
 
 class Table(Box, Generic[T]):
@@ -75,6 +79,7 @@ class Table(Box, Generic[T]):
     def arrange(self) -> None:
         """Filter and sort anew: the filter, the order or the items have changed."""
         before = None if self.chosen is None else self._key(self.chosen)
+        at_top = self._top == 0
         offset = self._chosen - self._top
         self._cells.clear()
         wanted = self.filter.casefold()
@@ -85,24 +90,28 @@ class Table(Box, Generic[T]):
                 known = [item for item in self._rows if value(item) is not None]
                 unknown = [item for item in self._rows if value(item) is None]
                 self._rows = sorted(known, key=value, reverse=self.reverse) + unknown
-        for place, item in enumerate(self._rows):
-            if self._key(item) == before:
-                self._chosen = place
-                break
+        places = [place for place, item in enumerate(self._rows) if self._key(item) == before]
+        if places and self._chosen not in places:
+            self._chosen = places[0]
         self._chosen = min(self._chosen, max(0, len(self._rows) - 1))
-        self._top = max(0, self._chosen - offset)
+        # At the top one wants to see what comes in above.
+        self._top = 0 if at_top else max(0, self._chosen - offset)
         self.changed()
 
-    def sort_by_next(self) -> str:
-        """Sort by the next column that can be; after the last, as the node gives them."""
-        able = [place for place, column in enumerate(self.columns) if column.sort is not None]
-        following = [place for place in able if place > (self.sort_column or 0)]
-        if self.sort_column is None:
-            following = able
-        self.sort_column = following[0] if following else None
-        self.reverse = False
+    def sort_by(self, title: str | None) -> None:
+        """Sort by the column of this title; None for the order in which the items come."""
+        titles = [column.title for column in self.columns]
+        self.sort_column = None if title is None else titles.index(title)
+        self.reverse = title is not None and self.columns[titles.index(title)].largest_first
         self.arrange()
-        return "as given" if self.sort_column is None else self.columns[self.sort_column].title
+
+    def sort_by_next(self) -> str:
+        """Sort by the next column that can be, after the last not at all; give it in words."""
+        able = [place for place, column in enumerate(self.columns) if column.sort is not None]
+        here = -1 if self.sort_column is None else self.sort_column
+        title = next((self.columns[place].title for place in able if place > here), None)
+        self.sort_by(title)
+        return "as the node gives them" if title is None else f"by {title}"
 
     def move(self, command: str) -> bool:
         """Move the choice: down, up, page down, page up, first, last; False for another command."""
@@ -143,12 +152,14 @@ class Table(Box, Generic[T]):
         for place, cells in zip(places, rows, strict=True):
             lines.append(self._line(cells, widths, chosen=place == self._chosen, width=width))
         if not rows:
-            lines += [[], [("dim", f"  {self.empty}")]]
+            nothing = f"No row holds {self.filter}" if self.filter else self.empty
+            lines += [[], *wrapped([("text", f"  {nothing}")], width)]
         lines = lines[:height] + [[]] * (height - len(lines))
         return lines_canvas(lines, width)
 
     def _text(self, item: T) -> str:
-        return " ".join(text for column in self.columns for _, text in column.show(item)).casefold()
+        cells = ("".join(text for _, text in column.show(item)) for column in self.columns)
+        return " ".join(cells).casefold()
 
     def _row_cells(self, place: int) -> list[list[Piece]]:
         cells = self._cells.get(place)
@@ -159,26 +170,26 @@ class Table(Box, Generic[T]):
 
     def _widths(self, width: int, rows: Sequence[Sequence[Sequence[Piece]]]) -> list[int]:
         """Give the width of each column that has room, left to right."""
-        wanted = []
+        needed, wanted, floors = [], [], []
         for place, column in enumerate(self.columns):
-            content = max((pieces_width(cells[place]) for cells in rows), default=0)
             title = text_width(column.title) + (2 if column.sort is not None else 0)
-            wanted.append(min(column.most, max(column.least, title, content)))
-        while len(wanted) > 1 and self._narrowest(wanted) > width:
-            wanted.pop()
-        excess = sum(wanted) + _GAP * (len(wanted) - 1) - width
-        for place in reversed(range(len(wanted))):
-            give = min(max(0, excess), wanted[place] - self.columns[place].least)
-            wanted[place] -= max(0, give)
-            excess -= max(0, give)
-        growing = [place for place in range(len(wanted)) if self.columns[place].grows]
-        if excess < 0 and growing:
-            wanted[growing[0]] -= excess
-        return wanted
-
-    def _narrowest(self, wanted: Sequence[int]) -> int:
-        least = sum(min(w, column.least) for w, column in zip(wanted, self.columns, strict=False))
-        return least + _GAP * (len(wanted) - 1)
+            content = max((pieces_width(cells[place]) for cells in rows), default=0)
+            needed.append(max(title, content))
+            floors.append(min(column.least, needed[-1]))
+            wanted.append(min(column.most, max(column.least, needed[-1])))
+        while len(floors) > 1 and sum(floors) + _GAP * (len(floors) - 1) > width:
+            floors.pop()
+        widths = wanted[: len(floors)]
+        room = width - sum(widths) - _GAP * (len(widths) - 1)
+        for place in reversed(range(len(widths))):  # give way from the right
+            given = min(max(0, -room), widths[place] - floors[place])
+            widths[place] -= given
+            room += given
+        for place, wide in enumerate(widths):  # and take what is left from the left
+            taken = min(max(0, room), max(0, needed[place] - wide))
+            widths[place] += taken
+            room -= taken
+        return widths
 
     def _heading(self, widths: Sequence[int]) -> list[Piece]:
         line: list[Piece] = []
@@ -200,26 +211,22 @@ class Table(Box, Generic[T]):
     ) -> list[Piece]:
         line: list[Piece] = []
         for column, pieces, room in zip(self.columns, cells, widths, strict=False):
-            if len(pieces) == 1:
-                style, text = pieces[0]
-                line.append((style, fit(text, room, right=column.right)))
-            else:
-                line.extend(_fit_pieces(pieces, room, right=column.right))
+            line.extend(_fit_pieces(pieces, room, column))
             line.append(("text", " " * _GAP))
         line.pop()
         if not chosen:
             return line
-        text = "".join(text for _, text in line)
-        return [("chosen", fit(text, width))]
+        line.append(("text", " " * max(0, width - pieces_width(line))))
+        return [(f"chosen {style}", text) for style, text in line]
 
 
-def _fit_pieces(pieces: Sequence[Piece], room: int, *, right: bool) -> list[Piece]:
+def _fit_pieces(pieces: Sequence[Piece], room: int, column: Column[Any]) -> list[Piece]:
     """Give pieces side by side, exactly ``room`` columns wide."""
     fitted: list[Piece] = []
     left = room
     for style, text in pieces:
-        shown = fit(text, min(left, text_width(text)))
+        shown = cut(text, left, keep_end=column.keep_end)
         fitted.append((style, shown))
         left -= text_width(shown)
     space = ("text", " " * left)
-    return [space, *fitted] if right else [*fitted, space]
+    return [space, *fitted] if column.right else [*fitted, space]

@@ -1,0 +1,452 @@
+"""The terminal program as a user has it: a real terminal, a real node, real keys."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyte
+import pytest
+
+PATIENCE_SECONDS = 15.0
+
+
+class Terminal:
+    """A program on a pseudo-terminal, and what an emulator shows of it."""
+
+    def __init__(self, command: list[str], env: dict[str, str], cols: int = 100, rows: int = 30):
+        self.screen = pyte.Screen(cols, rows)
+        self.stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.master, self.slave = pty.openpty()
+        self._set_size(cols, rows)
+        self.before = termios.tcgetattr(self.slave)
+        # setsid: the terminal is to be the program's own, as in a shell, for ^C to reach it.
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", *command],
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=self.slave,
+            env=env,
+        )
+
+    def _set_size(self, cols: int, rows: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+    def resize(self, cols: int, rows: int) -> None:
+        self.screen.resize(rows, cols)
+        self._set_size(cols, rows)
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    @property
+    def text(self) -> str:
+        """What is on the screen."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def _read(self, seconds: float) -> None:
+        if select.select([self.master], [], [], seconds)[0]:
+            data = os.read(self.master, 65536)
+            self.raw += data
+            # pyte takes private CSI such as XTMODKEYS for others and fails on their arguments.
+            self.stream.feed(re.sub(rb"\x1b\[[<=>][0-9;]*[a-zA-Z]", b"", data))
+
+    def wait(self, wanted: str | Callable[[str], Any], seconds: float = PATIENCE_SECONDS) -> str:
+        """Read until the screen shows what is wanted: a regular expression, or a predicate."""
+        give_up_at = time.monotonic() + seconds
+        while True:
+            found = re.search(wanted, self.text) if isinstance(wanted, str) else wanted(self.text)
+            if found:
+                return self.text
+            assert time.monotonic() < give_up_at, f"no {wanted} in:\n{self.text}"
+            self._read(0.1)
+
+    def end(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """Read until the program is over; give its exit status."""
+        give_up_at = time.monotonic() + seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < give_up_at, f"it does not end:\n{self.text}"
+            self._read(0.05)
+        while select.select([self.master], [], [], 0)[0]:
+            self._read(0)
+        return self.process.returncode
+
+    def is_clean(self) -> bool:
+        """Whether the terminal is as it was: no alternate screen, cursor, no mouse, its modes."""
+        off = {b"?1049": b"l", b"?25": b"h", b"?1000": b"l", b"?1002": b"l", b"?1006": b"l"}
+        for mode, letter in off.items():
+            found = re.findall(rb"\x1b\[" + re.escape(mode) + rb"([hl])", self.raw)
+            if found and found[-1] != letter:
+                return False
+        return termios.tcgetattr(self.slave) == self.before
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def terminal(etlmon: str, tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Start etlmon on a terminal; what still runs when the test is over is killed."""
+    terminals: list[Terminal] = []
+
+    def start(*arguments: str, program: str = etlmon, **environ: str) -> Terminal:
+        env = os.environ | {
+            "TERM": "xterm-256color",
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "TMPDIR": str(tmp_path),
+        }
+        env.pop("NO_COLOR", None)
+        command = [program, *arguments]
+        terminals.append(Terminal(command, env | environ))
+        return terminals[-1]
+
+    yield start
+    for each in terminals:
+        each.close()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Path:
+    """Give a directory of three files, and one more to watch."""
+    directory = tmp_path / "watched"
+    directory.mkdir()
+    for number in range(3):
+        (directory / f"file{number}").touch()
+    (tmp_path / "other").mkdir()
+    return directory
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def row(text: str, first: str) -> str:
+    """Give the line whose first word ends so; empty if there is none."""
+    rows = (line for line in text.splitlines() if (line.split() or [""])[0].endswith(first))
+    return next(rows, "")
+
+
+@pytest.mark.deadline(60)
+def test_a_session_of_work(
+    start: Callable[..., Any],
+    terminal: Callable[..., Terminal],
+    etlmon: str,
+    write_config: Callable[..., Path],
+    watched: Path,
+) -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    paths = f"paths: [{{path: {watched}}}, {{path: {watched.parent}/other}}]\n"
+    config = str(write_config(paths, listen=listen))
+    node = start(etlmon, "node", "-c", config)
+    node.get_until("paths", lambda answer: all(item["collected_at"] for item in answer))
+    node.get_until("fs", bool)
+
+    ui = terminal("ui", f"http://{listen}")
+    text = ui.wait(lambda text: row(text, "/"))
+    assert "✓" in row(text, "/") or "!" in row(text, "/") or "✗" in row(text, "/")
+    assert re.search(r"[0-9]+%", row(text, "/"))
+
+    ui.type("\t")
+    ui.wait(r"/watched\s+3 ")
+    ui.type("/other\r")
+    text = ui.wait(r"/other  1 row\n")
+    assert not row(text, "/watched")
+    ui.type("\r")
+    ui.wait("0 files, 0 directories")
+    ui.type("\x1b")
+    ui.wait(lambda text: row(text, "/other") and "0 directories" not in text)
+    ui.type("\x1b")
+    ui.wait(lambda text: row(text, "/watched"))
+
+    (watched / "new").touch()
+    ui.type("/watched\r")
+    ui.wait(lambda text: row(text, "/watched") and not row(text, "/other"))
+    ui.type("s")
+    ui.wait("Scan .*watched now")
+    ui.type("y")
+    ui.wait(r"/watched\s+4 +\+1 ")
+
+    node.end(signal.SIGKILL)
+    text = ui.wait("✗ As of .*nothing listens there")
+    assert row(text, "/watched")
+    node = start(etlmon, "node", "-c", config)
+    ui.wait(lambda text: "✗ As of" not in text and "✓" in text.splitlines()[0])
+    assert row(ui.text, "/watched")
+
+    ui.resize(60, 12)
+    ui.wait(lambda text: len(text.splitlines()) == 12 and "q quit" in text.splitlines()[-1])
+    ui.resize(120, 40)
+    ui.wait(lambda text: len(text.splitlines()) == 40 and "q quit" in text.splitlines()[-1])
+    ui.type("?")
+    ui.wait("draw the whole screen anew")
+    ui.type("q")
+    assert ui.end() == 0
+    assert ui.is_clean()
+    assert b"\x1b[?1049h" in ui.raw
+
+
+@pytest.fixture
+def on_screen(
+    start: Callable[..., Any],
+    terminal: Callable[..., Terminal],
+    etlmon: str,
+    write_config: Callable[..., Path],
+) -> Terminal:
+    """Give a screen that shows a node's file systems."""
+    node = start(etlmon, "node", "-c", str(write_config()))
+    node.get_until("fs", bool)
+    ui = terminal("ui", node.address)
+    ui.wait(lambda text: row(text, "/"))
+    return ui
+
+
+@pytest.mark.parametrize("how", ["^C", "SIGTERM", "q"])
+def test_the_terminal_is_given_back(on_screen: Terminal, how: str) -> None:
+    if how == "SIGTERM":
+        on_screen.process.send_signal(signal.SIGTERM)
+    else:
+        on_screen.type({"^C": "\x03", "q": "q"}[how])
+    assert on_screen.end() == 0
+    assert on_screen.is_clean()
+    assert b"Traceback" not in on_screen.raw
+
+
+def test_it_is_stopped_and_goes_on(
+    start: Callable[..., Any],
+    terminal: Callable[..., Terminal],
+    etlmon: str,
+    write_config: Callable[..., Path],
+) -> None:
+    """The shell of a user stops it with ^Z and has it go on with fg."""
+    node = start(etlmon, "node", "-c", str(write_config()))
+    node.get_until("fs", bool)
+    shell = terminal("--norc", "--noprofile", "-i", program="bash", PS1="ready> ")
+    shell.wait("ready>")
+    shell.type(f"{etlmon} ui {node.address}\r")
+    shell.wait(lambda text: row(text, "/") and "q quit" in text)
+    shell.type("\x1a")
+    shell.wait(lambda _: b"Stopped" in shell.raw)
+    assert shell.raw.rindex(b"\x1b[?1049l") > shell.raw.rindex(b"\x1b[?1049h")
+    drawn = len(shell.raw)
+    shell.type("fg\r")
+    shell.wait(lambda _: b" quit" in shell.raw[drawn:].partition(b"\x1b[?1049h")[2])
+    shell.type("\t")
+    shell.wait("No paths are configured")
+    shell.type("q")
+    shell.wait(lambda _: shell.raw.rindex(b"\x1b[?1049l") > shell.raw.rindex(b"\x1b[?1049h"))
+    shell.type("exit $?\r")
+    assert shell.end() == 0
+
+
+def test_a_defect_is_shown_logged_and_survived(
+    start: Callable[..., Any],
+    terminal: Callable[..., Terminal],
+    etlmon: str,
+    write_config: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    node = start(etlmon, "node", "-c", str(write_config()))
+    node.get_until("fs", bool)
+    program = (
+        "from etlmon.ui.widgets.table import Table\n"
+        "from etlmon.cli import main\n"
+        "def sort_by_next(self): raise ZeroDivisionError('oh')\n"
+        "Table.sort_by_next = sort_by_next\n"
+        "main()"
+    )
+    ui = terminal("-c", program, "ui", node.address, program=sys.executable)
+    ui.wait(lambda text: row(text, "/"))
+    ui.type("o")
+    ui.wait("Defect: ZeroDivisionError: oh. The log has the rest.")
+    ui.type("\t")
+    ui.wait("No paths are configured")
+    ui.type("q")
+    assert ui.end() == 0
+    assert ui.is_clean()
+    log = (tmp_path / "state/etlmon/ui.log").read_text()
+    assert "A defect of the screen." in log
+    assert "ZeroDivisionError: oh" in log
+    assert "in sort_by_next" in log
+
+
+def test_demo_ends_node_and_screen_and_leaves_nothing(
+    terminal: Callable[..., Terminal], watched: Path, tmp_path: Path
+) -> None:
+    ui = terminal("demo", "-p", str(watched))
+    ui.wait(lambda text: row(text, "/"))
+    assert list(tmp_path.glob("etlmon-demo-*"))
+    ui.type("\t")
+    ui.wait(r"/watched\s+3 ")
+    ui.type("q")
+    assert ui.end() == 0
+    assert ui.is_clean()
+    assert not list(tmp_path.glob("etlmon-demo-*"))
+
+
+@pytest.mark.parametrize("missing", ["stdin", "stdout"])
+def test_without_a_terminal_one_clear_line(etlmon: str, missing: str) -> None:
+    master, slave = pty.openpty()
+    try:
+        given: dict[str, Any] = {"stdin": slave, "stdout": subprocess.PIPE}
+        if missing == "stdin":
+            given = {"stdin": subprocess.DEVNULL, "stdout": slave}
+        done = subprocess.run(
+            [etlmon, "ui"],
+            check=False,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            **given,
+        )
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert done.returncode == 1
+    assert done.stderr.startswith("etlmon: the screen needs a terminal;")
+    assert done.stderr.count("\n") == 1
+
+
+COLOUR = re.compile(rb"\x1b\[(?:[0-9]+;)*(?:3[0-7]|9[0-7]|4[0-7]|38;5;[0-9]+)(?:;[0-9]+)*m")
+
+
+@pytest.mark.parametrize(
+    ("environ", "colours"),
+    [
+        ({"TERM": "xterm-256color"}, 256),
+        ({"TERM": "xterm"}, 16),
+        ({"TERM": "vt100"}, 0),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, 0),
+        ({"TERM": "xterm-256color", "LC_ALL": "C"}, 256),
+    ],
+    ids=str,
+)
+def test_colours_are_those_of_the_terminal(
+    start: Callable[..., Any],
+    terminal: Callable[..., Terminal],
+    etlmon: str,
+    write_config: Callable[..., Path],
+    environ: dict[str, str],
+    colours: int,
+) -> None:
+    node = start(etlmon, "node", "-c", str(write_config()))
+    node.get_until("fs", bool)
+    ui = terminal("ui", node.address, **environ)
+    ui.wait(lambda text: row(text, "/"))
+    ui.wait("[✓!] ")
+    ui.type("q")
+    assert ui.end() == 0
+    assert ui.is_clean()
+    assert bool(COLOUR.search(ui.raw)) == (colours > 0)
+    assert (b"38;5;" in ui.raw) == (colours == 256)
+
+
+class Wrong:
+    """A server that is no node: gives the same bytes to everyone, or nothing."""
+
+    def __init__(self, answer: bytes | None, *, waits: bool = False) -> None:
+        self.answer = answer
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.may_answer = threading.Event()
+        if not waits:
+            self.may_answer.set()
+        self.open: list[socket.socket] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.open.append(connection)
+            if self.answer is not None:
+                threading.Thread(target=self._answer, args=[connection], daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):  # the program may have gone meanwhile
+            connection.recv(65536)
+            self.may_answer.wait()
+            connection.sendall(self.answer or b"")
+
+    def close(self) -> None:
+        self.may_answer.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for connection in self.open:
+            connection.close()
+
+
+def http(body: bytes, kind: bytes, length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+    return head % (kind, size) + body
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (http(b"<html>\x1b[2J</html>", b"text/html"), "not what an etlmon node gives"),
+        (http(b'{"a": 1}', b"application/json"), "not what an etlmon node gives"),
+        (http(b"[", b"application/json", 1000), "the connection broke"),
+        (b"", "the connection broke"),
+        (b"\x1b]0;evil\x07\r\n\r\n", "✗ http"),
+        (None, "Asking http"),
+    ],
+    ids=["html", "other JSON", "cut", "nothing", "no HTTP", "never"],
+)
+def test_what_is_no_node_is_told_and_leaves_the_screen_usable(
+    terminal: Callable[..., Terminal], answer: bytes | None, told: str
+) -> None:
+    server = Wrong(answer)
+    try:
+        ui = terminal("ui", server.address)
+        ui.wait(told)
+        ui.type("?")
+        ui.wait("this help")
+        assert b"\x1b]0;" not in ui.raw
+        ui.type("q")
+        assert ui.end() == 0
+        assert ui.is_clean()
+    finally:
+        server.close()
+
+
+def test_a_slow_node_is_waited_for_while_keys_work(terminal: Callable[..., Terminal]) -> None:
+    server = Wrong(http(b"[]", b"application/json"), waits=True)
+    try:
+        ui = terminal("ui", server.address)
+        ui.wait("Asking http")
+        ui.type("?")
+        ui.wait("this help")
+        ui.type("\x1b")
+        ui.wait("Asking http")
+        server.may_answer.set()
+        ui.wait("The node has not looked at its mounts yet")
+        ui.type("q")
+        assert ui.end() == 0
+    finally:
+        server.close()

@@ -1,0 +1,231 @@
+"""The key table is the truth: behaviour, help and footer agree with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from etlmon.records.disk import Filesystem
+from etlmon.records.path import PathStats, ScanAnswer
+from etlmon.ui.keys import (
+    DETAIL,
+    EVERYWHERE,
+    FILESYSTEMS,
+    FILTER,
+    PATHS,
+    PLACES,
+    QUESTION,
+    TABLE,
+    Place,
+    command_of,
+    shown,
+)
+
+ANSWERS = {
+    "list_filesystems": [
+        Filesystem(mount_point=f"/{n}", device="d", fs_type="ext4", collected_at="2026-11-24")
+        for n in range(3)
+    ],
+    "list_paths": [PathStats(id=str(n), path=f"/{n}", status="OK") for n in range(3)],
+    "scan_paths": ScanAnswer(started=["/1"], skipped=[]),
+}
+# What holds at one time: the keys of one view and those that hold everywhere.
+TOGETHER = [
+    (FILESYSTEMS, TABLE, EVERYWHERE),
+    (PATHS, TABLE, EVERYWHERE),
+    (PATHS, DETAIL, EVERYWHERE),
+    (DETAIL, EVERYWHERE),
+    (QUESTION,),
+    (FILTER,),
+]
+
+
+def ready(stage: Callable[..., Any], place: Place) -> Any:
+    """Give a screen on which the keys of a place hold, in the middle of three nodes."""
+    view = "Paths" if place in (PATHS, QUESTION) else "File systems"
+    made = stage("one", "two", "three", view=view).start()
+    for client in made.clients:
+        client.answers = dict(ANSWERS)
+    made.advance(2)
+    made.press("2", "down")
+    made.press(*{QUESTION: ["s"], FILTER: ["/"], DETAIL: ["enter"]}.get(place, []))
+    return made
+
+
+@pytest.mark.parametrize("places", TOGETHER, ids=lambda places: places[0].name)
+def test_no_key_has_two_meanings_at_one_time(places: tuple[Place, ...]) -> None:
+    keys = [key for place in places for entry in place.keys for key in entry.keys]
+    assert sorted(keys) == sorted(set(keys))
+
+
+def test_all_places_are_looked_at() -> None:
+    assert {place.name for places in TOGETHER for place in places} == {p.name for p in PLACES}
+
+
+EVERY_KEY = [(place, key) for place in PLACES for entry in place.keys for key in entry.keys]
+
+
+@pytest.mark.parametrize(
+    ("place", "key"), EVERY_KEY, ids=lambda value: getattr(value, "name", value)
+)
+def test_every_key_of_the_table_is_handled(
+    stage: Callable[..., Any], place: Place, key: str
+) -> None:
+    made = ready(stage, place)
+    assert made.screen.keypress((80, 24), key) is None
+    assert "Defect" not in made.show()
+
+
+def test_a_key_that_is_not_in_the_table_is_handled_by_none(stage: Callable[..., Any]) -> None:
+    for place in (TABLE, DETAIL):
+        made = ready(stage, place)
+        known = {k for p in (*made.screen.view.places, EVERYWHERE) for e in p.keys for k in e.keys}
+        before = made.show()
+        for key in (*map(chr, range(33, 127)), "f2", "insert", "delete", "ctrl a", "meta x", "한"):
+            if key not in known:
+                assert made.screen.keypress((80, 24), key) == key
+        assert made.show() == before
+
+
+DOES = {
+    # place, key: how it is seen
+    (EVERYWHERE, "quit"): lambda made, before: made.quits == 1,
+    (EVERYWHERE, "help"): lambda made, before: "Glyphs" in made.show(200, 100),
+    (EVERYWHERE, "next view"): lambda made, before: made.screen.view.title == "Paths",
+    (EVERYWHERE, "previous view"): lambda made, before: made.screen.view.title == "Nodes",
+    (EVERYWHERE, "next node"): lambda made, before: made.screen.session.name == "three",
+    (EVERYWHERE, "previous node"): lambda made, before: made.screen.session.name == "one",
+    (EVERYWHERE, "node by number"): lambda made, before: made.screen.session.name == "one",
+    (EVERYWHERE, "refresh"): lambda made, before: len(made.clients[1].asked) > before["asked"],
+    (EVERYWHERE, "redraw"): lambda made, before: made.redrawn,
+    (TABLE, "detail"): lambda made, before: made.screen.view.title == "/1",
+    (TABLE, "down"): lambda made, before: made.screen.view.table.chosen.mount_point == "/2",
+    (TABLE, "up"): lambda made, before: made.screen.view.table.chosen.mount_point == "/0",
+    (TABLE, "page down"): lambda made, before: made.screen.view.table.chosen.mount_point == "/2",
+    (TABLE, "page up"): lambda made, before: made.screen.view.table.chosen.mount_point == "/0",
+    (TABLE, "first"): lambda made, before: made.screen.view.table.chosen.mount_point == "/0",
+    (TABLE, "last"): lambda made, before: made.screen.view.table.chosen.mount_point == "/2",
+    (TABLE, "filter"): lambda made, before: "/█" in made.show(),
+    (TABLE, "sort"): lambda made, before: "Sorted by AVAIL." in made.show(),
+    (TABLE, "reverse"): lambda made, before: "STATE ▾" in made.show(),
+    (FILESYSTEMS, "toggle hidden"): lambda made, before: made.screen.view.want.query.all,
+    (PATHS, "scan"): lambda made, before: "Scan /1 now? y/n" in made.show(),
+    (PATHS, "scan all"): lambda made, before: "Scan all configured paths now? y/n" in made.show(),
+    (DETAIL, "back"): lambda made, before: made.screen.view.title == "File systems",
+    (QUESTION, "yes"): lambda made, before: "two: Scanning /1." in made.show(),
+    (QUESTION, "back"): lambda made, before: "y/n" not in made.show(),
+    (FILTER, "done"): lambda made, before: "█" not in made.show(),
+    (FILTER, "down"): lambda made, before: made.screen.view.table.chosen.mount_point == "/2",
+    (FILTER, "up"): lambda made, before: made.screen.view.table.chosen.mount_point == "/0",
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "command"), DOES, ids=lambda value: getattr(value, "name", value)
+)
+def test_a_command_does_what_help_says(
+    stage: Callable[..., Any], place: Place, command: str
+) -> None:
+    made = ready(stage, place)
+    made.redrawn = False
+    made.screen.redraw_all = lambda: setattr(made, "redrawn", True)
+    before = {"asked": len(made.clients[1].asked)}
+    key = next(entry.keys[0] for entry in place.keys if entry.command == command)
+    assert not DOES[place, command](made, before)
+    made.press(key)
+    assert DOES[place, command](made, before)
+
+
+def test_a_filter_is_written_shortened_cleared_and_ended(stage: Callable[..., Any]) -> None:
+    made = ready(stage, FILTER)
+    made.type("/1")
+    assert "/1█  1 row\n" in made.show()
+    made.press("backspace")
+    assert "/█  3 rows" in made.show()
+    made.type("zz")
+    assert "No row holds /zz" in made.show()
+    made.press("ctrl u")
+    assert made.screen.view.table.shown_rows == 3
+    made.type("2")
+    made.press("enter", "q")
+    assert made.quits == 1
+    assert made.screen.view.table.shown_rows == 1
+    made.press("esc")
+    assert made.screen.view.table.shown_rows == 3
+
+
+def test_help_shows_every_key(stage: Callable[..., Any]) -> None:
+    made = ready(stage, TABLE)
+    made.press("?")
+    text = made.show(100, 120)
+    for place in PLACES:
+        assert place.name in text
+        for entry in place.keys:
+            assert entry.help in text
+            assert shown(entry.keys[0]) in text
+    made.press("?")
+    assert len(made.screen._stack) == 1
+
+
+@pytest.mark.parametrize("place", [FILESYSTEMS, PATHS, DETAIL, QUESTION, FILTER])
+def test_the_footer_shows_only_keys_that_hold(stage: Callable[..., Any], place: Place) -> None:
+    made = ready(stage, place)
+    footer = made.show(200, 24).splitlines()[-1].split("  ")
+    alone = (QUESTION, FILTER)
+    places = (place,) if place in alone else (*made.screen.view.places, EVERYWHERE)
+    for item in footer:
+        name, _, short = item.strip().partition(" ")
+        entry = next(e for p in places for e in p.keys if shown(e.keys[0]) == name)
+        assert entry.short == short
+
+
+def test_the_footer_leaves_out_what_would_do_nothing(stage: Callable[..., Any]) -> None:
+    made = stage("alone", view="Paths").start()
+    assert made.show().splitlines()[-1] == " q quit  ? help  Tab view  / filter  o sort"
+    made.client.answers = dict(ANSWERS)
+    made.advance(2)
+    assert made.show().splitlines()[-1].split("  ")[3:] == [
+        "Enter detail",
+        "/ filter",
+        "o sort",
+        "s scan",
+    ]
+    made.press("/", "1", "enter")
+    assert "Esc all rows" in made.show().splitlines()[-1]
+
+
+@pytest.mark.parametrize("view", ["File systems", "Paths", "Nodes"])
+def test_the_keys_of_the_requirements(stage: Callable[..., Any], view: str) -> None:
+    places = (*stage(view=view).screen.view.places, EVERYWHERE)
+    wanted = {
+        "q": "quit",
+        "?": "help",
+        "j": "down",
+        "k": "up",
+        "enter": "detail",
+        "esc": "back",
+        "/": "filter",
+        "down": "down",
+        "up": "up",
+        "page down": "page down",
+    }
+    assert {key: command_of(key, *places) for key in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("j", "j"),
+        ("ctrl l", "^L"),
+        ("shift tab", "Shift-Tab"),
+        ("page down", "PageDown"),
+        ("f5", "F5"),
+        (" ", "Space"),
+        ("esc", "Esc"),
+        ("home", "Home"),
+    ],
+)
+def test_how_a_key_is_called(key: str, name: str) -> None:
+    assert shown(key) == name

@@ -1,0 +1,234 @@
+"""The screen around the views: any size, any order of events, and defects survived."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from etlmon.records.disk import Filesystem
+from etlmon.records.path import PathStats, ScanAnswer
+
+NAMES = [
+    "/",
+    "/한국어",
+    "/👨\u200d👩\u200d👧",
+    "/☺\ufe0f",
+    "/🇰🇷",
+    "/e\u0301",
+    "/\u0301",
+    "",
+    "/\x1b[2J",
+    "/" * 300,
+]
+KEYS = [
+    "tab",
+    "shift tab",
+    "n",
+    "N",
+    "1",
+    "3",
+    "r",
+    "?",
+    "enter",
+    "esc",
+    "j",
+    "k",
+    "G",
+    "g",
+    " ",
+    "page up",
+    "/",
+    "o",
+    "O",
+    "h",
+    "s",
+    "S",
+    "y",
+    "backspace",
+    "한",
+    "f2",
+    "ctrl l",
+]
+
+
+def answers(chance: random.Random) -> dict[str, Any]:
+    some = chance.sample(NAMES, chance.randrange(len(NAMES)))
+    return {
+        "list_filesystems": [
+            Filesystem(
+                mount_point=name,
+                device=chance.choice(NAMES),
+                fs_type="한국",
+                used_percent=chance.choice([None, 0.0, 55.5, 100.0]),
+                level=chance.choice(["ok", "warning", "critical", "한국"]),
+                reason=chance.choice([None, *NAMES]),
+                collected_at="2026-11-24",
+            )
+            for name in some
+        ],
+        "list_paths": [
+            PathStats(
+                id=name,
+                path=name,
+                status=chance.choice(["OK", "ERROR", "SCANNING", "?"]),
+                file_count=chance.choice([None, 0, 10**15]),
+                error_message=chance.choice([None, *NAMES]),
+            )
+            for name in some
+        ],
+        "scan_paths": ScanAnswer(started=some, skipped=[]),
+    }
+
+
+SIZE = st.tuples(st.integers(1, 300), st.integers(1, 50))
+STEP = st.tuples(SIZE, st.sampled_from(KEYS), st.integers(0, 99), st.integers(0, 299))
+
+
+@settings(
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(STEP, min_size=3, max_size=20), st.randoms(use_true_random=False))
+def test_any_size_while_keys_data_and_the_mouse_come(
+    stage: Callable[..., Any], fail: Any, steps: list[Any], chance: random.Random
+) -> None:
+    made = stage("one", "한국", "three").start()
+    for size, key, event, place in steps:
+        client = chance.choice(made.clients)
+        if event < 50:
+            client.answers = answers(chance)
+        elif event < 60:
+            client.answers = dict.fromkeys(answers(chance), fail("refused"))
+        elif event < 70:
+            client.waits = not client.waits
+            client.answer()
+        made.advance(chance.choice([0, 0.5, 2, 30]))
+        made.screen.keypress(size, key)
+        assert "Defect" not in made.show(*size)
+        for button in (1, 4, 5):
+            col, row = place % size[0], event % size[1]
+            made.screen.mouse_event(size, "mouse press", button, col, row, True)
+        assert "Defect" not in made.show(*size)
+    assert made.screen._last_defect == ""
+
+
+@pytest.mark.parametrize("height", range(1, 12))
+def test_what_is_left_out_where_there_is_no_room(stage: Callable[..., Any], height: int) -> None:
+    made = stage("etl").start()
+    text = made.show(40, height)
+    assert ("etl online" in text) == (height >= 4)
+    assert ("q quit" in text) == (height >= 7)
+
+
+# --- what is drawn, and when ----------------------------------------------------------------------
+
+
+def test_the_answer_to_a_key_is_drawn_at_once_and_later_ones_wait(
+    stage: Callable[..., Any],
+) -> None:
+    made = stage("etl").start()
+    made.show()
+    made.draws.clear()
+    made.advance(2)
+    assert made.draws
+    assert not any(made.draws)
+    made.client.waits = True
+    made.press("tab")
+    made.draws.clear()
+    made.client.answer("list_paths")
+    assert made.draws == [True]
+
+
+def test_a_change_of_state_is_drawn_at_once(stage: Callable[..., Any], fail: Any) -> None:
+    made = stage("one", "two").start()
+    made.show()
+    made.advance(2)
+    made.draws.clear()
+    made.clients[1].answers = {"get_health": fail("refused")}
+    made.advance(2)
+    assert True in made.draws
+
+
+def test_time_alone_makes_an_answer_stale(stage: Callable[..., Any]) -> None:
+    made = stage("etl").start()
+    made.show()
+    made.client.waits = True
+    made.advance(2)
+    made.draws.clear()
+    made.screen.look_at_clock()
+    assert made.draws == []
+    made.advance(8)
+    made.screen.look_at_clock()
+    assert made.draws == [False]
+    assert "stale" in made.show()
+
+
+def test_the_result_of_a_command_is_told_at_once(stage: Callable[..., Any], refuse: Any) -> None:
+    made = stage("etl", view="Paths")
+    made.client.answers = answers(random.Random(1)) | {"scan_paths": refuse(403, "closed")}
+    made.start()
+    made.press("S")
+    made.draws.clear()
+    made.press("y")
+    assert made.draws == [True]
+    assert "etl: http://etl:8080: closed" in made.show()
+    made.press("j")
+    assert "closed" not in made.show()
+
+
+def test_a_question_is_about_the_row_it_was_asked_for(stage: Callable[..., Any]) -> None:
+    made = stage("etl", "other", view="Paths")
+    made.client.answers = {
+        "list_paths": [PathStats(id="a", path="/a", status="OK")],
+        "scan_paths": ScanAnswer(started=["/a"], skipped=[]),
+    }
+    made.start()
+    made.press("s")
+    made.client.answers["list_paths"] = [PathStats(id="b", path="/b", status="OK")]
+    made.advance(2)
+    made.press("tab", "2", "s")
+    assert "Scan /a now? y/n" in made.show()
+    made.press("y")
+    asked = [body for name, _, body in made.client.asked if name == "scan_paths"]
+    assert [(body.paths, body.confirm) for body in asked] == [(["/a"], True)]
+
+
+def test_the_message_of_a_refresh_goes_when_the_answer_is_there(stage: Callable[..., Any]) -> None:
+    made = stage("etl").start()
+    made.client.waits = True
+    made.press("r")
+    assert "Asking etl ..." in made.show()
+    made.client.answer()
+    assert "Asking etl" not in made.show()
+
+
+@pytest.mark.parametrize("where", ["run", "update", "draw"])
+def test_a_defect_is_shown_logged_once_and_survived(
+    stage: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    flush_logged_errors: Callable[..., Any],
+    where: str,
+) -> None:
+    made = stage("etl").start()
+
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError("oh\x1b[2J")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(made.screen.view.widget if where == "draw" else made.screen.view, where, fail)
+        made.screen.view.widget.changed()
+        for _ in range(3):
+            made.press("j")
+            made.advance(2)
+            made.show()
+        text = made.show()
+        assert "Defect: ZeroDivisionError: oh␛[2J. The log has the rest." in text
+    assert len(flush_logged_errors(ZeroDivisionError)) == 1
+    made.press("j")
+    assert "Defect" not in made.show()

@@ -1,0 +1,249 @@
+"""Answers as nodes give them, and the texts of screens kept beside the tests."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etlmon.records.disk import Filesystem, FilesystemPoint
+from etlmon.records.health import CollectorHealth, DatabaseHealth, Health, StuckWorker
+from etlmon.records.path import PathStats, ScanTrouble
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+GIB = 1 << 30
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+
+def mount(mount_point: str, percent: float | None = 50.0, **fields: Any) -> Filesystem:
+    """Give a mount of 100 GiB."""
+    if percent is not None:
+        used = round(percent * GIB)
+        fields = {
+            "total_bytes": 100 * GIB,
+            "used_bytes": used,
+            "avail_bytes": 100 * GIB - used,
+            "used_percent": percent,
+            "inodes_total": 1_000_000,
+            "inodes_used": 10_000,
+            "inodes_used_percent": 1.0,
+        } | fields
+    fields = {"device": "/dev/sda1", "fs_type": "ext4", "collected_at": NOW} | fields
+    return Filesystem(mount_point=mount_point, **fields)
+
+
+MOUNTS = [
+    mount("/", 23.2),
+    mount("/boot", 81.0, level="warning", level_by="space", device="/dev/sda2"),
+    mount(
+        "/data",
+        96.4,
+        level="critical",
+        level_by="space",
+        full_at=NOW + timedelta(hours=5, minutes=20),
+        device="/dev/mapper/vg0-data",
+        fs_type="xfs",
+        reserved_bytes=GIB,
+    ),
+    mount("/data/한국어-backup", 12.0, device="nfs-01:/export/backup", fs_type="nfs4"),
+    mount("/iso", 100.0, read_only=True, device="/dev/loop0", fs_type="iso9660"),
+    mount(
+        "/mnt/nfs",
+        60.0,
+        state="stale",
+        reason="it does not answer",
+        stale_since=NOW - timedelta(minutes=7),
+        device="nfs-02:/export/etl",
+        fs_type="nfs4",
+    ),
+    mount(
+        "/var/spool",
+        40.0,
+        level="warning",
+        level_by="inodes",
+        inodes_used=910_000,
+        inodes_used_percent=91.0,
+        device="/dev/sdb1",
+    ),
+]
+HIDDEN = [
+    mount(
+        "/proc",
+        None,
+        state="hidden",
+        reason="a file system of the kernel",
+        fs_type="proc",
+        device="proc",
+    ),
+    mount("/mnt/bind", 23.2, state="hidden", reason="the same as /"),
+]
+HISTORY = [
+    FilesystemPoint(
+        collected_at=NOW - timedelta(minutes=24 * (60 - n)),
+        total_bytes=100 * GIB,
+        used_bytes=(60 + n // 2 + (n % 7)) * GIB,
+        avail_bytes=30 * GIB,
+        used_percent=60.0 + n / 2,
+        inodes_used=10_000,
+    )
+    for n in range(60)
+]
+
+
+def path(name: str, status: str = "OK", **fields: Any) -> PathStats:
+    """Give a path that was scanned five minutes ago."""
+    fields = {
+        "file_count": 1234,
+        "dir_count": 56,
+        "other_count": 7,
+        "file_count_change": 0,
+        "scan_duration_ms": 420,
+        "collected_at": NOW - timedelta(minutes=5),
+        "complete": True,
+        "next_scan_at": NOW + timedelta(seconds=30),
+    } | fields
+    return PathStats(id=f"id{name}", path=name, status=status, **fields)
+
+
+NEVER = dict.fromkeys(
+    (
+        "file_count",
+        "dir_count",
+        "other_count",
+        "file_count_change",
+        "scan_duration_ms",
+        "collected_at",
+    )
+)
+PATHS = [
+    path("/data/in", file_count=1_204_311, dir_count=10_100, file_count_change=+5_120),
+    path("/data/out", file_count_change=-17, collected_at=NOW - timedelta(days=3)),
+    path("/data/한국어", "SCANNING", next_scan_at=None),
+    path("/data/new", "SCANNING", complete=False, next_scan_at=None, **NEVER),
+    path(
+        "/gone", "ERROR", error_message="/gone: No such file or directory", complete=False, **NEVER
+    ),
+    path(
+        "/data/part",
+        "PARTIAL",
+        error_message="timeout after 10m; 90,000 entries counted",
+        complete=False,
+        file_count=80_000,
+        file_count_change=None,
+        last_complete_file_count=123_456,
+        last_complete_dir_count=100,
+        last_complete_other_count=0,
+        last_complete_at=NOW - timedelta(hours=1),
+        troubles=[ScanTrouble(kind="EACCES", count=3, example="private/keys")],
+    ),
+]
+
+
+def collector(name: str, instance: str = "", **fields: Any) -> CollectorHealth:
+    fields = {
+        "state": "ok",
+        "interval_seconds": 15.0,
+        "last_run_at": NOW - timedelta(seconds=8),
+        "duration_ms": 12,
+        "next_run_at": NOW + timedelta(seconds=7),
+        "runs": 1_234,
+    } | fields
+    return CollectorHealth(name=name, instance=instance, **fields)
+
+
+def health(state: str = "ok", **fields: Any) -> Health:
+    database = DatabaseHealth(
+        path="/var/lib/etlmon/etlmon.db",
+        size_bytes=52 << 20,
+        wal_bytes=4 << 20,
+        schema_version=1,
+        sqlite_version="3.40.1",
+        wal_reset_bug=False,
+        commits=99,
+        pending_batches=0,
+        **{"state": "ok", "last_commit_at": NOW} | fields.pop("database", {}),
+    )
+    fields = {
+        "warnings": [],
+        "collectors": [collector("disk"), collector("path", "/data/in")],
+        "stuck_workers": [],
+    } | fields
+    return Health(
+        node_name="prod-etl-01",
+        version="0.1.0",
+        state=state,
+        started_at=NOW - timedelta(days=2, hours=3),
+        uptime_seconds=183_600.0,
+        now=NOW,
+        database=database,
+        **fields,
+    )
+
+
+DEGRADED = health(
+    "degraded",
+    database={"state": "degraded", "last_error": "database or disk is full", "last_error_at": NOW},
+    warnings=["Commands are open to the network: set auth.tokens_file."],
+    collectors=[
+        collector("disk", state="running", lag_seconds=12.0),
+        collector("path", "/data/in", skipped=3),
+        collector(
+            "path",
+            "/gone",
+            state="error",
+            last_error="/gone: No such file or directory",
+            last_error_at=NOW - timedelta(minutes=5),
+            errors=4,
+        ),
+        collector("path", "/new", state="waiting", last_run_at=None, duration_ms=None, runs=0),
+    ],
+    stuck_workers=[
+        StuckWorker(mount_point="/mnt/nfs", pid=4711, stuck_since=NOW - timedelta(minutes=7))
+    ],
+)
+ANSWERS = {
+    "get_health": health(),
+    "list_filesystems": MOUNTS,
+    "get_filesystem_history": HISTORY,
+    "list_paths": PATHS,
+}
+
+
+@pytest.fixture
+def recorded() -> dict[str, Any]:
+    """Give the answers of a node that has everything."""
+    return dict(ANSWERS)
+
+
+@pytest.fixture
+def degraded() -> Health:
+    return DEGRADED
+
+
+@pytest.fixture
+def with_hidden() -> list[Filesystem]:
+    return MOUNTS + HIDDEN
+
+
+@pytest.fixture
+def is_as_kept() -> Callable[[str, str], None]:
+    """Compare a screen with the one that is kept; ETLMON_SNAPSHOTS=write keeps this one."""
+
+    def compare(name: str, text: str) -> None:
+        file = SNAPSHOTS / f"{name}.txt"
+        if os.environ.get("ETLMON_SNAPSHOTS") == "write":
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+        kept = file.read_text() if file.exists() else ""
+        if text != kept:
+            lines = (kept.splitlines(True), text.splitlines(True))
+            sys.stdout.writelines(difflib.unified_diff(*lines, f"kept {file.name}", "now"))
+            pytest.fail(f"{file.name} is not what is shown; ETLMON_SNAPSHOTS=write keeps it")
+
+    return compare
