@@ -100,8 +100,8 @@ def get_resource(resource: str, parameters: Sequence[str], as_json: bool, addres
     from etlmon.contract import find_query, read_query
 
     with _errors():
-        endpoint = find_query(resource)
-        query = read_query([_pair(text) for text in parameters], endpoint.query)
+        endpoint, segments = find_query(resource)
+        query = read_query([_pair(text) for text in parameters], endpoint.query, segments)
         click.echo(_in_reactor(lambda reactor: _fetch(reactor, address, endpoint, query, as_json)))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from functools import lru_cache
+from itertools import chain
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -21,6 +22,7 @@ from typing import (
     TypeVar,
     get_type_hints,
 )
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
@@ -31,11 +33,12 @@ from etlmon.records.health import Health
 from etlmon.records.path import PathStats, ScanAnswer, ScanRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 PREFIX = "/api/v1"
 MOST_ITEMS = 1_000
 """The longest page of a list; a larger ``limit`` is cut to it, and ``Link`` leads on."""
+_IN_PATH = re.compile(r"\{([a-z_]+)\}")
 
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -89,9 +92,10 @@ class Endpoint(Generic[Q, B, A]):
     """Stable name: operationId in OpenAPI."""
     method: Literal["GET", "POST", "DELETE"]
     path: str
-    """Below ``/api/v1``; ``{word}`` stands for one path segment."""
+    """Below ``/api/v1``; ``{name}`` is the segment that holds the query's field ``name``."""
     summary: str
     query: type[Q]
+    """All that a request says besides its body, whether in the path or in the query string."""
     body: type[B]
     """``NoneType`` where there is none. A body has ``confirm``, since only commands have one."""
     answer: type[A]
@@ -108,6 +112,11 @@ class Endpoint(Generic[Q, B, A]):
         return self.method != "GET"
 
     @property
+    def in_path(self) -> tuple[str, ...]:
+        """The fields of the query that stand in the path."""
+        return tuple(_IN_PATH.findall(self.path))
+
+    @property
     def needs_parameters(self) -> bool:
         """Whether it cannot be asked without parameters."""
         return any(field.required for field in msgspec.structs.fields(self.query))
@@ -118,6 +127,43 @@ class Endpoint(Generic[Q, B, A]):
         if getattr(self.answer, "__origin__", None) is list:
             return self.answer.__args__[0]  # type: ignore[attr-defined]
         return None
+
+    def target(self, query: Q | None = None) -> str:
+        """Give the path and the query string of a request.
+
+        ``query`` may be None where nothing is required. What is at its default is left out.
+        """
+        texts = {} if query is None else _texts(query)
+        path = _IN_PATH.sub(lambda name: quote(texts.pop(name[1]), safe=""), self.path)
+        return PREFIX + path + (f"?{urlencode(texts)}" if texts else "")
+
+    def segments(self, resource: str) -> dict[str, str] | None:
+        """Give the fields that ``resource``, a path below ``/api/v1``, holds; None for another."""
+        words, given = self.path.strip("/").split("/"), resource.strip("/").split("/")
+        if len(words) != len(given):
+            return None
+        found = {}
+        for word, text in zip(words, given, strict=True):
+            name = _IN_PATH.fullmatch(word)
+            if name is not None and text:
+                found[name[1]] = unquote(text)
+            elif word != text:
+                return None
+        return found
+
+
+def _texts(query: Query) -> dict[str, str]:
+    """Give the fields that are not at their default, as ``read_query`` takes them."""
+    given = {
+        field.encode_name: value
+        for field in msgspec.structs.fields(query)
+        if (value := getattr(query, field.name)) != field.default and value is not None
+    }
+    plain = msgspec.to_builtins(given)
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in plain.items()
+    }
 
 
 FILESYSTEMS = Endpoint(
@@ -213,29 +259,34 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
 )
 
 
-def find_query(resource: str) -> Endpoint[Any, Any, Any]:
+def find_query(resource: str) -> tuple[Endpoint[Any, Any, Any], dict[str, str]]:
     """Give the GET endpoint that ``etlmon get`` knows by ``resource``, for example ``fs``.
 
-    Raises ApiError (404), naming those that there are.
+    The fields that stand in the path come with it. Raises ApiError (404), naming those that
+    there are.
     """
-    queries = {e.path.strip("/"): e for e in ENDPOINTS if not e.is_command}
-    found = queries.get(resource.strip("/"))
-    if found is None:
-        near = get_close_matches(resource, queries, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(queries)}."
-        raise ApiError(404, "not-found", f"There is no resource {_shown(resource)}; {hint}")
-    return found
+    queries = [endpoint for endpoint in ENDPOINTS if not endpoint.is_command]
+    for endpoint in queries:
+        segments = endpoint.segments(resource)
+        if segments is not None:
+            return endpoint, segments
+    names = [endpoint.path.strip("/") for endpoint in queries]
+    near = get_close_matches(resource, names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}."
+    raise ApiError(404, "not-found", f"There is no resource {_shown(resource)}; {hint}")
 
 
-def read_query(pairs: Iterable[tuple[str, str]], wanted: type[Q]) -> Q:
-    """Give the query that parameters in text form make.
+def read_query(
+    pairs: Iterable[tuple[str, str]], wanted: type[Q], segments: Mapping[str, str] | None = None
+) -> Q:
+    """Give the query that parameters in text form make; ``segments`` are those of the path.
 
     Each type has one form, the one that the OpenAPI document promises.
     Raises ApiError (400) naming the parameter and what it may be.
     """
     values: dict[str, str] = {}
     forms = _forms(wanted)
-    for name, value in pairs:
+    for name, value in chain((segments or {}).items(), pairs):
         if name not in forms:
             raise ApiError(400, "unknown-parameter", _unknown(name, wanted.__struct_fields__))
         if name in values:

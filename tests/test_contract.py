@@ -6,18 +6,20 @@ import re
 from datetime import UTC, datetime
 from types import NoneType
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etlmon.client.http import _query_string
 from etlmon.contract import (
     ENDPOINTS,
     FILESYSTEM_HISTORY,
     FILESYSTEMS,
+    HEALTH,
+    OPENAPI,
+    PREFIX,
     Endpoint,
     FilesystemHistoryQuery,
     FilesystemsQuery,
@@ -41,6 +43,8 @@ def test_names_and_calls_are_unique() -> None:
 def test_an_endpoint_is_whole(endpoint: Endpoint[Any, Any, Any]) -> None:
     assert re.fullmatch(r"(/[a-z.{}]+)+", endpoint.path)
     assert endpoint.summary.endswith(".")
+    required = {field.name for field in msgspec.structs.fields(endpoint.query) if field.required}
+    assert set(endpoint.in_path) <= required
     assert (endpoint.body is NoneType) == (not endpoint.is_command)
     if endpoint.is_command:
         assert "confirm" in endpoint.body.__struct_fields__
@@ -101,15 +105,17 @@ def test_answers_with_fields_of_a_later_version_are_read(endpoint: Endpoint[Any,
     assert again == value or isinstance(again, dict)
 
 
-def arrived(query: Any) -> Any:
-    text = urlsplit(_query_string(query)).query
-    return read_query(parse_qsl(text, keep_blank_values=True), type(query))
+def arrived(endpoint: Endpoint[Any, Any, Any], query: Any) -> Any:
+    path, _, text = endpoint.target(query).partition("?")
+    segments = endpoint.segments(path.removeprefix(PREFIX))
+    assert segments is not None
+    return read_query(parse_qsl(text, keep_blank_values=True), endpoint.query, segments)
 
 
 @given(st.integers(1, (1 << 53) - 1), st.integers(0, (1 << 53) - 1), st.booleans())
 def test_queries_of_lists_round_trip(limit: int, offset: int, hidden: bool) -> None:
     query = FilesystemsQuery(limit=limit, offset=offset, all=hidden)
-    assert arrived(query) == query
+    assert arrived(FILESYSTEMS, query) == query
 
 
 MOMENTS = st.none() | st.datetimes(
@@ -124,12 +130,67 @@ def test_queries_of_the_history_round_trip(
     mount_point: str, since: datetime | None, until: datetime | None, points: int
 ) -> None:
     query = FilesystemHistoryQuery(mount_point=mount_point, since=since, until=until, points=points)
-    assert arrived(query) == query
+    assert arrived(FILESYSTEM_HISTORY, query) == query
+
+
+class LinesQuery(Page, frozen=True, kw_only=True):
+    name: str
+    pid: int
+
+
+LINES = Endpoint(
+    name="lines",
+    method="GET",
+    path="/logs/{name}/of/{pid}",
+    summary="",
+    query=LinesQuery,
+    body=NoneType,
+    answer=list[str],
+)
+
+
+@given(
+    st.text(st.characters(codec="utf-8"), min_size=1), st.integers(0, 1 << 53), st.integers(1, 9)
+)
+def test_fields_in_the_path_round_trip(name: str, pid: int, limit: int) -> None:
+    query = LinesQuery(name=name, pid=pid, limit=limit)
+    assert arrived(LINES, query) == query
+
+
+def test_fields_in_the_path_are_one_segment_each() -> None:
+    query = LinesQuery(name="a/b c?%&/ü", pid=7, offset=3)
+    assert LINES.target(query) == f"{PREFIX}/logs/a%2Fb%20c%3F%25%26%2F%C3%BC/of/7?offset=3"
+    assert LINES.in_path == ("name", "pid")
+    assert LINES.needs_parameters
+
+
+@pytest.mark.parametrize(
+    "resource",
+    ["", "logs", "logs/a/of", "logs//of/7", "logs/a/of/7/8", "logs/a/or/7", "log/a/of/7"],
+)
+def test_another_path_has_no_segments(resource: str) -> None:
+    assert LINES.segments(resource) is None
+
+
+@pytest.mark.parametrize(
+    ("segments", "pairs", "says"),
+    [
+        ({"name": "a", "pid": "x"}, [], "pid: must be a whole number."),
+        ({"name": "a", "pid": "7"}, [("pid", "7")], "The parameter pid is given twice."),
+        ({"name": "\udcff", "pid": "7"}, [], "name: must be UTF-8."),
+    ],
+)
+def test_a_bad_field_in_the_path_is_named(
+    segments: dict[str, str], pairs: list[tuple[str, str]], says: str
+) -> None:
+    with pytest.raises(ApiError) as caught:
+        read_query(pairs, LinesQuery, segments)
+    assert caught.value.detail == says
 
 
 def test_parameters_at_their_default_are_not_sent() -> None:
-    assert _query_string(None) == _query_string(Page()) == ""
-    assert _query_string(Page(limit=5)) == "?limit=5"
+    assert FILESYSTEMS.target() == FILESYSTEMS.target(FilesystemsQuery()) == f"{PREFIX}/fs"
+    assert FILESYSTEMS.target(FilesystemsQuery(limit=5)) == f"{PREFIX}/fs?limit=5"
 
 
 @given(st.lists(st.tuples(st.text(), st.text())))
@@ -154,7 +215,8 @@ def test_whatever_is_asked_gets_a_query_or_a_sentence(pairs: list[tuple[str, str
     ],
 )
 def test_resources_are_found_by_their_path(resource: str, name: str) -> None:
-    assert find_query(resource).name == name
+    endpoint, segments = find_query(resource)
+    assert (endpoint.name, segments) == (name, {})
 
 
 @pytest.mark.parametrize(
@@ -184,5 +246,5 @@ def test_msgspecs_words_become_a_sentence() -> None:
 def test_which_answers_are_lists() -> None:
     assert issubclass(FILESYSTEMS.item, Record)
     assert issubclass(FILESYSTEM_HISTORY.item, Record)
-    assert find_query("health").item is None
-    assert find_query("openapi.json").item is None
+    assert HEALTH.item is None
+    assert OPENAPI.item is None

@@ -105,7 +105,7 @@ def _parameters(endpoint: Endpoint[Any, Any, Any]) -> list[dict[str, Any]]:
         parameters.append(
             {
                 "name": field.encode_name,
-                "in": "query",
+                "in": "path" if field.name in endpoint.in_path else "query",
                 "required": field.required,
                 "description": description,
                 "schema": schema,

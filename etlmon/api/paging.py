@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+
+from msgspec.structs import replace
 
 from etlmon.api.answers import Answer
-from etlmon.contract import MOST_ITEMS, PREFIX, Endpoint, Page
+from etlmon.contract import MOST_ITEMS, Endpoint, Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,12 +29,7 @@ def page(
     end = query.offset + limit
     headers = {"X-Total-Count": str(len(items))}
     if end < len(items):
-        following = {
-            name: str(value).lower() if isinstance(value, bool) else value
-            for name in query.__struct_fields__
-            if (value := getattr(query, name)) is not None and name not in ("limit", "offset")
-        }
-        following |= {"limit": limit, "offset": end}
-        headers["Link"] = f'<{PREFIX}{endpoint.path}?{urlencode(following)}>; rel="next"'
+        following = endpoint.target(replace(query, limit=limit, offset=end))
+        headers["Link"] = f'<{following}>; rel="next"'
     moments = [moment for moment in collected if moment is not None]
     return Answer(items[query.offset : end], max(moments, default=None), headers)

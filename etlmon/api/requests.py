@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -11,6 +11,9 @@ from twisted.web.server import Request
 from etlmon.api import problems
 from etlmon.contract import Query, in_words, read_query
 from etlmon.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=Query)
@@ -71,8 +74,11 @@ class BoundedRequest(Request):
         channel.setTimeout(_LINGER_SECONDS)
 
 
-def parse_query(raw: bytes, wanted: type[Q]) -> Q:
-    """Decode a query string; raise ApiError (400) naming the parameter and what it may be."""
+def parse_query(raw: bytes, wanted: type[Q], segments: Mapping[str, str]) -> Q:
+    """Decode a query string, and what the path holds of the query.
+
+    Raises ApiError (400) naming the parameter and what it may be.
+    """
     try:
         pairs = parse_qsl(
             raw.decode("ascii", "surrogateescape"),
@@ -83,7 +89,7 @@ def parse_query(raw: bytes, wanted: type[Q]) -> Q:
         )
     except ValueError as error:
         raise ApiError(400, "bad-query", f"The query string cannot be read: {error}.") from error
-    return read_query(pairs, wanted)
+    return read_query(pairs, wanted, segments)
 
 
 def parse_body(raw: bytes, content_type: bytes | None, wanted: type[T]) -> T:

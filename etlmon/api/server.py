@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from klein import Klein
 from twisted.internet.defer import Deferred
@@ -83,7 +83,7 @@ class ApiServer:
         self._app.handle_errors(Exception)(self._failed)
         for route in routes:
             self._app.route(
-                PREFIX + route.endpoint.path,
+                PREFIX + route.endpoint.path.replace("{", "<").replace("}", ">"),
                 methods=[route.endpoint.method],
                 endpoint=route.endpoint.name,
                 strict_slashes=True,
@@ -112,6 +112,7 @@ class ApiServer:
         else:
             kept = self.kept.get(request.uri) if request.method in _READING else None
             if kept is None:
+                request.postpath = [*map(_guard, request.postpath)]  # type: ignore[attr-defined]
                 return self._router.render(request)  # type: ignore[arg-type]
             body = _respond(request, kept)
         request.write(body)
@@ -121,14 +122,18 @@ class ApiServer:
     def _serve(self, route: Route) -> Callable[[Request], Any]:
         endpoint = route.endpoint
 
-        def answer_query(request: Request) -> Any:
-            query = parse_query(request.uri.partition(b"?")[2], endpoint.query)
+        def read(request: Request, guarded: dict[str, str]) -> Any:
+            segments = {name: unquote(text) for name, text in guarded.items()}
+            return parse_query(request.uri.partition(b"?")[2], endpoint.query, segments)
+
+        def answer_query(request: Request, **guarded: str) -> Any:
+            query = read(request, guarded)
             made = self.kept.make(request.uri, route.tables, lambda: route.handler(query, None))
             return made.addCallback(lambda encoded: _respond(request, encoded))
 
-        async def answer_command(request: Request) -> bytes:
+        async def answer_command(request: Request, **guarded: str) -> bytes:
             self.policy.check_open()
-            query = parse_query(request.uri.partition(b"?")[2], endpoint.query)
+            query = read(request, guarded)
             content = request.content.read() if request.content is not None else b""
             body = parse_body(content, request.getHeader(b"content-type"), endpoint.body)
             answer = await route.handler(query, body)
@@ -278,6 +283,14 @@ def _check_path(request: Request) -> None:
         unquote_to_bytes(request.path).decode()
     except UnicodeDecodeError as error:
         raise _no_such_path() from error
+
+
+def _guard(segment: bytes) -> bytes:
+    """Give a decoded segment of a path so that a slash within it divides nothing.
+
+    The router is handed the path in one piece; ``unquote`` undoes this for what it takes out.
+    """
+    return segment.replace(b"%", b"%25").replace(b"/", b"%2F")
 
 
 def _from_werkzeug(error: BaseException) -> ApiError | None:

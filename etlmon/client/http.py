@@ -7,7 +7,6 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
-from urllib.parse import urlencode
 
 import msgspec
 from OpenSSL import SSL
@@ -145,7 +144,7 @@ class NodeClient:
         An answer that has not changed since it was last asked for is the same Reply again. Raises
         ProblemError where the node refuses, ClientError where no node answers.
         """
-        target = page or PREFIX + endpoint.path + _query_string(query)
+        target = page or endpoint.target(query)
         headers: Headers = {"Accept": "application/json"}
         content = None
         if body is not None:
@@ -364,17 +363,3 @@ class _UnixEndpoints:
 
     def endpointForURI(self, _uri: Any) -> UNIXClientEndpoint:
         return UNIXClientEndpoint(self._reactor, self._path, timeout=_CONNECT_SECONDS)
-
-
-def _query_string(query: Query | None) -> str:
-    """Write the parameters that are not at their default."""
-    if query is None:
-        return ""
-    given = {
-        field.encode_name: value
-        for field in msgspec.structs.fields(query)
-        if (value := getattr(query, field.name)) != field.default and value is not None
-    }
-    plain = msgspec.to_builtins(given)
-    texts = {k: str(v).lower() if isinstance(v, bool) else v for k, v in plain.items()}
-    return "?" + urlencode(texts) if texts else ""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
@@ -17,7 +18,7 @@ from etlmon.api import requests
 from etlmon.api.answers import Answer
 from etlmon.api.requests import MOST_BODY_BYTES
 from etlmon.api.server import Route
-from etlmon.contract import HEALTH
+from etlmon.contract import HEALTH, Endpoint, Query
 from etlmon.errors import StoreError
 
 FS = "/api/v1/fs"
@@ -163,6 +164,7 @@ async def test_a_body_on_get_does_not_matter(api) -> None:
         "/api/v1/%2e%2e/%2e%2e/etc/passwd",
         "/api/v1/fs%00",
         "/api/v1/fs%FF",
+        "/api/v1%2Ffs",
         "/api/v1/fs\xb0",
         "/API/v1/fs",
         "/api/v1/<script>",
@@ -176,10 +178,79 @@ async def test_any_other_path_is_a_404_problem(api, target: str, method: str) ->
     assert answer.json["instance"].isascii()
 
 
-@pytest.mark.parametrize("target", ["/api/v1%2Ffs", "//api/v1/fs", "/%61pi/v1/fs"])
+@pytest.mark.parametrize("target", ["//api/v1/fs", "/%61pi/v1/fs"])
 async def test_other_spellings_of_a_path(api, target: str) -> None:
     answer = await api.ask(target)
     assert (answer.status, len(answer.json)) == (200, 25)
+
+
+class NameQuery(Query, frozen=True, kw_only=True):
+    name: str
+    times: int = 1
+
+
+async def echo(query: NameQuery, _body: None) -> Answer:
+    return Answer([query.name] * query.times)
+
+
+@pytest_twisted.async_yield_fixture
+async def named_api(store, make_api):
+    """Has a path that holds a name, which it answers."""
+    endpoint = Endpoint(
+        name="echo",
+        method="GET",
+        path="/names/{name}/echo",
+        summary="",
+        query=NameQuery,
+        body=type(None),
+        answer=list[str],
+    )
+    api = make_api(store, [Route(endpoint, echo, tables=("path_stats",))])
+    await api.start()
+    yield api
+    await api.stop()
+
+
+@pytest.mark.parametrize(
+    ("segment", "name"),
+    [
+        ("a", "a"),
+        ("a%2Fb", "a/b"),
+        ("%2f", "/"),
+        ("%252F", "%2F"),
+        ("a%20b+c", "a b+c"),
+        ("%C3%BC%ED%95%9C", "ü한"),
+        ("%25", "%"),
+        ("..", ".."),
+        ("%0A%00", "\n\0"),
+        ("a;b=c", "a;b=c"),
+    ],
+)
+async def test_a_segment_of_the_path_is_decoded_once(named_api, segment: str, name: str) -> None:
+    answer = await named_api.ask(f"/api/v1/names/{segment}/echo?times=2")
+    assert answer.json == [name, name]
+
+
+async def test_an_answer_is_kept_for_each_path(named_api) -> None:
+    for name in ("a", "b", "a"):
+        assert (await named_api.ask(f"/api/v1/names/{name}/echo")).json == [name]
+    assert named_api.server.kept.get(b"/api/v1/names/a/echo") is not None
+
+
+@pytest.mark.parametrize(
+    "target", ["names//echo", "names/a/b/echo", "names/a/echo/", "names/a", "names/%FF/echo"]
+)
+async def test_a_path_with_another_number_of_segments_is_404(named_api, target: str) -> None:
+    (await named_api.ask(f"/api/v1/{target}")).problem(404, "not-found")
+
+
+async def test_paths_that_hold_a_name_are_checked_as_all_are(named_api) -> None:
+    target = "/api/v1/names/a/echo"
+    (await named_api.ask(target, headers={"Host": "evil.example"})).problem(421, "host-not-allowed")
+    (await named_api.ask(target, headers={"Accept": "text/html"})).problem(406, "not-acceptable")
+    (await named_api.ask(target, "POST")).problem(405, "method-not-allowed")
+    (await named_api.ask(f"{target}?name=b")).problem(400, "bad-parameter")
+    (await named_api.ask(f"{target}?times=x")).problem(400, "bad-parameter")
 
 
 # --- what is no good HTTP -------------------------------------------------------------------------

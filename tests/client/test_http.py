@@ -35,8 +35,10 @@ from etlmon.contract import (
     FILESYSTEM_HISTORY,
     PATHS,
     SCAN_PATHS,
+    Endpoint,
     FilesystemHistoryQuery,
     Page,
+    Query,
 )
 from etlmon.control.policy import Policy
 from etlmon.errors import ApiError, EtlmonError
@@ -134,6 +136,21 @@ def sample(number: int) -> PathStats:
     return PathStats(id=f"{number}", path=f"/data/{number}", status="OK")
 
 
+class NameQuery(Query, frozen=True, kw_only=True):
+    name: str
+
+
+ECHO = Endpoint(
+    name="echo",
+    method="GET",
+    path="/names/{name}/echo",
+    summary="",
+    query=NameQuery,
+    body=type(None),
+    answer=list[str],
+)
+
+
 def api_site(items: int = 7) -> Any:
     async def list_paths(query: Page, _body: None) -> Answer:
         return page(PATHS, query, [sample(n) for n in range(items)], [])
@@ -144,7 +161,11 @@ def api_site(items: int = 7) -> Any:
     async def scan(_query: Any, body: ScanRequest) -> Answer:
         return Answer(ScanAnswer(started=[*(body.paths or ()), str(body.confirm)], skipped=[]))
 
+    async def echo(query: NameQuery, _body: None) -> Answer:
+        return Answer([query.name])
+
     routes = [
+        Route(ECHO, echo),
         Route(PATHS, list_paths, tables=("path_stats",)),
         Route(FILESYSTEM_HISTORY, history),
         Route(SCAN_PATHS, scan),
@@ -199,6 +220,14 @@ async def test_a_query_arrives_as_it_was_meant(somebody) -> None:
     problem = caught.value.problem
     assert (problem.status, problem.type) == (404, "urn:etlmon:problem:mount-not-found")
     assert msgspec.json.decode(problem.detail, type=FilesystemHistoryQuery) == query
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "a b+c", "ü한\U0001f600", "%2F%", "?&#", "..", "\n\0", "'"]
+)
+async def test_a_name_in_the_path_arrives_as_it_was_meant(somebody, name: str) -> None:
+    client = somebody.listen(api_site())
+    assert (await client.call(ECHO, NameQuery(name=name))).value == [name]
 
 
 async def test_the_node_refuses_by_a_problem_with_its_words(somebody) -> None:
