@@ -66,10 +66,9 @@ class FilesystemsQuery(Page, frozen=True, kw_only=True):
     all: Annotated[bool, about("Hidden mounts too, with the reason why they are.")] = False
 
 
-class FilesystemHistoryQuery(Query, frozen=True, kw_only=True):
-    """Which part of which mount's history."""
+class HistoryQuery(Query, frozen=True, kw_only=True):
+    """Which part of a history, and how closely."""
 
-    mount_point: Annotated[str, about("The mount, as GET /fs names it.")]
     since: Annotated[
         Moment | None, about("From when, RFC 3339 with a zone; a day before until if absent.")
     ] = None
@@ -77,6 +76,12 @@ class FilesystemHistoryQuery(Query, frozen=True, kw_only=True):
         None
     )
     points: Annotated[int, about("Most points to give, evenly spread.", ge=1, le=1_000)] = 200
+
+
+class FilesystemHistoryQuery(HistoryQuery, frozen=True, kw_only=True):
+    """Which part of which mount's history."""
+
+    mount_point: Annotated[str, about("The mount, as GET /fs names it.")]
 
 
 Q = TypeVar("Q", bound=Query)

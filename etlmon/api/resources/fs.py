@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
+from etlmon.api.period import period
 from etlmon.api.server import Route
 from etlmon.contract import FILESYSTEM_HISTORY, FILESYSTEMS
 from etlmon.errors import ApiError
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from etlmon.contract import FilesystemHistoryQuery, FilesystemsQuery
     from etlmon.store.database import StoreService
 
-_HISTORY = timedelta(days=1)
-
 
 def routes(store: StoreService, wall_clock: Callable[[], float]) -> list[Route]:
     """Give the routes of this resource."""
@@ -30,10 +28,7 @@ def routes(store: StoreService, wall_clock: Callable[[], float]) -> list[Route]:
         return page(FILESYSTEMS, query, found, (usage.collected_at for usage in found))
 
     async def get_history(query: FilesystemHistoryQuery, _body: None) -> Answer:
-        until = query.until or utc(wall_clock())
-        since = query.since or until - _HISTORY
-        if since >= until:
-            raise ApiError(400, "bad-parameter", "since: must be before until.")
+        since, until = period(query, utc(wall_clock()))
         found = await store.read(
             lambda cursor: filesystem_usage.history(
                 cursor, query.mount_point, since, until, query.points

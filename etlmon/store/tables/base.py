@@ -66,6 +66,23 @@ def records(record_type: type[R], rows: Iterator[tuple[Any, ...]]) -> list[R]:
     ]
 
 
+def spread(
+    cursor: sqlite3.Cursor, newest: str, of: str, first_ms: int, last_ms: int, steps: int
+) -> Iterator[tuple[Any, ...]]:
+    """Give what ``newest`` finds in each of ``steps`` equal stretches of time, oldest first.
+
+    ``newest`` is SQL that gives the row to stand for a stretch, if there is one: of the history
+    named ``:of``, later than ``:after`` and not later than ``:until`` (ms). Where that is a seek
+    in an index, the effort depends on ``steps`` alone, however long the history is.
+    """
+    for step in range(steps):
+        after = first_ms + (last_ms - first_ms) * step // steps - (step == 0)
+        until = first_ms + (last_ms - first_ms) * (step + 1) // steps
+        found = cursor.execute(newest, {"of": of, "after": after, "until": until}).fetchone()
+        if found is not None:
+            yield found
+
+
 def _stored(value: Any) -> Any:
     if isinstance(value, datetime):
         return to_millis(value)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from etlmon.records.disk import Filesystem, FilesystemPoint, FilesystemUsage
 from etlmon.store.forecast import Sample, full_at
-from etlmon.store.tables.base import Table, columns, insert_sql, records, row
+from etlmon.store.tables.base import Table, columns, insert_sql, records, row, spread
 from etlmon.units import to_millis
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
 _COLUMNS = ", ".join(columns(FilesystemUsage))
 _INSERT = insert_sql("filesystem_usage", FilesystemUsage)
-_POINT_COLUMNS = ", ".join(columns(FilesystemPoint))
+_NEWEST_POINT = f"""
+SELECT {", ".join(columns(FilesystemPoint))} FROM filesystem_usage
+WHERE mount_point = :of AND state = 'ok' AND collected_at > :after AND collected_at <= :until
+ORDER BY collected_at DESC LIMIT 1
+"""
 _SAMPLES = 48
 """How many samples of the history a forecast looks at."""
 
@@ -62,8 +66,8 @@ def history(
     ).fetchone()
     if known is None:
         return None
-    rows = _spread(cursor, mount_point, to_millis(since), to_millis(until), points)
-    return records(FilesystemPoint, rows)
+    first, last = to_millis(since), to_millis(until)
+    return records(FilesystemPoint, spread(cursor, _NEWEST_POINT, mount_point, first, last, points))
 
 
 def _samples(cursor: sqlite3.Cursor, mount_point: str) -> list[Sample]:
@@ -72,7 +76,9 @@ def _samples(cursor: sqlite3.Cursor, mount_point: str) -> list[Sample]:
         return []
     return [
         Sample(at_ms=at, used_bytes=used, avail_bytes=avail)
-        for at, _total, used, avail, *_ in _spread(cursor, mount_point, *bounds, _SAMPLES)
+        for at, _total, used, avail, *_ in spread(
+            cursor, _NEWEST_POINT, mount_point, *bounds, _SAMPLES
+        )
     ]
 
 
@@ -87,23 +93,3 @@ def _bounds(cursor: sqlite3.Cursor, mount_point: str) -> tuple[int, int] | None:
         for extreme in ("min", "max")
     )
     return None if first is None else (first, last)
-
-
-def _spread(
-    cursor: sqlite3.Cursor, mount_point: str, first: int, last: int, steps: int
-) -> Iterator[tuple[Any, ...]]:
-    """Give the newest measured row of each of ``steps`` equal stretches of time, oldest first.
-
-    One seek in the index for each step, however long the history is.
-    """
-    for step in range(steps):
-        after = first + (last - first) * step // steps - (step == 0)
-        until = first + (last - first) * (step + 1) // steps
-        found = cursor.execute(
-            f"SELECT {_POINT_COLUMNS} FROM filesystem_usage"
-            " WHERE mount_point = ? AND state = 'ok' AND collected_at > ? AND collected_at <= ?"
-            " ORDER BY collected_at DESC LIMIT 1",
-            (mount_point, after, until),
-        ).fetchone()
-        if found is not None:
-            yield found

@@ -1,0 +1,24 @@
+"""Which stretch of time a history is asked for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from etlmon.errors import ApiError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from etlmon.contract import HistoryQuery
+
+_USUAL = timedelta(days=1)
+
+
+def period(query: HistoryQuery, now: datetime) -> tuple[datetime, datetime]:
+    """Give since when and until when; raise ApiError (400) if that is no stretch of time."""
+    until = query.until or now
+    since = query.since or until - _USUAL
+    if since >= until:
+        raise ApiError(400, "bad-parameter", "since: must be before until.")
+    return since, until
