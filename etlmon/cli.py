@@ -94,7 +94,8 @@ def get_resource(resource: str, parameters: Sequence[str], as_json: bool, addres
     etlmon get fs                              usage of every mount
     etlmon get fs all=true                     hidden ones too
     etlmon get fs/history mount_point=/        how one went
-    etlmon get paths                           file counts
+    etlmon get paths                           file counts, and the id of each path
+    etlmon get paths/ID/history points=24      how one went
     etlmon get health                          the node itself
     """  # noqa: D301
     from etlmon.contract import find_query, read_query

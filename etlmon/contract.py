@@ -30,7 +30,7 @@ from etlmon.errors import ApiError
 from etlmon.records.base import about
 from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import Health
-from etlmon.records.path import PathStats, ScanAnswer, ScanRequest
+from etlmon.records.path import PathPoint, PathStats, ScanAnswer, ScanRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,6 +82,12 @@ class FilesystemHistoryQuery(HistoryQuery, frozen=True, kw_only=True):
     """Which part of which mount's history."""
 
     mount_point: Annotated[str, about("The mount, as GET /fs names it.")]
+
+
+class PathHistoryQuery(HistoryQuery, frozen=True, kw_only=True):
+    """Which part of which path's history."""
+
+    id: Annotated[str, about("The path's id, as GET /paths gives it.", min_length=1)]
 
 
 Q = TypeVar("Q", bound=Query)
@@ -224,6 +230,25 @@ PATHS = Endpoint(
     ),
     problems=(503,),
 )
+PATH_HISTORY = Endpoint(
+    name="get_path_history",
+    method="GET",
+    path="/paths/{id}/history",
+    summary="How the counts of one path went.",
+    query=PathHistoryQuery,
+    body=type(None),
+    answer=list[PathPoint],
+    columns=(
+        "collected_at",
+        "file_count",
+        "partial_file_count",
+        "dir_count",
+        "other_count",
+        "status",
+        "scan_duration_ms",
+    ),
+    problems=(404, 503),
+)
 SCAN_PATHS = Endpoint(
     name="scan_paths",
     method="POST",
@@ -258,6 +283,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     FILESYSTEMS,
     FILESYSTEM_HISTORY,
     PATHS,
+    PATH_HISTORY,
     SCAN_PATHS,
     HEALTH,
     OPENAPI,

@@ -145,6 +145,7 @@ def test_no_file_is_a_mistake_of_usage() -> None:
         (("fs", "limti=5"), 1, "did you mean limit?\n"),
         (("fs", "limit=1", "limit=2"), 1, "etlmon: The parameter limit is given twice.\n"),
         (("fs/history",), 1, "etlmon: The parameter mount_point is missing.\n"),
+        (("paths/a/history", "id=b"), 1, "etlmon: The parameter id is given twice.\n"),
         (("fs", "limit"), 2, "limit: write NAME=VALUE, for example limit=10."),
         ((), 2, "Missing argument 'RESOURCE'."),
         (("fs", "--nope"), 2, "No such option"),
@@ -173,6 +174,8 @@ def test_every_resource_is_a_text_and_json(node: str) -> None:
     )
     (path,) = json.loads(run("get", "paths", "--json", "--node", node).stdout)
     assert path["path"].endswith("/data")
+    history = run("get", f"paths/{path['id']}/history", "points=5", "--node", node).stdout
+    assert history.startswith("COLLECTED AT")
     assert path["path"] in run("get", "paths", "limit=5", "--node", node).stdout
 
 
@@ -180,6 +183,8 @@ def test_what_the_node_refuses_is_told(node: str) -> None:
     done = run("get", "fs/history", "mount_point=/nope", "--node", node, status=1)
     assert done.stderr.startswith(f"etlmon: {node}: Nothing is stored of the mount /nope;")
     assert len(done.stderr.splitlines()) == 1
+    done = run("get", "paths/n o%2Fpe/history", "--node", node, status=1)
+    assert done.stderr.startswith(f"etlmon: {node}: No path has the id n o/pe;")
 
 
 def test_what_a_node_says_drives_no_terminal(node: str) -> None:

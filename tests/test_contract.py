@@ -19,6 +19,7 @@ from etlmon.contract import (
     FILESYSTEMS,
     HEALTH,
     OPENAPI,
+    PATH_HISTORY,
     PREFIX,
     Endpoint,
     FilesystemHistoryQuery,
@@ -219,12 +220,19 @@ def test_resources_are_found_by_their_path(resource: str, name: str) -> None:
     assert (endpoint.name, segments) == (name, {})
 
 
+@pytest.mark.parametrize("segment", ["0123456789ab", "a%2Fb c", "ü"])
+def test_resources_are_found_by_a_path_with_an_id(segment: str) -> None:
+    found = find_query(f"paths/{segment}/history")
+    assert found == (PATH_HISTORY, {"id": segment.replace("%2F", "/")})
+
+
 @pytest.mark.parametrize(
     ("resource", "says"),
     [
+        ("paths/7/histroy", "did you mean paths/{id}/history?"),
         ("path", "There is no resource path; did you mean paths?"),
         ("paths/scan", "There is no resource paths/scan; did you mean paths?"),
-        ("", "There is no resource ; there are fs, fs/history, paths, health, openapi.json."),
+        ("", "There is no resource ; there are fs, fs/history, paths, paths/{id}/history, health,"),
         ("zzz\x1b", r"There is no resource zzz\x1b; there are fs,"),
     ],
 )
@@ -246,5 +254,6 @@ def test_msgspecs_words_become_a_sentence() -> None:
 def test_which_answers_are_lists() -> None:
     assert issubclass(FILESYSTEMS.item, Record)
     assert issubclass(FILESYSTEM_HISTORY.item, Record)
+    assert issubclass(PATH_HISTORY.item, Record)
     assert HEALTH.item is None
     assert OPENAPI.item is None

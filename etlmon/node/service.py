@@ -94,7 +94,7 @@ class NodeService(Service):
         self.server = ApiServer(
             [
                 *fs.routes(self.store, wall_clock),
-                *paths.routes(self.store, self, self.policy),
+                *paths.routes(self.store, self, self.policy, wall_clock),
                 *health.routes(self.health),
                 *openapi.routes(),
             ],

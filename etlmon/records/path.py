@@ -81,6 +81,41 @@ class PathStats(Record, frozen=True, kw_only=True):
     next_scan_at: Annotated[datetime | None, about("When the next scan is due, UTC.")] = None
 
 
+class PathPoint(Record, frozen=True, kw_only=True):
+    """One step of a path's history: the newest complete scan in that step, else the newest other.
+
+    What a scan counted that is not complete stands in a field of its own, so that it can never be
+    taken for a fall of the counts.
+    """
+
+    collected_at: Annotated[datetime, about("When the scan ended, UTC.")]
+    file_count: Annotated[int | None, about("Regular files; null if the scan is not complete.")]
+    dir_count: Annotated[
+        int | None, about("Directories below the path; null if the scan is not complete.")
+    ]
+    other_count: Annotated[int | None, about("Everything else; null if the scan is not complete.")]
+    partial_file_count: Annotated[
+        int | None,
+        about("Regular files that a scan had counted which is not complete: at least so many."),
+    ]
+    complete: Annotated[bool, about("Whether the scan counted everything.")]
+    status: Annotated[str, about("How it ended: OK, PARTIAL, or ERROR.")]
+    scan_duration_ms: Annotated[int, about("How long it took, milliseconds.")]
+
+
+class EndedScan(Record, frozen=True, kw_only=True):
+    """What the history keeps of a scan; null counts where nothing is known."""
+
+    path_id: str
+    collected_at: datetime
+    file_count: int | None
+    dir_count: int | None
+    other_count: int | None
+    complete: bool
+    status: str
+    scan_duration_ms: int
+
+
 class PathScanStarted(Record, frozen=True, kw_only=True):
     """A scan has begun: written so that the path shows SCANNING while it runs."""
 

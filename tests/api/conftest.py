@@ -130,7 +130,7 @@ class Api:
         self.server = ApiServer(
             [
                 *fs.routes(store, NOW.timestamp),
-                *paths.routes(store, self.scans, self.policy),
+                *paths.routes(store, self.scans, self.policy, NOW.timestamp),
                 *health.routes(sample_health),
                 *openapi.routes(),
                 *extra,

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from etlmon.records.path import PathsConfigured, path_id
+
 LINK = re.compile(r'<([^>]*)>; rel="next"')
 
 
@@ -116,6 +118,58 @@ async def test_the_ends_of_time_are_no_defect(api, until: str) -> None:
 async def test_history_of_an_unknown_mount_is_named(api) -> None:
     answer = await api.ask("/api/v1/fs/history?mount_point=/nope%0A")
     assert "the mount /nope\n;" in answer.problem(404, "mount-not-found")
+
+
+async def test_the_history_of_a_path_is_found_by_its_id(api, store) -> None:
+    paths = {item["path"]: item["id"] for item in (await api.ask("/api/v1/paths")).json}
+    target = f"/api/v1/paths/{paths['/data']}/history"
+    answer = await api.ask(target)
+    assert answer.json == [
+        {
+            "collected_at": "2026-11-24T12:00:00Z",
+            "file_count": 1,
+            "dir_count": 2,
+            "other_count": 0,
+            "partial_file_count": None,
+            "complete": True,
+            "status": "OK",
+            "scan_duration_ms": 5,
+        }
+    ]
+    assert answer.headers["last-modified"] == "Tue, 24 Nov 2026 12:00:00 GMT"
+    etag = {"If-None-Match": answer.headers["etag"]}
+    assert (await api.ask(target, headers=etag)).status == 304
+    await store.write([PathsConfigured(paths=("/logs",))])
+    (await api.ask(target, headers=etag)).problem(404, "path-not-found")
+
+
+async def test_the_history_of_a_path_outside_of_what_is_stored_is_empty(api) -> None:
+    answer = await api.ask(f"/api/v1/paths/{path_id('/data')}/history?until=2026-11-01T00:00:00Z")
+    assert (answer.status, answer.json) == (200, [])
+
+
+@pytest.mark.parametrize(("segment", "name"), [("%2Fdata", "/data"), ("n%20o", "n o")])
+async def test_the_history_of_an_unknown_path_is_404_and_names_it(
+    api, segment: str, name: str
+) -> None:
+    answer = await api.ask(f"/api/v1/paths/{segment}/history")
+    assert f"No path has the id {name};" in answer.problem(404, "path-not-found")
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("points=0", "points: Expected int >= 1."),
+        ("since=1", "since: must be a moment"),
+        ("until=2026-01-01T00:00:00Z&since=2026-01-01T00:00:00Z", "since: must be before until."),
+        ("id=a", "The parameter id is given twice."),
+        ("limit=5", "There is no parameter limit here;"),
+    ],
+)
+async def test_a_bad_parameter_of_a_paths_history_is_named(api, query: str, says: str) -> None:
+    answer = await api.ask(f"/api/v1/paths/{path_id('/data')}/history?{query}")
+    kind = answer.json["type"].removeprefix("urn:etlmon:problem:")
+    assert says in answer.problem(400, kind)
 
 
 async def test_percent_encoded_parameters_are_read(api) -> None:

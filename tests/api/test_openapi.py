@@ -274,6 +274,7 @@ def test_the_comparison_lets_grow(present) -> None:
 # Two rules that no schema can tell: since is before until, and confirm is true.
 _NOT_BY_SCHEMA = [
     *("--exclude-operation-id", "get_filesystem_history"),
+    *("--exclude-operation-id", "get_path_history"),
     *("--exclude-operation-id", "scan_paths"),
 ]
 

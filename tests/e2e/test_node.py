@@ -65,6 +65,7 @@ def test_from_the_host_to_json(run_either: Start, write_config: WriteConfig, tre
     assert counts["file_count"] == find_count(tree, "-type", "f") == 21
     assert counts["dir_count"] == find_count(tree, "-mindepth", "1", "-type", "d") == 3
     assert counts["other_count"] == 2
+    assert {row["file_count"] for row in node.get(f"paths/{counts['id']}/history")} == {21}
     health = node.get("health")
     assert health["node_name"] == "e2e"
     assert health["state"] == "ok"

@@ -12,9 +12,10 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from etlmon.config.node import RetentionSection
+from etlmon.config.node import NodeConfig, RetentionSection
 from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
+from etlmon.records.path import EndedScan
 from etlmon.store.database import StoreService
 from etlmon.store.retention import RetentionService
 from etlmon.store.tables import collector_run
@@ -37,6 +38,19 @@ def run_of(number: int, at: float, text: str = "") -> CollectorRun:
         duration_ms=0,
         state="ok",
         records=number,
+    )
+
+
+def scan(at: float) -> EndedScan:
+    return EndedScan(
+        path_id="a",
+        collected_at=utc(at),
+        file_count=1,
+        dir_count=0,
+        other_count=0,
+        complete=True,
+        status="OK",
+        scan_duration_ms=1,
     )
 
 
@@ -82,6 +96,21 @@ async def trim(store: StoreService, **limits: Any) -> list[int]:
 def count(cursor: sqlite3.Cursor) -> int:
     found: int = cursor.execute("SELECT count(*) FROM collector_run").fetchone()[0]
     return found
+
+
+async def test_scans_of_paths_grow_old_as_the_configuration_says(
+    store: StoreService, sql: Sql
+) -> None:
+    config = NodeConfig(retention={"path_history": RetentionSection(max_age=3600.0)})
+    for age in (3601.0, 3599.0):
+        await store.write([scan(NOW - age)])
+    clock = Clock()
+    service = RetentionService(store, TABLES, config.retention_of, clock, lambda: NOW)
+    service.startService()
+    while not clock.getDelayedCalls():
+        await store.run(lambda cursor: None)
+    await service.stopService()
+    assert sql("SELECT collected_at FROM path_history") == [(round(NOW - 3599) * 1000,)]
 
 
 NUMBERS = "SELECT records FROM collector_run ORDER BY rowid"

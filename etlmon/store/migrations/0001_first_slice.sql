@@ -57,6 +57,20 @@ CREATE TABLE path_stats (
     next_scan_at INTEGER                -- ms; when the next scan is due
 ) STRICT;
 
+-- A row for each scan of a path that has ended.
+CREATE TABLE path_history (
+    path_id TEXT NOT NULL,              -- path_stats.id
+    collected_at INTEGER NOT NULL,      -- ms; when the scan ended
+    file_count INTEGER,                 -- regular files, so far if it is not complete
+    dir_count INTEGER,                  -- directories below the path, likewise
+    other_count INTEGER,                -- links, sockets, fifos, devices, likewise
+    complete INTEGER NOT NULL,          -- boolean
+    status TEXT NOT NULL,               -- OK, ERROR, PARTIAL
+    scan_duration_ms INTEGER NOT NULL   -- ms
+) STRICT;
+CREATE INDEX path_history_by_time ON path_history (collected_at);
+CREATE INDEX path_history_by_path ON path_history (path_id, complete, collected_at);
+
 -- A row for each finished run of a collector.
 CREATE TABLE collector_run (
     collector TEXT NOT NULL,

@@ -1,16 +1,18 @@
-"""The newest counts of each configured path."""
+"""The newest counts of each configured path. Each scan that ends goes into path_history too."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from etlmon.records.path import (
+    EndedScan,
     PathScanned,
     PathScanStarted,
     PathsConfigured,
     PathStats,
     path_id,
 )
+from etlmon.store.tables import path_history
 from etlmon.store.tables.base import Table, columns, records, row
 
 if TYPE_CHECKING:
@@ -58,14 +60,30 @@ def _insert_started(cursor: sqlite3.Cursor, scans: Sequence[PathScanStarted]) ->
 def _insert_scanned(cursor: sqlite3.Cursor, scans: Sequence[PathScanned]) -> None:
     cursor.executemany(_ENDED, [(path_id(scan.path), *row(scan)) for scan in scans])
     cursor.executemany(_COMPLETE, [(scan.path,) for scan in scans])
+    path_history.insert(
+        cursor,
+        [
+            EndedScan(
+                path_id=path_id(scan.path),
+                collected_at=scan.collected_at,
+                file_count=scan.file_count,
+                dir_count=scan.dir_count,
+                other_count=scan.other_count,
+                complete=scan.complete,
+                status=scan.status,
+                scan_duration_ms=scan.scan_duration_ms,
+            )
+            for scan in scans
+        ],
+    )
 
 
 def _insert_configured(cursor: sqlite3.Cursor, configured: Sequence[PathsConfigured]) -> None:
     wanted = set(configured[-1].paths)
-    known = cursor.execute("SELECT path FROM path_stats").fetchall()
-    cursor.executemany(
-        "DELETE FROM path_stats WHERE path = ?", [gone for gone in known if gone[0] not in wanted]
-    )
+    known = [path for (path,) in cursor.execute("SELECT path FROM path_stats")]
+    gone = [path for path in known if path not in wanted]
+    cursor.executemany("DELETE FROM path_stats WHERE path = ?", [(path,) for path in gone])
+    path_history.forget(cursor, map(path_id, gone))
 
 
 TABLE = Table(

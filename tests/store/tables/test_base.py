@@ -15,7 +15,14 @@ from etlmon.config.node import RETENTION_DEFAULTS
 from etlmon.records.base import Record
 from etlmon.records.disk import FilesystemPoint, FilesystemUsage
 from etlmon.records.health import CollectorRun
-from etlmon.records.path import PathScanned, PathScanStarted, PathStats, ScanTrouble
+from etlmon.records.path import (
+    EndedScan,
+    PathPoint,
+    PathScanned,
+    PathScanStarted,
+    PathStats,
+    ScanTrouble,
+)
 from etlmon.store.migrate import load_migrations
 from etlmon.store.tables.all import TABLES
 from etlmon.store.tables.base import columns, insert_sql, records, row
@@ -24,6 +31,7 @@ from etlmon.units import utc
 ROWS: dict[str, type[Record]] = {
     "filesystem_usage": FilesystemUsage,
     "path_stats": PathStats,
+    "path_history": EndedScan,
     "collector_run": CollectorRun,
 }
 """The record that is the whole of a row of each table."""
@@ -73,6 +81,8 @@ def test_points_are_a_part_of_usages() -> None:
 def test_scans_are_a_part_of_stats() -> None:
     for part in (PathScanned, PathScanStarted):
         assert set(columns(part)) <= set(columns(PathStats))
+    assert set(columns(EndedScan)) - {"path_id"} <= set(columns(PathScanned))
+    assert set(columns(PathPoint)) - {"partial_file_count"} <= set(columns(EndedScan))
 
 
 def test_histories_have_limits_and_an_index_by_time(cursor: sqlite3.Cursor) -> None:
@@ -153,6 +163,26 @@ RECORDS: list[Record] = [
         scan_started_at=AT,
         next_scan_at=AT,
     ),
+    EndedScan(
+        path_id="a",
+        collected_at=AT,
+        file_count=None,
+        dir_count=None,
+        other_count=None,
+        complete=False,
+        status="ERROR",
+        scan_duration_ms=0,
+    ),
+    EndedScan(
+        path_id="b",
+        collected_at=EARLY,
+        file_count=1,
+        dir_count=2,
+        other_count=3,
+        complete=True,
+        status="OK",
+        scan_duration_ms=4,
+    ),
     CollectorRun(
         collector="disk", instance="", started_at=AT, duration_ms=0, state="ok", records=0
     ),
@@ -201,8 +231,9 @@ def test_lists_that_may_be_null(cursor: sqlite3.Cursor, perhaps: list[str] | Non
 
 
 def test_moments_are_cut_to_milliseconds() -> None:
-    run = msgspec.structs.replace(RECORDS[4], started_at=AT.replace(microsecond=123_999))
-    assert row(run)[2] == row(RECORDS[4])[2]
+    (run, *_) = (one for one in RECORDS if isinstance(one, CollectorRun))
+    later = msgspec.structs.replace(run, started_at=AT.replace(microsecond=123_999))
+    assert row(later)[2] == row(run)[2]
     assert utc(0) == datetime(1970, 1, 1, tzinfo=UTC)
 
 
