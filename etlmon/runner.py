@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.internet import TimerService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -59,16 +59,16 @@ class CollectorService(TimerService):
         self._wall_clock = wall_clock
         self._first_delay_seconds = first_delay_seconds
         self._first: IDelayedCall | None = None
-        self._run: Deferred[None] | None = None
+        self._run: Deferred[float | None] | None = None
         self._run_began = 0.0
         self._run_started_at = 0.0
         self._schedule_began: float | None = None
         self._due = 0.0
-        self._ending: list[Deferred[None]] = []
+        self._ending: list[Deferred[float | None]] = []
         self._last: CollectorRun | None = None
         self._last_success: CollectorRun | None = None
         self._last_error: CollectorRun | None = None
-        self._runs = self._errors = self._skipped = 0
+        self._runs = self._errors = self._skipped = self._cancelled = 0
 
     def startService(self) -> None:
         """Begin the schedule after ``first_delay_seconds``."""
@@ -83,14 +83,7 @@ class CollectorService(TimerService):
         elif self.running:
             super().stopService()
         self._first = None
-        stopped: Deferred[None] = Deferred()
-        if self._run is None:
-            stopped.callback(None)
-        else:
-            self._ending.append(stopped)
-            if len(self._ending) == 1:  # a second cancellation would cut its cleaning up short
-                self._run.cancel()
-        return stopped
+        return self.cancel_run().addCallback(lambda _: None)
 
     def run_now(self) -> bool:
         """Begin a run at once, outside the schedule.
@@ -101,6 +94,20 @@ class CollectorService(TimerService):
             return False
         self._begin()
         return True
+
+    def cancel_run(self) -> Deferred[float | None]:
+        """End the run under way; the schedule goes on as it was.
+
+        Fires when the run has ended, with the seconds that it had gone on. With None if none was
+        cut short: none was under way, or it came to its own end all the same.
+        """
+        if self._run is None:
+            return succeed(None)
+        ended: Deferred[float | None] = Deferred()
+        self._ending.append(ended)
+        if len(self._ending) == 1:  # a second cancellation would cut its cleaning up short
+            self._run.cancel()
+        return ended
 
     def health(self) -> CollectorHealth:
         """Tell how the collector fares."""
@@ -124,6 +131,7 @@ class CollectorService(TimerService):
             runs=self._runs,
             errors=self._errors,
             skipped=self._skipped,
+            cancelled=self._cancelled,
         )
 
     def _tick(self) -> None:
@@ -144,16 +152,19 @@ class CollectorService(TimerService):
         next_run_at = utc(self._run_started_at + max(0.0, self._due - self._run_began))
         run = self._run = Deferred.fromCoroutine(self._collect(next_run_at))
         run.addErrback(lambda failure: self.log.failure("The runner failed.", failure))
-        run.addBoth(lambda _: self._ended())
+        run.addBoth(self._ended)
 
-    def _ended(self) -> None:
+    def _ended(self, cut_after_seconds: float | None) -> None:
         self._run = None
         ending, self._ending = self._ending, []
-        for stopped in ending:
-            stopped.callback(None)
+        for ended in ending:
+            ended.callback(cut_after_seconds)
 
-    async def _collect(self, next_run_at: datetime) -> None:
-        """Make one run: each batch is committed before the next one is asked for."""
+    async def _collect(self, next_run_at: datetime) -> float | None:
+        """Make one run: each batch is committed before the next one is asked for.
+
+        Gives the seconds after which it was cut short, None if it was not.
+        """
         records = 0
         error: Exception | None = None
         try:
@@ -162,8 +173,9 @@ class CollectorService(TimerService):
                     records += len(batch.records)
                     await self._sink.write(batch.records)
         except Exception as raised:
-            if self._ending:
-                return  # whatever a cancelled run raises, there is no run to tell of
+            if self._ending:  # whatever a cancelled run raises, it is no trouble of the collector
+                self._cancelled += 1
+                return float(self.clock.seconds() - self._run_began)
             error = raised
         run = CollectorRun(
             collector=self.collector.name,
@@ -177,6 +189,7 @@ class CollectorService(TimerService):
         self._note(run, error)
         # Not awaited: with the last batch committed the run is over, and another may be asked for.
         self._sink.write([run]).addErrback(self._run_not_stored, error)
+        return None
 
     def _run_not_stored(self, failure: Failure, error: Exception | None) -> None:
         if failure.check(StoreError) is None:

@@ -98,6 +98,12 @@ class Bench:
         """How many runs have begun."""
         return len(self.collector.began)
 
+    def cancel(self) -> list[Any]:
+        """Cancel the run under way and give a list that gets the result."""
+        result: list[Any] = []
+        self.service.cancel_run().addBoth(result.append)
+        return result
+
     def stop(self) -> list[Any]:
         """Stop the service and give a list that gets its result."""
         result: list[Any] = []
@@ -401,6 +407,85 @@ class TestRunNow:
         bench.stop()
         assert bench.service.run_now() is False
         assert bench.runs == 1
+
+
+class TestCancel:
+    def test_ends_the_run_and_leaves_the_schedule_alone(self, bench: Bench, said: Any) -> None:
+        bench.start(["x"], Deferred())
+        bench.clock.advance(4)
+        assert bench.cancel() == [4.0]
+        assert bench.collector.closed == 1
+        assert (bench.sink.runs, said()) == ([], [])
+        bench.clock.advance(6)
+        assert bench.runs == 2
+
+    def test_counts_as_cancelled_and_not_as_an_error(self, bench: Bench) -> None:
+        bench.start()
+        before = bench.service.health()
+        bench.collector.script = [Deferred()]
+        bench.clock.advance(INTERVAL)
+        bench.cancel()
+        after = bench.service.health()
+        assert (after.cancelled, after.runs, after.errors) == (1, 1, 0)
+        assert (after.state, after.running_since) == ("ok", None)
+        assert after.last_run_at == before.last_run_at
+
+    def test_first_run_of_all(self, bench: Bench) -> None:
+        bench.start(Deferred())
+        bench.cancel()
+        assert bench.service.health().state == "waiting"
+        assert bench.service.run_now() is True
+
+    def test_nothing_to_cancel(self, bench: Bench) -> None:
+        assert bench.cancel() == [None]
+        bench.start(first_delay_seconds=3)
+        assert bench.cancel() == [None]
+        bench.clock.advance(3)
+        assert bench.runs == 1
+        assert bench.cancel() == [None]
+        assert bench.service.health().cancelled == 0
+
+    def test_run_begun_by_hand(self, bench: Bench) -> None:
+        bench.start()
+        bench.collector.script = [Deferred()]
+        bench.service.run_now()
+        assert bench.cancel() == [0.0]
+        bench.clock.advance(INTERVAL)
+        assert bench.runs == 3
+
+    def test_twice_and_with_the_end_of_the_service(self, bench: Bench) -> None:
+        clean_up: Deferred[None] = Deferred()
+
+        class Tidy(Collector):
+            async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
+                try:
+                    await Deferred()
+                finally:
+                    await clean_up
+                yield Batch([])
+
+        bench.collector = Tidy()
+        bench.start()
+        first, second, stopped = bench.cancel(), bench.cancel(), bench.stop()
+        assert (first, second, stopped) == ([], [], [])
+        bench.clock.advance(1)
+        clean_up.callback(None)
+        assert (first, second, stopped) == ([1.0], [1.0], [None])
+        assert bench.service.health().cancelled == 1
+
+    def test_run_that_comes_to_its_own_end_all_the_same(self, bench: Bench) -> None:
+        class Stubborn(Collector):
+            async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
+                try:
+                    await Deferred()
+                except CancelledError:
+                    yield Batch(["whole"])
+
+        bench.collector = Stubborn()
+        bench.start()
+        assert bench.cancel() == [None]
+        assert [run.state for run in bench.sink.runs] == ["ok"]
+        assert bench.service.health().cancelled == 0
 
 
 class TestStop:

@@ -42,6 +42,9 @@ class CollectorHealth(Record, frozen=True, kw_only=True):
     runs: Annotated[int, about("Finished runs.")] = 0
     errors: Annotated[int, about("Runs that failed.")] = 0
     skipped: Annotated[int, about("Runs left out, since the one before was still going.")] = 0
+    cancelled: Annotated[
+        int, about("Runs ended by a command; no finished runs, and no errors.")
+    ] = 0
 
 
 class DatabaseHealth(Record, frozen=True, kw_only=True):
