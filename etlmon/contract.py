@@ -30,7 +30,7 @@ from etlmon.errors import ApiError
 from etlmon.records.base import about
 from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import Health
-from etlmon.records.path import PathPoint, PathStats, ScanAnswer, ScanRequest
+from etlmon.records.path import PathPoint, PathStats, ScanAnswer, ScanCancelAnswer, ScanRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -90,6 +90,15 @@ class PathHistoryQuery(HistoryQuery, frozen=True, kw_only=True):
     id: Annotated[str, about("The path's id, as GET /paths gives it.", min_length=1)]
 
 
+class ScanCancelQuery(Query, frozen=True, kw_only=True):
+    """Which scans to end."""
+
+    path: Annotated[
+        str | None, about("Configured path whose scan to end; absent means all of them.")
+    ] = None
+    confirm: Annotated[bool, about("Must be true.")] = False
+
+
 Q = TypeVar("Q", bound=Query)
 B = TypeVar("B")
 A = TypeVar("A")
@@ -108,7 +117,10 @@ class Endpoint(Generic[Q, B, A]):
     query: type[Q]
     """All that a request says besides its body, whether in the path or in the query string."""
     body: type[B]
-    """``NoneType`` where there is none. A body has ``confirm``, since only commands have one."""
+    """``NoneType`` where there is none. Only POST has one.
+
+    Every command has ``confirm``: a POST in its body, a DELETE in its query.
+    """
     answer: type[A]
     """A record, or for a list ``list[record]``."""
     status: int = 200
@@ -260,6 +272,16 @@ SCAN_PATHS = Endpoint(
     status=202,
     problems=(404,),
 )
+CANCEL_SCANS = Endpoint(
+    name="cancel_scans",
+    method="DELETE",
+    path="/paths/scan",
+    summary="End the scans that are running, of one path or of all.",
+    query=ScanCancelQuery,
+    body=type(None),
+    answer=ScanCancelAnswer,
+    problems=(404,),
+)
 HEALTH = Endpoint(
     name="get_health",
     method="GET",
@@ -285,6 +307,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     PATHS,
     PATH_HISTORY,
     SCAN_PATHS,
+    CANCEL_SCANS,
     HEALTH,
     OPENAPI,
 )

@@ -46,9 +46,9 @@ def test_an_endpoint_is_whole(endpoint: Endpoint[Any, Any, Any]) -> None:
     assert endpoint.summary.endswith(".")
     required = {field.name for field in msgspec.structs.fields(endpoint.query) if field.required}
     assert set(endpoint.in_path) <= required
-    assert (endpoint.body is NoneType) == (not endpoint.is_command)
-    if endpoint.is_command:
-        assert "confirm" in endpoint.body.__struct_fields__
+    assert (endpoint.body is not NoneType) == (endpoint.method == "POST")
+    said_in = {"GET": (), "POST": (endpoint.body,), "DELETE": (endpoint.query,)}[endpoint.method]
+    assert all("confirm" in kind.__struct_fields__ for kind in said_in)
     if endpoint.item is not None:
         assert set(endpoint.columns) <= set(endpoint.item.__struct_fields__)
     else:

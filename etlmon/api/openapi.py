@@ -14,7 +14,7 @@ from etlmon.records.problem import Problem
 
 _REF = "#/components/schemas/{name}"
 _EVERY = (400, 406, 413, 421, 500)
-_EVERY_COMMAND = (403, 415, 429)
+_EVERY_COMMAND = (403, 429)
 
 _PAGING_HEADERS = {
     "X-Total-Count": {
@@ -66,10 +66,12 @@ def _operation(endpoint: Endpoint[Any, Any, Any], schemas: dict[Any, Any]) -> di
     responses: dict[str, Any] = {str(endpoint.status): success}
     if "limit" in endpoint.query.__struct_fields__:
         success["headers"] = _PAGING_HEADERS
+    problems = {*_EVERY, *endpoint.problems}
+    if endpoint.body is not NoneType:
+        problems.add(415)
     if endpoint.is_command:
-        problems = {*_EVERY, *_EVERY_COMMAND, *endpoint.problems}
+        problems.update(_EVERY_COMMAND)
     else:
-        problems = {*_EVERY, *endpoint.problems}
         responses["304"] = {"description": "Unchanged: If-None-Match names this answer."}
     for status in sorted(problems):
         responses[str(status)] = {

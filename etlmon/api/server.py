@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 
@@ -134,8 +135,10 @@ class ApiServer:
         async def answer_command(request: Request, **guarded: str) -> bytes:
             self.policy.check_open()
             query = read(request, guarded)
-            content = request.content.read() if request.content is not None else b""
-            body = parse_body(content, request.getHeader(b"content-type"), endpoint.body)
+            body = None
+            if endpoint.body is not NoneType:
+                content = request.content.read() if request.content is not None else b""
+                body = parse_body(content, request.getHeader(b"content-type"), endpoint.body)
             answer = await route.handler(query, body)
             request.setResponseCode(endpoint.status)
             self.log.info(

@@ -59,7 +59,8 @@ class Policy:
             raise ApiError(
                 400,
                 "confirmation-required",
-                'A command must be confirmed: send {"confirm": true} in its body.',
+                'A command must be confirmed: send {"confirm": true} in its body, or '
+                "confirm=true in the query of a DELETE.",
             )
         rate = self._rates[command]
         wait_seconds = rate.take()

@@ -26,7 +26,7 @@ from etlmon.node.listen import ListeningService, is_loopback
 from etlmon.node.places import database_path, node_name
 from etlmon.node.unused import without_effect
 from etlmon.records.health import CollectorHealth, Health
-from etlmon.records.path import ScanAnswer, ScanSkipped
+from etlmon.records.path import PathScanCancelled, ScanAnswer, ScanCancelAnswer, ScanSkipped
 from etlmon.runner import CollectorService
 from etlmon.store.database import StoreService
 from etlmon.store.retention import RetentionService
@@ -207,6 +207,48 @@ class NodeService(Service):
 
         Raises ApiError (404) for a path that is not configured, before any scan begins.
         """
+        started, skipped = [], []
+        for path, service in self._scanning(wanted).items():
+            if service.run_now():
+                started.append(path)
+            else:
+                skipped.append(ScanSkipped(path=path, reason="a scan of it is running"))
+        return ScanAnswer(started=started, skipped=skipped)
+
+    async def cancel_scans(self, wanted: str | None) -> ScanCancelAnswer:
+        """End the scan of the configured path ``wanted``, or all; the next come at their turns.
+
+        Raises ApiError (404) for a path that is not configured.
+        """
+        services = self._scanning(None if wanted is None else [wanted])
+        found = await gatherResults(
+            [Deferred.fromCoroutine(self._cancel_scan(service)) for service in services.values()]
+        )
+        was_running = dict(zip(services, found, strict=True))
+        return ScanCancelAnswer(
+            cancelled=[path for path, running in was_running.items() if running],
+            not_running=[path for path, running in was_running.items() if not running],
+        )
+
+    async def _cancel_scan(self, service: CollectorService) -> bool:
+        """End the scan of a path; give whether one was running. Nobody waits for the commit."""
+        seconds = await service.cancel_run()
+        if seconds is None:
+            return False
+        # At once, so that it is in the writer's queue before the beginning of any later scan.
+        cancelled = PathScanCancelled(
+            path=service.collector.instance,
+            scan_duration_ms=round(seconds * 1000),
+            collected_at=utc(self._wall_clock()),
+        )
+        self.store.write([cancelled]).addErrback(self._not_stored, "The end of a scan")
+        return True
+
+    def _scanning(self, wanted: Sequence[str] | None) -> dict[str, CollectorService]:
+        """Give what scans the configured paths ``wanted``, or all of them, by path.
+
+        Raises ApiError (404) naming one that is not configured.
+        """
         services = {
             service.collector.instance: service
             for service in self.collectors
@@ -219,13 +261,7 @@ class NodeService(Service):
                     "path-not-configured",
                     f"{path} is not a configured path; GET /api/v1/paths lists them.",
                 )
-        started, skipped = [], []
-        for path in services if wanted is None else dict.fromkeys(wanted):
-            if services[path].run_now():
-                started.append(path)
-            else:
-                skipped.append(ScanSkipped(path=path, reason="a scan of it is running"))
-        return ScanAnswer(started=started, skipped=skipped)
+        return services if wanted is None else {path: services[path] for path in wanted}
 
     def health(self) -> Health:
         """Tell how the node is, from memory."""
@@ -267,11 +303,12 @@ class NodeService(Service):
     def _declare(self, config: NodeConfig) -> None:
         for kind in KINDS:
             if kind.declare is not None:
-                self.store.write(kind.declare(config).records).addErrback(self._not_declared)
+                records = kind.declare(config).records
+                self.store.write(records).addErrback(self._not_stored, "The configuration")
 
-    def _not_declared(self, failure: Any) -> None:
+    def _not_stored(self, failure: Any, what: str) -> None:
         failure.trap(StoreError)
-        self.log.warn("The configuration was not stored: {error}", error=str(failure.value))
+        self.log.warn("{what} was not stored: {error}", what=what, error=str(failure.value))
 
     def _in_thread(self, function: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)

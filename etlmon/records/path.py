@@ -143,6 +143,14 @@ class PathScanned(Record, frozen=True, kw_only=True):
     next_scan_at: datetime
 
 
+class PathScanCancelled(Record, frozen=True, kw_only=True):
+    """A scan was ended by a command: the counts of the scan before stay."""
+
+    path: str
+    scan_duration_ms: int
+    collected_at: datetime
+
+
 class PathsConfigured(Record, frozen=True, kw_only=True):
     """The paths that the configuration names now: others are forgotten."""
 
@@ -170,3 +178,10 @@ class ScanAnswer(Record, frozen=True, kw_only=True):
 
     started: Annotated[list[str], about("Paths whose scan has been started.")]
     skipped: Annotated[list[ScanSkipped], about("Paths that were not, with the reason.")]
+
+
+class ScanCancelAnswer(Record, frozen=True, kw_only=True):
+    """What the cancellation of scans has ended."""
+
+    cancelled: Annotated[list[str], about("Paths whose scan has been ended.")]
+    not_running: Annotated[list[str], about("Paths of which no scan was running.")]

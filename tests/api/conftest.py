@@ -25,7 +25,7 @@ from etlmon.control.policy import Policy
 from etlmon.errors import ApiError
 from etlmon.records.disk import FilesystemUsage
 from etlmon.records.health import DatabaseHealth, Health
-from etlmon.records.path import PathScanned, ScanAnswer
+from etlmon.records.path import PathScanned, ScanAnswer, ScanCancelAnswer
 from etlmon.store.database import StoreService
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -103,18 +103,30 @@ def parse(raw: bytes, methods: Sequence[str]) -> list[Response]:
 
 @dataclass
 class FakeScans:
-    """Begins scans by noting them."""
+    """Begins and ends scans by noting them; that of /logs is running."""
 
     known: tuple[str, ...] = ("/data", "/logs")
     begun: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
 
     def scan_now(self, wanted: Sequence[str] | None) -> ScanAnswer:
-        chosen = list(self.known if wanted is None else wanted)
-        for path in chosen:
-            if path not in self.known:
-                raise ApiError(404, "path-not-configured", f"{path} is not a configured path.")
+        chosen = self._chosen(wanted)
         self.begun += chosen
         return ScanAnswer(started=chosen, skipped=[])
+
+    async def cancel_scans(self, wanted: str | None) -> ScanCancelAnswer:
+        chosen = self._chosen(None if wanted is None else [wanted])
+        running = [path for path in chosen if path == "/logs"]
+        self.ended += running
+        return ScanCancelAnswer(
+            cancelled=running, not_running=[path for path in chosen if path not in running]
+        )
+
+    def _chosen(self, wanted: Sequence[str] | None) -> list[str]:
+        for path in wanted or ():
+            if path not in self.known:
+                raise ApiError(404, "path-not-configured", f"{path} is not a configured path.")
+        return list(self.known if wanted is None else wanted)
 
 
 class Api:

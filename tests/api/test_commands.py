@@ -144,6 +144,70 @@ async def test_what_is_refused_does_not_count(slow_api) -> None:
         assert (await slow_api.command(CONFIRMED)).status == 202
 
 
+# --- DELETE: a command without a body ------------------------------------------------------------
+
+
+async def test_a_cancellation_tells_what_was_ended_and_what_was_not_running(api) -> None:
+    answer = await api.ask(f"{SCAN}?confirm=true", "DELETE")
+    assert (answer.status, answer.json) == (
+        200,
+        {"cancelled": ["/logs"], "not_running": ["/data"]},
+    )
+    answer = await api.ask(f"{SCAN}?path=%2Fdata&confirm=true", "DELETE")
+    assert answer.json == {"cancelled": [], "not_running": ["/data"]}
+    assert api.scans.ended == ["/logs"]
+
+
+async def test_a_cancellation_of_an_unknown_path_is_404(api) -> None:
+    answer = await api.ask(f"{SCAN}?path=/nope&confirm=true", "DELETE")
+    assert "/nope" in answer.problem(404, "path-not-configured")
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [("", None), ("?confirm=false", None), ("?path=/logs", None), ("", CONFIRMED)],
+)
+async def test_a_cancellation_is_confirmed_in_its_query(
+    api, query: str, body: bytes | None
+) -> None:
+    fields = {"Content-Type": "application/json"} if body else {}
+    answer = await api.ask(SCAN + query, "DELETE", fields, body)
+    assert "confirm=true in the query" in answer.problem(400, "confirmation-required")
+    assert api.scans.ended == []
+
+
+async def test_what_a_cancellation_carries_besides_is_not_read(api) -> None:
+    answer = await api.ask(f"{SCAN}?confirm=true", "DELETE", {"Content-Type": "x"}, b"{")
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"), [("confirm=1", "bad-parameter"), ("paths=/logs", "unknown-parameter")]
+)
+async def test_a_bad_parameter_of_a_cancellation_is_400(api, query: str, kind: str) -> None:
+    (await api.ask(f"{SCAN}?{query}", "DELETE")).problem(400, kind)
+
+
+async def test_a_cancellation_passes_the_same_checks_as_other_commands(store, make_api) -> None:
+    target = f"{SCAN}?confirm=true"
+    for settings in ({"enabled": False}, {"scans_per_minute": 0}):
+        api = make_api(store, **settings)
+        await api.start()
+        (await api.ask(target, "DELETE")).problem(403, "commands-disabled")
+        foreign = {"Host": "evil.example"}
+        (await api.ask(target, "DELETE", foreign)).problem(421, "host-not-allowed")
+        await api.stop()
+        assert api.scans.ended == []
+
+
+async def test_cancellations_count_with_the_scans(slow_api) -> None:
+    assert (await slow_api.command(CONFIRMED)).status == 202
+    assert (await slow_api.ask(f"{SCAN}?confirm=true", "DELETE")).status == 200
+    refused = await slow_api.ask(f"{SCAN}?confirm=true", "DELETE")
+    refused.problem(429, "too-many-commands")
+    assert refused.headers["retry-after"] == "30"
+
+
 # --- the log --------------------------------------------------------------------------------------
 
 
@@ -152,11 +216,13 @@ async def test_the_log_has_a_line_for_each_command_and_none_for_queries(api, log
     await api.ask("/nope")
     await api.command(CONFIRMED)
     await api.command(b"{}")
+    await api.ask(f"{SCAN}?confirm=true&path=/logs", "DELETE")
     lines = [line for line in log_lines if "127.0.0.1 " in line]
     assert lines == [
         "127.0.0.1 POST /api/v1/paths/scan 202",
         '127.0.0.1 POST /api/v1/paths/scan 400: A command must be confirmed: send {"confirm": '
-        "true} in its body.",
+        "true} in its body, or confirm=true in the query of a DELETE.",
+        "127.0.0.1 DELETE /api/v1/paths/scan?confirm=true&path=/logs 200",
     ]
 
 

@@ -276,6 +276,7 @@ _NOT_BY_SCHEMA = [
     *("--exclude-operation-id", "get_filesystem_history"),
     *("--exclude-operation-id", "get_path_history"),
     *("--exclude-operation-id", "scan_paths"),
+    *("--exclude-operation-id", "cancel_scans"),
 ]
 
 

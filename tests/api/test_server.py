@@ -131,8 +131,8 @@ async def test_head_of_an_unchanged_answer_is_304(api) -> None:
         ("OPTIONS", FS, "GET, HEAD"),
         ("TRACE", FS, "GET, HEAD"),
         ("BREW", FS, "GET, HEAD"),
-        ("GET", "/api/v1/paths/scan", "POST"),
-        ("PUT", "/api/v1/paths/scan", "POST"),
+        ("GET", "/api/v1/paths/scan", "DELETE, POST"),
+        ("PUT", "/api/v1/paths/scan", "DELETE, POST"),
     ],
 )
 async def test_another_method_is_405_and_allow_tells(

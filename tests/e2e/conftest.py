@@ -80,6 +80,15 @@ class Node:
             self.curl(path, "-H", "Content-Type: application/json", "-d", json.dumps(body))
         )
 
+    def delete(self, path: str) -> Any:
+        """Give the JSON that a DELETE answers."""
+        return json.loads(self.curl(path, "-X", "DELETE"))
+
+    def workers(self) -> list[int]:
+        """Give the process ids of its children."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for one in tasks for pid in (one / "children").read_text().split()]
+
     def get_until(
         self, path: str, wanted: Callable[[Any], Any], seconds: float = _PATIENCE_SECONDS
     ) -> Any:

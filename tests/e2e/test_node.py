@@ -225,6 +225,36 @@ def test_scan_now(run: Start, write_config: WriteConfig, tree: Path) -> None:
     assert after["collected_at"] > before["collected_at"]
 
 
+def test_a_long_scan_is_cancelled(run: Start, write_config: WriteConfig, tree: Path) -> None:
+    """It ends within a second, the path says so and keeps its counts, and the next scan is whole.
+
+    The scan is as long as it takes: its worker has been stopped by a signal.
+    """
+    config = write_config(f'paths: [{{path: "{tree}", scan_interval: 1h}}]\n')
+    node = run(config)
+    [before] = node.get_until("paths", lambda rows: rows and rows[0]["complete"])
+    for pid in node.workers():
+        os.kill(pid, signal.SIGSTOP)
+    node.post("paths/scan", {"confirm": True})
+    node.get_until("paths", lambda rows: rows[0]["status"] == "SCANNING")
+    began = time.monotonic()
+    answer = node.delete("paths/scan?confirm=true")  # comes when the scan has ended
+    assert time.monotonic() - began < 1
+    assert answer == {"cancelled": [str(tree)], "not_running": []}
+    [after] = node.get_until("paths", lambda rows: rows[0]["status"] != "SCANNING")
+    assert (after["status"], after["error_message"]) == ("ERROR", "the scan was cancelled")
+    assert (after["file_count"], after["last_complete_file_count"]) == (21, 21)
+    assert after["last_complete_at"] == before["collected_at"]
+    assert node.delete("paths/scan?confirm=true")["not_running"] == [str(tree)]
+
+    health = node.get("health")
+    [counted] = [one for one in health["collectors"] if one["name"] == "path"]
+    assert (health["state"], counted["cancelled"], counted["errors"]) == ("ok", 1, 0)
+    node.post("paths/scan", {"confirm": True})
+    [again] = node.get_until("paths", lambda rows: rows[0]["status"] == "OK")
+    assert again["collected_at"] > before["collected_at"]
+
+
 def test_commands_open_to_a_network_are_told(run: Start, write_config: WriteConfig) -> None:
     """On another address than the loopback the node warns, in its log and in /health."""
     node = run(write_config(listen="0.0.0.0:0"))

@@ -18,7 +18,7 @@ from etlmon.config.node import NodeConfig
 from etlmon.errors import ApiError, ConfigError, StoreError
 from etlmon.node.listen import CannotListen
 from etlmon.node.service import NodeService
-from etlmon.records.path import ScanAnswer, ScanSkipped
+from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanSkipped
 from etlmon.store.tables import path_stats
 
 Logs = Callable[..., list[dict[str, Any]]]
@@ -155,6 +155,23 @@ async def test_scans_on_command(node: NodeService, tree: Path) -> None:
     with pytest.raises(ApiError, match="/nowhere is not a configured path"):
         node.scan_now([path, "/nowhere"])
     assert node.health().collectors[1].state == "ok"
+
+
+async def test_scans_are_cancelled_on_command(node: NodeService, tree: Path) -> None:
+    path = f"{tree}/a"
+    before = (await paths_of(node))[path]
+    node.scan_now(None)
+    assert await node.cancel_scans(path) == ScanCancelAnswer(cancelled=[path], not_running=[])
+    assert await node.cancel_scans(None) == ScanCancelAnswer(cancelled=[], not_running=[path])
+    await node.store.run(lambda cursor: None)  # in the writer's queue behind what happened
+    after = (await paths_of(node))[path]
+    assert (after.status, after.error_message) == ("ERROR", "the scan was cancelled")
+    assert (after.file_count, after.last_complete_at) == (1, before.last_complete_at)
+    health = node.health()
+    assert (health.state, health.collectors[1].state) == ("ok", "ok")
+    assert (health.collectors[1].runs, health.collectors[1].cancelled) == (1, 1)
+    with pytest.raises(ApiError, match="/nowhere is not a configured path"):
+        await node.cancel_scans("/nowhere")
 
 
 class TestReload:

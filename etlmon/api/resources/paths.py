@@ -8,7 +8,7 @@ from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
 from etlmon.api.server import Route
-from etlmon.contract import PATH_HISTORY, PATHS, SCAN_PATHS
+from etlmon.contract import CANCEL_SCANS, PATH_HISTORY, PATHS, SCAN_PATHS
 from etlmon.errors import ApiError
 from etlmon.store.tables import path_history, path_stats
 from etlmon.units import utc
@@ -16,17 +16,20 @@ from etlmon.units import utc
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from etlmon.contract import Page, PathHistoryQuery, Query
+    from etlmon.contract import Page, PathHistoryQuery, Query, ScanCancelQuery
     from etlmon.control.policy import Policy
-    from etlmon.records.path import ScanAnswer, ScanRequest
+    from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanRequest
     from etlmon.store.database import StoreService
 
 
 class PathScans(Protocol):
-    """Begins scans; the node has the collectors that do."""
+    """Begins and ends scans; the node has the collectors that do."""
 
     def scan_now(self, paths: Sequence[str] | None) -> ScanAnswer:
         """Begin a scan of ``paths``, or of all; raise ApiError (404) naming an unknown one."""
+
+    async def cancel_scans(self, path: str | None) -> ScanCancelAnswer:
+        """End the scan of ``path``, or all scans; raise ApiError (404) if it is unknown."""
 
 
 def routes(
@@ -55,8 +58,13 @@ def routes(
         with policy.counted("scan", confirmed=body.confirm):
             return Answer(scans.scan_now(body.paths))
 
+    async def cancel_scans(query: ScanCancelQuery, _body: None) -> Answer:
+        with policy.counted("scan", confirmed=query.confirm):
+            return Answer(await scans.cancel_scans(query.path))
+
     return [
         Route(PATHS, list_paths, tables=("path_stats",)),
         Route(PATH_HISTORY, get_history, tables=("path_stats", "path_history")),
         Route(SCAN_PATHS, scan_paths),
+        Route(CANCEL_SCANS, cancel_scans),
     ]

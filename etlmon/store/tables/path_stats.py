@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.records.path import (
     EndedScan,
+    PathScanCancelled,
     PathScanned,
     PathScanStarted,
     PathsConfigured,
@@ -47,6 +48,11 @@ UPDATE path_stats SET
     last_complete_at = collected_at
 WHERE path = ? AND complete
 """
+# Not where the result of the scan came in before its cancellation.
+_CANCELLED = """
+UPDATE path_stats SET status = 'ERROR', error_message = 'the scan was cancelled'
+WHERE path = ? AND status = 'SCANNING'
+"""
 _INTERRUPTED = """
 UPDATE path_stats SET status = 'ERROR', error_message = 'the scan was interrupted'
 WHERE status = 'SCANNING'
@@ -78,6 +84,22 @@ def _insert_scanned(cursor: sqlite3.Cursor, scans: Sequence[PathScanned]) -> Non
     )
 
 
+def _insert_cancelled(cursor: sqlite3.Cursor, scans: Sequence[PathScanCancelled]) -> None:
+    for scan in scans:
+        if cursor.execute(_CANCELLED, (scan.path,)).rowcount:
+            ended = EndedScan(
+                path_id=path_id(scan.path),
+                collected_at=scan.collected_at,
+                file_count=None,
+                dir_count=None,
+                other_count=None,
+                complete=False,
+                status="ERROR",
+                scan_duration_ms=scan.scan_duration_ms,
+            )
+            path_history.insert(cursor, [ended])
+
+
 def _insert_configured(cursor: sqlite3.Cursor, configured: Sequence[PathsConfigured]) -> None:
     wanted = set(configured[-1].paths)
     known = [path for (path,) in cursor.execute("SELECT path FROM path_stats")]
@@ -91,6 +113,7 @@ TABLE = Table(
     {
         PathScanStarted: _insert_started,
         PathScanned: _insert_scanned,
+        PathScanCancelled: _insert_cancelled,
         PathsConfigured: _insert_configured,
     },
     at_open=_INTERRUPTED,

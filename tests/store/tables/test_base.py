@@ -18,6 +18,7 @@ from etlmon.records.health import CollectorRun
 from etlmon.records.path import (
     EndedScan,
     PathPoint,
+    PathScanCancelled,
     PathScanned,
     PathScanStarted,
     PathStats,
@@ -79,7 +80,7 @@ def test_points_are_a_part_of_usages() -> None:
 
 
 def test_scans_are_a_part_of_stats() -> None:
-    for part in (PathScanned, PathScanStarted):
+    for part in (PathScanned, PathScanStarted, PathScanCancelled):
         assert set(columns(part)) <= set(columns(PathStats))
     assert set(columns(EndedScan)) - {"path_id"} <= set(columns(PathScanned))
     assert set(columns(PathPoint)) - {"partial_file_count"} <= set(columns(EndedScan))

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from etlmon.records.path import PathPoint, PathScanned, PathScanStarted, PathsConfigured, path_id
+from etlmon.records.path import (
+    PathPoint,
+    PathScanCancelled,
+    PathScanned,
+    PathScanStarted,
+    PathsConfigured,
+    path_id,
+)
 from etlmon.store.tables import path_stats
 from etlmon.store.tables.path_history import history
 from etlmon.units import utc
@@ -93,6 +100,16 @@ def test_every_scan_that_ends_is_a_point(cursor: sqlite3.Cursor) -> None:
             scan_duration_ms=5,
         ),
     ]
+
+
+def test_a_cancelled_scan_is_a_point_without_counts(cursor: sqlite3.Cursor) -> None:
+    begun = PathScanStarted(path=SCAN.path, scan_started_at=utc(18), next_scan_at=utc(160))
+    cancelled = PathScanCancelled(path=SCAN.path, scan_duration_ms=2000, collected_at=utc(20))
+    store(cursor, complete(10), begun, cancelled)
+    (_, point) = history(cursor, path_id(SCAN.path), utc(0), utc(100), 1000) or []
+    assert (point.collected_at, point.scan_duration_ms) == (utc(20), 2000)
+    assert (point.status, point.complete) == ("ERROR", False)
+    assert (point.file_count, point.partial_file_count) == (None, None)
 
 
 def test_a_complete_scan_stands_for_its_stretch_whatever_follows_it(cursor: sqlite3.Cursor) -> None:

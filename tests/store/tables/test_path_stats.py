@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from etlmon.records.base import Record
 from etlmon.records.path import (
+    PathScanCancelled,
     PathScanned,
     PathScanStarted,
     PathsConfigured,
@@ -195,6 +196,38 @@ def test_configuring_anew_leaves_a_running_scan_alone(cursor: sqlite3.Cursor) ->
     """A reload is no interruption."""
     store(cursor, STARTED, PathsConfigured(paths=("/데이터",)))
     assert only(cursor).status == "SCANNING"
+
+
+CANCELLED = PathScanCancelled(path="/데이터", scan_duration_ms=2000, collected_at=utc(162))
+
+
+def test_scan_that_was_cancelled_keeps_the_counts_of_the_one_before(cursor: sqlite3.Cursor) -> None:
+    store(cursor, STARTED, COMPLETE)
+    before = only(cursor)
+    store(cursor, STARTED, CANCELLED)
+    assert changes(before, only(cursor)) == {
+        "status": "ERROR",
+        "error_message": "the scan was cancelled",
+    }
+    store(cursor, STARTED, COMPLETE)
+    assert (only(cursor).status, only(cursor).error_message) == ("OK", None)
+
+
+def test_first_scan_that_was_cancelled_has_no_counts(cursor: sqlite3.Cursor) -> None:
+    store(cursor, STARTED, CANCELLED)
+    found = only(cursor)
+    assert (found.status, found.file_count, found.collected_at) == ("ERROR", None, None)
+
+
+@pytest.mark.parametrize("ended", [COMPLETE, PARTIAL], ids=["complete", "partial"])
+def test_cancellation_that_comes_after_the_result_changes_nothing(
+    cursor: sqlite3.Cursor, ended: PathScanned
+) -> None:
+    store(cursor, STARTED, ended)
+    before = only(cursor)
+    store(cursor, CANCELLED, replace(CANCELLED, path="/forgotten"))
+    assert newest(cursor) == [before]
+    assert cursor.execute("SELECT count(*) FROM path_history").fetchone() == (1,)
 
 
 def test_scan_that_the_end_of_the_node_interrupted(cursor: sqlite3.Cursor, path: Path) -> None:
