@@ -109,15 +109,15 @@ def get_resource(resource: str, parameters: Sequence[str], as_json: bool, addres
 @main.command()
 @click.argument("file", required=False)
 @click.option("--ui", "for_ui", is_flag=True, help="The file is a ui.yaml.")
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of node.yaml instead.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the file instead.")
 def check_config(file: str | None, for_ui: bool, schema: bool) -> None:
     """Check a configuration file and name every mistake in it: file, line, what to write."""
     from etlmon.config import loader
 
     if schema:
-        from etlmon.config.schema import node_config_schema
+        from etlmon.config.schema import node_config_schema, ui_config_schema
 
-        click.echo(_json(node_config_schema()))
+        click.echo(_json(ui_config_schema() if for_ui else node_config_schema()))
         return
     if file is None:
         raise click.UsageError("Name the file to check.")

@@ -207,6 +207,7 @@ FILESYSTEMS = Endpoint(
         "level",
         "state",
         "full_at",
+        "reason",
     ),
     problems=(503,),
 )

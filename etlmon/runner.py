@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from etlmon.errors import EtlmonError, StoreError
 from etlmon.records.health import CollectorHealth, CollectorRun
+from etlmon.text import one_line
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class CollectorService(TimerService):
         self.clock: Any = clock
         self.collector = collector
         self.setName(f"{collector.name} {collector.instance}".strip())
+        self._logged_name = one_line(str(self.name))
         self._sink = sink
         self._wall_clock = wall_clock
         self._first_delay_seconds = first_delay_seconds
@@ -195,7 +197,8 @@ class CollectorService(TimerService):
         if failure.check(StoreError) is None:
             self.log.failure("{name}: run not stored.", failure, name=self.name)
         elif not isinstance(error, StoreError):  # otherwise the run has told it already
-            self.log.warn("{name}: run not stored: {why}", name=self.name, why=str(failure.value))
+            why = one_line(str(failure.value))
+            self.log.warn("{name}: run not stored: {why}", name=self._logged_name, why=why)
 
     def _note(self, run: CollectorRun, error: Exception | None) -> None:
         """Keep the run for ``health``, and log a trouble when it begins, changes and ends."""
@@ -205,14 +208,15 @@ class CollectorService(TimerService):
         if error is None:
             self._last_success = run
             if before is not None:
-                self.log.info("{name}: well again.", name=self.name)
+                self.log.info("{name}: well again.", name=self._logged_name)
             return
         self._errors += 1
         self._last_error = run
         if run.error_message == before:
             return
         if isinstance(error, EtlmonError):
-            self.log.warn("{name}: {error}", name=self.name, error=run.error_message)
+            why = one_line(str(error))
+            self.log.warn("{name}: {why}", name=self._logged_name, why=why)
         else:
             self.log.failure("{name} failed.", Failure(error), name=self.name)
 

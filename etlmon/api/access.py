@@ -61,13 +61,3 @@ def the_host(values: Sequence[bytes], version: bytes) -> bytes | None:
     if len(values) > 1 or (not values and version == b"HTTP/1.1"):
         raise ApiError(400, "bad-host", "A request must have one Host header.")
     return values[0] if values else None
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a listening address takes connections from this host alone."""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -28,6 +28,7 @@ from etlmon.api.answers import Answer, EncodedAnswer, KeptAnswers
 from etlmon.api.requests import BoundedRequest, parse_body, parse_query
 from etlmon.contract import PREFIX, Endpoint
 from etlmon.errors import ApiError
+from etlmon.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,7 +50,6 @@ _ACCEPTED = (b"application/json", b"application/*", b"*/*")
 _READING = (b"GET", b"HEAD")
 _REFUSING = re.compile(rb"q\s*=\s*0(\.0*)?")
 _URI_CHARACTERS = "/%:@!$&'()*+,;=~"
-_MOST_LOGGED_CHARACTERS = 500
 _IDLE_SECONDS = 60
 
 Handler = Callable[[Any, Any], Coroutine[Deferred[Any], Any, Answer]]
@@ -145,7 +145,7 @@ class ApiServer:
                 "{client} {method} {uri} {status}",
                 client=_client(request),
                 method=endpoint.method,
-                uri=_on_one_line(request.uri.decode("latin-1")),
+                uri=one_line(request.uri.decode("latin-1")),
                 status=endpoint.status,
             )
             return _write_json(request, EncodedAnswer(answer))
@@ -173,10 +173,10 @@ class ApiServer:
             self.log.warn(
                 "{client} {method} {uri} {status}: {detail}",
                 client=_client(request),
-                method=_on_one_line(request.method.decode("latin-1")),
-                uri=_on_one_line(request.uri.decode("latin-1")),
+                method=one_line(request.method.decode("latin-1")),
+                uri=one_line(request.uri.decode("latin-1")),
                 status=problem.status,
-                detail=_on_one_line(problem.detail),
+                detail=one_line(problem.detail),
             )
         path = quote(request.uri.partition(b"?")[0], safe=_URI_CHARACTERS)
         body = problems.encode(problem, path)
@@ -313,13 +313,6 @@ def _no_such_path() -> ApiError:
     return ApiError(
         404, "not-found", f"There is no such path; {PREFIX}/openapi.json lists all there are."
     )
-
-
-def _on_one_line(text: str) -> str:
-    """Give text from a client so that it can neither forge a line of the log nor fill it."""
-    shown = text[:_MOST_LOGGED_CHARACTERS]
-    plain = (c if c.isprintable() and c != "\\" else ascii(c)[1:-1] for c in shown)
-    return "".join(plain) + ("" if shown == text else "...")
 
 
 def _client(request: Request | IRequest) -> str:

@@ -175,7 +175,7 @@ class LogSettings(Section, frozen=True, kw_only=True):
     level: Annotated[
         Literal["debug", "info", "warn", "error"], about("The least that is written.")
     ] = "info"
-    file: Annotated[AbsolutePath | None, about("Where it goes; else standard output.")] = None
+    file: Annotated[AbsolutePath | None, about("Where it goes; else standard error.")] = None
 
 
 class ManholeSection(Section, frozen=True, kw_only=True):

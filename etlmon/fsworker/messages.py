@@ -11,27 +11,15 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from etlmon.errors import CollectError
+from etlmon.host.mounts import Usage
 from etlmon.records.path import ScanTrouble
 from etlmon.text import host_text
 from etlmon.units import from_millis
 
 T = TypeVar("T")
-
-
-class Statvfs(Struct, frozen=True, kw_only=True):
-    """What statvfs(3) says of a file system, with the device that stat(2) names."""
-
-    device_number: int = field(name="st_dev")
-    block_bytes: int = field(name="frsize")
-    blocks: int
-    blocks_free: int = field(name="bfree")
-    blocks_avail: int = field(name="bavail")
-    inodes: int = field(name="files")
-    inodes_free: int = field(name="ffree")
-    read_only: bool
 
 
 class ScanOrder(Struct, frozen=True, kw_only=True):
@@ -181,9 +169,18 @@ def decode(request_id: int, line: bytes) -> tuple[Literal["answer", "error", "pr
     raise Malformed
 
 
-def to_statvfs(content: Any) -> Statvfs:
+def to_usage(content: Any) -> Usage:
     """Read the answer to a statvfs request; raise Malformed."""
-    return _convert(content, Statvfs)
+    answer = _convert(content, _StatvfsAnswer)
+    return Usage(
+        device_number=answer.st_dev,
+        block_bytes=answer.frsize,
+        blocks=answer.blocks,
+        blocks_free=answer.bfree,
+        blocks_avail=answer.bavail,
+        inodes=answer.files,
+        inodes_free=answer.ffree,
+    )
 
 
 def to_progress(content: Any) -> ScanProgress:
@@ -230,6 +227,16 @@ def partial_outcome(progress: ScanProgress, duration_seconds: float) -> ScanOutc
         troubles=[],
         duration_seconds=duration_seconds,
     )
+
+
+class _StatvfsAnswer(Struct):
+    st_dev: int
+    frsize: int
+    blocks: int
+    bfree: int
+    bavail: int
+    files: int
+    ffree: int
 
 
 class _Error(Struct):

@@ -34,7 +34,6 @@ from etlmon.fsworker.messages import (
     ScanOrder,
     ScanOutcome,
     ScanProgress,
-    Statvfs,
     WorkerDied,
     WorkerFailed,
     WorkerStopped,
@@ -46,9 +45,10 @@ from etlmon.fsworker.messages import (
     to_failure,
     to_outcome,
     to_progress,
-    to_statvfs,
+    to_usage,
 )
 from etlmon.records.health import StuckWorker
+from etlmon.text import one_line
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -57,12 +57,13 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
+    from etlmon.host.mounts import Usage
+
 __all__ = [
     "MountStuck",
     "ScanOrder",
     "ScanOutcome",
     "ScanProgress",
-    "Statvfs",
     "WorkerDied",
     "WorkerFailed",
     "WorkerPool",
@@ -131,7 +132,7 @@ class WorkerPool:
         self._stopping: list[Deferred[None]] | None = None
         self._stop_timer: IDelayedCall | None = None
 
-    def statvfs(self, path: bytes, mount_point: str, deadline_seconds: float) -> Deferred[Statvfs]:
+    def statvfs(self, path: bytes, mount_point: str, deadline_seconds: float) -> Deferred[Usage]:
         """Ask for the usage of the file system that holds ``path``, which ``mount_point`` names.
 
         Fires with the answer, or fails with WorkerFailed, WorkerTimeout, MountStuck, WorkerDied
@@ -145,7 +146,7 @@ class WorkerPool:
                 limit_seconds=deadline_seconds,
                 told_seconds=deadline_seconds,
                 alone=True,
-                read_answer=to_statvfs,
+                read_answer=to_usage,
                 result=result,
             ),
         )
@@ -220,7 +221,7 @@ class WorkerPool:
             self._log.warn(
                 "worker {pid} hangs on {mount} and cannot be killed: left behind",
                 pid=child.pid,
-                mount=child.mount_point,
+                mount=one_line(child.mount_point or ""),
             )
             child.close_pipes()
         # The descriptors are closed at the next turn of the reactor: say so only then.
@@ -360,7 +361,7 @@ class WorkerPool:
         self._log.warn(
             "worker {pid} hangs on {mount} and cannot be killed: the mount is left alone",
             pid=child.pid,
-            mount=child.mount_point,
+            mount=one_line(child.mount_point or ""),
         )
         child.close_pipes()
         self._dispatch()
@@ -404,7 +405,8 @@ class WorkerPool:
     def gone(self, child: Child, why: str) -> None:
         """Take note that a child has ended and is reaped."""
         if child.stuck_since is not None:
-            self._log.info("{mount} answers again", mount=child.mount_point)
+            mount = one_line(child.mount_point or "")
+            self._log.info("{mount} answers again", mount=mount)
         request, child.request = child.request, None
         self._forget(child)
         if request is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ def run_demo(paths: Sequence[str]) -> None:
             node.startService()
             reactor.callWhenRunning(_say_where, node)
         reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
+        # A terminal that is closed: the database goes, too.
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_stop, reactor))
         reactor.run()
         for failure in failures:
             failure.raiseException()
@@ -55,6 +58,11 @@ def demo_config(directory: Path, paths: Sequence[str]) -> NodeConfig:
         paths=tuple(PathSection(path=str(Path(p).absolute()), scan_interval=60.0) for p in paths),
         log=LogSettings(level="warn"),
     )
+
+
+def _stop(reactor: Any) -> None:
+    if reactor.running:
+        reactor.stop()
 
 
 def _say_where(node: NodeService) -> None:

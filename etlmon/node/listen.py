@@ -13,20 +13,34 @@ from twisted.internet.endpoints import (
     UNIXServerEndpoint,
 )
 from twisted.internet.error import CannotListenError
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from etlmon.config.addresses import UnixAddress, parse_listen
 from etlmon.errors import EtlmonError
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IListeningPort
+    from twisted.internet.interfaces import IAddress, IListeningPort
     from twisted.web.server import Site
 
 _SOCKET_MODE = 0o660
+_MOST_CONNECTIONS = 256
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
 
 
 class CannotListen(EtlmonError):
     """The address cannot be listened on: taken, not this host's, or not allowed."""
+
+
+class _AtMost(WrappingFactory[ProtocolWrapper]):
+    """So many connections and no more: the collectors need descriptors, too."""
+
+    noisy = False
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Give the protocol of a new connection, None to close it at once."""
+        if len(self.protocols) >= _MOST_CONNECTIONS:
+            return None
+        return super().buildProtocol(addr)
 
 
 class ListeningService(Service):
@@ -43,7 +57,7 @@ class ListeningService(Service):
 
     def startService(self) -> None:
         """Listen. Raises CannotListen."""
-        listening: Deferred[IListeningPort] = self._endpoint().listen(self._site)
+        listening: Deferred[IListeningPort] = self._endpoint().listen(_AtMost(self._site))
         outcome: list[Any] = []
         listening.addBoth(outcome.append)
         if not hasattr(outcome[0], "check"):

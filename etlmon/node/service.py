@@ -271,7 +271,7 @@ class NodeService(Service):
         well = (
             database.state == "ok"
             and not stuck
-            and not any(_ended_badly(collector) for collector in collectors)
+            and not any(_ended_badly(one) or _is_late(one) for one in collectors)
         )
         return Health(
             node_name=node_name(self.config),
@@ -346,6 +346,11 @@ def _ended_badly(collector: CollectorHealth) -> bool:
     return collector.last_error_at is not None and (
         collector.last_error_at == collector.last_run_at
     )
+
+
+def _is_late(collector: CollectorHealth) -> bool:
+    """Whether a whole turn has been left out, since the run before has not ended."""
+    return collector.lag_seconds > collector.interval_seconds
 
 
 def _same(one: Collector, other: Collector) -> bool:

@@ -5,6 +5,7 @@ Everything is read and checked here, and nothing is opened: twistd forks afterwa
 
 from __future__ import annotations
 
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,15 @@ from twisted.python import usage
 
 from etlmon.clock import make_monotonic
 from etlmon.config.loader import load_node_config
-from etlmon.config.node import NodeConfig
+from etlmon.config.node import LogSettings, NodeConfig
 from etlmon.errors import ConfigError, EtlmonError
 from etlmon.node.service import NodeService
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+
+
+_DESCRIPTORS = 65_536
 
 
 class Options(usage.Options):
@@ -56,18 +60,29 @@ class DaemonService(NodeService):
 
     log = Logger()
 
-    def __init__(self, config: NodeConfig, config_path: str | None, reactor: Any) -> None:
+    def __init__(
+        self,
+        config: NodeConfig,
+        config_path: str | None,
+        reactor: Any,
+        *,
+        in_background: bool = False,
+    ) -> None:
         super().__init__(config, reactor)
         self._config_path = config_path
+        self._in_background = in_background
 
     def startService(self) -> None:
-        """Start the node; exit with status 1 and one line on standard error if it cannot be."""
+        """Start the node; if it cannot be, exit with status 1 and one line on standard error."""
         try:
             super().startService()
         except EtlmonError as error:
+            if self._in_background:
+                raise  # twistd tells its parent, which waits for word, of no other end than this
             # twistd sends standard error to its log; either way it is one line, told once.
             sys.exit(f"etlmon: {error}")
         signal.signal(signal.SIGHUP, self._hung_up)
+        _raise_descriptor_limit()
 
     def stopService(self) -> Deferred[None]:
         """Stop the node (see NodeService)."""
@@ -87,9 +102,23 @@ class DaemonService(NodeService):
         )
 
 
+def _raise_descriptor_limit() -> None:
+    """Allow this process the descriptors that its administrator allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def makeService(options: Options) -> DaemonService:
     """Give the node that the options describe; nothing is opened yet."""
     from twisted.internet import reactor
 
     make_monotonic(reactor)
-    return DaemonService(options.config, options["config"], reactor)
+    if options.config.log != LogSettings():
+        Logger().warn(
+            "log: is without effect under twistd, which has --logfile and a log of its own."
+        )
+    parent = options.parent
+    in_background = parent is not None and not parent["nodaemon"]
+    return DaemonService(options.config, options["config"], reactor, in_background=in_background)

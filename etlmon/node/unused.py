@@ -20,6 +20,10 @@ def without_effect(config: NodeConfig) -> list[str]:
         for table, limits in config.retention.items()
         if limits.max_bytes is not None
     )
+    if config.manhole is not None:
+        idle.append("manhole")
+    if config.control.confirmation_token:
+        idle.append("control.confirmation_token")
     for place, path in enumerate(config.paths):
         if path.max_ops_per_second is not None:
             idle.append(f"paths[{place}].max_ops_per_second")

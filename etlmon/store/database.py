@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _READERS = 4
+_LOST = "the database file was removed or replaced; what is collected is lost at the next stop"
 _LONGEST_READ_SECONDS = 5.0
 """An older read transaction would keep the write-ahead log from being used again."""
 _STEPS_BETWEEN_LOOKS = 100_000
@@ -69,8 +71,8 @@ class StoreService(Service):
         self._reading = DeferredSemaphore(_READERS)
         self._schema_version = 0
         self._listeners: list[Callable[[frozenset[str]], None]] = []
-        self._sizes: tuple[int | None, int | None] = (None, None)
-        self._measuring = False
+        self._opened = self._on_disk = _OnDisk(None, None, None)
+        self._looking = False
 
     def startService(self) -> None:
         """Take the lock, bring the schema up, open the pools. Raises StoreError."""
@@ -94,7 +96,7 @@ class StoreService(Service):
         )
         self._reading = DeferredSemaphore(_READERS)
         self._pools = [self._readers, writing]
-        self._sizes = _sizes(self.path)
+        self._opened = self._on_disk = _look(self.path)
         self._writer = Writer(writing, TABLES, self._reactor, self._wall_clock, self._tell)
         super().startService()
 
@@ -159,36 +161,35 @@ class StoreService(Service):
         if self._writer is None:
             raise _not_open()
         state = self._writer.state
-        self._measure_later()
+        self._look_later()
+        is_lost = self._on_disk.identity != self._opened.identity
         return DatabaseHealth(
-            state="degraded" if state.failing else "ok",
+            state="degraded" if state.failing or is_lost else "ok",
             path=str(self.path),
-            size_bytes=self._sizes[0],
-            wal_bytes=self._sizes[1],
+            size_bytes=self._on_disk.size_bytes,
+            wal_bytes=self._on_disk.wal_bytes,
             schema_version=self._schema_version,
             sqlite_version=sqlite3.sqlite_version,
             wal_reset_bug=has_wal_reset_bug(sqlite3.sqlite_version_info),
             commits=state.commits,
             pending_batches=self._writer.pending,
             last_commit_at=None if state.last_commit_at is None else utc(state.last_commit_at),
-            last_error=state.last_error,
+            last_error=_LOST if is_lost else state.last_error,
             last_error_at=None if state.last_error_at is None else utc(state.last_error_at),
         )
 
-    def _measure_later(self) -> None:
-        """Have the sizes measured by a thread; nobody waits for it."""
-        if self._measuring or self._readers is None or not self.running:
+    def _look_later(self) -> None:
+        """Have a thread look at the file; nobody waits for it."""
+        if self._looking or self._readers is None or not self.running:
             return
-        self._measuring = True
+        self._looking = True
 
-        def measured(sizes: Any) -> None:
-            self._measuring = False
-            if isinstance(sizes, tuple):
-                self._sizes = sizes
+        def looked(found: Any) -> None:
+            self._looking = False
+            if isinstance(found, _OnDisk):
+                self._on_disk = found
 
-        deferToThreadPool(self._reactor, self._readers.threadpool, _sizes, self.path).addBoth(
-            measured
-        )
+        deferToThreadPool(self._reactor, self._readers.threadpool, _look, self.path).addBoth(looked)
 
     def _tell(self, tables: frozenset[str]) -> None:
         for listener in self._listeners:
@@ -233,14 +234,27 @@ def _reading_failed(failure: Failure) -> NoReturn:
     raise StoreError(f"the database cannot be read: {failure.value}") from failure.value
 
 
-def _sizes(path: Path) -> tuple[int | None, int | None]:
-    """Give the bytes of the database and of its write-ahead log; None for a file that is not."""
+@dataclass(frozen=True)
+class _OnDisk:
+    """The database file as it is found by its name: its identity and the bytes it takes."""
+
+    identity: tuple[int, int] | None
+    size_bytes: int | None
+    wal_bytes: int | None
+
+
+def _look(path: Path) -> _OnDisk:
     path = path.resolve()
+    found, wal = _stat(path), _stat(path.with_name(path.name + "-wal"))
+    return _OnDisk(
+        identity=(found.st_dev, found.st_ino) if found else None,
+        size_bytes=found.st_size if found else None,
+        wal_bytes=wal.st_size if wal else None,
+    )
 
-    def size(of: Path) -> int | None:
-        try:
-            return of.stat().st_size
-        except OSError:
-            return None
 
-    return size(path), size(path.with_name(path.name + "-wal"))
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None

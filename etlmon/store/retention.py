@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 60.0
 _ROWS_A_STEP = 5_000
 _PAGES_A_STEP = 1_000
+_DAY_SECONDS = 86_400
 
 
 class RetentionService(TimerService):
@@ -48,6 +49,7 @@ class RetentionService(TimerService):
         self._wall_clock = wall_clock
         self._stopping = False
         self._last_error: str | None = None
+        self._running: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Begin with a first run at once."""
@@ -55,14 +57,20 @@ class RetentionService(TimerService):
         super().startService()
 
     def stopService(self) -> Deferred[None]:
-        """Stop after the step under way; fires when it has ended."""
+        """Stop; a step that waits for the writer is left to it. Fires when the run has ended.
+
+        Waiting for the step could take for ever: a full disk holds it up until there is space.
+        """
         self._stopping = True
         stopped: Deferred[None] = super().stopService()
+        if self._running is not None:
+            self._running.cancel()
         return stopped
 
     def _tick(self) -> Deferred[None]:
         # TimerService ends for good at the first failure: nothing may leave this call.
-        return Deferred.fromCoroutine(self._run()).addErrback(self._note)
+        running = self._running = Deferred.fromCoroutine(self._run())
+        return running.addErrback(self._note)
 
     def _note(self, failure: Any) -> None:
         if self._stopping:
@@ -88,6 +96,9 @@ class RetentionService(TimerService):
             delete = _delete_before(table, oldest)
             while await self._step(delete, table.name) == _ROWS_A_STEP:
                 pass
+        tomorrow_ms = int((self._wall_clock() + _DAY_SECONDS) * 1000)
+        if not self._stopping and await self._store.read(_newest(table)) > tomorrow_ms:
+            await self._step(_delete_after(table, tomorrow_ms), table.name)
         if limits.max_rows is not None and not self._stopping:
             excess = await self._store.read(_count(table)) - limits.max_rows
             while excess > 0:
@@ -107,6 +118,14 @@ def _count(table: Table) -> Callable[[sqlite3.Cursor], int]:
     return count
 
 
+def _newest(table: Table) -> Callable[[sqlite3.Cursor], int]:
+    def newest(cursor: sqlite3.Cursor) -> int:
+        found = cursor.execute(f"SELECT max({table.time_column}) FROM {table.name}").fetchone()[0]
+        return found or 0
+
+    return newest
+
+
 def _delete_before(table: Table, oldest_ms: int) -> Callable[[sqlite3.Cursor], int]:
     """Delete rows older than ``oldest_ms``, as many as a step may; gives how many."""
 
@@ -115,6 +134,23 @@ def _delete_before(table: Table, oldest_ms: int) -> Callable[[sqlite3.Cursor], i
             f"DELETE FROM {table.name} WHERE rowid IN (SELECT rowid FROM {table.name}"
             f" WHERE {table.time_column} < ? ORDER BY {table.time_column} LIMIT {_ROWS_A_STEP})",
             (oldest_ms,),
+        )
+        return cursor.rowcount
+
+    return delete
+
+
+def _delete_after(table: Table, newest_ms: int) -> Callable[[sqlite3.Cursor], int]:
+    """Delete rows from the future, as many as a step may; gives how many.
+
+    A clock that was wrong has left them: they would never grow old, and push out good ones.
+    """
+
+    def delete(cursor: sqlite3.Cursor) -> int:
+        cursor.execute(
+            f"DELETE FROM {table.name} WHERE rowid IN (SELECT rowid FROM {table.name}"
+            f" WHERE {table.time_column} > ? LIMIT {_ROWS_A_STEP})",
+            (newest_ms,),
         )
         return cursor.rowcount
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from etlmon.api.access import HostCheck, is_loopback, the_host
+from etlmon.api.access import HostCheck, the_host
 from etlmon.errors import ApiError
 
 LOOPBACK = ("localhost", "LocalHost", "localhost.", "127.0.0.1", "[::1]", "127.0.0.2", "[0::1]")
@@ -95,13 +95,3 @@ def test_the_host_is_one() -> None:
         with pytest.raises(ApiError) as caught:
             the_host(values, version)
         assert caught.value.status == 400
-
-
-@pytest.mark.parametrize("address", ["localhost", "127.0.0.1", "127.3.2.1", "::1", "[::1]"])
-def test_loopback_addresses(address: str) -> None:
-    assert is_loopback(address)
-
-
-@pytest.mark.parametrize("address", ["", "0.0.0.0", "::", "[::]", "10.0.0.1", "host", "*"])
-def test_network_addresses(address: str) -> None:
-    assert not is_loopback(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,7 +10,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,48 @@ def test_demo_without_a_terminal_says_where_it_listens(start: Start, etlmon: str
 def assert_whole(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_daemon_that_cannot_start_says_so_to_who_started_it(
+    start: Start, write_config: WriteConfig, tmp_path: Path, twistd: str
+) -> None:
+    """Twistd's parent waits for word of its child: it must get one."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        config = write_config(listen=f"127.0.0.1:{other.getsockname()[1]}")
+        log = tmp_path / "node.log"
+        command = (twistd, f"--pidfile={tmp_path}/p", f"--logfile={log}", "etlmon-node", "-c")
+        launcher = start(*command, str(config))
+        said, _ = launcher.process.communicate(timeout=15)
+    assert launcher.process.returncode == 1
+    assert "cannot listen on" in said.decode()
+    give_up_at = time.monotonic() + 15
+    while (tmp_path / "p").exists():  # the child has told its parent first
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+
+
+def test_a_demo_whose_terminal_is_closed_leaves_nothing(start: Start, etlmon: str) -> None:
+    node = start(etlmon, "demo", "--path", "/etc")
+    address = node.wait_for(r"listens on (http://127\.0\.0\.1:\d+)/api/v1")[1]
+    health = subprocess.run(
+        [etlmon, "get", "health", "--json", "--node", address], check=True, capture_output=True
+    ).stdout
+    database = Path(json.loads(health)["database"]["path"])
+    assert database.exists()
+    assert node.end(signal.SIGHUP) == 0
+    assert not database.parent.exists()
+
+
+def test_more_connections_than_are_good_for_the_collectors_are_refused(
+    run: Start, write_config: WriteConfig
+) -> None:
+    node = run(write_config("refresh: {disk: 1s}\n"))
+    port = int(node.address.rpartition(":")[2])
+    with ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(closing(socket.create_connection(("127.0.0.1", port), timeout=5)))
+        # The others were closed at once; who is let in keeps what he has.
+        with pytest.raises(subprocess.CalledProcessError):
+            node.get("health")
+    health = node.get_until("health", lambda health: health["collectors"][0]["runs"] >= 2)
+    assert health["collectors"][0]["errors"] == 0

@@ -24,13 +24,13 @@ from etlmon.fsworker.pool import (
     ScanOrder,
     ScanOutcome,
     ScanProgress,
-    Statvfs,
     WorkerDied,
     WorkerFailed,
     WorkerPool,
     WorkerStopped,
     WorkerTimeout,
 )
+from etlmon.host.mounts import Usage
 from etlmon.records.path import ScanTrouble
 from tests.fsworker.conftest import find, until
 
@@ -139,7 +139,7 @@ def test_answers_become_records() -> None:
     probed = bench.probe("/a")
     bench.processes[0].say(answer=STATVFS)
     assert probed == [
-        Statvfs(
+        Usage(
             device_number=7,
             block_bytes=4096,
             blocks=100,
@@ -147,7 +147,6 @@ def test_answers_become_records() -> None:
             blocks_avail=40,
             inodes=10,
             inodes_free=5,
-            read_only=False,
         )
     ]
     told: list[ScanProgress] = []
@@ -306,7 +305,7 @@ def test_silent_scan_holds_back_a_probe_of_its_mount() -> None:
     bench.processes[0].say(progress=PROGRESS)  # The mount lives.
     assert len(bench.processes[1].requests) == 2
     bench.processes[1].say(answer=STATVFS)
-    assert isinstance(held[0], Statvfs)
+    assert isinstance(held[0], Usage)
 
     bench.reactor.advance(2)
     held = bench.probe(mount="/m", deadline=3)
@@ -325,7 +324,7 @@ def test_probe_that_waits_for_a_child_only_does_not_time_out() -> None:
     assert waiting == []
     bench.processes[0].end()
     bench.processes[-1].say(answer=STATVFS)
-    assert isinstance(waiting[0], Statvfs)
+    assert isinstance(waiting[0], Usage)
 
 
 def test_scans_one_at_a_time_where_a_mount_may_hang() -> None:

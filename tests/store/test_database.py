@@ -298,3 +298,11 @@ async def test_a_read_that_takes_too_long_is_given_up(
     with pytest.raises(StoreError, match="cannot be read: interrupted"):
         await store.read(lambda cursor: cursor.execute(endless).fetchone())
     assert await store.read(lambda cursor: cursor.execute("SELECT 1").fetchone()) == (1,)
+
+
+async def test_a_file_that_is_removed_is_told(store: StoreService, path: Path, until: Any) -> None:
+    """SQLite itself goes on with the file that nobody sees any more."""
+    assert store.health().state == "ok"
+    path.unlink()  # noqa: ASYNC240
+    await until(lambda: store.health().state == "degraded")
+    assert "was removed or replaced" in str(store.health().last_error)

@@ -8,7 +8,7 @@ from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
 from etlmon.api.server import Route
-from etlmon.contract import FILESYSTEM_HISTORY, FILESYSTEMS
+from etlmon.contract import FILESYSTEM_HISTORY, FILESYSTEMS, MOST_ITEMS
 from etlmon.errors import ApiError
 from etlmon.store.tables import filesystem_usage
 from etlmon.units import utc
@@ -24,7 +24,10 @@ def routes(store: StoreService, wall_clock: Callable[[], float]) -> list[Route]:
     """Give the routes of this resource."""
 
     async def list_filesystems(query: FilesystemsQuery, _body: None) -> Answer:
-        found = await store.read(lambda cursor: filesystem_usage.newest(cursor, hidden=query.all))
+        wanted = slice(query.offset, query.offset + min(query.limit, MOST_ITEMS))
+        found = await store.read(
+            lambda cursor: filesystem_usage.newest(cursor, hidden=query.all, forecast=wanted)
+        )
         return page(FILESYSTEMS, query, found, (usage.collected_at for usage in found))
 
     async def get_history(query: FilesystemHistoryQuery, _body: None) -> Answer:

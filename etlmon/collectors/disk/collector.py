@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from etlmon.collectors.base import Batch
 from etlmon.collectors.disk.select import hidden_by_usage, hidden_unasked
@@ -19,7 +19,7 @@ from etlmon.text import host_text
 from etlmon.units import utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
     from datetime import datetime
 
     from etlmon.collectors.base import CollectorContext
@@ -32,7 +32,17 @@ _NOT_OURS = {
     "EPERM": "this node may not look at it: permission denied",
     "ENOENT": "not reachable from where this node runs",
 }
+_MOST_NAMED = 5
 _AUTOMOUNTED = "measured when it was mounted: asking again would keep it from being unmounted"
+
+
+class _Probe:
+    """A mount that is being asked: its answer, as soon as there is one."""
+
+    done: Deferred[None]
+
+    def __init__(self) -> None:
+        self.answer: Usage | CollectError | None = None
 
 
 class DiskCollector:
@@ -53,11 +63,14 @@ class DiskCollector:
         self.settings = settings
         self._context = context
         self._last: dict[Mount, FilesystemUsage] = {}
+        self._probes: dict[Mount, _Probe] = {}
+        self._silent: set[Mount] = set()
 
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
         """Give one batch with a FilesystemUsage for each mount, hidden ones too.
 
-        Raises CollectError if the list of mounts cannot be read.
+        Raises CollectError if the list of mounts cannot be read, and, after the batch has been
+        given, if a mount does not answer.
         """
         now = utc(self._context.wall_clock())
         try:
@@ -92,7 +105,14 @@ class DiskCollector:
             for mount, record in zip(mounts, records, strict=True)
             if mount.mount_id not in unasked
         }
+        self._silent = {
+            mount
+            for mount, record in zip(mounts, records, strict=True)
+            if record.state == "stale" and mount.mount_id in failures
+        }
         yield Batch(records)
+        if self._silent:
+            raise CollectError(_silence(self._silent))
 
     def _automounted_and_known(self, mounts: Iterable[Mount]) -> set[int]:
         """Give the ids of automounts that have answered once: they are left in peace."""
@@ -108,53 +128,57 @@ class DiskCollector:
     async def _measure(
         self, mounts: list[Mount], waits: Mapping[int, Mount]
     ) -> tuple[dict[int, Usage], dict[int, CollectError]]:
-        """Give what was measured and what failed, by mount id."""
+        """Give what was measured and what failed, by mount id.
+
+        A mount that was silent the last time holds nobody up again: it is asked all the same, and
+        its answer is taken by the first run after it has come.
+        """
         local = [mount for mount in mounts if mount.mount_id not in waits]
         remote = [mount for mount in mounts if mount.mount_id in waits]
-        answers = await gatherResults(
-            [
-                Deferred.fromCoroutine(self._measure_local(local)),
-                *(
-                    Deferred.fromCoroutine(self._probe(mount, waits[mount.mount_id]))
-                    for mount in remote
-                ),
-            ],
-            consumeErrors=True,
-        )
-        measured = [answer for probe in answers for answer in probe]
+        self._begin_probes(remote, waits)
+        awaited = [self._probes[mount].done for mount in remote if mount not in self._silent]
+        measuring: list[Deferred[Any]] = [Deferred.fromCoroutine(self._measure_local(local))]
+        measured, *_ = await gatherResults([*measuring, *awaited], consumeErrors=True)
+        answers: dict[Mount, Usage | CollectError] = dict(zip(local, measured, strict=True))
+        for mount in remote:
+            answer = self._probes[mount].answer
+            if answer is not None:
+                del self._probes[mount]
+            answers[mount] = answer or CollectError(str(self._last[mount].reason))
         usages: dict[int, Usage] = {}
         failures: dict[int, CollectError] = {}
-        for mount, answer in zip(local + remote, measured, strict=True):
+        for mount, answer in answers.items():
             if isinstance(answer, Usage):
                 usages[mount.mount_id] = answer
             else:
                 failures[mount.mount_id] = answer
         return usages, failures
 
+    def _begin_probes(self, remote: list[Mount], waits: Mapping[int, Mount]) -> None:
+        """Ask the mounts that are not being asked; forget those that are gone."""
+        for mount in self._probes.keys() - set(remote):
+            self._probes.pop(mount).done.cancel()
+        for mount in remote:
+            if mount not in self._probes:
+                probe = self._probes[mount] = _Probe()
+                probe.done = Deferred.fromCoroutine(
+                    self._probe(probe, mount, waits[mount.mount_id])
+                )
+                probe.done.addErrback(lambda failure: failure.trap(CancelledError) and None)
+
     async def _measure_local(self, mounts: list[Mount]) -> list[Usage | CollectError]:
         return await self._context.in_thread(lambda: [_measure_local(mount) for mount in mounts])
 
-    async def _probe(self, mount: Mount, hangs_on: Mount) -> list[Usage | CollectError]:
+    async def _probe(self, probe: _Probe, mount: Mount, hangs_on: Mount) -> None:
         """Ask a mount that may hang, or lies behind one, through a child that may be killed."""
         try:
-            found = await self._context.workers.statvfs(
+            probe.answer = await self._context.workers.statvfs(
                 mount.mount_point,
                 mount_point=host_text(hangs_on.mount_point),
                 deadline_seconds=self.settings.probe_timeout,
             )
         except CollectError as error:
-            return [error]
-        return [
-            Usage(
-                device_number=found.device_number,
-                block_bytes=found.block_bytes,
-                blocks=found.blocks,
-                blocks_free=found.blocks_free,
-                blocks_avail=found.blocks_avail,
-                inodes=found.inodes,
-                inodes_free=found.inodes_free,
-            )
-        ]
+            probe.answer = error
 
     def _fresh(self, mount: Mount, usage: Usage, now: datetime) -> FilesystemUsage:
         measured = figures(usage)
@@ -201,6 +225,12 @@ class DiskCollector:
             )
         since = last.stale_since if last.state == "stale" else last.collected_at
         return replace(last, state="stale", reason=reason, stale_since=since, collected_at=now)
+
+
+def _silence(mounts: Collection[Mount]) -> str:
+    names = sorted(host_text(mount.mount_point) for mount in mounts)
+    shown = ", ".join(names[:_MOST_NAMED]) + (" ..." if len(names) > _MOST_NAMED else "")
+    return f"{len(names)} mount{'' if len(names) == 1 else 's'} without an answer: {shown}"
 
 
 def _hidden(mount: Mount, reason: str, now: datetime) -> FilesystemUsage:

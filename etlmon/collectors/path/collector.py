@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.base import CollectorContext
     from etlmon.config.node import PathSection
-    from etlmon.host.mounts import Mount
+
+
+_ANSWER_SECONDS = 5.0
+"""How long a file system that may hang has to answer before a scan of it begins."""
 
 
 class PathCollector:
@@ -93,11 +96,23 @@ class PathCollector:
             raise failure
 
     async def _order(self) -> ScanOrder:
-        path = os.fsencode(self.settings.path).rstrip(b"/") or b"/"
+        """Give what to scan; raises CollectError if its file system does not answer."""
         try:
-            mounts, resolved = await self._context.in_thread(lambda: self._locate(path))
+            order = await self._context.in_thread(self._locate)
         except OSError as error:
             raise CollectError(f"cannot read the list of mounts: {error}") from error
+        if order.one_at_a_time:
+            # A scan of a mount that hangs would hold a child that other scans wait for.
+            await self._context.workers.statvfs(
+                order.path, mount_point=order.mount_point, deadline_seconds=_ANSWER_SECONDS
+            )
+        return order
+
+    def _locate(self) -> ScanOrder:
+        """Find out where the path is; in a thread, for mounts may be many."""
+        path = os.fsencode(self.settings.path).rstrip(b"/") or b"/"
+        mounts = read_mounts(self._context.proc)
+        resolved = resolve(mounts, path)
         own = covering(mounts, resolved)
         hangs_on = waits_for(mounts).get(own.mount_id) if own else None
         named = hangs_on or own
@@ -111,11 +126,6 @@ class PathCollector:
             skip=foreign_below(mounts, resolved, own),
             one_at_a_time=hangs_on is not None,
         )
-
-    def _locate(self, path: bytes) -> tuple[tuple[Mount, ...], bytes]:
-        """Give the mounts, and where the path really is."""
-        mounts = read_mounts(self._context.proc)
-        return mounts, resolve(mounts, path)
 
     def _verdict(
         self, outcome: ScanOutcome | None, failure: Exception | None

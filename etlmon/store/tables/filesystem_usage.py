@@ -35,23 +35,30 @@ def _insert(cursor: sqlite3.Cursor, usages: Sequence[FilesystemUsage]) -> None:
 TABLE = Table("filesystem_usage", {FilesystemUsage: _insert}, time_column="collected_at")
 
 
-def newest(cursor: sqlite3.Cursor, *, hidden: bool) -> list[Filesystem]:
-    """Give the mounts of the newest run, by mount point, with their forecast."""
+def newest(
+    cursor: sqlite3.Cursor, *, hidden: bool, forecast: slice = slice(None)
+) -> list[Filesystem]:
+    """Give the mounts of the newest run, by mount point; those of a slice with their forecast.
+
+    The newest run is the one that was stored last, whatever the clock said.
+    """
     found = records(
         Filesystem,
         cursor.execute(
             f"SELECT {_COLUMNS}, NULL FROM filesystem_usage"
-            " WHERE collected_at = (SELECT max(collected_at) FROM filesystem_usage)"
-            " AND (? OR state <> 'hidden') ORDER BY mount_point, rowid",
+            " WHERE collected_at = (SELECT collected_at FROM filesystem_usage"
+            " WHERE rowid = (SELECT max(rowid) FROM filesystem_usage)) AND (? OR state <> 'hidden')"
+            " ORDER BY mount_point, rowid",
             (hidden,),
         ),
     )
-    return [
+    found[forecast] = [
         usage
         if usage.state == "hidden"
         else replace(usage, full_at=full_at(_samples(cursor, usage.mount_point)))
-        for usage in found
+        for usage in found[forecast]
     ]
+    return found
 
 
 def history(

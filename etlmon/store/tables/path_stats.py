@@ -54,7 +54,7 @@ UPDATE path_stats SET status = 'ERROR', error_message = 'the scan was cancelled'
 WHERE path = ? AND status = 'SCANNING'
 """
 _INTERRUPTED = """
-UPDATE path_stats SET status = 'ERROR', error_message = 'the scan was interrupted'
+UPDATE path_stats SET status = 'ERROR', error_message = 'the scan was interrupted', complete = 0
 WHERE status = 'SCANNING'
 """
 

@@ -17,7 +17,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from etlmon.collectors.base import CollectorContext
 from etlmon.collectors.disk.collector import DiskCollector
 from etlmon.config.watched import DiskSection
-from etlmon.fsworker.messages import Statvfs
+from etlmon.errors import CollectError
+from etlmon.host.mounts import Usage
 from etlmon.records.disk import FilesystemUsage
 from etlmon.units import utc
 
@@ -30,9 +31,9 @@ class FakeWorkers:
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, str, float]] = []
-        self.answers: dict[bytes, Statvfs | Exception | Deferred[Statvfs]] = {}
+        self.answers: dict[bytes, Usage | Exception | Deferred[Usage]] = {}
 
-    def statvfs(self, path: bytes, mount_point: str, deadline_seconds: float) -> Deferred[Statvfs]:
+    def statvfs(self, path: bytes, mount_point: str, deadline_seconds: float) -> Deferred[Usage]:
         """Give what was told for the path."""
         self.asked.append((path, mount_point, deadline_seconds))
         answer = self.answers[path]
@@ -50,9 +51,8 @@ class FakeWorkers:
             "blocks_avail": free - 5,
             "inodes": 1000,
             "inodes_free": 900,
-            "read_only": False,
         }
-        self.answers[point] = Statvfs(**{**whole, **changes})
+        self.answers[point] = Usage(**{**whole, **changes})
 
 
 class Host:
@@ -64,6 +64,7 @@ class Host:
         self.workers = FakeWorkers()
         self.seconds = 1000.0
         self.in_thread = 0
+        self.told: str | None = None
         self.context = CollectorContext(
             wall_clock=lambda: self.seconds,
             monotonic_clock=lambda: self.seconds,
@@ -88,7 +89,15 @@ class Host:
         self.seconds += 15
 
         async def records() -> list[Any]:
-            batches = [batch async for batch in self.collector.collect(utc(self.seconds + 15))]
+            batches = []
+            self.told = None
+            try:
+                async for batch in self.collector.collect(utc(self.seconds + 15)):
+                    batches.append(batch)
+            except CollectError as error:
+                if not batches:
+                    raise
+                self.told = str(error)
             (batch,) = batches
             return list(batch.records)
 

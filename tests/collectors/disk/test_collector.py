@@ -14,8 +14,9 @@ from etlmon.collectors.disk import KIND
 from etlmon.config.node import NodeConfig
 from etlmon.config.watched import DiskSection, MountThresholds
 from etlmon.errors import CollectError
-from etlmon.fsworker.messages import MountStuck, Statvfs, WorkerDied, WorkerFailed, WorkerTimeout
+from etlmon.fsworker.messages import MountStuck, WorkerDied, WorkerFailed, WorkerTimeout
 from etlmon.fsworker.pool import WorkerPool
+from etlmon.host.mounts import Usage
 from etlmon.units import utc
 
 NFS = "40 1 /nfs nfs4 srv:/data"
@@ -70,7 +71,7 @@ class TestAsking:
     def test_mounts_are_asked_all_at_once(self, host: Any) -> None:
         """A silent one does not keep the others waiting for their turn."""
         host.mounts(NFS, "41 1 /b nfs srv:/b")
-        first: Deferred[Statvfs] = Deferred()
+        first: Deferred[Usage] = Deferred()
         host.workers.answers[b"/nfs"] = first
         host.workers.tell(b"/b")
         run = host.run()
@@ -83,7 +84,7 @@ class TestAsking:
 
     def test_cancelling_ends_the_probes(self, host: Any) -> None:
         host.mounts(NFS)
-        probe: Deferred[Statvfs] = Deferred()
+        probe: Deferred[Usage] = Deferred()
         host.workers.answers[b"/nfs"] = probe
         run, result = host.run(), []
         run.addErrback(result.append)
@@ -144,6 +145,48 @@ class TestStale:
                 == good
             )
         assert good.level == "warning"
+
+    def test_silence_is_told_after_the_figures_until_it_ends(self, host: Any) -> None:
+        host.mounts(NFS, *(f"{50 + n} 1 /n{n} nfs srv:/n{n}" for n in range(6)))
+        for point in (b"/nfs", *(b"/n%d" % n for n in range(6))):
+            host.workers.answers[point] = TIMEOUT
+        host.look()
+        assert host.told == "7 mounts without an answer: /n0, /n1, /n2, /n3, /n4 ..."
+        for number in range(6):
+            host.workers.tell(b"/n%d" % number, device=number)
+        host.look()
+        assert host.told == "1 mount without an answer: /nfs"
+        host.workers.tell(b"/nfs")
+        host.look()
+        assert host.told is None
+
+    def test_who_was_silent_holds_nobody_up_again(self, host: Any) -> None:
+        """It is asked once, for as long as it takes; its answer is taken when it has come."""
+        host.mounts(NFS, "41 1 /b nfs srv:/b")
+        host.workers.tell(b"/b")
+        host.workers.answers[b"/nfs"] = TIMEOUT
+        host.look()
+        slow: Deferred[Usage] = Deferred()
+        host.workers.answers[b"/nfs"] = slow
+        for _ in range(3):
+            records = host.look()
+            assert (records["/b"].state, records["/nfs"].state) == ("ok", "stale")
+            assert records["/nfs"].reason == str(TIMEOUT)
+        assert asked(host).count(b"/nfs") == 2
+        host.workers.tell(b"/nfs")
+        slow.callback(host.workers.answers[b"/nfs"])
+        assert host.look()["/nfs"].state == "ok"
+
+    def test_the_probe_of_a_mount_that_is_gone_ends(self, host: Any) -> None:
+        host.mounts(NFS)
+        host.workers.answers[b"/nfs"] = TIMEOUT
+        host.look()
+        slow: Deferred[Usage] = Deferred()
+        host.workers.answers[b"/nfs"] = slow
+        host.look()
+        host.mounts("1 0 / ext4 /dev/root")
+        host.look()
+        assert slow.called
 
     def test_recovery(self, host: Any) -> None:
         host.mounts(NFS)
@@ -328,7 +371,7 @@ class TestFakeIsVerified:
         host.workers.tell(b"/")
         try:
             for workers in (pool, host.workers):
-                assert isinstance(await workers.statvfs(b"/", "/", 10.0), Statvfs)
+                assert isinstance(await workers.statvfs(b"/", "/", 10.0), Usage)
                 with pytest.raises(WorkerFailed) as caught:
                     await workers.statvfs(b"/not/there", "/not/there", 10.0)
                 assert caught.value.errno_name == "ENOENT"

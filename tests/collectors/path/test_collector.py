@@ -56,6 +56,12 @@ class FakeWorkers:
     def __init__(self) -> None:
         self.orders: list[ScanOrder] = []
         self.answer: ScanOutcome | Exception | Deferred[ScanOutcome] = outcome()
+        self.silent: Exception | None = None
+        self.probed: list[tuple[bytes, str]] = []
+
+    def statvfs(self, path: bytes, mount_point: str, deadline_seconds: float) -> Deferred[Any]:
+        self.probed.append((path, mount_point))
+        return fail(self.silent) if self.silent else succeed(None)
 
     def scan(
         self, order: ScanOrder, on_progress: Callable[[Any], None] | None = None
@@ -344,6 +350,19 @@ class TestOrder:
         host.mounts(f"2 1 /data {kind}")
         order = host.order("/data/in")
         assert (order.mount_point, order.one_at_a_time) == ("/data", True)
+
+    def test_mount_that_may_hang_is_asked_first(self, host: Host) -> None:
+        """A scan that hangs would hold a child that scans of other paths wait for."""
+        host.mounts("2 1 /data nfs4")
+        host.order("/data/in")
+        assert host.workers.probed == [(b"/data/in", "/data")]
+        host.workers.silent = WorkerTimeout("/data", 5.0)
+        scanned = host.scan("/data/in")
+        assert (scanned.status, scanned.file_count) == ("ERROR", None)
+        assert scanned.error_message == "no answer within 5 s from /data"
+        assert host.workers.orders == []
+        host.order("/local")
+        assert len(host.workers.probed) == 2
 
     def test_local_mount_behind_a_server_counts_as_the_server(self, host: Host) -> None:
         host.mounts("2 1 /nfs nfs", "3 2 /nfs/local ext4")

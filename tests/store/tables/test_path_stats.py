@@ -241,5 +241,6 @@ def test_scan_that_the_end_of_the_node_interrupted(cursor: sqlite3.Cursor, path:
     assert changes(before, after) == {
         "status": "ERROR",
         "error_message": "the scan was interrupted",
+        "complete": False,
     }
     assert after.file_count == 10
