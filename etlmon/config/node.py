@@ -136,11 +136,38 @@ RETENTION_DEFAULTS: Mapping[Table, RetentionSection] = MappingProxyType(
 """What holds for each table where ``retention`` says nothing else."""
 
 
+_LEAST_MEMORY_BYTES = 128 << 20
+
+
 class WorkersSection(Section, frozen=True, kw_only=True):
     """Child processes for calls that may hang or burn CPU."""
 
     processes: Annotated[Count, about("How many there are at most.")] = 2
     nice: Annotated[Annotated[int, Meta(ge=0, le=19)], about("How much they yield to others.")] = 10
+    idle_io: Annotated[
+        bool, about("Let their disk accesses wait for all others, where the disk's scheduler can.")
+    ] = True
+    memory_limit: Annotated[
+        Size, about("Address space of one (RLIMIT_AS), of which it uses a small part.")
+    ] = 512 << 20
+    descriptor_limit: Annotated[
+        Annotated[int, Meta(ge=64)], about("Open files of one (RLIMIT_NOFILE).")
+    ] = 64
+
+    def problems(self) -> Iterator[Problem]:
+        """What Python needs to start at all must be allowed."""
+        if self.memory_limit < _LEAST_MEMORY_BYTES:
+            yield Problem("memory_limit", "too little to work in; write 128MiB or more", ())
+
+    @property
+    def limits(self) -> dict[str, object]:
+        """Give the limits of one that scans, as worker.py wants them."""
+        return {
+            "nice": self.nice,
+            "idle_io": self.idle_io,
+            "memory_bytes": self.memory_limit,
+            "descriptors": self.descriptor_limit,
+        }
 
 
 class ControlSection(Section, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from attrs import define, field
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
@@ -14,7 +14,7 @@ from etlmon.fsworker.messages import Malformed, encode
 from etlmon.text import host_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from twisted.internet.defer import Deferred
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from etlmon.fsworker.messages import ScanProgress
+    from etlmon.fsworker.sharing import SharedScan
 
 _MAX_LINE_BYTES = 1 << 20
 _MAX_SHOWN = 200
@@ -31,28 +32,37 @@ _MAX_SHOWN = 200
 class Request:
     """A request on its way: waiting in a lane, or with a child."""
 
-    content: dict[str, Any]
+    content: Callable[[Child, float], dict[str, Any]]
+    """Gives what is asked, once it is known which child begins it, and the reactor's time then."""
     mount_point: str
     told_seconds: float
     """The time that it has, as the caller gave it."""
-    limit_seconds: float
-    """From the beginning of the child's work to its end by force."""
-    alone: bool
-    """Whether it must be the only such one of its lane on its mount."""
+    limit_seconds: Callable[[float], float]
+    """Gives, for the reactor's time at its beginning, how long until its end by force."""
+    exclusive: str | None
+    """No other request of its lane with the same word is under way at the same time."""
     read_answer: Callable[[Any], Any]
     """Turns the content of an answer into what the caller gets; raises Malformed."""
     result: Deferred[Any]
-    on_progress: Callable[[ScanProgress], None] | None = None
+    scan: SharedScan | None = None
+    """The scan that it does, or does ``parts`` of."""
+    parts: list[str] = field(factory=list)
     progress: ScanProgress | None = None
     held_timer: IDelayedCall | None = None
+    began_at: float = 0.0
+    asked_to_share: bool = False
+
+    def excludes(self, other: Request) -> bool:
+        """Tell whether the other one, of the same lane, must have ended before this begins."""
+        return self.exclusive is not None and self.exclusive == other.exclusive
 
 
 @define(eq=False)
 class Lane:
-    """Requests of one kind, first come first served; ``nice`` is for their children."""
+    """Requests of one kind, first come first served; ``limits`` are for their children."""
 
     limit: int
-    nice: int
+    limits: Mapping[str, object]
     waiting: deque[Request] = field(factory=deque)
 
 
@@ -76,7 +86,8 @@ class Child(ProcessProtocol):
     """One worker process and what it is doing.
 
     ``mount_point`` is None while it is idle. ``killed`` says that it was sent SIGKILL,
-    ``stuck_since`` is set once that has failed. ``heard_at`` is the reactor's time.
+    ``stuck_since`` is set once that has failed. ``heard_at`` is the reactor's time, ``served`` how
+    many requests it has begun.
     """
 
     transport: IProcessTransport  # Never None: it has been started.
@@ -90,6 +101,7 @@ class Child(ProcessProtocol):
         self.request_id = 0
         self.mount_point: str | None = None
         self.heard_at = 0.0
+        self.served = 0
         self.timer: IDelayedCall | None = None
         self.killed = False
         self.stuck_since: datetime | None = None
@@ -98,13 +110,23 @@ class Child(ProcessProtocol):
         """Keep the process id: Twisted forgets it when the process ends."""
         self.pid = self.transport.pid
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can be sent a request."""
+        return self.mount_point is None and not self.killed
+
     def begin(self, request_id: int, request: Request, now: float) -> None:
         """Send a request; ``now`` is the reactor's time."""
         self.request_id = request_id
         self.request = request
         self.mount_point = request.mount_point
-        self.heard_at = now
-        self.transport.writeToChild(0, encode(request_id, request.content))
+        self.heard_at = request.began_at = now
+        self.served += 1
+        self.transport.writeToChild(0, encode(request_id, request.content(self, now)))
+
+    def tell(self, op: Literal["share", "stop"]) -> None:
+        """Say something about the scan that it is at."""
+        self.transport.writeToChild(0, encode(self.request_id, {"op": op}))
 
     def kill(self) -> None:
         """Send SIGKILL, if it is still there."""

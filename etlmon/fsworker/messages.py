@@ -6,9 +6,10 @@ in, and text fit for JSON and SQLite on the way out.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +20,12 @@ from etlmon.records.path import ScanTrouble
 from etlmon.text import host_text
 from etlmon.units import from_millis
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 T = TypeVar("T")
+Kind = Literal["answer", "error", "progress", "given"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class ScanOrder(Struct, frozen=True, kw_only=True):
@@ -29,7 +35,12 @@ class ScanOrder(Struct, frozen=True, kw_only=True):
     the source of a regular expression as ``compile_exclude`` gives it. ``skip`` are directories
     relative to ``path`` (mount points, autofs triggers) that are counted and never opened.
     ``one_at_a_time`` is for mounts that may hang (network, FUSE): no two such scans of one mount
-    run at the same time, so that at most one child can get stuck there.
+    run at the same time, so that at most one child can get stuck there; nor do two scans of the
+    same ``server``, to spare it.
+
+    ``remember`` keeps what is found for the next such scan, which then lists only directories that
+    have changed; ``settle_seconds`` is how old a change must be to be told from the next one.
+    ``relist`` lists all of them nonetheless.
     """
 
     path: bytes
@@ -40,15 +51,32 @@ class ScanOrder(Struct, frozen=True, kw_only=True):
     max_files: int | None = None
     skip: tuple[bytes, ...] | list[bytes] = ()
     one_at_a_time: bool = False
+    server: str | None = None
+    max_ops_per_second: float | None = None
+    remember: bool = False
+    relist: bool = False
+    settle_seconds: float = 2.0
+
+    @property
+    def remember_as(self) -> str | None:
+        """What the scan is remembered under: a hash of all that makes a difference to its counts.
+
+        None if it is not remembered. Limits make none: what is remembered, is so by directory.
+        """
+        if not self.remember:
+            return None
+        what = (self.path, self.max_depth, self.exclude, sorted(self.skip), self.settle_seconds)
+        return hashlib.sha256(repr(what).encode()).hexdigest()
 
 
 class ScanProgress(Struct, frozen=True, kw_only=True):
-    """How far a scan is: entries counted, directories listed, the directory it is in."""
+    """How far a scan is: entries counted, directories listed or reused, the one it is in."""
 
     files: int
     dirs: int
     others: int
     listed: int
+    reused: int
     directory: str
 
     @property
@@ -60,13 +88,15 @@ class ScanProgress(Struct, frozen=True, kw_only=True):
 class ScanOutcome(Struct, frozen=True, kw_only=True):
     """What a scan found: the numbers of ``find -H PATH -xdev -mindepth 1``, by type.
 
-    ``stopped`` says why the scan ended before its end; ``troubles`` are what could not be read.
+    ``reused_dirs`` had not changed since the scan before, and were not listed. ``stopped`` says
+    why the scan ended before its end; ``troubles`` are what could not be read.
     """
 
     files: int
     dirs: int
     others: int
     listed_dirs: int
+    reused_dirs: int
     skipped_mounts: int | None
     newest_change_at: datetime | None
     stopped: Literal["timeout", "max_files"] | None
@@ -135,16 +165,29 @@ def statvfs_request(path: bytes) -> dict[str, Any]:
     return {"op": "statvfs", "path": _wire_text(path)}
 
 
-def scan_request(order: ScanOrder) -> dict[str, Any]:
-    """Give the request for a scan."""
+def scan_request(
+    order: ScanOrder,
+    scan_id: int,
+    timeout_seconds: float,
+    parts: Sequence[str],
+    apart: Sequence[str],
+) -> dict[str, Any]:
+    """Give the request for a scan, or for those parts of it that one worker does."""
     return {
         "op": "scan",
         "path": _wire_text(order.path),
         "max_depth": order.max_depth,
         "exclude": order.exclude,
         "max_files": order.max_files,
-        "timeout_seconds": float(order.timeout_seconds),
+        "timeout_seconds": float(timeout_seconds),
         "skip": [_wire_text(path) for path in order.skip],
+        "max_ops_per_second": order.max_ops_per_second and float(order.max_ops_per_second),
+        "remember_as": order.remember_as,
+        "scan_id": scan_id,
+        "relist": order.relist,
+        "settle_seconds": float(order.settle_seconds),
+        "parts": list(parts),
+        "apart": list(apart),
     }
 
 
@@ -153,7 +196,7 @@ def encode(request_id: int, request: dict[str, Any]) -> bytes:
     return json.dumps({"id": request_id, **request}).encode() + b"\n"
 
 
-def decode(request_id: int, line: bytes) -> tuple[Literal["answer", "error", "progress"], Any]:
+def decode(request_id: int, line: bytes) -> tuple[Kind, Any]:
     """Give the kind and the content of a line that answers ``request_id``.
 
     Raise Malformed if it is anything else. (Not by msgspec: it refuses lone surrogates.)
@@ -161,7 +204,7 @@ def decode(request_id: int, line: bytes) -> tuple[Literal["answer", "error", "pr
     try:
         message = json.loads(line)
         if message["id"] == request_id:
-            for kind in ("answer", "error", "progress"):
+            for kind in _KINDS:
                 if kind in message:
                     return kind, message[kind]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -189,6 +232,11 @@ def to_progress(content: Any) -> ScanProgress:
     return msgspec.structs.replace(progress, directory=_shown(progress.directory))
 
 
+def to_given(content: Any) -> list[str]:
+    """Read the parts that a worker leaves to others, as the wire has them; raise Malformed."""
+    return _convert(content, list[str])
+
+
 def to_failure(content: Any) -> WorkerFailed:
     """Read an error answer; raise Malformed."""
     error = _convert(content, _Error)
@@ -203,6 +251,7 @@ def to_outcome(content: Any) -> ScanOutcome:
         dirs=answer.dirs,
         others=answer.others,
         listed_dirs=answer.listed,
+        reused_dirs=answer.reused,
         skipped_mounts=answer.skipped_mounts,
         newest_change_at=_moment(answer.newest_mtime_ns),
         stopped=answer.stopped,
@@ -221,6 +270,7 @@ def partial_outcome(progress: ScanProgress, duration_seconds: float) -> ScanOutc
         dirs=progress.dirs,
         others=progress.others,
         listed_dirs=progress.listed,
+        reused_dirs=progress.reused,
         skipped_mounts=None,
         newest_change_at=None,
         stopped="timeout",
@@ -255,6 +305,7 @@ class _ScanAnswer(Struct):
     dirs: int
     others: int
     listed: int
+    reused: int
     skipped_mounts: int
     newest_mtime_ns: int | None
     stopped: Literal["timeout", "max_files"] | None

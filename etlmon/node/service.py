@@ -77,7 +77,7 @@ class NodeService(Service):
             reactor,
             wall_clock=wall_clock,
             processes=config.workers.processes,
-            nice=config.workers.nice,
+            limits=config.workers.limits,
         )
         self.policy = Policy(config.control, reactor.seconds)
         self._context = CollectorContext(

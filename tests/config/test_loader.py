@@ -233,6 +233,10 @@ MISTAKES = [
     ),
     ("workers: {processes: 0}", "workers.processes: 0 is out of range; write 1 or more"),
     (
+        "workers: {memory_limit: 1MiB}",
+        "workers.memory_limit: too little to work in; write 128MiB or more",
+    ),
+    (
         "workers: {processes: 1e3}",
         'workers.processes: "1e3" is not a whole number; write 1 or more',
     ),

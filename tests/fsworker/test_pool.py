@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
+from etlmon.config.node import WorkersSection
 from etlmon.errors import CollectError
 from etlmon.fsworker.pool import (
     MountStuck,
@@ -49,13 +51,14 @@ OUTCOME = {
     "dirs": 2,
     "others": 1,
     "listed": 3,
+    "reused": 1,
     "skipped_mounts": 0,
     "newest_mtime_ns": 1_700_000_000_123_456_789,
     "stopped": None,
     "troubles": [{"kind": "EACCES", "count": 1, "example": "a/\udcff"}],
     "duration_seconds": 0.5,
 }
-PROGRESS = {"files": 5, "dirs": 4, "others": 3, "listed": 2, "directory": "a/\udcff"}
+PROGRESS = {"files": 5, "dirs": 4, "others": 3, "listed": 2, "reused": 1, "directory": "a/\udcff"}
 
 
 class MadeUpProcess:
@@ -64,6 +67,7 @@ class MadeUpProcess:
     def __init__(self, protocol: Any, pid: int) -> None:
         self.pid = pid
         self.requests: list[dict[str, Any]] = []
+        self.orders: list[str] = []
         self.signals: list[str] = []
         self.closed = False
         self._protocol = protocol
@@ -71,7 +75,12 @@ class MadeUpProcess:
 
     def writeToChild(self, descriptor: int, data: bytes) -> None:
         assert descriptor == 0
-        self.requests.append(json.loads(data))
+        request = json.loads(data)
+        if request["op"] in ("share", "stop"):
+            assert request["id"] == self.requests[-1]["id"]
+            self.orders.append(request["op"])
+        else:
+            self.requests.append(request)
 
     def signalProcess(self, name: str) -> None:
         self.signals.append(name)
@@ -169,6 +178,13 @@ def test_answers_become_records() -> None:
         "max_files": 9,
         "timeout_seconds": 60.0,
         "skip": ["m\udcfe"],
+        "max_ops_per_second": None,
+        "remember_as": None,
+        "scan_id": 1,
+        "relist": False,
+        "settle_seconds": 2.0,
+        "parts": [""],
+        "apart": [],
     }
     bench.processes[1].say(progress=PROGRESS)
     assert (told[0].entries, told[0].directory) == (12, "a/\\xff")
@@ -179,11 +195,12 @@ def test_answers_become_records() -> None:
             dirs=2,
             others=1,
             listed_dirs=3,
+            reused_dirs=1,
             skipped_mounts=0,
             newest_change_at=datetime(2023, 11, 14, 22, 13, 20, 123000, UTC),
             stopped=None,
             troubles=[ScanTrouble(kind="EACCES", count=1, example="a/\\xff")],
-            duration_seconds=0.5,
+            duration_seconds=0.0,
         )
     ]
     assert not scanned[0].complete
@@ -200,10 +217,10 @@ def test_error_answer_is_worker_failed() -> None:
 
 
 def test_children_are_used_again_and_scans_wait_in_order() -> None:
-    bench = Bench(processes=2, nice=7)
+    bench = Bench(processes=2, limits={"nice": 7})
     scans = [bench.scan(f"/{number}") for number in range(5)]
     assert [process.doing for process in bench.processes] == ["/0", "/1"]
-    assert [arguments[-1] for arguments in bench.reactor.arguments] == ["7", "7"]
+    assert [arguments[-1] for arguments in bench.reactor.arguments] == ['{"nice": 7}'] * 2
     bench.processes[1].say(answer=OUTCOME)
     assert bench.processes[1].doing == "/2"
     bench.processes[1].say(answer=OUTCOME)
@@ -463,6 +480,193 @@ def test_stop_does_not_wait_for_a_child_that_cannot_be_killed() -> None:
     bench.processes[0].end()
 
 
+# --- scans that are shared ------------------------------------------------------------------------
+
+
+def part_answer(**changes: Any) -> dict[str, Any]:
+    return {**OUTCOME, "troubles": [], **changes}
+
+
+def test_idle_child_takes_part_in_a_long_scan() -> None:
+    bench = Bench(processes=2)
+    scan = bench.scan(timeout_seconds=10)
+    [one] = bench.processes
+    bench.reactor.advance(0.02)
+    assert one.orders == ["share"]
+    one.say(given=["a/b", "c\udcff"])
+    two = bench.processes[1]
+    assert two.requests[-1]["parts"] == ["a/b", "c\udcff"]
+    assert two.requests[-1]["scan_id"] == one.requests[-1]["scan_id"]
+    assert two.requests[-1]["timeout_seconds"] == pytest.approx(9.98)
+    one.say(answer=part_answer(troubles=[{"kind": "EIO", "count": 1, "example": "a"}]))
+    assert scan == []
+    bench.reactor.advance(0.02)
+    assert two.orders == ["share"]
+    two.say(given=[])
+    bench.reactor.advance(0.04)
+    assert two.orders == ["share"]
+    bench.reactor.advance(0.02)
+    assert two.orders == ["share", "share"]
+    two.say(
+        answer=part_answer(
+            newest_mtime_ns=None,
+            troubles=[
+                {"kind": "EACCES", "count": 1, "example": "b"},
+                {"kind": "EIO", "count": 2, "example": "c"},
+            ],
+        )
+    )
+    [outcome] = scan
+    assert (outcome.files, outcome.dirs, outcome.listed_dirs, outcome.reused_dirs) == (6, 4, 6, 2)
+    assert outcome.newest_change_at == datetime(2023, 11, 14, 22, 13, 20, 123000, UTC)
+    assert [(one.kind, one.count, one.example) for one in outcome.troubles] == [
+        ("EACCES", 1, "b"),
+        ("EIO", 3, "a"),
+    ]
+    assert not bench.reactor.getDelayedCalls()
+
+
+def test_part_given_up_when_nobody_is_idle_any_more_comes_first() -> None:
+    bench = Bench(processes=2)
+    scan = bench.scan("/long")
+    bench.reactor.advance(0.02)
+    other, waiting = bench.scan("/other"), bench.scan("/waiting")
+    one, two = bench.processes
+    one.say(given=["a"])
+    two.say(answer=OUTCOME)
+    assert (two.doing, two.requests[-1]["parts"]) == ("/long", ["a"])
+    one.say(answer=OUTCOME)
+    assert one.doing == "/waiting"
+    two.say(answer=OUTCOME)
+    assert [len(came) for came in (scan, other, waiting)] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("options", [{"one_at_a_time": True}, {"max_ops_per_second": 5.0}])
+def test_scan_that_spares_its_mount_is_not_shared(options: dict[str, Any]) -> None:
+    """Nor if it was before, when the configuration did not say so."""
+    bench = Bench()
+    bench.scan(remember=True)
+    bench.reactor.advance(0.02)
+    bench.processes[0].say(given=["a"])
+    for process in bench.processes:
+        process.say(answer=OUTCOME)
+    bench.scan(remember=True, **options)
+    bench.reactor.advance(1)
+    assert bench.processes[0].requests[-1]["parts"] == [""]
+    assert [process.orders for process in bench.processes] == [["share"], []]
+    assert len(bench.processes[1].requests) == 1
+    bench.processes[0].say(answer=OUTCOME)
+    assert not bench.reactor.getDelayedCalls()
+
+
+def shared() -> tuple[Bench, list[Any], MadeUpProcess, MadeUpProcess]:
+    """Give a scan that two children share, of at most 100 files in 10 seconds."""
+    bench = Bench()
+    scan = bench.scan(max_files=100, timeout_seconds=10)
+    bench.reactor.advance(0.02)
+    bench.processes[0].say(given=["a"])
+    return bench, scan, *bench.processes
+
+
+def test_limit_of_files_is_that_of_all_children_together() -> None:
+    bench, scan, one, two = shared()
+    one.say(progress={**PROGRESS, "files": 60})
+    assert "stop" not in one.orders
+    two.say(progress={**PROGRESS, "files": 50})
+    assert (one.orders[-1], two.orders[-1]) == ("stop", "stop")
+    one.say(answer=part_answer(files=61, stopped="max_files"))
+    two.say(answer=part_answer(files=51))
+    assert (scan[0].files, scan[0].stopped) == (100, "max_files")
+    assert not bench.reactor.getDelayedCalls()
+
+
+def test_deadline_of_a_shared_scan() -> None:
+    bench, scan, one, two = shared()
+    one.say(progress=PROGRESS)
+    two.say(progress=PROGRESS)
+    bench.reactor.advance(10.98)
+    assert isinstance(scan[0], WorkerTimeout)
+    assert (scan[0].partial.files, scan[0].partial.listed_dirs) == (10, 4)
+    assert (one.signals, two.signals) == (["KILL"], ["KILL"])
+    one.end()
+    two.end()
+    assert not bench.reactor.getDelayedCalls()
+
+
+def test_death_of_one_child_fails_the_scan_and_ends_the_others() -> None:
+    bench, scan, one, two = shared()
+    two.end()
+    assert isinstance(scan[0], WorkerDied)
+    assert one.signals == ["KILL"]
+    one.end()
+    assert not bench.reactor.getDelayedCalls()
+
+
+def test_who_remembers_scans_again() -> None:
+    """The same children begin at the parts that they had, if both are idle; else one does all."""
+    bench = Bench(processes=3)
+    bench.scan("/a", remember=True)
+    bench.reactor.advance(0.02)
+    one = bench.processes[0]
+    one.say(given=["b"])
+    two = bench.processes[1]
+    for child in (two, one):
+        child.say(answer=OUTCOME)
+    for _ in range(2):
+        scan = bench.scan("/a", remember=True)
+        assert [child.requests[-1]["parts"] for child in (one, two)] == [[""], ["b"]]
+        assert [child.requests[-1]["apart"] for child in (one, two)] == [["b"], ["b"]]
+        one.say(answer=OUTCOME)
+        two.say(answer=OUTCOME)
+        assert scan[0].files == 6
+
+    bench.scan("/a", remember=True, relist=True)
+    assert (one.requests[-1]["parts"], one.requests[-1]["apart"]) == ([""], [])
+    assert two.requests[-1]["scan_id"] != one.requests[-1]["scan_id"]
+    one.say(answer=OUTCOME)
+    bench.scan("/a", remember=True)
+    assert (one.requests[-1]["parts"], one.requests[-1]["apart"]) == ([""], [])
+    assert len(bench.processes) == 2
+
+
+def test_nobody_else_remembers_what_a_dead_child_had() -> None:
+    bench = Bench()
+    bench.scan("/a", remember=True)
+    bench.reactor.advance(0.02)
+    one = bench.processes[0]
+    one.say(given=["b"])
+    two = bench.processes[1]
+    one.say(answer=OUTCOME)
+    two.say(answer=OUTCOME)
+    two.end()
+    scan = bench.scan("/a", remember=True)
+    assert (one.requests[-1]["parts"], one.requests[-1]["apart"]) == ([""], [])
+    one.say(answer=OUTCOME)
+    assert scan[0].files == 3
+
+
+def test_scans_of_one_server_run_one_at_a_time() -> None:
+    bench = Bench(processes=3)
+    for mount in ("/m", "/n"):
+        bench.scan(mount, mount, one_at_a_time=True, server="filer")
+    bench.scan("/o", "/o", one_at_a_time=True, server="other")
+    assert [process.doing for process in bench.processes] == ["/m", "/o"]
+
+
+def test_child_that_has_served_long_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("etlmon.fsworker.pool._SERVE_AT_MOST", 2)
+    bench = Bench(processes=1)
+    for number in range(2):
+        bench.scan(f"/{number}")
+        bench.processes[0].say(answer=OUTCOME)
+    assert bench.processes[0].signals == ["KILL"]
+    waiting = bench.scan()
+    bench.processes[0].end()
+    bench.processes[1].say(answer=OUTCOME)
+    assert isinstance(waiting[0], ScanOutcome)
+    assert not bench.reactor.getDelayedCalls()
+
+
 # --- real children --------------------------------------------------------------------------------
 
 
@@ -610,4 +814,50 @@ async def test_stop_kills_and_reaps_all(tree: Path) -> None:
     assert all(isinstance(one[0], WorkerStopped) for one in came)
     assert children() == []
     assert descriptors() == before
+    await pool.stop()
+
+
+def make_wide_tree(tree: Path) -> None:
+    """Make what takes a worker longer than it is left alone: 400 directories, 20,000 files."""
+    for number in range(400):
+        directory = tree / f"{number // 20}" / f"{number % 20}"
+        directory.mkdir(parents=True)
+        for name in range(50):
+            (directory / f"{name}").touch()
+
+
+async def test_shared_scans_count_what_find_counts(tree: Path, monkeypatch: Any) -> None:
+    """Again and again, with changes in between; who gave what to whom makes no difference."""
+    monkeypatch.setattr("etlmon.fsworker.pool._ALONE_SECONDS", 0.001)
+    make_wide_tree(tree)
+    pool = WorkerPool(reactor, processes=3, limits=WorkersSection().limits)
+    rng = random.Random(3)
+    shared = 0
+    try:
+        for number in range(12):
+            outcome = await pool.scan(
+                order(tree, remember=True, relist=number % 5 == 4, settle_seconds=0.1)
+            )
+            assert (outcome.files, outcome.dirs, outcome.others) == tuple(find(tree).values())
+            assert outcome.listed_dirs + outcome.reused_dirs == outcome.dirs + 1
+            shared += len({len(plan) for plan in pool._plans.values()} - {1})
+            for _ in range(rng.randrange(4)):
+                place = tree / f"{rng.randrange(20)}" / f"{rng.randrange(20)}"
+                if place.exists():
+                    place.rename(tree / f"{rng.randrange(20)}" / f"moved {rng.random()}")
+            make_wide_tree(tree / f"new {number}") if number == 6 else None
+    finally:
+        await pool.stop()
+    assert shared
+
+
+async def test_limits_of_a_child(tree: Path) -> None:
+    limits = {"nice": 3, "memory_bytes": 200 << 20, "descriptors": 70, "idle_io": True}
+    pool = WorkerPool(reactor, limits=limits)
+    await pool.scan(order(tree))
+    [child] = children()
+    assert child.rlimit(psutil.RLIMIT_AS) == (200 << 20, 200 << 20)
+    assert child.rlimit(psutil.RLIMIT_NOFILE) == (70, 70)
+    assert child.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
+    assert child.nice() == psutil.Process().nice() + 3
     await pool.stop()

@@ -32,7 +32,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to mount,
 
 # The interpreter may be where nobody may go: it starts as root and then becomes nobody.
 _AS_NOBODY = """
-import __future__, errno, itertools, json, os, re, signal, sys, time, typing
+import __future__, errno, gc, itertools, json, os, re, resource, select, signal, sys, time, typing
 program = sys.argv.pop()
 code = compile(open(program).read(), program, "exec")
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -312,9 +312,9 @@ class _Interfering(worker_module.Scan):
     happening: Callable[[Path], None]
     root: Path
 
-    def _enter(self, name: str) -> None:
-        self.happening(self.root / self._relative(name))
-        super()._enter(name)
+    def _enter(self, directory: worker_module._Directory) -> None:
+        self.happening(self.root / self._relative(directory.name))
+        super()._enter(directory)
 
 
 def _replace_by_link(path: Path) -> None:
@@ -410,8 +410,10 @@ def test_timeout_stops_the_scan_within_a_directory(tree: Path, worker: Worker) -
 def test_progress_tells_where_the_scan_is(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tree)
     monkeypatch.setattr(worker_module, "_PROGRESS_SECONDS", 0.0)
-    told: list[dict[str, Any]] = []
-    answer = worker_module.Scan(str(tree), on_progress=told.append).run()
+    monkeypatch.setattr(worker_module, "_ORDERS_SECONDS", 0.0)
+    lines: list[dict[str, Any]] = []
+    answer = worker_module.Scan(str(tree), tell=lines.append).run()
+    told = [line["progress"] for line in lines]
     assert len(told) >= answer["listed"]
     assert counts(told[-1]) == counts(answer)
     assert {"", "a", "a/b\n/a"} <= {one["directory"] for one in told}
@@ -466,7 +468,7 @@ def test_request_that_makes_no_sense_is_an_error(worker: Worker, line: bytes) ->
 
 
 def test_interrupt_is_the_parents_business(start: Start) -> None:
-    one = start([*WORKER, "5"])
+    one = start([*WORKER, '{"nice": 5}'])
     one.ask(op="statvfs", path="/")
     one.process.send_signal(signal.SIGINT)
     assert "answer" in one.ask(op="statvfs", path="/")
@@ -483,7 +485,8 @@ def test_scan_ends_when_the_parent_is_gone(tree: Path, start: Start) -> None:
             *WORKER[:-1],
             "-c",
             "import runpy, sys; program = runpy.run_path(sys.argv.pop());"
-            "program['Scan']._push.__globals__['_PROGRESS_SECONDS'] = 0.0;"
+            "shared = program['Scan']._push.__globals__;"
+            "shared['_PROGRESS_SECONDS'] = shared['_ORDERS_SECONDS'] = 0.0;"
             "program['main']()",
             WORKER[-1],
         ]

@@ -41,6 +41,7 @@ def outcome(**changes: Any) -> ScanOutcome:
         "dirs": 30,
         "others": 4,
         "listed_dirs": 31,
+        "reused_dirs": 9,
         "skipped_mounts": 1,
         "newest_change_at": utc(500),
         "stopped": None,
