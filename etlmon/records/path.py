@@ -67,9 +67,12 @@ class PathStats(Record, frozen=True, kw_only=True):
     ] = None
     last_complete_at: Annotated[datetime | None, about("When the last complete scan ended.")] = None
     newest_change_at: Annotated[
-        datetime | None, about("Newest modification time of the directories listed.")
+        datetime | None, about("Newest modification time of the directories counted.")
     ] = None
     scanned_dirs: Annotated[int | None, about("Directories listed by the scan.")] = None
+    reused_dirs: Annotated[
+        int | None, about("Directories not listed, for they had not changed since the scan before.")
+    ] = None
     skipped_mounts: Annotated[
         int | None,
         about("Other file systems mounted below the path; their content is not counted."),
@@ -138,6 +141,7 @@ class PathScanned(Record, frozen=True, kw_only=True):
     complete: bool
     newest_change_at: datetime | None
     scanned_dirs: int | None
+    reused_dirs: int | None
     skipped_mounts: int | None
     troubles: list[ScanTrouble]
     next_scan_at: datetime

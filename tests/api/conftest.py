@@ -249,6 +249,7 @@ def sample_scan(path: str) -> PathScanned:
         complete=True,
         newest_change_at=NOW,
         scanned_dirs=3,
+        reused_dirs=0,
         skipped_mounts=0,
         troubles=[],
         next_scan_at=NOW + timedelta(minutes=5),

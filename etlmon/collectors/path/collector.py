@@ -86,6 +86,7 @@ class PathCollector:
                     complete=status == "OK",
                     newest_change_at=outcome.newest_change_at if outcome else None,
                     scanned_dirs=outcome.listed_dirs if outcome else None,
+                    reused_dirs=outcome.reused_dirs if outcome else None,
                     skipped_mounts=outcome.skipped_mounts if outcome else None,
                     troubles=outcome.troubles if outcome else [],
                     next_scan_at=next_run_at,

@@ -49,8 +49,9 @@ CREATE TABLE path_stats (
     last_complete_dir_count INTEGER,
     last_complete_other_count INTEGER,
     last_complete_at INTEGER,           -- ms; when the last complete scan ended
-    newest_change_at INTEGER,           -- ms; newest mtime of the directories listed
+    newest_change_at INTEGER,           -- ms; newest mtime of the directories counted
     scanned_dirs INTEGER,               -- directories listed
+    reused_dirs INTEGER,                -- directories not listed, for they had not changed
     skipped_mounts INTEGER,             -- other file systems below the path
     troubles TEXT NOT NULL,             -- JSON list of {kind, count, example}
     scan_started_at INTEGER,            -- ms; when the newest scan began

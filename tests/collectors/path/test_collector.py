@@ -158,6 +158,7 @@ class TestResult:
             complete=True,
             newest_change_at=utc(500),
             scanned_dirs=31,
+            reused_dirs=9,
             skipped_mounts=1,
             troubles=[],
             next_scan_at=NEXT,

@@ -159,6 +159,7 @@ RECORDS: list[Record] = [
         last_complete_at=EARLY,
         newest_change_at=AT,
         scanned_dirs=8,
+        reused_dirs=7,
         skipped_mounts=9,
         troubles=TROUBLES,
         scan_started_at=AT,

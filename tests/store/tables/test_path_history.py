@@ -33,6 +33,7 @@ SCAN = PathScanned(
     complete=True,
     newest_change_at=utc(50),
     scanned_dirs=3,
+    reused_dirs=0,
     skipped_mounts=0,
     troubles=[],
     next_scan_at=utc(160),

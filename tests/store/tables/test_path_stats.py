@@ -36,6 +36,7 @@ COMPLETE = PathScanned(
     complete=True,
     newest_change_at=utc(50),
     scanned_dirs=3,
+    reused_dirs=2,
     skipped_mounts=0,
     troubles=[],
     next_scan_at=utc(160),
@@ -61,6 +62,7 @@ FAILED = replace(
     error_message="no such directory",
     newest_change_at=None,
     scanned_dirs=None,
+    reused_dirs=None,
     skipped_mounts=None,
     troubles=[],
 )
@@ -113,6 +115,7 @@ def test_complete_scan_is_the_last_complete_one(cursor: sqlite3.Cursor) -> None:
         last_complete_at=utc(101),
         newest_change_at=utc(50),
         scanned_dirs=3,
+        reused_dirs=2,
         skipped_mounts=0,
         scan_started_at=utc(100),
         next_scan_at=utc(160),
