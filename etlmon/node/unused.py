@@ -25,8 +25,6 @@ def without_effect(config: NodeConfig) -> list[str]:
     if config.control.confirmation_token:
         idle.append("control.confirmation_token")
     for place, path in enumerate(config.paths):
-        if path.max_ops_per_second is not None:
-            idle.append(f"paths[{place}].max_ops_per_second")
         if path.parallelism > 1:
             idle.append(f"paths[{place}].parallelism")
         if path.expect:

@@ -19,7 +19,7 @@ from etlmon.node.unused import without_effect
         ("retention: {collector_run: {max_bytes: 1MiB}}", ["retention.collector_run.max_bytes"]),
         (
             "paths: [{path: /a}, {path: /b, max_ops_per_second: 5, parallelism: 2}]",
-            ["paths[1].max_ops_per_second", "paths[1].parallelism"],
+            ["paths[1].parallelism"],
         ),
         ("paths: [{path: /a, expect: [{pattern: x, by: '06:00'}]}]", ["paths[0].expect"]),
     ],

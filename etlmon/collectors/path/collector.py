@@ -22,10 +22,23 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.base import CollectorContext
     from etlmon.config.node import PathSection
+    from etlmon.host.mounts import Mount
 
 
 _ANSWER_SECONDS = 5.0
 """How long a file system that may hang has to answer before a scan of it begins."""
+
+
+# File systems that give a directory new times with each change of its entries. Others may not (a
+# FUSE server does as it likes, /proc and /sys do not), so their directories are always listed.
+_RELIABLE_TIMES = frozenset(
+    "bcachefs btrfs exfat ext2 ext3 ext4 f2fs jfs nilfs2 overlay tmpfs vfat xfs zfs".split()
+)
+_NFS = frozenset({"nfs", "nfs4"})
+# How old a change must be to be told from the next one: the coarsest times are those of FAT, 2 s.
+# On NFS the clock is the server's, and what it says of a directory may be a minute old (acdirmax).
+_SETTLE_SECONDS = 2.0
+_NFS_SETTLE_SECONDS = 120.0
 
 
 class PathCollector:
@@ -45,6 +58,7 @@ class PathCollector:
         self.settings = settings
         self._context = context
         self._exclude = compile_exclude(settings.exclude)
+        self._full_scan_at: float | None = None
 
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
         """Give a PathScanStarted, then the PathScanned.
@@ -59,8 +73,11 @@ class PathCollector:
         )
         failure: Exception | None = None
         outcome: ScanOutcome | None = None
+        full_scan_due = (
+            self._full_scan_at is None or started - self._full_scan_at >= self.settings.full_every
+        )
         try:
-            outcome = await self._context.workers.scan(await self._order())
+            outcome = await self._context.workers.scan(await self._order(full_scan_due))
         except (WorkerStopped, CancelledError):
             raise
         except WorkerTimeout as error:
@@ -70,6 +87,8 @@ class PathCollector:
         if failure is None and outcome is not None and outcome.stopped == "timeout":
             limit = format_duration(self.settings.timeout)
             failure = CollectError(f"stopped at the timeout of {limit}")
+        if full_scan_due and outcome is not None:
+            self._full_scan_at = started
         duration_ms = round((self._context.monotonic_clock() - started) * 1000)
         status, message = self._verdict(outcome, failure)
         yield Batch(
@@ -96,10 +115,10 @@ class PathCollector:
         if failure is not None:
             raise failure
 
-    async def _order(self) -> ScanOrder:
+    async def _order(self, full_scan_due: bool) -> ScanOrder:
         """Give what to scan; raises CollectError if its file system does not answer."""
         try:
-            order = await self._context.in_thread(self._locate)
+            order = await self._context.in_thread(lambda: self._locate(full_scan_due))
         except OSError as error:
             raise CollectError(f"cannot read the list of mounts: {error}") from error
         if order.one_at_a_time:
@@ -109,7 +128,7 @@ class PathCollector:
             )
         return order
 
-    def _locate(self) -> ScanOrder:
+    def _locate(self, full_scan_due: bool) -> ScanOrder:
         """Find out where the path is; in a thread, for mounts may be many."""
         path = os.fsencode(self.settings.path).rstrip(b"/") or b"/"
         mounts = read_mounts(self._context.proc)
@@ -126,7 +145,20 @@ class PathCollector:
             timeout_seconds=self.settings.timeout,
             skip=foreign_below(mounts, resolved, own),
             one_at_a_time=hangs_on is not None,
+            server=_server(hangs_on) if hangs_on else None,
+            max_ops_per_second=self.settings.max_ops_per_second,
+            remember=self._may_reuse(own, hangs_on),
+            relist=full_scan_due,
+            settle_seconds=_NFS_SETTLE_SECONDS if own and own.fs_type in _NFS else _SETTLE_SECONDS,
         )
+
+    def _may_reuse(self, own: Mount | None, hangs_on: Mount | None) -> bool:
+        """Tell whether the times of directories say if they have changed."""
+        if own is None or self.settings.rescan == "full":
+            return False
+        if own.fs_type in _NFS:
+            return self.settings.rescan == "incremental"
+        return hangs_on is None and own.fs_type in _RELIABLE_TIMES
 
     def _verdict(
         self, outcome: ScanOutcome | None, failure: Exception | None
@@ -150,3 +182,12 @@ class PathCollector:
                 f"{number:,} {places} could not be read: {first.kind}, for example {first.example}",
             )
         return "OK", None
+
+
+def _server(mount: Mount) -> str | None:
+    """Give the name of the server behind a mount of NFS (host:/export) or CIFS (//host/share)."""
+    if mount.fs_type in _NFS:
+        return host_text(mount.device.partition(b":/")[0])
+    if mount.device.startswith(b"//"):
+        return host_text(mount.device[2:].partition(b"/")[0])
+    return None

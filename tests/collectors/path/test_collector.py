@@ -322,7 +322,57 @@ class TestOrder:
             max_files=10,
             skip=[],
             one_at_a_time=False,
+            remember=True,
+            relist=True,
         )
+        assert host.order(max_ops_per_second=7.5).max_ops_per_second == 7.5
+
+    @pytest.mark.parametrize(
+        ("kind", "rescan", "remembered", "settle_seconds"),
+        [
+            ("ext4", None, True, 2),
+            ("ext4", "full", False, 2),
+            ("nfs4", None, False, 120),
+            ("nfs4", "incremental", True, 120),
+            ("cifs", "incremental", False, 2),
+            ("fuse.sshfs", "incremental", False, 2),
+            ("proc", "incremental", False, 2),
+        ],
+    )
+    def test_directories_are_reused_where_their_times_tell(
+        self, host: Host, kind: str, rescan: Any, remembered: bool, settle_seconds: float
+    ) -> None:
+        host.mounts(f"2 1 /data {kind}")
+        order = host.order(rescan=rescan)
+        assert (order.remember, order.settle_seconds) == (remembered, settle_seconds)
+
+    def test_full_scans_come_in_between(self, host: Host) -> None:
+        """Each scan takes 2.5 seconds, and 2.5 seconds later the next one begins."""
+        collector = host.collector(full_every=10.0)
+        for _ in range(6):
+            run(collector)
+        assert [order.relist for order in host.workers.orders] == [1, 0, 1, 0, 1, 0]
+        host.workers.answer = WorkerDied("it did")
+        for _ in range(2):
+            run(collector)
+        assert [order.relist for order in host.workers.orders[6:]] == [True, True]
+
+    @pytest.mark.parametrize(
+        ("kind", "device", "server"),
+        [
+            ("nfs4", "filer:/export/a", "filer"),
+            ("nfs", "[fe80::1]:/a", "[fe80::1]"),
+            ("cifs", "//win/share", "win"),
+            ("fuse.sshfs", "user@host:/", None),
+        ],
+    )
+    def test_server_of_a_mount(
+        self, host: Host, kind: str, device: str, server: str | None
+    ) -> None:
+        host.mountinfo.write_text(
+            f"1 0 0:1 / / rw - ext4 dev rw\n2 1 0:2 / /data rw - {kind} {device} rw\n"
+        )
+        assert host.order().server == server
 
     @pytest.mark.parametrize(
         ("path", "raw"),
