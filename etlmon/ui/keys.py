@@ -67,6 +67,7 @@ PATHS = Place(
     (
         Key("scan", ("s",), "scan the chosen path now, after y", "scan"),
         Key("scan all", ("S",), "scan all paths now, after y"),
+        Key("cancel", ("x",), "end the scan of the chosen path, after y", "end scan"),
     ),
 )
 DETAIL = Place(

@@ -92,14 +92,19 @@ class Screen(Box):
         self.to_draw(True)
 
     def command(
-        self, endpoint: Endpoint[Any, Any, Any], body: Any, told: Callable[[Any], str]
+        self,
+        endpoint: Endpoint[Any, Any, Any],
+        told: Callable[[Any], str],
+        *,
+        body: Any = None,
+        query: Any = None,
     ) -> None:
         """Give a command to the node on the screen and tell what came of it."""
         session = self.session
 
         async def give() -> None:
             try:
-                self.say(f"{session.name}: {told(await session.command(endpoint, body))}")
+                self.say(f"{session.name}: {told(await session.command(endpoint, body, query))}")
             except ClientError as error:
                 self.say(f"{session.name}: {error}", "critical")
             except Exception as error:

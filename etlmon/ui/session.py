@@ -153,9 +153,11 @@ class Session:
                 self._timer.cancel()
             self._begin()
 
-    async def command(self, endpoint: Endpoint[Any, Any, Any], body: Any) -> Any:
+    async def command(
+        self, endpoint: Endpoint[Any, Any, Any], body: Any = None, query: Any = None
+    ) -> Any:
         """Give a command and then ask anew; raises ClientError."""
-        reply = await self.client.call(endpoint, None, body)
+        reply = await self.client.call(endpoint, query, body)
         self.refresh()
         return reply.value
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etlmon.records.disk import Filesystem
-from etlmon.records.path import PathStats, ScanAnswer
+from etlmon.records.path import PathStats, ScanAnswer, ScanCancelAnswer
 
 NAMES = [
     "/",
@@ -197,6 +197,25 @@ def test_a_question_is_about_the_row_it_was_asked_for(stage: Callable[..., Any])
     made.press("y")
     asked = [body for name, _, body in made.client.asked if name == "scan_paths"]
     assert [(body.paths, body.confirm) for body in asked] == [(["/a"], True)]
+
+
+def test_a_scan_that_runs_is_ended_after_yes(stage: Callable[..., Any]) -> None:
+    made = stage("etl", view="Paths")
+    made.client.answers = {
+        "list_paths": [PathStats(id="a", path="/a", status="OK")],
+        "cancel_scans": ScanCancelAnswer(cancelled=["/a"], not_running=[]),
+    }
+    made.start()
+    assert "end scan" not in made.show()
+    made.client.answers["list_paths"] = [PathStats(id="a", path="/a", status="SCANNING")]
+    made.advance(2)
+    assert "x end scan" in made.show()
+    made.press("x")
+    assert "End the scan of /a? y/n" in made.show()
+    made.press("y")
+    asked = [query for name, query, _ in made.client.asked if name == "cancel_scans"]
+    assert [(query.path, query.confirm) for query in asked] == [("/a", True)]
+    assert "etl: Ended the scan of /a." in made.show()
 
 
 def test_the_message_of_a_refresh_goes_when_the_answer_is_there(stage: Callable[..., Any]) -> None:

@@ -32,7 +32,12 @@ class Around(Protocol):
         """Show a message until the next key."""
 
     def command(
-        self, endpoint: Endpoint[Any, Any, Any], body: Any, told: Callable[[Any], str]
+        self,
+        endpoint: Endpoint[Any, Any, Any],
+        told: Callable[[Any], str],
+        *,
+        body: Any = None,
+        query: Any = None,
     ) -> None:
         """Give a command to the node on the screen; ``told`` puts the answer into words."""
 

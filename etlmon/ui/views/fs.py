@@ -17,13 +17,13 @@ from etlmon.ui.keys import TABLE
 from etlmon.ui.session import Session, Want
 from etlmon.ui.views.base import Around, DetailView, TableView, View, why_nothing
 from etlmon.ui.views.generic import record_lines
+from etlmon.ui.views.history import WIDTH, history_lines
 from etlmon.ui.views.states import severity, state_piece, state_style
-from etlmon.ui.widgets.bar import bar, sparkline
+from etlmon.ui.widgets.bar import bar
 from etlmon.ui.widgets.line import Piece
 from etlmon.ui.widgets.table import Column, Table
 
 _BAR_WIDTH = 10
-_SPARK_WIDTH = 60
 
 
 def judged(item: Filesystem) -> str:
@@ -150,7 +150,7 @@ class FilesystemView(DetailView):
         self.title = visible(item.mount_point)
         self._key = _key(item)
         self._want = want
-        query = FilesystemHistoryQuery(mount_point=item.mount_point, points=_SPARK_WIDTH)
+        query = FilesystemHistoryQuery(mount_point=item.mount_point, points=WIDTH)
         self._history = Want(FILESYSTEM_HISTORY, query)
 
     @property
@@ -172,25 +172,13 @@ class FilesystemView(DetailView):
             lines.append(
                 [("text", "  "), *bar(item.used_percent, 40, _bar_style(item)), ("text", used)]
             )
-        lines += [[], *self._history_lines(session), []]
+        points: Sequence[FilesystemPoint] = session.held(self._history).value or ()
+        went = history_lines(points, "used", lambda point: point.used_bytes, format_bytes)
+        lines += [[], *went, []]
         if item.full_at is not None:
             text = f"  At this pace it is full on {format_moment(item.full_at)}."
             lines += [[("warning", text)], []]
         return lines + record_lines(item)
-
-    def _history_lines(self, session: Session) -> list[list[Piece]]:
-        points: Sequence[FilesystemPoint] = session.held(self._history).value or ()
-        used = [point.used_bytes for point in points if point.used_bytes is not None]
-        if len(used) < 2:
-            return [[("dim", "  Its history begins now: come back in some minutes.")]]
-        span = (
-            f"{format_moment(points[0].collected_at)} to {format_moment(points[-1].collected_at)}"
-        )
-        extent = f"{format_bytes(min(used))} to {format_bytes(max(used))}"
-        return [
-            [("text", "  "), ("bar ok", sparkline(used, _SPARK_WIDTH))],
-            [("dim", f"  used, {span}: {extent}")],
-        ]
 
 
 def _state(item: Filesystem) -> Piece:

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etlmon.contract import PATHS, SCAN_PATHS, Page
-from etlmon.records.path import PathStats, ScanAnswer, ScanRequest
+from etlmon.contract import (
+    CANCEL_SCANS,
+    PATH_HISTORY,
+    PATHS,
+    SCAN_PATHS,
+    Page,
+    PathHistoryQuery,
+    ScanCancelQuery,
+)
+from etlmon.records.path import (
+    PathPoint,
+    PathStats,
+    ScanAnswer,
+    ScanCancelAnswer,
+    ScanRequest,
+    path_id,
+)
 from etlmon.ui.format import format_moment, format_seconds, visible
 from etlmon.ui.keys import PATHS as KEYS
 from etlmon.ui.keys import TABLE
 from etlmon.ui.session import Session, Want
 from etlmon.ui.views.base import Around, DetailView, TableView, View, why_nothing
 from etlmon.ui.views.generic import record_lines
+from etlmon.ui.views.history import WIDTH, history_lines
 from etlmon.ui.views.states import severity, state_piece
 from etlmon.ui.widgets.line import Piece
 from etlmon.ui.widgets.table import Column, Table
@@ -105,7 +121,9 @@ class PathsView(TableView):
         return Want(PATHS, Page(limit=1000))
 
     def can(self, command: str) -> bool:
-        """Scan a path if there is one."""
+        """Scan a path if there is one, end a scan that is running."""
+        if command == "cancel":
+            return self.table.chosen is not None and self.table.chosen.status == "SCANNING"
         return super().can("detail" if command == "scan" else command)
 
     def run(self, command: str, around: Around) -> bool:
@@ -125,7 +143,7 @@ class PathsView(TableView):
 
 
 class PathView(DetailView):
-    """One path: counts of now and of the last complete scan, and what could not be read."""
+    """One path: its counts, how they went, and what could not be read."""
 
     places = (KEYS, *DetailView.places)
 
@@ -134,14 +152,21 @@ class PathView(DetailView):
         self.title = visible(path)
         self._path = path
         self._want = want
+        query = PathHistoryQuery(id=path_id(path), points=WIDTH)
+        self._history = Want(PATH_HISTORY, query)
+        self._scanning = False
 
     @property
     def wants(self) -> tuple[Want, ...]:
-        """The paths."""
-        return (self._want,)
+        """The paths, and the history of this one."""
+        return (self._want, self._history)
+
+    def can(self, command: str) -> bool:
+        """End a scan that is running."""
+        return super().can(command) and (command != "cancel" or self._scanning)
 
     def run(self, command: str, around: Around) -> bool:
-        """Scan this path now, after yes; or scroll."""
+        """Scan this path now or end its scan, after yes; or scroll."""
         return _scan_after_yes(command, around, self._path) or super().run(command, around)
 
     def lines(self, session: Session) -> Sequence[Sequence[Piece]]:
@@ -150,6 +175,7 @@ class PathView(DetailView):
         item = next((i for i in held.value or () if i.path == self._path), None)
         if item is None:
             return [[("text", why_nothing(session, held, "It is not configured any more."))]]
+        self._scanning = item.status == "SCANNING"
         lines: list[list[Piece]] = [
             [("title", self.title), ("text", "  "), state_piece(item.status)],
         ]
@@ -164,7 +190,9 @@ class PathView(DetailView):
         for trouble in item.troubles:
             text = f"  {trouble.kind}: {trouble.count:,}, for example {visible(trouble.example)}"
             lines.append([("warning", text)])
-        lines.append([])
+        points: Sequence[PathPoint] = session.held(self._history).value or ()
+        counts = history_lines(points, "files", lambda point: point.file_count, "{:,}".format)
+        lines += [[], *counts, []]
         return lines + record_lines(item, leave_out=("troubles",))
 
 
@@ -174,13 +202,19 @@ def _scan_after_yes(command: str, around: Around, path: str | None) -> bool:
         around.ask(f"Scan {visible(path)} now?", lambda: _scan(around, [path]))
     elif command == "scan all":
         around.ask("Scan all configured paths now?", lambda: _scan(around, None))
+    elif command == "cancel" and path is not None:
+        around.ask(f"End the scan of {visible(path)}?", lambda: _cancel(around, path))
     else:
-        return command == "scan"
+        return command in ("scan", "cancel")
     return True
 
 
 def _scan(around: Around, paths: list[str] | None) -> None:
-    around.command(SCAN_PATHS, ScanRequest(paths=paths, confirm=True), scan_text)
+    around.command(SCAN_PATHS, scan_text, body=ScanRequest(paths=paths, confirm=True))
+
+
+def _cancel(around: Around, path: str) -> None:
+    around.command(CANCEL_SCANS, cancel_text, query=ScanCancelQuery(path=path, confirm=True))
 
 
 def scan_text(answer: ScanAnswer) -> str:
@@ -190,6 +224,16 @@ def scan_text(answer: ScanAnswer) -> str:
         texts.append(f"Scanning {', '.join(map(visible, answer.started))}.")
     texts.extend(f"Not {visible(skip.path)}: {visible(skip.reason)}." for skip in answer.skipped)
     return " ".join(texts) or "There is nothing to scan."
+
+
+def cancel_text(answer: ScanCancelAnswer) -> str:
+    """Put the answer to the end of scans into words."""
+    texts = []
+    if answer.cancelled:
+        texts.append(f"Ended the scan of {', '.join(map(visible, answer.cancelled))}.")
+    if answer.not_running:
+        texts.append(f"No scan of {', '.join(map(visible, answer.not_running))} was running.")
+    return " ".join(texts) or "No scan was running."
 
 
 def _sentence(item: PathStats) -> str:

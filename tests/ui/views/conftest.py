@@ -14,7 +14,7 @@ import pytest
 
 from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import CollectorHealth, DatabaseHealth, Health, StuckWorker
-from etlmon.records.path import PathStats, ScanTrouble
+from etlmon.records.path import PathPoint, PathStats, ScanTrouble
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 GIB = 1 << 30
@@ -93,6 +93,21 @@ HISTORY = [
         inodes_used=10_000,
     )
     for n in range(60)
+]
+
+
+COUNTS = [
+    PathPoint(
+        collected_at=point.collected_at,
+        file_count=None if n % 20 == 9 else 120_000 + 60 * n,
+        dir_count=None if n % 20 == 9 else 100,
+        other_count=None if n % 20 == 9 else 0,
+        partial_file_count=80_000 if n % 20 == 9 else None,
+        complete=n % 20 != 9,
+        status="PARTIAL" if n % 20 == 9 else "OK",
+        scan_duration_ms=420,
+    )
+    for n, point in enumerate(HISTORY)
 ]
 
 
@@ -212,6 +227,7 @@ ANSWERS = {
     "list_filesystems": MOUNTS,
     "get_filesystem_history": HISTORY,
     "list_paths": PATHS,
+    "get_path_history": COUNTS,
 }
 
 

@@ -60,7 +60,8 @@ def test_cut_is_never_wider_and_keeps_what_fits(text: str, width: int) -> None:
     elif width > 0:
         assert found.endswith("…")
         assert text.startswith(found[:-1])
-        assert text_width(found) >= width - 1
+        if "\u0e33" not in text:  # it joins what is before it to one character of any width
+            assert text_width(found) >= width - 1
 
 
 @pytest.mark.parametrize(
