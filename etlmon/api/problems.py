@@ -11,6 +11,8 @@ from etlmon.records.problem import Problem
 
 CONTENT_TYPE = b"application/problem+json"
 _TYPE = "urn:etlmon:problem:"
+URI_CHARACTERS = "/%:@!$&'()*+,;=~"
+"""What of a path stands in ``instance`` as it came; the rest is percent-encoded."""
 
 
 def encode(error: ApiError, path: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 from twisted.web.server import Request
@@ -62,8 +62,10 @@ class BoundedRequest(Request):
         error = ApiError(
             413, "body-too-large", f"The body may have at most {MOST_BODY_BYTES:,} bytes."
         )
-        body = problems.encode(error, self.uri.decode("latin-1"))
         channel: Any = self.channel
+        # The request learns its own path only when its body is whole.
+        path = getattr(channel, "_path", b"").partition(b"?")[0]
+        body = problems.encode(error, quote(path, safe=problems.URI_CHARACTERS))
         channel.transport.write(
             b"HTTP/1.1 413 Content Too Large\r\nContent-Type: %s\r\nContent-Length: %d\r\n"
             b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%s"

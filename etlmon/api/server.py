@@ -49,7 +49,6 @@ _GZIP = [b"gzip"]
 _ACCEPTED = (b"application/json", b"application/*", b"*/*")
 _READING = (b"GET", b"HEAD")
 _REFUSING = re.compile(rb"q\s*=\s*0(\.0*)?")
-_URI_CHARACTERS = "/%:@!$&'()*+,;=~"
 _IDLE_SECONDS = 60
 
 Handler = Callable[[Any, Any], Coroutine[Deferred[Any], Any, Answer]]
@@ -178,7 +177,7 @@ class ApiServer:
                 status=problem.status,
                 detail=one_line(problem.detail),
             )
-        path = quote(request.uri.partition(b"?")[0], safe=_URI_CHARACTERS)
+        path = quote(request.uri.partition(b"?")[0], safe=problems.URI_CHARACTERS)
         body = problems.encode(problem, path)
         request.setResponseCode(problem.status)
         headers = request.responseHeaders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def run_node(config_path: str | None) -> None:
     """Run the node until SIGTERM or SIGINT; raises ConfigError, exits with 1 if it cannot start."""
     from twisted.internet import reactor
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a node that can reload
     config = NodeConfig() if config_path is None else load_node_config(config_path)
     begin_logging(config)
     make_monotonic(reactor)

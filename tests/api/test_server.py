@@ -364,6 +364,7 @@ async def test_accept_decides(api, accept: str, status: int) -> None:
 
 def assert_too_large(answer) -> None:
     assert "1,048,576 bytes" in answer.problem(413, "body-too-large")
+    assert answer.json["instance"] == "/api/v1/paths/scan"
     assert answer.headers["connection"] == "close"
 
 
