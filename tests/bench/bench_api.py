@@ -72,7 +72,8 @@ def main() -> None:
         tree = directory / "tree"
         make_tree(tree)
         more = (
-            f"paths: [{{path: {tree}, scan_interval: 1h}}]\ncontrol: {{scans_per_minute: 6000}}\n"
+            f"paths: [{{path: {tree}, scan_interval: 1h, rescan: full}}]\n"
+            "control: {scans_per_minute: 6000}\n"
         )
         port, bare_port, peer_port = free_port(), free_port(), free_port()
         base = f"http://127.0.0.1:{port}/api/v1"
