@@ -41,10 +41,10 @@ def run_demo(paths: Sequence[str]) -> None:
         else:
             begin_logging(config)
             node.startService()
+            # A terminal that is closed: the database goes, too.
+            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_stop, reactor))
             reactor.callWhenRunning(_say_where, node)
         reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
-        # A terminal that is closed: the database goes, too.
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_stop, reactor))
         reactor.run()
         for failure in failures:
             failure.raiseException()

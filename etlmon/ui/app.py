@@ -12,7 +12,6 @@ from typing import Any
 import urwid
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from urwid.display.raw import Screen as Terminal
 
 from etlmon.client.http import NodeClient
 from etlmon.config.ui import NodeAddress, UiConfig
@@ -21,6 +20,7 @@ from etlmon.errors import EtlmonError
 from etlmon.ui.palette import PALETTE, colours
 from etlmon.ui.screen import Screen
 from etlmon.ui.session import Session
+from etlmon.ui.terminal import Terminal
 from etlmon.ui.views.base import View
 from etlmon.ui.views.fs import FilesystemsView
 from etlmon.ui.views.generic import GenericTable
@@ -55,6 +55,7 @@ class App:
         self._screen.redraw_all = self._redraw_all
         self._screen.to_draw = self._draw_soon
         self._terminal = terminal
+        terminal.lost = self.quit
         self._loop = urwid.MainLoop(
             self._screen,
             PALETTE,
@@ -101,6 +102,9 @@ class App:
         self._drawn_at = self._reactor.seconds()
         try:
             self._loop.draw_screen()
+        except OSError as error:
+            self.log.warn("The terminal is gone: {error}", error=str(error))
+            self.quit()
         except Exception as error:
             self._screen.trouble(error)
 

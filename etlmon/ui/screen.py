@@ -362,10 +362,11 @@ class Screen(Box):
             return [("critical", f" \u2717 {age}{visible(str(session.trouble))}.{again}")]
         if session.is_stale:
             return [("warning", f" ~ {age}no fresh answer.")]
-        errors = [session.trouble, *(session.held(want).error for want in self.view.wants)]
-        for error in errors:
-            if error is not None:
-                return [("critical", f" ! {visible(str(error))}")]
+        for held in (session.health, *(session.held(want) for want in self.view.wants)):
+            if held.error is not None:
+                shown = held.received_at
+                age = f"As of {when(shown, session.now)[1]}: " if shown is not None else ""
+                return [("critical", f" ! {age}{visible(str(held.error))}")]
         health = session.health.value
         found = [] if health is None else causes(health)
         if not found:
@@ -381,8 +382,9 @@ class Screen(Box):
         if table is not None and (self._filtering or table.filter):
             cursor = "\u2588" if self._filtering else ""
             text = f"/{visible(table.filter)}{cursor}"
-            rows = table.shown_rows
-            return [("message", f" {text}"), ("dim", f"  {rows} row{'' if rows == 1 else 's'}")]
+            rows = f"  {table.shown_rows} row{'' if table.shown_rows == 1 else 's'}"
+            style, said = self._message
+            return [("message", f" {text}"), ("dim", rows), (style, f"  {said}" if said else "")]
         style, text = self._message
         if not text and isinstance(self.view, TableView) and self.view.table.chosen is not None:
             style, text = self.view.remark(self.view.table.chosen) or ("text", "")
@@ -396,10 +398,9 @@ class Screen(Box):
         elif self._filtering:
             places = (FILTER,)
         line: list[Piece] = [("text", " ")]
-        for place in reversed(places):
-            for key in place.keys:
-                if key.short and self._can(key.command):
-                    line += [("key", shown(key.keys[0])), ("text", f" {key.short}  ")]
+        for key in (key for place in _in_footer(places) for key in place.keys):
+            if key.short and self._can(key.command):
+                line += [("key", shown(key.keys[0])), ("text", f" {key.short}  ")]
         return line
 
     def _can(self, command: str) -> bool:
@@ -417,6 +418,11 @@ def _fitting(tabs: list[list[Piece]], chosen: int, width: int) -> list[list[Piec
     while first < chosen and pieces_width(_side_by_side(tabs[first : chosen + 1])) > width:
         first += 1
     return tabs[first:]
+
+
+def _in_footer(places: tuple[Place, ...]) -> tuple[Place, ...]:
+    """Give places in the order of the footer: how to leave first, then what the view alone has."""
+    return (places[-1], *places[:-1]) if len(places) > 1 else places
 
 
 def _side_by_side(tabs: Sequence[Sequence[Piece]]) -> list[Piece]:

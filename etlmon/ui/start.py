@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import (
     FilteringLogObserver,
     LogLevel,
@@ -18,7 +21,6 @@ from twisted.logger import (
     textFileLogObserver,
 )
 from twisted.python.failure import Failure
-from urwid.display.raw import Screen as Terminal
 
 from etlmon.clock import make_monotonic
 from etlmon.config.addresses import read_node_url
@@ -26,6 +28,7 @@ from etlmon.config.loader import load_ui_config
 from etlmon.config.ui import NodeAddress, UiConfig
 from etlmon.errors import EtlmonError
 from etlmon.ui.app import App
+from etlmon.ui.terminal import Terminal
 
 
 def choose_nodes(
@@ -89,9 +92,13 @@ def begin_ui(config: UiConfig, reactor: Any) -> list[Failure]:
         reactor.addSystemEventTrigger("before", "shutdown", _give_back, app, running)
 
     def end(_: object) -> None:
-        if reactor.running:
+        # If it is being stopped already, it was the signal that ended the program.
+        with suppress(ReactorNotRunning):
             reactor.stop()
 
+    # A window that is closed, and ^\: the terminal must be given back then, too.
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, lambda *_: reactor.callFromThread(app.quit))
     reactor.callWhenRunning(begin)
     return failures
 

@@ -187,10 +187,10 @@ def test_the_footer_leaves_out_what_would_do_nothing(stage: Callable[..., Any]) 
     made.client.answers = dict(ANSWERS)
     made.advance(2)
     assert made.show().splitlines()[-1].split("  ")[3:] == [
+        "s scan",
         "Enter detail",
         "/ filter",
         "o sort",
-        "s scan",
     ]
     made.press("/", "1", "enter")
     assert "Esc all rows" in made.show().splitlines()[-1]

@@ -20,6 +20,8 @@ def judged(session: Session) -> str:
     if session.is_stale:
         return "stale"
     health: Health | None = session.health.value
+    if session.state == "online" and session.trouble is not None:
+        return "error"
     if session.state == "online" and health is not None:
         return health.state
     return session.state
