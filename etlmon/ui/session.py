@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -54,7 +54,7 @@ _NOTHING = Held()
 
 
 class Session:
-    """Asks one node for what is wanted, every ``refresh_seconds``, one round at a time.
+    """Asks one node for what is wanted, every ``refresh_seconds``, nothing twice at a time.
 
     A node that does not answer how it is (``health``) is offline: it is tried again after
     1, 2, 4 ... 30 seconds (BackOff), and its last answers stay. ``changed`` is called after every
@@ -162,22 +162,30 @@ class Session:
         return reply.value
 
     def _begin(self) -> None:
+        """Ask for what is wanted, but for what a round before still waits for.
+
+        A round ends with the answer about the node itself: a list that is late holds up nothing.
+        """
         began = self._clock.seconds()
         self._in_round = True
         self._again = False
-        self._given_up.clear()
-        wants = dict.fromkeys((*self._wants, _HEALTH))
-        self._asking = {want: Deferred.fromCoroutine(self._ask(want)) for want in wants}
-        for asking in self._asking.values():
-            asking.addErrback(self._failed)
-        DeferredList(self._asking.values()).addCallback(lambda _: self._ended(began))
+        for want in dict.fromkeys((*self._wants, _HEALTH)):
+            if want not in self._asking:
+                asking = self._asking[want] = Deferred.fromCoroutine(self._ask(want))
+                asking.addErrback(self._failed)
+                asking.addCallback(self._asked, want, began)
+
+    def _asked(self, _: object, want: Want, began: float) -> None:
+        del self._asking[want]
+        self._given_up.discard(want)
+        if want == _HEALTH:
+            self._ended(began)
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("Asking {name} failed.", failure, name=self.name)
 
     def _ended(self, began: float) -> None:
         self._in_round = False
-        self._asking = {}
         if not self._running:
             return
         if self.state == "offline":

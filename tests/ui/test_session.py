@@ -74,16 +74,29 @@ def test_rounds_come_at_the_interval(rounds: Rounds) -> None:
         assert rounds.asked() == ROUND
 
 
-def test_rounds_never_overlap(rounds: Rounds) -> None:
+def test_nothing_is_asked_twice_at_a_time(rounds: Rounds) -> None:
     rounds.wait()
     rounds.session.start()
     rounds.stage.advance(20)
     rounds.session.refresh()
-    rounds.client.answer("get_health")
-    rounds.stage.advance(20)
     assert rounds.asked() == ROUND
     rounds.client.answer()
     rounds.stage.advance(0)
+    assert rounds.asked() == ROUND
+
+
+def test_a_list_that_is_late_holds_up_nothing(rounds: Rounds) -> None:
+    """The node is asked how it is all the same, and is not taken for silent."""
+    rounds.wait()
+    rounds.session.start()
+    rounds.asked()
+    for _ in range(10):
+        rounds.client.answer("get_health")
+        rounds.stage.advance(2)
+        assert rounds.asked() == ["get_health"]
+        assert not rounds.session.is_stale
+    rounds.client.answer()
+    rounds.stage.advance(2)
     assert rounds.asked() == ROUND
 
 
