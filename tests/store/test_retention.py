@@ -344,3 +344,19 @@ def test_deleting_uses_the_index(store: StoreService, path: Path) -> None:
             assert any("INDEX collector_run_by_time" in step for step in plan), plan
             assert "SCAN collector_run" not in plan
             assert not any("TEMP B-TREE" in step for step in plan)
+
+
+async def test_stop_while_the_database_takes_no_writes(
+    store: StoreService, path: Path, until: Until, flush_logged_errors: Callable[..., list[Any]]
+) -> None:
+    """In the order of the node: retention first, then the store. Neither may wait for ever."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA busy_timeout = 0")
+        other.execute("BEGIN IMMEDIATE")
+        service = retention(store, Clock(), max_age=1.0)
+        service.startService()
+        await until(lambda: store.health().state == "degraded")
+        assert store.health().pending_batches == 1
+        await service.stopService()
+        await store.stopService()
+    flush_logged_errors("locked")

@@ -199,6 +199,16 @@ def test_a_question_is_about_the_row_it_was_asked_for(stage: Callable[..., Any])
     assert [(body.paths, body.confirm) for body in asked] == [(["/a"], True)]
 
 
+def test_a_node_whose_health_is_an_error_is_not_shown_as_well(
+    stage: Callable[..., Any], refuse: Any
+) -> None:
+    made = stage("etl", "other", view="Nodes").start()
+    made.client.answers = made.client.answers | {"get_health": refuse(500, "it is broken")}
+    made.advance(2)
+    assert made.show().splitlines()[0].startswith(" 1 \u2717 etl error")
+    assert "it is broken" in made.show()
+
+
 def test_a_scan_that_runs_is_ended_after_yes(stage: Callable[..., Any]) -> None:
     made = stage("etl", view="Paths")
     made.client.answers = {

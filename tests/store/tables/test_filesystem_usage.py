@@ -60,6 +60,15 @@ def test_all_rows_of_the_newest_run_by_mount_point(cursor: sqlite3.Cursor) -> No
     assert {one.collected_at for one in found} == {utc(25)}
 
 
+def test_the_newest_run_is_the_one_stored_last_whatever_the_clock_said(
+    cursor: sqlite3.Cursor,
+) -> None:
+    """A clock that was an hour ahead and is set back must not freeze the view."""
+    store(cursor, [usage("/", 4600)], [usage("/", 1000, 5)], [usage("/", 1015, 7)])
+    [found] = newest(cursor, hidden=False)
+    assert (found.collected_at, found.used_bytes) == (utc(1015), 7)
+
+
 def test_two_mounts_on_one_place_are_both_given_in_their_order(cursor: sqlite3.Cursor) -> None:
     store(cursor, [usage("/mnt", 10, 1), usage("/mnt", 10, 2)])
     assert [one.used_bytes for one in newest(cursor, hidden=False)] == [1, 2]

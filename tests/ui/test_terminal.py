@@ -1,0 +1,28 @@
+"""A terminal that is gone ends the program, and is not read for ever."""
+
+from __future__ import annotations
+
+import os
+import pty
+from contextlib import suppress
+
+from etlmon.ui.terminal import Terminal
+
+
+def test_its_end_is_told_and_gives_no_keys() -> None:
+    master, slave = pty.openpty()
+    line = os.fdopen(slave, "r+b", buffering=0)
+    out = os.fdopen(os.dup(slave), "w")
+    terminal = Terminal(input=line, output=out)
+    lost: list[bool] = []
+    terminal.lost = lambda: lost.append(True)
+    terminal.start()
+    os.read(master, 65536)
+    assert terminal.get_available_raw_input() == []
+    assert lost == []
+    os.close(master)
+    assert terminal.get_available_raw_input() == []
+    assert lost == [True]
+    for file in (terminal, out, line):
+        with suppress(OSError, ValueError):
+            file.stop() if file is terminal else file.close()
