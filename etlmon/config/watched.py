@@ -100,7 +100,7 @@ class PathSection(Section, frozen=True, kw_only=True):
     ] = None
     max_depth: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        about("Levels below the path that are counted, 0 is only its own entries; else all."),
+        about("Levels below the path that are counted, 1 is only its own entries; else all."),
     ] = None
     exclude: Annotated[
         tuple[str, ...],
