@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from etlmon.collectors.base import Hinted
 from etlmon.errors import EtlmonError, StoreError
 from etlmon.records.health import CollectorHealth, CollectorRun
 from etlmon.text import one_line
@@ -39,6 +40,10 @@ class CollectorService(TimerService):
     A run that is still going when the next is due makes that next one fall away; nothing queues
     up. An exception ends the run and not the timer: it is logged when it begins and when it is
     over, counted, stored as a CollectorRun and shown in ``health``.
+
+    A collector that is ``Hinted`` runs at each hint too. Hints that come while it runs make it run
+    once more; after a run that failed they wait for the timer, so that trouble is not repeated as
+    fast as it can be.
     """
 
     log = Logger()
@@ -67,6 +72,7 @@ class CollectorService(TimerService):
         self._schedule_began: float | None = None
         self._due = 0.0
         self._ending: list[Deferred[float | None]] = []
+        self._hinted = False
         self._last: CollectorRun | None = None
         self._last_success: CollectorRun | None = None
         self._last_error: CollectorRun | None = None
@@ -77,6 +83,8 @@ class CollectorService(TimerService):
         self._due = self.clock.seconds() + self._first_delay_seconds
         self._schedule_began = None
         self._first = self.clock.callLater(self._first_delay_seconds, super().startService)
+        if isinstance(self.collector, Hinted):
+            self.collector.listen(self._hint)
 
     def stopService(self) -> Deferred[None]:
         """End the schedule and the run under way; fires when that has ended."""
@@ -85,7 +93,19 @@ class CollectorService(TimerService):
         elif self.running:
             super().stopService()
         self._first = None
-        return self.cancel_run().addCallback(lambda _: None)
+        self._hinted = False
+        return self.cancel_run().addCallback(lambda _: self._deafen())
+
+    def _deafen(self) -> Deferred[None] | None:
+        if not isinstance(self.collector, Hinted):
+            return None
+        return Deferred.fromCoroutine(self.collector.deafen())
+
+    def _hint(self) -> None:
+        """Run at once, or once more when the run under way has ended."""
+        failed = self._last is not None and self._last.state == "error"
+        if not failed and not self.run_now():
+            self._hinted = self._run is not None
 
     def run_now(self) -> bool:
         """Begin a run at once, outside the schedule.
@@ -161,6 +181,9 @@ class CollectorService(TimerService):
         ending, self._ending = self._ending, []
         for ended in ending:
             ended.callback(cut_after_seconds)
+        if self._hinted:
+            self._hinted = False
+            self._hint()
 
     async def _collect(self, next_run_at: datetime) -> float | None:
         """Make one run: each batch is committed before the next one is asked for.

@@ -577,6 +577,60 @@ class TestStop:
         assert bench.sink.written[0] == ["late"]
 
 
+class TestHints:
+    """A collector that hears of changes runs when it does, besides its turns."""
+
+    class Hinted(Collector):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hint: Callable[[], None] | None = None
+            self.deafened = 0
+
+        def listen(self, hint: Callable[[], None]) -> None:
+            self.hint = hint
+
+        async def deafen(self) -> None:
+            self.deafened += 1
+
+    @pytest.fixture
+    def hinted(self, bench: Bench) -> Any:
+        bench.collector = self.Hinted()
+        return bench.collector
+
+    def test_makes_a_run(self, bench: Bench, hinted: Any) -> None:
+        bench.start(["x"])
+        hinted.hint()
+        assert bench.runs == 2
+        bench.clock.advance(INTERVAL)
+        assert bench.runs == 3, "the timer keeps its turns"
+
+    def test_during_a_run_make_one_more(self, bench: Bench, hinted: Any) -> None:
+        waiting: Deferred[None] = Deferred()
+        bench.start(waiting)
+        hinted.hint()
+        hinted.hint()
+        assert bench.runs == 1
+        hinted.script = []
+        waiting.callback(None)
+        assert bench.runs == 2
+
+    def test_after_a_failed_run_waits_for_the_timer(self, bench: Bench, hinted: Any) -> None:
+        bench.start(CollectError("no"))
+        hinted.hint()
+        assert bench.runs == 1
+        hinted.script = []
+        bench.clock.advance(INTERVAL)
+        hinted.hint()
+        assert bench.runs == 3
+
+    def test_stopping_deafens_and_makes_no_more_runs(self, bench: Bench, hinted: Any) -> None:
+        bench.start(Deferred())
+        hinted.hint()
+        assert bench.stop() == [None]
+        hinted.hint()
+        assert (bench.runs, hinted.deafened) == (1, 1)
+
+
 def test_store_is_a_sink() -> None:
     """The fake is like the store: one list of records, and a Deferred that fires with nothing."""
     assert StoreService.write.__annotations__ == {

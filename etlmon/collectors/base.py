@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -53,6 +53,17 @@ class Collector(Protocol):
         Raises CollectError, or any other exception, when the whole run failed; the runner
         records it and calls again at the next turn. Cancelled when the node stops.
         """
+
+
+@runtime_checkable
+class Hinted(Protocol):
+    """A collector that hears of changes itself, and wants to look before its next turn."""
+
+    def listen(self, hint: Callable[[], None]) -> None:
+        """Begin to call ``hint`` in the reactor's thread when there is something to look at."""
+
+    async def deafen(self) -> None:
+        """Call ``hint`` no more, and close what was opened to hear of changes."""
 
 
 class InThread(Protocol):
