@@ -1,12 +1,10 @@
-"""One worker process, and the request that it serves."""
+"""One worker process."""
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from attrs import define, field
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 
@@ -14,56 +12,16 @@ from etlmon.fsworker.messages import Malformed, encode
 from etlmon.text import host_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IProcessTransport
     from twisted.python.failure import Failure
 
-    from etlmon.fsworker.messages import ScanProgress
-    from etlmon.fsworker.sharing import SharedScan
+    from etlmon.fsworker.lanes import Lane, Request
 
-_MAX_LINE_BYTES = 1 << 20
+# The longest answer lists 400 names of 1,000 characters, each of 6 bytes at the most.
+_MAX_LINE_BYTES = 4 << 20
 _MAX_SHOWN = 200
-
-
-@define(eq=False)
-class Request:
-    """A request on its way: waiting in a lane, or with a child."""
-
-    content: Callable[[Child, float], dict[str, Any]]
-    """Gives what is asked, once it is known which child begins it, and the reactor's time then."""
-    mount_point: str
-    told_seconds: float
-    """The time that it has, as the caller gave it."""
-    limit_seconds: Callable[[float], float]
-    """Gives, for the reactor's time at its beginning, how long until its end by force."""
-    exclusive: str | None
-    """No other request of its lane with the same word is under way at the same time."""
-    read_answer: Callable[[Any], Any]
-    """Turns the content of an answer into what the caller gets; raises Malformed."""
-    result: Deferred[Any]
-    scan: SharedScan | None = None
-    """The scan that it does, or does ``parts`` of."""
-    parts: list[str] = field(factory=list)
-    progress: ScanProgress | None = None
-    held_timer: IDelayedCall | None = None
-    began_at: float = 0.0
-    asked_to_share: bool = False
-
-    def excludes(self, other: Request) -> bool:
-        """Tell whether the other one, of the same lane, must have ended before this begins."""
-        return self.exclusive is not None and self.exclusive == other.exclusive
-
-
-@define(eq=False)
-class Lane:
-    """Requests of one kind, first come first served; ``limits`` are for their children."""
-
-    limit: int
-    limits: Mapping[str, object]
-    waiting: deque[Request] = field(factory=deque)
 
 
 class Listener(Protocol):

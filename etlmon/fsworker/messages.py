@@ -28,31 +28,58 @@ Kind = Literal["answer", "error", "progress", "given"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-class ScanOrder(Struct, frozen=True, kw_only=True):
-    """A scan that is wanted.
+class Order(Struct, frozen=True, kw_only=True):
+    """A walk through a directory that is wanted.
 
     ``mount_point`` names the mount that ``path`` is on, always with the same text. ``exclude`` is
     the source of a regular expression as ``compile_exclude`` gives it. ``skip`` are directories
     relative to ``path`` (mount points, autofs triggers) that are counted and never opened.
-    ``one_at_a_time`` is for mounts that may hang (network, FUSE): no two such scans of one mount
-    run at the same time, so that at most one child can get stuck there; nor do two scans of the
+    ``one_at_a_time`` is for mounts that may hang (network, FUSE): no two such walks of one mount
+    run at the same time, so that at most one child can get stuck there; nor do two walks of the
     same ``server``, to spare it.
+    """
+
+    path: bytes
+    mount_point: str
+    timeout_seconds: float
+    exclude: str | None = None
+    skip: tuple[bytes, ...] | list[bytes] = ()
+    one_at_a_time: bool = False
+    server: str | None = None
+    max_ops_per_second: float | None = None
+
+    @property
+    def exclusive(self) -> frozenset[str]:
+        """The words that walks share which may not run at the same time."""
+        words = []
+        if self.one_at_a_time:
+            words.append(f"mount {self.mount_point}")
+        if self.server is not None:
+            words.append(f"server {self.server}")
+        return frozenset(words)
+
+    def request(self, op: str) -> dict[str, Any]:
+        """Give what the request for any walk says."""
+        return {
+            "op": op,
+            "path": _wire_text(self.path),
+            "exclude": self.exclude,
+            "timeout_seconds": float(self.timeout_seconds),
+            "skip": [_wire_text(path) for path in self.skip],
+            "max_ops_per_second": self.max_ops_per_second and float(self.max_ops_per_second),
+        }
+
+
+class ScanOrder(Order, frozen=True, kw_only=True):
+    """A scan that is wanted.
 
     ``remember`` keeps what is found for the next such scan, which then lists only directories that
     have changed; ``settle_seconds`` is how old a change must be to be told from the next one.
     ``relist`` lists all of them nonetheless.
     """
 
-    path: bytes
-    mount_point: str
-    timeout_seconds: float
     max_depth: int | None = None
-    exclude: str | None = None
     max_files: int | None = None
-    skip: tuple[bytes, ...] | list[bytes] = ()
-    one_at_a_time: bool = False
-    server: str | None = None
-    max_ops_per_second: float | None = None
     remember: bool = False
     relist: bool = False
     settle_seconds: float = 2.0
@@ -85,11 +112,36 @@ class ScanProgress(Struct, frozen=True, kw_only=True):
         return self.files + self.dirs + self.others
 
 
+class ChildCounts(Struct, frozen=True, kw_only=True):
+    """What is below one direct subdirectory of a scanned directory, it itself not counted."""
+
+    name: str
+    files: int
+    dirs: int
+    others: int
+
+    @property
+    def entries(self) -> int:
+        """All entries below it."""
+        return self.files + self.dirs + self.others
+
+
+class OtherChildren(Struct, frozen=True, kw_only=True):
+    """The direct subdirectories that are too many to be told one by one, summed up."""
+
+    children: int = 0
+    files: int = 0
+    dirs: int = 0
+    others: int = 0
+
+
 class ScanOutcome(Struct, frozen=True, kw_only=True):
     """What a scan found: the numbers of ``find -H PATH -xdev -mindepth 1``, by type.
 
     ``reused_dirs`` had not changed since the scan before, and were not listed. ``stopped`` says
-    why the scan ended before its end; ``troubles`` are what could not be read.
+    why the scan ended before its end; ``troubles`` are what could not be read. ``children`` are
+    the direct subdirectories that were entered, the largest by entries first and at most 1,000;
+    what is missing from the sum of them and of ``other_children`` is in the directory itself.
     """
 
     files: int
@@ -102,6 +154,8 @@ class ScanOutcome(Struct, frozen=True, kw_only=True):
     stopped: Literal["timeout", "max_files"] | None
     troubles: list[ScanTrouble]
     duration_seconds: float
+    children: list[ChildCounts] = []
+    other_children: OtherChildren = OtherChildren()
 
     @property
     def complete(self) -> bool:
@@ -174,14 +228,10 @@ def scan_request(
 ) -> dict[str, Any]:
     """Give the request for a scan, or for those parts of it that one worker does."""
     return {
-        "op": "scan",
-        "path": _wire_text(order.path),
+        **order.request("scan"),
         "max_depth": order.max_depth,
-        "exclude": order.exclude,
         "max_files": order.max_files,
         "timeout_seconds": float(timeout_seconds),
-        "skip": [_wire_text(path) for path in order.skip],
-        "max_ops_per_second": order.max_ops_per_second and float(order.max_ops_per_second),
         "remember_as": order.remember_as,
         "scan_id": scan_id,
         "relist": order.relist,
@@ -214,7 +264,7 @@ def decode(request_id: int, line: bytes) -> tuple[Kind, Any]:
 
 def to_usage(content: Any) -> Usage:
     """Read the answer to a statvfs request; raise Malformed."""
-    answer = _convert(content, _StatvfsAnswer)
+    answer = convert(content, _StatvfsAnswer)
     return Usage(
         device_number=answer.st_dev,
         block_bytes=answer.frsize,
@@ -228,24 +278,24 @@ def to_usage(content: Any) -> Usage:
 
 def to_progress(content: Any) -> ScanProgress:
     """Read a progress line; raise Malformed."""
-    progress = _convert(content, ScanProgress)
-    return msgspec.structs.replace(progress, directory=_shown(progress.directory))
+    progress = convert(content, ScanProgress)
+    return msgspec.structs.replace(progress, directory=shown_text(progress.directory))
 
 
 def to_given(content: Any) -> list[str]:
     """Read the parts that a worker leaves to others, as the wire has them; raise Malformed."""
-    return _convert(content, list[str])
+    return convert(content, list[str])
 
 
 def to_failure(content: Any) -> WorkerFailed:
     """Read an error answer; raise Malformed."""
-    error = _convert(content, _Error)
-    return WorkerFailed(error.errno, _shown(error.text))
+    error = convert(content, _Error)
+    return WorkerFailed(error.errno, shown_text(error.text))
 
 
 def to_outcome(content: Any) -> ScanOutcome:
     """Read the answer to a scan request; raise Malformed."""
-    answer = _convert(content, _ScanAnswer)
+    answer = convert(content, _ScanAnswer)
     return ScanOutcome(
         files=answer.files,
         dirs=answer.dirs,
@@ -253,14 +303,26 @@ def to_outcome(content: Any) -> ScanOutcome:
         listed_dirs=answer.listed,
         reused_dirs=answer.reused,
         skipped_mounts=answer.skipped_mounts,
-        newest_change_at=_moment(answer.newest_mtime_ns),
+        newest_change_at=moment(answer.newest_mtime_ns),
         stopped=answer.stopped,
-        troubles=[
-            ScanTrouble(kind=trouble.kind, count=trouble.count, example=_shown(trouble.example))
-            for trouble in answer.troubles
-        ],
+        troubles=to_troubles(answer.troubles),
         duration_seconds=answer.duration_seconds,
+        children=[
+            ChildCounts(name=shown_text(name), files=files, dirs=dirs, others=others)
+            for name, files, dirs, others in answer.children
+        ],
+        other_children=OtherChildren(
+            **dict(zip(OtherChildren.__struct_fields__, answer.children_rest, strict=True))
+        ),
     )
+
+
+def to_troubles(troubles: Sequence[WireTrouble]) -> list[ScanTrouble]:
+    """Give what could not be read, fit to be shown."""
+    return [
+        ScanTrouble(kind=trouble.kind, count=trouble.count, example=shown_text(trouble.example))
+        for trouble in troubles
+    ]
 
 
 def partial_outcome(progress: ScanProgress, duration_seconds: float) -> ScanOutcome:
@@ -294,7 +356,9 @@ class _Error(Struct):
     text: str
 
 
-class _Trouble(Struct):
+class WireTrouble(Struct):
+    """What could not be read, as the wire has it."""
+
     kind: str
     count: int
     example: str
@@ -309,18 +373,21 @@ class _ScanAnswer(Struct):
     skipped_mounts: int
     newest_mtime_ns: int | None
     stopped: Literal["timeout", "max_files"] | None
-    troubles: list[_Trouble]
+    troubles: list[WireTrouble]
     duration_seconds: float
+    children: list[tuple[str, int, int, int]]
+    children_rest: tuple[int, int, int, int]
 
 
-def _convert(content: Any, kind: type[T]) -> T:
+def convert(content: Any, kind: type[T]) -> T:
+    """Read the content of a line; raise Malformed."""
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         raise Malformed from error
 
 
-def _moment(nanoseconds: int | None) -> datetime | None:
+def moment(nanoseconds: int | None) -> datetime | None:
     """Give a file's time; None for one that no calendar holds (a file system may claim any)."""
     if nanoseconds is None:
         return None
@@ -334,5 +401,6 @@ def _wire_text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _shown(text: str) -> str:
+def shown_text(text: str) -> str:
+    """Give text of a worker, fit for JSON and SQLite."""
     return host_text(text.encode("utf-8", "surrogateescape"))

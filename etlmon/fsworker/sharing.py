@@ -11,115 +11,210 @@ one that began does it all, or any other one: what is not remembered is listed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
 
-from etlmon.fsworker.messages import ScanOutcome, ScanProgress, scan_request
-from etlmon.records.path import ScanTrouble
+from twisted.internet.defer import Deferred
+
+from etlmon.fsworker.lanes import GRACE_SECONDS, Request
+from etlmon.fsworker.messages import ScanOutcome, ScanProgress, to_outcome, to_progress
+from etlmon.fsworker.shared import SharedScan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
 
-    from etlmon.fsworker.child import Child, Request
+    from etlmon.fsworker.child import Child
+    from etlmon.fsworker.crew import Crew, SpawnsAndWaits
+    from etlmon.fsworker.lanes import Lane
     from etlmon.fsworker.messages import ScanOrder
+    from etlmon.fsworker.shared import Plan
 
-Plan = dict["Child", list[str]]
-"""Who has which parts of a scan; the first has ``""``."""
+# How long a child is at work before another one may take part: small trees are done by then.
+_ALONE_SECONDS = 0.015
+# Until a child that had nothing to give up is asked again.
+_ASK_AGAIN_SECONDS = 0.05
+_PLANS = 1000
 
 
-class SharedScan:
-    """A scan from its order to its outcome; ``requests`` are its parts that are not done yet."""
+class Asker(Protocol):
+    """Who finds children for parts of scans."""
 
-    def __init__(
+    def ask_first(self, request: Request) -> None:
+        """Let a request begin before all that wait."""
+
+    def withdraw(self, request: Request) -> None:
+        """Take back a request; if a child is at it, that is killed."""
+
+
+class Sharing:
+    """Has idle children take parts of the scans that others are at."""
+
+    def __init__(self, reactor: SpawnsAndWaits, crew: Crew, lane: Lane, asker: Asker) -> None:
+        self._reactor = reactor
+        self._crew = crew
+        self._lane = lane
+        self._asker = asker
+        self._scan_ids = count(1)
+        self._plans: dict[str, Plan] = {}
+        self._timer: IDelayedCall | None = None
+
+    def request(
         self,
         order: ScanOrder,
-        scan_id: int,
         result: Deferred[ScanOutcome],
         on_progress: Callable[[ScanProgress], None] | None,
-    ) -> None:
-        self.order = order
-        self.result = result
-        self.on_progress = on_progress
-        self.requests: list[Request] = []
-        self.plan: Plan = {}
-        self.began_at: float | None = None
-        self._scan_id = scan_id
-        self._apart: list[str] = []
-        self._outcomes: list[ScanOutcome] = []
+    ) -> Request:
+        """Give the request with which a scan begins; ``result`` is of the whole."""
+        scan = SharedScan(order, next(self._scan_ids), result, on_progress)
+        return self._part(scan, [""])
 
-    @property
-    def may_be_shared(self) -> bool:
-        """Whether several children may be on its mount: not where each of them could hang."""
-        return not self.order.one_at_a_time and self.order.max_ops_per_second is None
+    def plan_of(self, request: Request) -> Plan:
+        """Give who did the same scan before; nobody where it is not remembered."""
+        name = request.scan.order.remember_as if request.scan else None
+        return self._plans.get(name, {}) if name else {}
 
-    def follow(self, plan: Plan) -> None:
-        """Begin with the parts that the children had before."""
-        self._apart = [part for parts in plan.values() for part in parts if part]
+    def forget(self, child: Child) -> None:
+        """Forget what a child remembered, which is gone with it."""
+        self._plans = {name: plan for name, plan in self._plans.items() if child not in plan}
 
-    def begin(self, child: Child, parts: list[str], now: float) -> dict[str, Any]:
-        """Take note of who has these parts, and give the request for them."""
-        if self.began_at is None:
-            self.began_at = now
-        self.plan.setdefault(child, []).extend(parts)
-        seconds = max(0.0, self.order.timeout_seconds - (now - self.began_at))
-        return scan_request(self.order, self._scan_id, seconds, parts, self._apart)
+    def partners(self, child: Child, request: Request) -> list[tuple[Child, Request]]:
+        """Give who begins along with this child, and what with, where the scan was shared before.
 
-    def finish(self, request: Request, outcome: ScanOutcome) -> None:
-        """Take what a child found in its parts."""
-        self.requests.remove(request)
-        self._outcomes.append(outcome)
+        A scan that lists everything is shared anew.
+        """
+        plan = self.plan_of(request)
+        scan = request.scan
+        if scan is None or scan.began_at is not None or scan.order.relist:
+            return []
+        if not scan.may_be_shared:
+            return []
+        if next(iter(plan), None) is not child:
+            return []
+        others = [other for other in plan if other is not child]
+        if not all(other.is_idle for other in others):
+            return []
+        scan.follow(plan)
+        request.parts = plan[child]
+        return [(other, self._part(scan, plan[other])) for other in others]
 
-    @property
-    def has_too_many_files(self) -> bool:
-        """Whether the children together have passed the limit that each of them keeps."""
-        limit = self.order.max_files
-        return limit is not None and self.progress().files > limit
+    def withdraw(self, scan: SharedScan | None) -> None:
+        """Take back all that is not done yet of a scan."""
+        if scan is None:
+            return
+        requests, scan.requests = scan.requests, []
+        for request in requests:
+            self._asker.withdraw(request)
 
-    def progress(self) -> ScanProgress:
-        """Give how far all of its children are together."""
-        told = [request.progress for request in self.requests if request.progress is not None]
-        return ScanProgress(
-            files=_sum(self._outcomes, "files") + _sum(told, "files"),
-            dirs=_sum(self._outcomes, "dirs") + _sum(told, "dirs"),
-            others=_sum(self._outcomes, "others") + _sum(told, "others"),
-            listed=_sum(self._outcomes, "listed_dirs") + _sum(told, "listed"),
-            reused=_sum(self._outcomes, "reused_dirs") + _sum(told, "reused"),
-            directory=told[0].directory if told else "",
+    def look_in(self, seconds: float) -> None:
+        """Look in some time whether an idle child may take part in what another one does."""
+        if self._timer is None and self._sharers():
+            self._timer = self._reactor.callLater(seconds, self._share)
+        elif self._timer is not None and not self._sharers():
+            self._timer.cancel()
+            self._timer = None
+
+    def begun(self) -> None:
+        """Take note that a child has begun: after some time another one may take part."""
+        self.look_in(_ALONE_SECONDS)
+
+    def take_given(self, request: Request, parts: list[str]) -> None:
+        """Give to another child what one has given up."""
+        request.asked_to_share = False
+        if parts and request.scan is not None:
+            self._asker.ask_first(self._part(request.scan, parts))
+        self.look_in(_ALONE_SECONDS if parts else _ASK_AGAIN_SECONDS)
+
+    def _part(self, scan: SharedScan, parts: list[str]) -> Request:
+        """Give the request for some parts of a scan."""
+        order = scan.order
+
+        def limit_seconds(now: float) -> float:
+            began_at = now if scan.began_at is None else scan.began_at
+            return began_at + order.timeout_seconds + GRACE_SECONDS - now
+
+        request = Request(
+            lane=self._lane,
+            content=lambda child, now: scan.begin(child, request.parts, now),
+            mount_point=order.mount_point,
+            limit_seconds=limit_seconds,
+            told_seconds=order.timeout_seconds,
+            exclusive=order.exclusive,
+            read_answer=to_outcome,
+            result=Deferred(),
+            on_progress=lambda content: self._progressed(scan, request, to_progress(content)),
+            scan=scan,
+            parts=parts,
         )
-
-    def outcome(self, duration_seconds: float) -> ScanOutcome:
-        """Give what its children have found together; one after the end of all of them."""
-        changes = [one.newest_change_at for one in self._outcomes if one.newest_change_at]
-        stops = [one.stopped for one in self._outcomes if one.stopped]
-        if self.has_too_many_files and not stops:
-            stops.append("max_files")
-        found = self.progress()
-        limit = self.order.max_files
-        return ScanOutcome(
-            files=found.files if limit is None else min(found.files, limit),
-            dirs=found.dirs,
-            others=found.others,
-            listed_dirs=found.listed,
-            reused_dirs=found.reused,
-            skipped_mounts=sum(one.skipped_mounts or 0 for one in self._outcomes),
-            newest_change_at=max(changes, default=None),
-            stopped=stops[0] if stops else None,
-            troubles=_together([trouble for one in self._outcomes for trouble in one.troubles]),
-            duration_seconds=duration_seconds,
+        scan.requests.append(request)
+        request.result.addCallbacks(
+            self._part_done, self._part_failed, (scan, request), errbackArgs=(scan, request)
         )
+        return request
+
+    def _part_done(self, outcome: ScanOutcome, scan: SharedScan, request: Request) -> None:
+        scan.finish(request, outcome)
+        if scan.requests:
+            self._stop_at_limit(scan)
+            return
+        name = scan.order.remember_as
+        if name is not None:
+            self._plans.pop(name, None)
+            if all(child in self._crew.children for child in scan.plan):
+                self._plans[name] = scan.plan
+            if len(self._plans) > _PLANS:
+                del self._plans[next(iter(self._plans))]
+        began_at = request.began_at if scan.began_at is None else scan.began_at
+        scan.result.callback(scan.outcome(self._reactor.seconds() - began_at))
+
+    def _part_failed(self, failure: Failure, scan: SharedScan, request: Request) -> None:
+        """Fail the whole scan: what the others find would not be all."""
+        scan.requests.remove(request)
+        self.withdraw(scan)
+        scan.result.errback(failure)
+
+    def _progressed(self, scan: SharedScan, request: Request, progress: ScanProgress) -> None:
+        scan.told[request] = progress
+        self._stop_at_limit(scan)
+        scan.tell_progress()
+
+    def _stop_at_limit(self, scan: SharedScan) -> None:
+        """Stop the children of a scan that have passed its limit together."""
+        if scan.has_too_many_files:
+            for child in self._crew.children:
+                if child.request is not None and child.request.scan is scan:
+                    child.tell("stop")
+
+    def _sharers(self) -> list[Child]:
+        """Give the children that may be asked for parts of what they do."""
+        return [
+            child
+            for child in self._crew.children
+            if child.request is not None
+            and child.request.scan is not None
+            and child.request.scan.may_be_shared
+            and not child.request.asked_to_share
+        ]
+
+    def _share(self) -> None:
+        """Ask the child that is longest at its part to give up some of it, if one is idle."""
+        self._timer = None
+        # Whatever else waits then, waits for its mount and not for a child.
+        has_idle = self._crew.has_room(self._lane) or self._crew.idle(self._lane)
+        if not has_idle or not self._sharers():
+            return
+        longest = min(self._sharers(), key=_began_at)
+        wait_seconds = _began_at(longest) + _ALONE_SECONDS - self._reactor.seconds()
+        if wait_seconds > 0:
+            self.look_in(wait_seconds)
+        else:
+            assert longest.request is not None
+            longest.request.asked_to_share = True
+            longest.tell("share")
 
 
-def _sum(counted: list[Any], name: str) -> int:
-    return sum(getattr(one, name) for one in counted)
-
-
-def _together(troubles: list[ScanTrouble]) -> list[ScanTrouble]:
-    """Add up troubles of the same kind."""
-    kinds: dict[str, ScanTrouble] = {}
-    for one in troubles:
-        before = kinds.get(one.kind)
-        count = one.count + (before.count if before else 0)
-        example = before.example if before else one.example
-        kinds[one.kind] = ScanTrouble(kind=one.kind, count=count, example=example)
-    return [kinds[kind] for kind in sorted(kinds)]
+def _began_at(child: Child) -> float:
+    assert child.request is not None
+    return child.request.began_at

@@ -17,10 +17,10 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor, task
 
-from etlmon.fsworker import worker
+from etlmon.fsworker import worker as worker_module
 from etlmon.fsworker.pool import WorkerPool
 
-WORKER = [sys.executable, "-I", "-S", "-E", "-X", "utf8", worker.__file__]
+WORKER = [sys.executable, "-I", "-S", "-E", "-X", "utf8", worker_module.__file__]
 SCAN = {
     "op": "scan",
     "max_depth": None,
@@ -95,6 +95,14 @@ def start() -> Iterator[Callable[..., Worker]]:
     yield begin
     for one in workers:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """Give a worker that serves all tests of a module that need nothing special of it."""
+    one = Worker()
+    yield one
+    assert one.close() == 0
 
 
 def find(path: Path | bytes, *arguments: str | bytes, prefix: Sequence[str] = ()) -> dict[str, int]:

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from etlmon.config.node import WorkersSection
 from etlmon.errors import CollectError
+from etlmon.fsworker.messages import ChildCounts, OtherChildren
 from etlmon.fsworker.pool import (
     MountStuck,
     ScanOrder,
@@ -57,6 +58,8 @@ OUTCOME = {
     "stopped": None,
     "troubles": [{"kind": "EACCES", "count": 1, "example": "a/\udcff"}],
     "duration_seconds": 0.5,
+    "children": [["a", 1, 0, 0], ["\udcff", 1, 1, 1]],
+    "children_rest": [2, 1, 0, 0],
 }
 PROGRESS = {"files": 5, "dirs": 4, "others": 3, "listed": 2, "reused": 1, "directory": "a/\udcff"}
 
@@ -201,6 +204,11 @@ def test_answers_become_records() -> None:
             stopped=None,
             troubles=[ScanTrouble(kind="EACCES", count=1, example="a/\\xff")],
             duration_seconds=0.0,
+            children=[
+                ChildCounts(name="\\xff", files=1, dirs=1, others=1),
+                ChildCounts(name="a", files=1, dirs=0, others=0),
+            ],
+            other_children=OtherChildren(children=2, files=1, dirs=0, others=0),
         )
     ]
     assert not scanned[0].complete
@@ -416,7 +424,7 @@ def test_malformed_answer_fails_the_request(content: dict[str, Any]) -> None:
 def test_line_without_end_is_no_answer() -> None:
     bench = Bench()
     scan = bench.scan()
-    for _ in range(20):
+    for _ in range(50):
         bench.processes[0]._protocol.outReceived(b"\x1b" * 100_000)
     assert isinstance(scan[0], WorkerDied)
     assert str(scan[0]) == "the worker gave what is no answer: " + "\\x1b" * 200
@@ -478,6 +486,31 @@ def test_stop_does_not_wait_for_a_child_that_cannot_be_killed() -> None:
     assert bench.processes[0].closed
     assert not bench.reactor.getDelayedCalls()
     bench.processes[0].end()
+
+
+# --- many, and of other kinds ---------------------------------------------------------------------
+
+
+def test_thousands_that_wait_cost_as_much_as_one_mount_of_them() -> None:
+    """Whether they wait for a child or for their mount: nobody looks at all of them each time."""
+    bench = Bench(processes=2)
+    looks = 0
+    real = bench.pool._is_held
+
+    def counting(request: Any) -> bool:
+        nonlocal looks
+        looks += 1
+        return real(request)
+
+    bench.pool._is_held = counting  # type: ignore[method-assign]
+    held = [bench.scan(mount="/hung", one_at_a_time=True) for _ in range(1000)]
+    others = [bench.scan(mount=f"/{number % 3}") for number in range(1000)]
+    for _ in range(1000):
+        bench.processes[1].say(answer=OUTCOME)
+    assert [len(came) for came in (held[0], held[1], others[0], others[-1])] == [0, 0, 1, 1]
+    assert looks < 10_000
+    bench.pool.stop()
+    assert all(isinstance(came[0], WorkerStopped) for came in held)
 
 
 # --- scans that are shared ------------------------------------------------------------------------
@@ -828,7 +861,7 @@ def make_wide_tree(tree: Path) -> None:
 
 async def test_shared_scans_count_what_find_counts(tree: Path, monkeypatch: Any) -> None:
     """Again and again, with changes in between; who gave what to whom makes no difference."""
-    monkeypatch.setattr("etlmon.fsworker.pool._ALONE_SECONDS", 0.001)
+    monkeypatch.setattr("etlmon.fsworker.sharing._ALONE_SECONDS", 0.001)
     make_wide_tree(tree)
     pool = WorkerPool(reactor, processes=3, limits=WorkersSection().limits)
     rng = random.Random(3)
@@ -840,7 +873,7 @@ async def test_shared_scans_count_what_find_counts(tree: Path, monkeypatch: Any)
             )
             assert (outcome.files, outcome.dirs, outcome.others) == tuple(find(tree).values())
             assert outcome.listed_dirs + outcome.reused_dirs == outcome.dirs + 1
-            shared += len({len(plan) for plan in pool._plans.values()} - {1})
+            shared += len({len(plan) for plan in pool._sharing._plans.values()} - {1})
             for _ in range(rng.randrange(4)):
                 place = tree / f"{rng.randrange(20)}" / f"{rng.randrange(20)}"
                 if place.exists():

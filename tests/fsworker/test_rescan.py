@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from etlmon.fsworker import worker as worker_module
-from etlmon.fsworker.worker import Memory, Scan
+from etlmon.fsworker.jobs import memory as memory_module
+from etlmon.fsworker.jobs import walk
+from etlmon.fsworker.jobs.memory import Memory, size_bytes
+from etlmon.fsworker.jobs.scan import Scan
 from tests.fsworker.conftest import Worker, counts, find
 from tests.fsworker.test_worker import dig
 
@@ -150,7 +152,7 @@ def test_clock_that_is_set_back_forgets_all(
     known: Rescanner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_ns = time.time_ns
-    monkeypatch.setattr(worker_module.time, "time_ns", lambda: now_ns() - 3600 * 10**9)
+    monkeypatch.setattr(memory_module.time, "time_ns", lambda: now_ns() - 3600 * 10**9)
     assert known.assert_right()["reused"] == 0
     # Every time is in the future now: nothing can be relied on.
     assert known.assert_right()["reused"] == 0
@@ -235,6 +237,7 @@ def test_memory_of_a_directory(tree: Path) -> None:
         (tree / f"a directory {number}" / "file").touch()
     time.sleep(SETTLE_SECONDS + 0.02)
     rescanner = Rescanner(tree)
+    Scan(str(tree)).run()  # What Python keeps of a scan for the next one is not the memory's.
     tracemalloc.start()
     rescanner.scan()
     taken, _ = tracemalloc.get_traced_memory()
@@ -244,7 +247,7 @@ def test_memory_of_a_directory(tree: Path) -> None:
     shutil.rmtree(tree / "a directory 7")
     rescanner.assert_right()
     [(_, parts)] = rescanner.memory._scans.values()
-    assert rescanner.memory._bytes == worker_module._size_bytes(parts.values())
+    assert rescanner.memory._bytes == size_bytes(parts.values())
 
 
 def test_full_memory_forgets_what_was_used_last_long_ago(tree: Path) -> None:
@@ -310,7 +313,7 @@ def test_parts_are_scanned_apart_and_again(tree: Path) -> None:
 
 def test_worker_gives_away_what_is_highest_up(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grow(tree)
-    monkeypatch.setattr(worker_module, "_ORDERS_SECONDS", 0.0)
+    monkeypatch.setattr(walk, "_ORDERS_SECONDS", 0.0)
     given: list[str] = []
 
     def tell(content: dict[str, Any]) -> None:
@@ -331,3 +334,84 @@ def test_order_that_comes_too_late_is_ignored(tree: Path, start: Callable[..., W
     for op in ("share", "stop"):
         one.process.stdin.write(b'{"id": 1, "op": "%s"}\n' % op.encode())
     assert counts(one.scan(tree)) == find(tree)
+
+
+# --- children -------------------------------------------------------------------------------------
+
+
+def children_by_find(tree: Path) -> dict[str, tuple[int, int, int]]:
+    """Count what is below each direct subdirectory."""
+    found = {}
+    for child in tree.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            below = find(child)
+            found[child.name] = below["files"], below["dirs"], below["others"]
+    return found
+
+
+def children_of(*answers: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
+    """Add up what the answers of several workers tell of each child."""
+    total: dict[str, tuple[int, int, int]] = {}
+    for answer in answers:
+        for name, *counted in answer["children"]:
+            before = total.get(name, (0, 0, 0))
+            files, dirs, others = (a + b for a, b in zip(before, counted, strict=True))
+            total[name] = files, dirs, others
+    return total
+
+
+def test_children_are_counted_whether_listed_or_reused(known: Rescanner) -> None:
+    tree = known.tree
+    for name in ("leaf", "other leaf"):
+        (tree / name).mkdir()
+        (tree / name / "file").touch()
+    (tree / "empty").mkdir()
+    known.settle()
+    answer = known.assert_right()
+    assert answer["listed"] == 0
+    assert children_of(answer) == children_by_find(tree)
+    assert answer["children_rest"] == [0, 0, 0, 0]
+    (tree / "d1" / "d2" / "new").touch()
+    shutil.rmtree(tree / "leaf")
+    answer = known.assert_right()
+    assert children_of(answer) == children_by_find(tree)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_children_under_random_changes_and_sharing(tree: Path, seed: int) -> None:
+    """Two workers, who got what by chance, again and again."""
+    rng = random.Random(seed)
+    grow(tree, 3)
+    one, two = Rescanner(tree), Rescanner(tree)
+    for _ in range(10):
+        places = [Path(top, name) for top, names, _ in os.walk(tree) for name in names]
+        given = [str(place.relative_to(tree)) for place in places if rng.random() < 0.15]
+        answers = one.scan(apart=given), two.scan(parts=given or ["none/x"], apart=given)
+        assert children_of(*answers) == children_by_find(tree)
+        for _ in range(rng.randrange(4)):
+            change(tree, rng)
+
+
+def test_many_children_are_summed_up(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many the largest are told, and those of which others count a part."""
+    monkeypatch.setattr("etlmon.fsworker.jobs.children._MAX_TOLD", 5)
+    for number in range(60):
+        (tree / f"{number:02}").mkdir()
+        for file in range(number % 30):
+            (tree / f"{number:02}" / f"{file}").touch()
+    answer = Scan(str(tree), apart=["00/elsewhere"]).run()
+    told = children_of(answer)
+    assert set(told) == {"00", "29", "59", "28", "58"}
+    assert answer["children_rest"][:2] == [55, sum(range(30)) * 2 - 29 * 2 - 28 * 2]  # type: ignore[index]
+    assert answer["files"] == sum(range(30)) * 2
+
+
+def test_long_names_of_children_stay_within_a_line(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("etlmon.fsworker.jobs.children._MAX_TOLD_CHARACTERS", 1000)
+    for number in range(10):
+        (tree / f"{number:0200}").mkdir()
+    answer = Scan(str(tree)).run()
+    assert len(children_of(answer)) == 5
+    assert answer["children_rest"] == [5, 0, 0, 0]

@@ -1,0 +1,353 @@
+"""The job that counts what is below a directory, and remembers it for the next time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from itertools import islice
+from time import monotonic
+
+from etlmon.fsworker.jobs.children import Children
+from etlmon.fsworker.jobs.memory import Directory
+from etlmon.fsworker.jobs.walk import CHUNK, CLOSED, PASS, Stopped, Walk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from etlmon.fsworker.jobs.memory import Memory
+
+# Levels down to which a directory is stat'ed by its path from the top, which gets dearer with
+# each; below them it is opened.
+_BY_PATH_LEVELS = 32
+# The paths given away at once, in characters: each is at most 6 bytes of a line of 1 MiB.
+_MAX_GIVEN_CHARACTERS = 100_000
+
+
+class Scan(Walk):
+    """Counts what is below one directory, as ``find -H DIR -xdev -mindepth 1`` sees it.
+
+    ``limits`` are those of a walk.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        max_depth: int | None = None,
+        max_files: int | None = None,
+        memory: Memory | None = None,
+        remember_as: str = "",
+        scan_id: object = None,
+        relist: bool = False,
+        settle_seconds: float = 2.0,
+        parts: Sequence[str] = ("",),
+        apart: Iterable[str] = (),
+        **limits: Any,
+    ) -> None:
+        super().__init__(path, **limits)
+        self._max_depth = max_depth
+        self._max_files = max_files
+        self._memory = memory
+        self._remember_as = remember_as
+        self._scan_id = scan_id
+        self._reuses = memory is not None and not relist
+        self._settle_ns = int(settle_seconds * 1e9)
+        self._parts = parts
+        self._children = Children()
+        self._children.share(parts)
+        self._apart: dict[str, set[str]] = {}
+        for part in apart:
+            above, slash, name = part.rpartition("/")
+            self._apart.setdefault(above + slash, set()).add(name)
+        self._children.share(apart)
+        self._files = self._dirs = self._others = 0
+        # The counts before the child of the root that the scan is in.
+        self._before_child = 0, 0, 0
+        self._listed = self._reused = 0
+        self._newest_mtime_ns: int | None = None
+
+    def _visit(self, status: os.stat_result) -> None:
+        if self._memory is None:
+            directories = [Directory(part.rpartition("/")[2]) for part in self._parts]
+        else:
+            # Another file system may be mounted there now, with the same inodes.
+            name = f"{self._remember_as} {self._device}"
+            directories = self._memory.recall(name, self._scan_id, self._parts)
+        for part, directory in zip(self._parts, directories, strict=True):
+            if part:
+                self._go_to(part, directory, status)
+            else:
+                self._arrive(directory, os.dup(self._root), status)
+            self._walk()
+
+    def _found(self) -> dict[str, object]:
+        return {
+            **self._progress(),
+            **self._children.told(),
+            "newest_mtime_ns": self._newest_mtime_ns,
+        }
+
+    def _progress(self) -> dict[str, object]:
+        return {
+            "files": self._files,
+            "dirs": self._dirs,
+            "others": self._others,
+            "listed": self._listed,
+            "reused": self._reused,
+        }
+
+    def _share(self) -> None:
+        self._tell({"given": self._give()})
+
+    def _go_to(self, part: str, directory: Directory, root: os.stat_result) -> None:
+        """Go down to the parent of a part, whose entries are another worker's."""
+        *upper, _ = part.split("/")
+        self._push(Directory(""), os.dup(self._root), root)
+        try:
+            for name in upper:
+                fd = os.open(name, PASS, dir_fd=self._levels[-1].fd)
+                self._push(Directory(name), fd, os.fstat(fd))
+        except OSError as error:
+            # Who has the upper directory tells of one that may not be entered.
+            if error.errno != errno.EACCES:
+                self._failed(error, name)
+            return
+        self._levels[-1].pending.append(directory)
+
+    def _walk(self) -> None:
+        """Visit what is pending, and all below it."""
+        while self._levels:
+            if not self._levels[-1].pending:
+                self._pop()
+            elif not (self._reuses and self._reuse()):
+                # Here too, for a million directories that cannot be opened.
+                self._look()
+                self._enter(self._levels[-1].pending.pop())
+
+    def _reuse(self) -> bool:
+        """Take over what is remembered of pending directories, as long as nothing has changed.
+
+        Give False if the next one must be entered. One system call and few steps for each
+        directory: this loop is what a rescan consists of.
+        """
+        if len(self._levels) > _BY_PATH_LEVELS:
+            return False
+        pending = self._levels[-1].pending
+        above = self._relative("")
+        at_root = len(self._levels) == 1
+        root, device, stat = self._root, self._device, os.stat
+        look_at = min(self._next_orders, self._deadline or self._next_orders)
+        newest_mtime_ns = self._newest_mtime_ns or 0
+        known = pending[-1]
+        files = dirs = others = reused = 0
+        try:
+            while known.ctime_ns is not None:
+                if self._seconds_per_call:
+                    self._wait_turn()
+                # By its path: a link put in the way leads to what does not have this identity.
+                status = stat(above + known.name, dir_fd=root, follow_symlinks=False)
+                if not (
+                    status.st_ctime_ns == known.ctime_ns
+                    and status.st_mtime_ns == known.mtime_ns
+                    and status.st_ino == known.inode
+                    and status.st_dev == device
+                ):
+                    return False
+                pending.pop()
+                reused += 1
+                files += known.files
+                dirs += known.dirs
+                others += known.others
+                if known.mtime_ns > newest_mtime_ns:  # noqa: PLR1730 - max() costs more here
+                    newest_mtime_ns = known.mtime_ns
+                if known.subdirectories:
+                    self._push(known, CLOSED, status)
+                    if at_root:
+                        self._before_child = (
+                            self._files + files - known.files,
+                            self._dirs + dirs - known.dirs,
+                            self._others + others - known.others,
+                        )
+                    self._pend(known.subdirectories)
+                    return True
+                if at_root:
+                    self._children.add(known.name, known.files, known.dirs, known.others)
+                if not pending or monotonic() >= look_at:
+                    return True
+                known = pending[-1]
+            return False
+        except OSError:
+            return False  # To be entered, which tells what the matter is.
+        finally:
+            self._files += files
+            self._dirs += dirs
+            self._others += others
+            self._reused += reused
+            self._newest_mtime_ns = newest_mtime_ns or self._newest_mtime_ns
+            self._look()
+
+    def _enter(self, directory: Directory) -> None:
+        """Open and visit one subdirectory of the deepest level."""
+        opened = self._open(directory.name)
+        if opened is not None:
+            self._arrive(directory, *opened)
+
+    def _loops(self, name: str) -> None:
+        self._dirs -= 1  # find reports the loop and does not count it.
+        super()._loops(name)
+
+    def _push(self, directory: Directory, fd: int, status: os.stat_result) -> None:
+        if len(self._levels) == 1:
+            self._before_child = self._files, self._dirs, self._others
+        super()._push(directory, fd, status)
+
+    def _pop(self) -> None:
+        if len(self._levels) == 2:
+            files, dirs, others = self._before_child
+            self._children.add(
+                self._levels[1].directory.name,
+                self._files - files,
+                self._dirs - dirs,
+                self._others - others,
+            )
+        super()._pop()
+
+    def _arrive(self, directory: Directory, fd: int, status: os.stat_result) -> None:
+        """Count what is in a directory that has been opened, by listing it where that is needed."""
+        if self._newest_mtime_ns is None or status.st_mtime_ns > self._newest_mtime_ns:
+            self._newest_mtime_ns = status.st_mtime_ns
+        self._push(directory, fd, status)
+        if self._reuses and directory.is_unchanged(status):
+            self._files += directory.files
+            self._dirs += directory.dirs
+            self._others += directory.others
+            self._reused += 1
+            self._pend(directory.subdirectories)
+            self._look()
+            return
+        # Before the listing: what changes from now on gets times that differ from those in status.
+        settled = max(status.st_mtime_ns, status.st_ctime_ns) <= time.time_ns() - self._settle_ns
+        before = self._files, self._dirs, self._others
+        names: list[str] = []
+        try:
+            self._list(names)
+        except OSError as error:
+            self._failed(error, "")
+            settled = False
+        known = {}
+        if directory.inode == status.st_ino:
+            known = {one.name: one for one in directory.subdirectories}
+        subdirectories = [known.get(name) or Directory(name) for name in names]
+        if self._memory is not None and self._levels[-1].kept:
+            counts = self._files - before[0], self._dirs - before[1], self._others - before[2]
+            self._remember(directory, status, settled, counts, subdirectories)
+        self._pend(subdirectories)
+
+    def _remember(
+        self,
+        directory: Directory,
+        status: os.stat_result,
+        settled: bool,
+        counts: tuple[int, int, int],
+        subdirectories: list[Directory],
+    ) -> None:
+        """Replace what is remembered of a directory by what has just been found in it."""
+        assert self._memory is not None
+        old, new = set(directory.subdirectories), set(subdirectories)
+        kept = self._memory.replace(new=new - old, old=old - new)
+        if not kept:
+            self._memory.replace(new=(), old=old & new)
+        self._levels[-1].kept = kept
+        directory.subdirectories = tuple(subdirectories) if kept else ()
+        directory.files, directory.dirs, directory.others = counts
+        directory.inode = status.st_ino
+        directory.mtime_ns = status.st_mtime_ns
+        directory.ctime_ns = None
+        if settled and kept:
+            # Mostly the same number: then one object holds it.
+            same = status.st_ctime_ns == directory.mtime_ns
+            directory.ctime_ns = directory.mtime_ns if same else status.st_ctime_ns
+
+    def _pend(self, subdirectories: Sequence[Directory]) -> None:
+        """Note the subdirectories of the deepest level that are to be visited by this worker."""
+        pending = list(subdirectories)
+        if self._apart:
+            others = self._apart.get(self._relative(""), ())
+            if others:
+                pending = [one for one in pending if one.name not in others]
+        self._levels[-1].pending = pending
+
+    def _list(self, names: list[str]) -> None:
+        """Count the entries of the deepest level, and give the subdirectories to be entered."""
+        level = self._levels[-1]
+        depth = len(self._levels)
+        if self._max_depth is not None and depth > self._max_depth:
+            return
+        deeper = self._max_depth is None or depth < self._max_depth
+        self._listed += 1
+        with os.scandir(level.fd) as entries:
+            while True:
+                self._wait_turn()
+                wanted = self._wanted()
+                chunk = list(islice(entries, wanted))
+                last = len(chunk) < wanted
+                if self._excluded is not None:
+                    chunk = self._without_excluded(chunk, self._excluded)
+                # The type comes with the name: no stat of the file, except where the file
+                # system does not tell it. One call for an ordinary file is the hot path.
+                rest = [entry for entry in chunk if not entry.is_file(follow_symlinks=False)]
+                self._files += len(chunk) - len(rest)
+                for entry in rest:
+                    if entry.is_dir(follow_symlinks=False):
+                        self._dirs += 1
+                        if deeper:
+                            names.append(entry.name)
+                    else:
+                        self._others += 1
+                self._look()
+                if last:
+                    return
+
+    def _wanted(self) -> int:
+        """Give how many entries to read: never more than one file beyond ``max_files``."""
+        if self._max_files is None:
+            return CHUNK
+        return min(CHUNK, self._max_files - self._files + 1)
+
+    def _look(self) -> None:
+        if self._max_files is not None and self._files > self._max_files:
+            self._files = self._max_files
+            raise Stopped("max_files")
+        super()._look()
+
+    def _give(self) -> list[str]:
+        """Leave to another worker half of the pending directories that are highest up.
+
+        Only of those that cost as much there: not what may be reused here. The last one stays.
+        """
+        fresh = [
+            [one for one in level.pending if not (self._reuses and one.is_remembered)]
+            for level in self._levels
+        ]
+        if sum(map(len, fresh)) < 2:
+            return []
+        depth = next(index for index, directories in enumerate(fresh) if directories)
+        above = "".join(f"{level.directory.name}/" for level in self._levels[1 : depth + 1])
+        given: list[str] = []
+        characters = 0
+        for directory in fresh[depth][: (len(fresh[depth]) + 1) // 2]:
+            given.append(directory.name)
+            if self._memory is not None and self._levels[depth].kept:
+                self._memory.replace(new=(), old=directory.subdirectories)
+                directory.forget()
+            characters += len(above) + len(directory.name)
+            if characters > _MAX_GIVEN_CHARACTERS:
+                break
+        names = set(given)
+        pending = self._levels[depth].pending
+        pending[:] = [one for one in pending if one.name not in names]
+        self._children.share([above + name for name in given])
+        return [above + name for name in given]

@@ -1,0 +1,297 @@
+"""The way through a tree of directories: what all jobs that walk have in common."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from time import monotonic
+
+from etlmon.fsworker.jobs.wire import cut, errno_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from etlmon.fsworker.jobs.memory import Directory
+
+# Entries between two looks at the clock; also what is held of a directory at one time.
+CHUNK = 1024
+_PROGRESS_SECONDS = 0.25
+# Between two looks at standard input, while a job runs.
+_ORDERS_SECONDS = 0.005
+# Open directories on the way down; deeper trees close the upper ones and find them again.
+_MAX_OPEN = 24
+# What the kernel takes as one path, with its NUL.
+_PATH_MAX = 4096
+# What a throttled job may catch up with after it was held up.
+_BURST_SECONDS = 0.1
+CLOSED = -1
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+PASS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+# The directory was there when its parent was listed and is not any more, or is something else.
+_VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+
+class Stopped(Exception):
+    """The job ends before its end; the text is the reason as the answer gives it."""
+
+
+class Level:
+    """One directory on the way from the top to where the job is.
+
+    ``fd`` is CLOSED while the directory is; ``identity`` tells whether what is opened again
+    under its path is still itself; ``pending`` are subdirectories still to be entered; ``kept``
+    says that what is found in it is remembered.
+    """
+
+    __slots__ = ("directory", "fd", "identity", "kept", "pending")
+
+    def __init__(
+        self, directory: Directory, fd: int, identity: tuple[int, int], kept: bool
+    ) -> None:
+        self.directory = directory
+        self.fd = fd
+        self.identity = identity
+        self.pending: list[Directory] = []
+        self.kept = kept
+
+
+class Walk:
+    """Visits directories below one, with few descriptors, within limits.
+
+    ``orders`` gives what the parent has written meanwhile; ``tell`` writes a line to it. Other
+    file systems, what is in ``skip`` and loops are not entered, links are not followed.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        exclude: str | None = None,
+        timeout_seconds: float | None = None,
+        skip: Iterable[str] = (),
+        max_ops_per_second: float | None = None,
+        tell: Callable[[dict[str, object]], None] = lambda _: None,
+        orders: Callable[[], Collection[object]] = tuple,
+    ) -> None:
+        self._path = path
+        self._excluded = None if exclude is None else re.compile(exclude).fullmatch
+        self._skip = frozenset(skip)
+        # Few directories share a name with one to be skipped: only theirs is worth a whole path.
+        self._skip_names = frozenset(path.rpartition("/")[2] for path in self._skip)
+        self._seconds_per_call = 1 / max_ops_per_second if max_ops_per_second else 0.0
+        self._next_call = 0.0
+        self._tell = tell
+        self._orders = orders
+        self._began = monotonic()
+        self._deadline = None if timeout_seconds is None else self._began + timeout_seconds
+        self._next_progress = self._began + _PROGRESS_SECONDS
+        self._next_orders = self._began + _ORDERS_SECONDS
+        self._root = CLOSED
+        self._device = 0
+        self._levels: list[Level] = []
+        self._on_the_way: set[tuple[int, int]] = set()
+        self._skipped_mounts = 0
+        self._troubles: dict[str, tuple[int, str]] = {}
+
+    def run(self) -> dict[str, object]:
+        """Do it and give the answer; raise OSError if the directory itself cannot be opened."""
+        stopped = None
+        self._root = open_directory(self._path)
+        try:
+            status = os.fstat(self._root)
+            self._device = status.st_dev
+            self._visit(status)
+        except Stopped as reason:
+            stopped = str(reason)
+        finally:
+            while self._levels:
+                self._pop()
+            os.close(self._root)
+        return {
+            **self._found(),
+            "skipped_mounts": self._skipped_mounts,
+            "stopped": stopped,
+            "troubles": [
+                {"kind": kind, "count": count, "example": example}
+                for kind, (count, example) in sorted(self._troubles.items())
+            ],
+            "duration_seconds": monotonic() - self._began,
+        }
+
+    # What each job does in its own way
+
+    def _visit(self, status: os.stat_result) -> None:
+        """Visit the root, whose status this is, and all below it."""
+        raise NotImplementedError
+
+    def _found(self) -> dict[str, object]:
+        """Give what goes into the answer besides what all have."""
+        raise NotImplementedError
+
+    def _progress(self) -> dict[str, object]:
+        """Give what is told now and then."""
+        raise NotImplementedError
+
+    def _share(self) -> None:
+        """Do what the parent asks for: give some of the work to others."""
+
+    # On the way
+
+    def _open(self, name: str) -> tuple[int, os.stat_result] | None:
+        """Open a subdirectory of the deepest level; None if it is not to be entered."""
+        if name in self._skip_names and self._relative(name) in self._skip:
+            self._skipped_mounts += 1
+            return None
+        self._wait_turn()
+        try:
+            parent = self._levels[-1]
+            if parent.fd == CLOSED:
+                parent.fd = self._reopen()
+            fd = open_directory(name, parent.fd, os.O_NOFOLLOW)
+        except OSError as error:
+            self._failed(error, name)
+            if self._levels[-1].fd == CLOSED:
+                # Its subdirectories cannot be reached any more: gone, or the trouble just noted.
+                self._levels[-1].pending.clear()
+            return None
+        status = os.fstat(fd)
+        if status.st_dev != self._device:
+            self._skipped_mounts += 1
+        elif (status.st_dev, status.st_ino) in self._on_the_way:
+            # An upper directory bound below itself.
+            self._loops(name)
+        else:
+            return fd, status
+        os.close(fd)
+        return None
+
+    def _loops(self, name: str) -> None:
+        self._trouble("ELOOP", name)
+
+    def _push(self, directory: Directory, fd: int, status: os.stat_result) -> None:
+        identity = (status.st_dev, status.st_ino)
+        kept = self._levels[-1].kept if self._levels else True
+        self._levels.append(Level(directory, fd, identity, kept))
+        self._on_the_way.add(identity)
+        self._close_upper()
+
+    def _pop(self) -> None:
+        level = self._levels.pop()
+        self._on_the_way.discard(level.identity)
+        if level.fd != CLOSED:
+            os.close(level.fd)
+
+    def _close_upper(self) -> None:
+        """Close the level that has just become too far up; the root stays open."""
+        index = len(self._levels) - 1 - _MAX_OPEN
+        if index > 0:
+            level = self._levels[index]
+            if level.fd != CLOSED:
+                os.close(level.fd)
+                level.fd = CLOSED
+
+    def _reopen(self) -> int:
+        """Open the deepest level again, from the root down."""
+        fd = os.dup(self._root)
+        try:
+            for part in _in_parts(level.directory.name for level in self._levels[1:]):
+                upper, fd = fd, os.open(part, PASS, dir_fd=fd)
+                os.close(upper)
+            upper, fd = fd, open_directory(".", fd)
+            os.close(upper)
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) != self._levels[-1].identity:
+                raise FileNotFoundError(errno.ENOENT, "replaced on the way")
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _without_excluded(
+        self, entries: list[os.DirEntry[str]], excluded: Callable[[str], object]
+    ) -> list[os.DirEntry[str]]:
+        above = self._relative("")
+        return [
+            entry
+            for entry in entries
+            if not excluded(
+                f"{above}{entry.name}/"
+                if entry.is_dir(follow_symlinks=False)
+                else above + entry.name
+            )
+        ]
+
+    # Limits, orders, progress
+
+    def _look(self) -> None:
+        """Stop at the deadline; now and then obey the parent, and tell how far the job is."""
+        now = monotonic()
+        if self._deadline is not None and now >= self._deadline:
+            raise Stopped("timeout")
+        if now < self._next_orders:
+            return
+        self._next_orders = now + _ORDERS_SECONDS
+        for order in self._orders():
+            if order == "stop":
+                raise Stopped("max_files")
+            self._share()
+        if now >= self._next_progress:
+            self._next_progress = now + _PROGRESS_SECONDS
+            directory = cut(self._relative("").rstrip("/"))
+            self._tell({"progress": {**self._progress(), "directory": directory}})
+
+    def _wait_turn(self) -> None:
+        """Wait until one more call of the file system is allowed, where their rate is limited."""
+        if not self._seconds_per_call:
+            return
+        now = monotonic()
+        self._next_call = max(self._next_call, now - _BURST_SECONDS) + self._seconds_per_call
+        while (wait_seconds := self._next_call - now) > 0:
+            time.sleep(min(wait_seconds, _PROGRESS_SECONDS))
+            self._look()
+            now = monotonic()
+
+    # What is told of places
+
+    def _failed(self, error: OSError, name: str) -> None:
+        """Note what could not be read; what merely went away meanwhile is no trouble."""
+        if error.errno not in _VANISHED:
+            self._trouble(errno_name(error) or "EIO", name)
+
+    def _trouble(self, kind: str, name: str) -> None:
+        count, example = self._troubles.get(kind, (0, ""))
+        self._troubles[kind] = (count + 1, example or cut(self._relative(name).rstrip("/")) or ".")
+
+    def _relative(self, name: str) -> str:
+        """Give the path of an entry of the deepest level, relative to the root."""
+        return "/".join([*(level.directory.name for level in self._levels[1:]), name])
+
+
+def open_directory(path: str, dir_fd: int | None = None, flags: int = 0) -> int:
+    """Open a directory, leaving its access time alone where that is allowed (its owner's right)."""
+    flags |= _OPEN
+    try:
+        return os.open(path, flags | os.O_NOATIME, dir_fd=dir_fd)
+    except PermissionError as error:
+        if error.errno != errno.EPERM:
+            raise
+        return os.open(path, flags, dir_fd=dir_fd)
+
+
+def _in_parts(names: Iterable[str]) -> Iterator[str]:
+    """Join names to relative paths, each short enough for the kernel."""
+    part: list[str] = []
+    size = 0
+    for name in names:
+        length = len(os.fsencode(name)) + 1
+        if size + length > _PATH_MAX:
+            yield "/".join(part)
+            part, size = [], 0
+        part.append(name)
+        size += length
+    if part:
+        yield "/".join(part)
