@@ -1,8 +1,9 @@
 """The parent of the workers: hands out requests, keeps deadlines, kills and replaces children.
 
-**Two lanes.** Scans and probes (statvfs) have children of their own, so that long scans never
-hold up the view of the disks. A child serves one request at a time and is used again; in each
-lane requests wait for a child in the order in which they came.
+**Three lanes.** Scans, probes (statvfs) and other walks (the largest files, files by name) have
+children of their own, so that long scans never hold up the view of the disks, and a search that
+somebody asked for never holds up the scans. A child serves one request at a time and is used
+again; in each lane requests wait for a child in the order in which they came.
 
 **Deadlines.** A request's clock starts when its child begins. When it has run out, the caller
 hears WorkerTimeout at once and the child gets SIGKILL. One that is not gone half a second later
@@ -29,15 +30,24 @@ from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from etlmon.fsworker.crew import Crew
-from etlmon.fsworker.lanes import Lane, Request
+from etlmon.fsworker.find import (
+    FindOrder,
+    FindOutcome,
+    FindProgress,
+    find_request,
+    to_find_outcome,
+    to_find_progress,
+)
+from etlmon.fsworker.lanes import GRACE_SECONDS, Lane, Request
 from etlmon.fsworker.messages import (
     MountStuck,
+    Order,
     ScanOrder,
     ScanOutcome,
     ScanProgress,
@@ -53,6 +63,14 @@ from etlmon.fsworker.messages import (
     to_usage,
 )
 from etlmon.fsworker.sharing import Sharing
+from etlmon.fsworker.top import (
+    TopOrder,
+    TopOutcome,
+    TopProgress,
+    to_top_outcome,
+    to_top_progress,
+    top_request,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,10 +82,16 @@ if TYPE_CHECKING:
     from etlmon.records.health import StuckWorker
 
 __all__ = [
+    "FindOrder",
+    "FindOutcome",
+    "FindProgress",
     "MountStuck",
     "ScanOrder",
     "ScanOutcome",
     "ScanProgress",
+    "TopOrder",
+    "TopOutcome",
+    "TopProgress",
     "WorkerDied",
     "WorkerFailed",
     "WorkerPool",
@@ -75,8 +99,11 @@ __all__ = [
     "WorkerTimeout",
 ]
 
+P = TypeVar("P")
+
 _WORKER = str(Path(__file__).with_name("worker.py"))
 _PROBES = 4
+_SEARCHES = 2
 # A walk is heard of every 0.25 s: beyond this its mount is in doubt.
 _QUIET_SECONDS = 1.0
 # After so many requests a child is replaced.
@@ -84,7 +111,7 @@ _SERVE_AT_MOST = 10_000
 
 
 class WorkerPool:
-    """Runs statvfs and scans in child processes that may hang, die or be killed.
+    """Runs statvfs, scans and searches in child processes that may hang, die or be killed.
 
     ``processes`` is the number of scans that may run at the same time, ``limits`` are those of
     ``worker.py`` for the children that walk, ``wall_clock`` gives seconds since the epoch.
@@ -105,7 +132,8 @@ class WorkerPool:
         self._crew = Crew(reactor, wall_clock, command, self)
         self._scans = Lane(processes, limits)
         self._probes = Lane(_PROBES, {})
-        self._lanes = (self._scans, self._probes)
+        self._searches = Lane(_SEARCHES, limits)
+        self._lanes = (self._scans, self._probes, self._searches)
         self._sharing = Sharing(reactor, self._crew, self._scans, self)
         self._ids = count(1)
         self._stopping = False
@@ -146,6 +174,32 @@ class WorkerPool:
         self._ask(request)
         return result
 
+    def top(
+        self, order: TopOrder, on_progress: Callable[[TopProgress], None] | None = None
+    ) -> Deferred[TopOutcome]:
+        """Find the largest files and directories below one, with a stat of each file.
+
+        It takes as long as ``du``; one such search runs at a time. Fires with the outcome, which
+        may be partial and says so, or fails like statvfs. ``on_progress`` is called a few times a
+        second. Cancelling the Deferred kills the child.
+        """
+        content = top_request(order)
+        told = self._telling(on_progress, to_top_progress)
+        return self._search(order, content, to_top_outcome, told, {"top"})
+
+    def find(
+        self, order: FindOrder, on_progress: Callable[[FindProgress], None] | None = None
+    ) -> Deferred[FindOutcome]:
+        """Find files by their names, with a stat of those that match.
+
+        Only directories in which some may be are listed. Fires with the outcome, which may be
+        partial and says so, or fails like statvfs; ``on_progress`` and cancelling are as for
+        ``top``. Raises ValueError if a pattern is no glob.
+        """
+        content = find_request(order)
+        told = self._telling(on_progress, to_find_progress)
+        return self._search(order, content, to_find_outcome, told)
+
     def stuck_workers(self) -> list[StuckWorker]:
         """Give the children that cannot be killed, the longest first."""
         return self._crew.stuck_workers()
@@ -167,6 +221,44 @@ class WorkerPool:
                     self._take(request)
                     request.result.errback(WorkerStopped())
         return self._crew.stop()
+
+    def _search(
+        self,
+        order: Order,
+        content: dict[str, Any],
+        read_answer: Callable[[Any], Any],
+        on_progress: Callable[[Any], None],
+        exclusive: set[str] | frozenset[str] = frozenset(),
+    ) -> Deferred[Any]:
+        result: Deferred[Any] = Deferred(lambda _: self.withdraw(request))
+        request = Request(
+            lane=self._searches,
+            content=lambda _child, _now: content,
+            mount_point=order.mount_point,
+            limit_seconds=lambda _now: order.timeout_seconds + GRACE_SECONDS,
+            told_seconds=order.timeout_seconds,
+            exclusive=order.exclusive | exclusive,
+            read_answer=read_answer,
+            result=result,
+            on_progress=on_progress,
+        )
+        self._ask(request)
+        return result
+
+    def _telling(
+        self, on_progress: Callable[[P], None] | None, read: Callable[[Any], P]
+    ) -> Callable[[Any], None]:
+        """Give what takes the content of a progress line, and tells whoever wants to know."""
+
+        def progressed(content: Any) -> None:
+            progress = read(content)
+            if on_progress is not None:
+                try:
+                    on_progress(progress)
+                except Exception:
+                    self._log.failure("on_progress failed")
+
+        return progressed
 
     # Waiting
 

@@ -32,7 +32,22 @@ request has an ``id`` and an ``op``; every line of its answer repeats the ``id``
                          "troubles": [{"kind": "EACCES", "count": 3, "example": "a/b"}],
                          "duration_seconds": ..}}
 
-    {"id": 3, "error": {"errno": "ENOENT" or null, "text": "/data: No such file or directory"}}
+    {"id": 3, "op": "top", "path": "/data", "count": 20, "exclude": null,
+     "timeout_seconds": 600.0, "skip": [], "max_ops_per_second": null}
+    {"id": 3, "progress": {"entries": .., "allocated_bytes": .., "directory": ".."}}
+    {"id": 3, "answer": {"entries": .., "allocated_bytes": .., "apparent_bytes": ..,
+                         "links_exact": true, "files": [BY_ALLOCATED, BY_APPARENT],
+                         "directories": [BY_ALLOCATED, BY_APPARENT], ..as for scan..}}
+
+    {"id": 4, "op": "find", "path": "/data", "exclude": null, "timeout_seconds": 60.0,
+     "skip": [], "max_ops_per_second": null,
+     "patterns": [{"parts": ["in", null, ".*\\.csv"], "since_ns": null, "min_bytes": null}]}
+    {"id": 4, "progress": {"entries": .., "directory": ".."}}
+    {"id": 4, "answer": {"entries": .., "found": [{"matched": .., "recent": .., "arrived": ..,
+                         "empty": .., "recent_bytes": .., "files": [[PATH, BYTES, MTIME_NS], ..]},
+                         ..], ..as for scan..}}
+
+    {"id": 5, "error": {"errno": "ENOENT" or null, "text": "/data: No such file or directory"}}
 
 Exactly one ``answer`` or ``error`` ends a request; ``progress`` lines come before it, a few a
 second. ``exclude`` is the source of a regular expression that must match the whole path relative
@@ -42,6 +57,15 @@ that are counted and never opened. A request that makes no sense is an error ans
 **Children.** What is below each direct subdirectory that was entered, it itself not counted; at
 most 1,000, the largest by entries, and those of which other workers count a part (``apart``). The
 others are summed up, with their number.
+
+**The largest.** Rows of files are [path, allocated, apparent, mtime_ns], of directories [path,
+allocated, apparent, files below]; ``""`` is the path itself. Both are bytes. A file with several
+names counts once; ``links_exact`` is false if there were too many of them to be told apart.
+
+**Found files.** A pattern is a glob, part by part: regular expressions of names, and null for any
+number of directories (hidden ones excepted). Of the regular files that match, ``recent`` are those
+whose mtime is not before ``since_ns``, ``empty`` those of them that have no bytes and ``arrived``
+those that have at least ``min_bytes``. The newest 100 are listed (fewer with many patterns).
 
 **Sharing a scan.** While a worker scans, the parent may write ``{"id": 2, "op": "share"}``: it
 answers ``given``, directories that it has counted and leaves to others from now on, or none; and

@@ -11,8 +11,10 @@ import select
 import signal
 import sys
 
+from etlmon.fsworker.jobs.find import Find
 from etlmon.fsworker.jobs.memory import Memory
 from etlmon.fsworker.jobs.scan import Scan
+from etlmon.fsworker.jobs.top import Top
 from etlmon.fsworker.jobs.wire import (
     RequestError,
     cut,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 _BOUNDS = (("memory_bytes", resource.RLIMIT_AS), ("descriptors", resource.RLIMIT_NOFILE))
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
+# What a job may list at the most: a line has its bounds.
+_MAX_LISTED = 100
 
 
 class Server:
@@ -42,6 +46,8 @@ class Server:
         self._operations = {
             "statvfs": _statvfs,
             "scan": self._scan,
+            "top": self._top,
+            "find": self._find,
         }
 
     def run(self) -> None:
@@ -123,6 +129,22 @@ class Server:
             settle_seconds=field({"settle_seconds": 2.0, **request}, "settle_seconds", float),
             parts=optional(request, "parts", list) or [""],
             apart=optional(request, "apart", list) or (),
+            **self._limits(request),
+        ).run()
+
+    def _top(self, request: dict[str, object]) -> dict[str, object]:
+        count = field(request, "count", int)
+        if not 0 < count <= _MAX_LISTED:
+            raise RequestError(f"bad request: count is {count}, not 1 to {_MAX_LISTED}")
+        return Top(field(request, "path", str), count=count, **self._limits(request)).run()
+
+    def _find(self, request: dict[str, object]) -> dict[str, object]:
+        patterns = field(request, "patterns", list)
+        return Find(
+            field(request, "path", str),
+            patterns=patterns,
+            # So that all that are listed go into one line.
+            max_listed=max(1, min(_MAX_LISTED, 4 * _MAX_LISTED // max(1, len(patterns)))),
             **self._limits(request),
         ).run()
 

@@ -1,0 +1,185 @@
+"""Files whose names match: what is asked, and what is answered.
+
+A pattern is a glob relative to the directory, as a shell has it: ``*``, ``?`` and ``[..]`` match
+within a name, ``**`` between slashes any number of directories. Hidden names match only where the
+pattern begins with a dot too: ``*.csv`` does not find the ``.in.csv.Ab12`` that rsync still writes.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+
+from etlmon.fsworker.messages import Order, WireTrouble, convert, moment, shown_text, to_troubles
+from etlmon.records.path import ScanTrouble
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DIRECTIVES = frozenset("aAbBcdfGHIjmMpSuUVwWxXyYzZ%")
+_ANY_NAME = r"(?s:[^.].*)"
+
+
+class FindPattern(Struct, frozen=True, kw_only=True):
+    """Files that are wanted: those that match a glob.
+
+    Those whose mtime is not before ``since`` (all, if None) are recent; those of them that have
+    at least ``min_bytes`` have arrived.
+    """
+
+    glob: str
+    since: datetime | None = None
+    min_bytes: int | None = None
+
+
+class FindOrder(Order, frozen=True, kw_only=True):
+    """A search for files by several patterns at once; each directory is listed once."""
+
+    patterns: Sequence[FindPattern]
+
+
+class FindProgress(Struct, frozen=True, kw_only=True):
+    """How far a search is, and the directory that it is in."""
+
+    entries: int
+    directory: str
+
+
+class FoundFile(Struct, frozen=True, kw_only=True):
+    """A file that matches; ``path`` is relative."""
+
+    path: str
+    size_bytes: int
+    modified_at: datetime | None
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """What matches one pattern: regular files only; links are not followed.
+
+    ``matched`` are all of them, however old. Of these ``recent`` are new enough, with
+    ``recent_bytes`` together; of the recent ones ``empty`` have no bytes, and ``arrived`` have at
+    least ``min_bytes``. ``newest`` are the newest of all that match: at most 100, fewer if there
+    are more than 4 patterns.
+    """
+
+    matched: int
+    recent: int
+    arrived: int
+    empty: int
+    recent_bytes: int
+    newest: list[FoundFile]
+
+
+class FindOutcome(Struct, frozen=True, kw_only=True):
+    """What has been found, one for each pattern; ``entries`` are the names looked at."""
+
+    found: list[Found]
+    entries: int
+    skipped_mounts: int
+    stopped: Literal["timeout"] | None
+    troubles: list[ScanTrouble]
+    duration_seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that may match has been looked at."""
+        return self.stopped is None and not self.troubles
+
+
+def expand(pattern: str, moment: datetime) -> str:
+    """Give a pattern with a moment put in, by strftime: ``sales_%Y%m%d.csv``.
+
+    Raises ValueError if a ``%`` means nothing.
+    """
+    for directive in re.findall("(?s)%.?", pattern):
+        if directive[1:] not in _DIRECTIVES:
+            raise ValueError(f'"{pattern}": {directive} means nothing; write %% for a % itself')
+    return moment.strftime(pattern)
+
+
+def glob_parts(glob: str) -> list[str | None]:
+    """Give a glob as the wire has it: expressions of names, and None for any directories.
+
+    Raises ValueError if it leads out of the directory or names nothing.
+    """
+    parts: list[str | None] = []
+    names = [name for name in glob.split("/") if name not in ("", ".")]
+    if glob.startswith("/") or ".." in names or not names:
+        raise ValueError(f'"{glob}" is no glob below a directory; write one such as in/*.csv')
+    for name in names:
+        if name == "**":
+            if parts[-1:] != [None]:
+                parts.append(None)
+        else:
+            source = fnmatch.translate(name)
+            parts.append(source if name.startswith(".") else rf"(?!\.){source}")
+    if parts[-1] is None:
+        parts.append(_ANY_NAME)
+    return parts
+
+
+def find_request(order: FindOrder) -> dict[str, Any]:
+    """Give the request for files; raise ValueError if a glob is none."""
+    patterns = [
+        {
+            "parts": glob_parts(pattern.glob),
+            "since_ns": pattern.since and round(pattern.since.timestamp() * 1000) * 1_000_000,
+            "min_bytes": pattern.min_bytes,
+        }
+        for pattern in order.patterns
+    ]
+    return {**order.request("find"), "patterns": patterns}
+
+
+def to_find_progress(content: Any) -> FindProgress:
+    """Read a progress line; raise Malformed."""
+    progress = convert(content, FindProgress)
+    return FindProgress(entries=progress.entries, directory=shown_text(progress.directory))
+
+
+def to_find_outcome(content: Any) -> FindOutcome:
+    """Read the answer to a request for files; raise Malformed."""
+    answer = convert(content, _FindAnswer)
+    return FindOutcome(
+        found=[
+            Found(
+                matched=one.matched,
+                recent=one.recent,
+                arrived=one.arrived,
+                empty=one.empty,
+                recent_bytes=one.recent_bytes,
+                newest=[
+                    FoundFile(path=shown_text(path), size_bytes=size, modified_at=moment(mtime_ns))
+                    for path, size, mtime_ns in one.files
+                ],
+            )
+            for one in answer.found
+        ],
+        entries=answer.entries,
+        skipped_mounts=answer.skipped_mounts,
+        stopped=answer.stopped,
+        troubles=to_troubles(answer.troubles),
+        duration_seconds=answer.duration_seconds,
+    )
+
+
+class _Found(Struct):
+    matched: int
+    recent: int
+    arrived: int
+    empty: int
+    recent_bytes: int
+    files: list[tuple[str, int, int]]
+
+
+class _FindAnswer(Struct):
+    entries: int
+    found: list[_Found]
+    skipped_mounts: int
+    stopped: Literal["timeout"] | None
+    troubles: list[WireTrouble]
+    duration_seconds: float

@@ -1,0 +1,142 @@
+"""The largest files and directories below a directory: what is asked, and what is answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from etlmon.fsworker.messages import Order, WireTrouble, convert, moment, shown_text, to_troubles
+from etlmon.records.path import ScanTrouble
+
+MAX_COUNT = 100
+
+
+class TopOrder(Order, frozen=True, kw_only=True):
+    """A search for the ``count`` largest, at most MAX_COUNT."""
+
+    count: int = 20
+
+
+class TopProgress(Struct, frozen=True, kw_only=True):
+    """How far a search for the largest is, and the directory that it is in."""
+
+    entries: int
+    allocated_bytes: int
+    directory: str
+
+
+class TopFile(Struct, frozen=True, kw_only=True):
+    """A large file; ``path`` is relative, and the end of it if it is longer than 1,000."""
+
+    path: str
+    allocated_bytes: int
+    apparent_bytes: int
+    modified_at: datetime | None
+
+
+class TopDirectory(Struct, frozen=True, kw_only=True):
+    """A large directory with all below it; ``path`` is relative, ``""`` the one searched."""
+
+    path: str
+    allocated_bytes: int
+    apparent_bytes: int
+    files: int
+
+
+class TopOutcome(Struct, frozen=True, kw_only=True):
+    """The largest below a directory, each list with the largest first.
+
+    Allocated bytes are what ``du`` counts: everything, directories too, in blocks on the disk.
+    Apparent ones are the lengths of regular files and symbolic links. A file with several names
+    counts once, at the first of them; ``links_exact`` is false if there were more such files than
+    could be told apart. ``stopped`` and ``troubles`` are as for a scan.
+    """
+
+    entries: int
+    allocated_bytes: int
+    apparent_bytes: int
+    links_exact: bool
+    files_by_allocated: list[TopFile]
+    files_by_apparent: list[TopFile]
+    directories_by_allocated: list[TopDirectory]
+    directories_by_apparent: list[TopDirectory]
+    skipped_mounts: int
+    stopped: Literal["timeout"] | None
+    troubles: list[ScanTrouble]
+    duration_seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything below the path has been measured."""
+        return self.stopped is None and not self.troubles
+
+
+def top_request(order: TopOrder) -> dict[str, Any]:
+    """Give the request for the largest."""
+    return {**order.request("top"), "count": order.count}
+
+
+def to_top_progress(content: Any) -> TopProgress:
+    """Read a progress line; raise Malformed."""
+    progress = convert(content, TopProgress)
+    return TopProgress(
+        entries=progress.entries,
+        allocated_bytes=progress.allocated_bytes,
+        directory=shown_text(progress.directory),
+    )
+
+
+def to_top_outcome(content: Any) -> TopOutcome:
+    """Read the answer to a request for the largest; raise Malformed."""
+    answer = convert(content, _TopAnswer)
+    by_allocated, by_apparent = ([_file(*row) for row in rows] for rows in answer.files)
+    dirs_by_allocated, dirs_by_apparent = (
+        [_directory(*row) for row in rows] for rows in answer.directories
+    )
+    return TopOutcome(
+        entries=answer.entries,
+        allocated_bytes=answer.allocated_bytes,
+        apparent_bytes=answer.apparent_bytes,
+        links_exact=answer.links_exact,
+        files_by_allocated=by_allocated,
+        files_by_apparent=by_apparent,
+        directories_by_allocated=dirs_by_allocated,
+        directories_by_apparent=dirs_by_apparent,
+        skipped_mounts=answer.skipped_mounts,
+        stopped=answer.stopped,
+        troubles=to_troubles(answer.troubles),
+        duration_seconds=answer.duration_seconds,
+    )
+
+
+def _file(path: str, allocated: int, apparent: int, mtime_ns: int) -> TopFile:
+    return TopFile(
+        path=shown_text(path),
+        allocated_bytes=allocated,
+        apparent_bytes=apparent,
+        modified_at=moment(mtime_ns),
+    )
+
+
+def _directory(path: str, allocated: int, apparent: int, files: int) -> TopDirectory:
+    return TopDirectory(
+        path=shown_text(path), allocated_bytes=allocated, apparent_bytes=apparent, files=files
+    )
+
+
+_Rows = list[tuple[str, int, int, int]]
+
+
+class _TopAnswer(Struct):
+    entries: int
+    allocated_bytes: int
+    apparent_bytes: int
+    links_exact: bool
+    files: tuple[_Rows, _Rows]
+    directories: tuple[_Rows, _Rows]
+    skipped_mounts: int
+    stopped: Literal["timeout"] | None
+    troubles: list[WireTrouble]
+    duration_seconds: float
