@@ -1,0 +1,1 @@
+"""The transfers of FTP servers, from the logs that they write."""
