@@ -198,6 +198,12 @@ class ProcessWatch(Section, frozen=True, kw_only=True):
     ] = ("SIGTERM", "SIGKILL")
     expect: Annotated[ProcessExpectation | None, about("How many there must be; else any.")] = None
 
+    @property
+    def label(self) -> str:
+        """What the watch is called: its name, else its first criterion."""
+        criteria = (self.name, self.match, self.comm, self.exe, self.user, self.cgroup, self.pid)
+        return next(str(one) for one in criteria if one is not None)
+
     def problems(self) -> Iterator[Problem]:
         """A watch without a criterion would mean every process of the host."""
         criteria = (self.match, self.comm, self.exe, self.user, self.cgroup, self.pid)
