@@ -29,6 +29,7 @@ RUN = [
     "msgspec>=0.19",
     "click>=8.1.7",
     "prometheus-client>=0.21",
+    "google-re2>=1.1.20240702",
 ]
 
 TEST = [

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta
 
+from etlmon.patterns import Pattern
 from etlmon.units import (
     DURATION_PATTERN,
     SIZE_PATTERN,
@@ -210,6 +211,17 @@ def _read_signal(text: str) -> str:
     return text
 
 
+def _read_pattern(text: str) -> str:
+    try:
+        Pattern(text)
+    except ValueError as error:
+        raise Misfit(
+            f"is no regular expression that RE2 takes ({error}); "
+            "write one without look-around and back-references"
+        ) from None
+    return text
+
+
 def _read_encoding(text: str) -> str:
     try:
         one_byte_newline = "\n".encode(codecs.lookup(text).name) == b"\n"
@@ -238,6 +250,7 @@ _HOME = Kind(
 )
 _NAME = Kind("a name that fits into a URL", "app or app-errors, without /", _read_name)
 _SIGNAL = Kind("a signal", "SIGTERM, SIGKILL, SIGHUP", _read_signal)
+_PATTERN = Kind("a regular expression", "etl_(load|dump)", _read_pattern)
 _ENCODING = Kind("a known encoding", "utf-8, latin-1, cp949", _read_encoding)
 
 Size = Annotated[int, of_kind(_SIZE, ge=1)]
@@ -250,5 +263,7 @@ UrlName = Annotated[str, of_kind(_NAME)]
 """A name that stands as one segment in a URL."""
 SignalName = Annotated[str, of_kind(_SIGNAL)]
 """The name of a signal of this host."""
+PatternText = Annotated[str, of_kind(_PATTERN)]
+"""A regular expression as RE2 takes it: its time is linear, whatever it looks through."""
 EncodingName = Annotated[str, of_kind(_ENCODING)]
 """A text encoding that Python knows and in which a line ends with the byte LF."""

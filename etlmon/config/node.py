@@ -16,6 +16,7 @@ from etlmon.config.kinds import (
     Size,
     TimeZoneName,
 )
+from etlmon.config.mistakes import visible
 from etlmon.config.section import Problem, Section
 from etlmon.config.watched import (
     Count,
@@ -30,6 +31,7 @@ from etlmon.config.watched import (
     PathSection,
     ProcessExpectation,
     ProcessWatch,
+    RedactSection,
     Rescan,
     Watches,
     Xferlogs,
@@ -54,6 +56,7 @@ __all__ = [
     "PathSection",
     "ProcessExpectation",
     "ProcessWatch",
+    "RedactSection",
     "RefreshSection",
     "RetentionSection",
     "Rescan",
@@ -235,6 +238,9 @@ class NodeConfig(Section, frozen=True, kw_only=True):
     ] = "incremental"
     logs: Logs = ()
     process_watch: Watches = ()
+    redact: Annotated[RedactSection, about("Secrets in command lines.")] = field(
+        default_factory=RedactSection
+    )
     cron: Annotated[CronSection, about("Cron jobs.")] = field(default_factory=CronSection)
     xferlog: Xferlogs = ()
     retention: Annotated[
@@ -247,6 +253,16 @@ class NodeConfig(Section, frozen=True, kw_only=True):
     auth: Annotated[AuthSection | None, about("Who may use the API. Not in this version.")] = None
     log: Annotated[LogSettings, about("The node's own log.")] = field(default_factory=LogSettings)
     manhole: Annotated[ManholeSection | None, about("A console in the node; else none.")] = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Watches are told apart by what they are called."""
+        first: dict[str, int] = {}
+        for place, watch in enumerate(self.process_watch):
+            twin = first.setdefault(watch.label, place)
+            if watch.label and twin != place:
+                text = f'"{visible(watch.label)}" is process_watch[{twin}] too; give it another'
+                at = f"process_watch[{place}]"
+                yield Problem(f"{at}.name" if watch.name else at, f"{text} name", (at,))
 
     def scan_interval(self, path: PathSection) -> float:
         """Give the seconds from one scan of a path to the next."""

@@ -14,6 +14,7 @@ from etlmon.config.kinds import (
     EncodingName,
     Interval,
     Moment,
+    PatternText,
     SignalName,
     Size,
     TimeZoneName,
@@ -185,12 +186,16 @@ class ProcessWatch(Section, frozen=True, kw_only=True):
 
     name: Annotated[str | None, about("Label of the watch; else its first criterion.")] = None
     match: Annotated[
-        str | None, about("Criterion: regular expression on the name and the command line.")
+        PatternText | None,
+        about("Criterion: regular expression (RE2) on the name and the command line."),
     ] = None
     comm: Annotated[str | None, about("Criterion: the kernel's name of it, 15 bytes.")] = None
     exe: Annotated[AbsolutePath | None, about("Criterion: the program's file.")] = None
     user: Annotated[str | None, about("Criterion: the user that it runs as.")] = None
-    cgroup: Annotated[str | None, about("Criterion: its control group, or one above it.")] = None
+    cgroup: Annotated[
+        str | None,
+        about("Criterion: its control group or one above it, from /; or its systemd unit."),
+    ] = None
     pid: Annotated[Count | None, about("Criterion: its number.")] = None
     with_children: Annotated[bool, about("Watch the processes below it too.")] = False
     allow_signals: Annotated[
@@ -200,9 +205,9 @@ class ProcessWatch(Section, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """What the watch is called: its name, else its first criterion."""
+        """What the watch is called: its name, else its first criterion; empty without any."""
         criteria = (self.name, self.match, self.comm, self.exe, self.user, self.cgroup, self.pid)
-        return next(str(one) for one in criteria if one is not None)
+        return next((str(one) for one in criteria if one is not None), "")
 
     def problems(self) -> Iterator[Problem]:
         """A watch without a criterion would mean every process of the host."""
@@ -210,6 +215,18 @@ class ProcessWatch(Section, frozen=True, kw_only=True):
         if all(criterion is None for criterion in criteria):
             text = "no criterion; give one of match, comm, exe, user, cgroup, pid"
             yield Problem("", text, ("",))
+
+
+class RedactSection(Section, frozen=True, kw_only=True):
+    """Secrets in command lines: they are taken out before anything is stored or shown."""
+
+    defaults: Annotated[
+        bool, about("Take out what is usually a secret: passwords, tokens, users in URLs.")
+    ] = True
+    patterns: Annotated[
+        tuple[PatternText, ...],
+        about("Regular expressions (RE2) of further secrets; only their groups, if they have any."),
+    ] = ()
 
 
 class CronSection(Section, frozen=True, kw_only=True):

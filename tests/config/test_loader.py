@@ -354,6 +354,24 @@ MISTAKES = [
         "process_watch[0]: no criterion; give one of match, comm, exe, user, cgroup, pid",
     ),
     (
+        "process_watch: [{match: '(a)\\1'}]",
+        'process_watch[0].match: "(a)\\1" is no regular expression that RE2 takes (invalid escape '
+        "sequence: \\1); write one without look-around and back-references",
+    ),
+    (
+        "redact: {patterns: ['a(?=b)']}",
+        'redact.patterns[0]: "a(?=b)" is no regular expression that RE2 takes (invalid '
+        "perl operator: (?=); write one without look-around and back-references",
+    ),
+    (
+        "process_watch: [{pid: 1}, {match: '1'}]",
+        'process_watch[1]: "1" is process_watch[0] too; give it another name',
+    ),
+    (
+        "process_watch: [{comm: a}, {name: a, pid: 1}]",
+        'process_watch[1].name: "a" is process_watch[0] too; give it another name',
+    ),
+    (
         "process_watch: [{pid: 1, expect: {min: 3, max: 2}}]",
         "process_watch[0].expect.min: 3 is above max 2; write at most that",
     ),
