@@ -78,8 +78,11 @@ class ProcessStat(NamedTuple):
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended, and only its entry in the table of processes is left."""
-        return self.state in ENDED_STATES
+        """Whether it has ended, and only its entry in the table of processes is left.
+
+        One whose first thread alone has ended shows the same letter, and works on.
+        """
+        return self.state in ENDED_STATES and self.threads <= 1
 
 
 def parse_stat(line: bytes) -> ProcessStat:
