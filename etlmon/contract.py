@@ -31,6 +31,13 @@ from etlmon.records.base import about
 from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import Health
 from etlmon.records.path import PathPoint, PathStats, ScanAnswer, ScanCancelAnswer, ScanRequest
+from etlmon.records.process import (
+    ProcessDetail,
+    ProcessEvent,
+    ProcessSample,
+    ProcessUsage,
+    ProcessWatchStatus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,9 +51,15 @@ _IN_PATH = re.compile(r"\{([a-z_]+)\}")
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+_MOST = (1 << 53) - 1
+"""The largest number that every JSON reader knows."""
+Pid = Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
+RowId = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+
+
 def _natural(text: str, least: int) -> msgspec.Meta:
     """Give the ``Meta`` of a number bounded only by the largest that every JSON reader knows."""
-    return about(text, ge=least, le=(1 << 53) - 1)
+    return about(text, ge=least, le=_MOST)
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,6 +110,41 @@ class ScanCancelQuery(Query, frozen=True, kw_only=True):
         str | None, about("Configured path whose scan to end; absent means all of them.")
     ] = None
     confirm: Annotated[bool, about("Must be true.")] = False
+
+
+class ProcessesQuery(Page, frozen=True, kw_only=True):
+    """Which processes."""
+
+    all: Annotated[
+        bool, about("All processes of the host, read now; the ended ones are not among them.")
+    ] = False
+    watch: Annotated[str | None, about("Only those that this watch selects.")] = None
+
+
+class ProcessQuery(Query, frozen=True, kw_only=True):
+    """Which process."""
+
+    pid: Annotated[Pid, about("The process's number.")]
+
+
+class ProcessEventsQuery(Page, frozen=True, kw_only=True):
+    """Which events."""
+
+    watch: Annotated[str | None, about("Only those of this watch.")] = None
+    pid: Annotated[Pid | None, about("Only those of processes with this number.")] = None
+    since: Annotated[Moment | None, about("Only those from then on, RFC 3339 with a zone.")] = None
+    after: Annotated[
+        RowId | None, about("Only those stored after the one with this id, the oldest first.")
+    ] = None
+
+
+class ProcessHistoryQuery(HistoryQuery, frozen=True, kw_only=True):
+    """Which part of which watch's history."""
+
+    watch: Annotated[str, about("The watch, as GET /processes/watches names it.")]
+    pid: Annotated[
+        Pid | None, about("One process of it; the sums of the whole watch if absent.")
+    ] = None
 
 
 Q = TypeVar("Q", bound=Query)
@@ -283,6 +331,100 @@ CANCEL_SCANS = Endpoint(
     answer=ScanCancelAnswer,
     problems=(404,),
 )
+PROCESSES = Endpoint(
+    name="list_processes",
+    method="GET",
+    path="/processes",
+    summary="Watched processes and their latest figures, or all processes.",
+    query=ProcessesQuery,
+    body=type(None),
+    answer=list[ProcessSample],
+    columns=(
+        "watch",
+        "pid",
+        "process_name",
+        "status",
+        "cpu_percent",
+        "mem_rss_bytes",
+        "runtime_sec",
+        "threads",
+        "user",
+        "restarts",
+        "exit_reason",
+        "cmdline",
+    ),
+    problems=(503,),
+)
+PROCESS_WATCHES = Endpoint(
+    name="list_process_watches",
+    method="GET",
+    path="/processes/watches",
+    summary="How each watch is: its processes together, and whether they are as expected.",
+    query=Page,
+    body=type(None),
+    answer=list[ProcessWatchStatus],
+    columns=(
+        "watch",
+        "state",
+        "process_count",
+        "cpu_percent",
+        "mem_rss_bytes",
+        "threads",
+        "restarts",
+        "flapping",
+        "since",
+        "reason",
+    ),
+    problems=(503,),
+)
+PROCESS_EVENTS = Endpoint(
+    name="list_process_events",
+    method="GET",
+    path="/processes/events",
+    summary="Starts, exits, restarts and the like, the newest first.",
+    query=ProcessEventsQuery,
+    body=type(None),
+    answer=list[ProcessEvent],
+    columns=(
+        "occurred_at",
+        "watch",
+        "event",
+        "pid",
+        "process_name",
+        "runtime_sec",
+        "exit_reason",
+        "detail",
+    ),
+    problems=(503,),
+)
+PROCESS_HISTORY = Endpoint(
+    name="get_process_history",
+    method="GET",
+    path="/processes/history",
+    summary="How the CPU and memory of a watch, or of one of its processes, went.",
+    query=ProcessHistoryQuery,
+    body=type(None),
+    answer=list[ProcessUsage],
+    columns=(
+        "collected_at",
+        "process_count",
+        "cpu_percent",
+        "mem_rss_bytes",
+        "threads",
+        "open_files",
+    ),
+    problems=(404, 503),
+)
+PROCESS = Endpoint(
+    name="get_process",
+    method="GET",
+    path="/processes/{pid}",
+    summary="One watched process, and its newest events.",
+    query=ProcessQuery,
+    body=type(None),
+    answer=ProcessDetail,
+    problems=(404, 503),
+)
 HEALTH = Endpoint(
     name="get_health",
     method="GET",
@@ -309,6 +451,11 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     PATH_HISTORY,
     SCAN_PATHS,
     CANCEL_SCANS,
+    PROCESSES,
+    PROCESS_WATCHES,
+    PROCESS_EVENTS,
+    PROCESS_HISTORY,
+    PROCESS,
     HEALTH,
     OPENAPI,
 )

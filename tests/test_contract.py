@@ -232,7 +232,10 @@ def test_resources_are_found_by_a_path_with_an_id(segment: str) -> None:
         ("paths/7/histroy", "did you mean paths/{id}/history?"),
         ("path", "There is no resource path; did you mean paths?"),
         ("paths/scan", "There is no resource paths/scan; did you mean paths?"),
-        ("", "There is no resource ; there are fs, fs/history, paths, paths/{id}/history, health,"),
+        (
+            "",
+            "There is no resource ; there are fs, fs/history, paths, paths/{id}/history,",
+        ),
         ("zzz\x1b", r"There is no resource zzz\x1b; there are fs,"),
     ],
 )

@@ -64,6 +64,8 @@ class Route:
     tables: tuple[str, ...] = ()
     """The tables that the answer comes from: it is kept until one of them commits. Without any,
     it is made anew each time."""
+    is_live: Callable[[Any], bool] | None = None
+    """Tells of a query whether its answer comes from elsewhere all the same, and is not kept."""
 
 
 class ApiServer:
@@ -128,7 +130,9 @@ class ApiServer:
 
         def answer_query(request: Request, **guarded: str) -> Any:
             query = read(request, guarded)
-            made = self.kept.make(request.uri, route.tables, lambda: route.handler(query, None))
+            is_live = route.is_live is not None and route.is_live(query)
+            tables = () if is_live else route.tables
+            made = self.kept.make(request.uri, tables, lambda: route.handler(query, None))
             return made.addCallback(lambda encoded: _respond(request, encoded))
 
         async def answer_command(request: Request, **guarded: str) -> bytes:

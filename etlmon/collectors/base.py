@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -85,6 +85,8 @@ class CollectorContext:
     workers: WorkerPool
     proc: Path
     """Where procfs is: ``/proc``, or a fixture."""
+    reactor: Any = None
+    """For those that are Hinted: it watches descriptors, and calls later."""
 
 
 @dataclass(frozen=True)

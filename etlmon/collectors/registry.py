@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etlmon.collectors import disk, path
+from etlmon.collectors import disk, path, process
 
 if TYPE_CHECKING:
     from etlmon.collectors.base import Kind
@@ -12,4 +12,5 @@ if TYPE_CHECKING:
 KINDS: tuple[Kind, ...] = (
     disk.KIND,
     path.KIND,
+    process.KIND,
 )

@@ -14,9 +14,10 @@ from twisted.logger import Logger
 
 from etlmon import __version__
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import fs, health, openapi, paths
+from etlmon.api.resources import fs, health, openapi, paths, processes
 from etlmon.api.server import ApiServer
 from etlmon.collectors.base import CollectorContext
+from etlmon.collectors.process.live import LiveProcesses
 from etlmon.collectors.registry import KINDS
 from etlmon.config.addresses import UnixAddress, parse_listen
 from etlmon.control.policy import Policy
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.base import Collector
     from etlmon.config.node import NodeConfig
+    from etlmon.records.process import ProcessSample
 
 T = TypeVar("T")
 
@@ -86,7 +88,9 @@ class NodeService(Service):
             in_thread=self._in_thread,
             workers=self.workers,
             proc=proc,
+            reactor=reactor,
         )
+        self._live_processes = self._live(config)
         self.collectors = [self._service(collector) for collector in self._build(config)]
         self.retention = RetentionService(
             self.store, TABLES, config.retention_of, reactor, wall_clock
@@ -95,6 +99,7 @@ class NodeService(Service):
             [
                 *fs.routes(self.store, wall_clock),
                 *paths.routes(self.store, self, self.policy, wall_clock),
+                *processes.routes(self.store, self, wall_clock),
                 *health.routes(self.health),
                 *openapi.routes(),
             ],
@@ -180,6 +185,8 @@ class NodeService(Service):
         self.policy.apply(config.control)
         self.retention.limits = config.retention_of
         await self._exchange_collectors(self._build(config))
+        if (config.process_watch, config.redact) != (self.config.process_watch, self.config.redact):
+            self._live_processes = self._live(config)
         self.config = config
         self._declare(config)
         self.log.info("The configuration has been reloaded.")
@@ -263,6 +270,10 @@ class NodeService(Service):
                 )
         return services if wanted is None else {path: services[path] for path in wanted}
 
+    def read_processes(self) -> Deferred[list[ProcessSample]]:
+        """Read all processes of the host; fails with CollectError if that cannot be done."""
+        return self._live_processes.read()
+
     def health(self) -> Health:
         """Tell how the node is, from memory."""
         database = self.store.health()
@@ -285,6 +296,9 @@ class NodeService(Service):
             collectors=collectors,
             stuck_workers=stuck,
         )
+
+    def _live(self, config: NodeConfig) -> LiveProcesses:
+        return LiveProcesses(config.process_watch, config.redact, self._context)
 
     def _build(self, config: NodeConfig) -> list[Collector]:
         return [collector for kind in KINDS for collector in kind.build(config, self._context)]

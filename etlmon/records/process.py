@@ -11,7 +11,14 @@ ProcessStatus = Literal["RUNNING", "STOPPED"]
 WatchState = Literal["ok", "down", "low", "high", "young", "unknown"]
 Visibility = Literal["full", "partial"]
 EventKind = Literal[
-    "started", "exited", "restarted", "flapping", "steady", "state_changed", "visibility_changed"
+    "started",
+    "exited",
+    "restarted",
+    "left",
+    "flapping",
+    "steady",
+    "state_changed",
+    "visibility_changed",
 ]
 
 
@@ -137,8 +144,9 @@ class NewProcessEvent(Record, frozen=True, kw_only=True):
     event: Annotated[
         str,
         about(
-            "started, exited, restarted (started in the place of one that had ended), flapping, "
-            "steady (no more flapping), state_changed, visibility_changed."
+            "started, exited, restarted (it took the place of one that had ended), left (it "
+            "runs on, but meets the criteria no more), flapping, steady (no more flapping), "
+            "state_changed, visibility_changed."
         ),
     ]
     occurred_at: Annotated[datetime, about("When it happened, as near as is known, UTC.")]
@@ -190,14 +198,16 @@ class ProcessDetail(ProcessSample, frozen=True, kw_only=True):
     events: Annotated[list[ProcessEvent], about("Its newest events, the newest first.")]
 
 
+class ProcessesFound(Record, frozen=True, kw_only=True):
+    """The processes that run when a node begins: others ended while it did not look."""
+
+    identities: list[str]
+
+
 class ProcessesSeen(Record, frozen=True, kw_only=True):
-    """Stands before the samples of a run: those of the run before make room for them."""
+    """Stands before the samples of a look: those of the look before make room for them."""
 
     collected_at: datetime
-    is_first: bool
-    """Whether the node has just begun: what ran before and is gone ended while it did not look."""
-    identities: tuple[str, ...]
-    """The processes that run."""
 
 
 class WatchesConfigured(Record, frozen=True, kw_only=True):

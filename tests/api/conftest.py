@@ -18,14 +18,15 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import fs, health, openapi, paths
+from etlmon.api.resources import fs, health, openapi, paths, processes
 from etlmon.api.server import ApiServer, Route
 from etlmon.config.node import ControlSection
 from etlmon.control.policy import Policy
-from etlmon.errors import ApiError
+from etlmon.errors import ApiError, CollectError
 from etlmon.records.disk import FilesystemUsage
 from etlmon.records.health import DatabaseHealth, Health
 from etlmon.records.path import PathScanned, ScanAnswer, ScanCancelAnswer
+from etlmon.records.process import ProcessSample
 from etlmon.store.database import StoreService
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -129,6 +130,43 @@ class FakeScans:
         return list(self.known if wanted is None else wanted)
 
 
+class FakeProcesses:
+    """Stands for all processes of the host: ten, and one that is watched."""
+
+    def __init__(self) -> None:
+        self.error: CollectError | None = None
+        self.reads = 0
+
+    async def read_processes(self) -> list[ProcessSample]:
+        self.reads += 1
+        if self.error is not None:
+            raise self.error
+        return [*(sample_process(pid) for pid in range(1, 11)), sample_process(12, watch="etl")]
+
+
+def sample_process(pid: int, **changes: Any) -> ProcessSample:
+    return msgspec.structs.replace(
+        ProcessSample(
+            pid=pid,
+            process_name="load",
+            cmdline="load --all",
+            start_time=NOW,
+            runtime_sec=5.0,
+            cpu_seconds=1.0,
+            mem_rss_bytes=1 << 20,
+            status="RUNNING",
+            state="S",
+            threads=1,
+            user="etl",
+            parent_pid=1,
+            visibility="full",
+            identity=f"4dd80203-a77c-47d9-8ea3-510dd3e1d2ef:{pid}:7",
+            collected_at=NOW,
+        ),
+        **changes,
+    )
+
+
 class Api:
     """A server, what stands behind it, and a plain client of it."""
 
@@ -137,12 +175,14 @@ class Api:
 
         self.store = store
         self.scans = FakeScans()
+        self.processes = FakeProcesses()
         self.clock = Clock()
         self.policy = Policy(ControlSection(**settings), self.clock.seconds)
         self.server = ApiServer(
             [
                 *fs.routes(store, NOW.timestamp),
                 *paths.routes(store, self.scans, self.policy, NOW.timestamp),
+                *processes.routes(store, self.processes, NOW.timestamp),
                 *health.routes(sample_health),
                 *openapi.routes(),
                 *extra,

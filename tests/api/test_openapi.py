@@ -271,10 +271,12 @@ def test_the_comparison_lets_grow(present) -> None:
 # --- the judge ------------------------------------------------------------------------------------
 
 
-# Two rules that no schema can tell: since is before until, and confirm is true.
+# Rules that no schema can tell: since is before until and from 1970 on, and confirm is true.
 _NOT_BY_SCHEMA = [
     *("--exclude-operation-id", "get_filesystem_history"),
     *("--exclude-operation-id", "get_path_history"),
+    *("--exclude-operation-id", "get_process_history"),
+    *("--exclude-operation-id", "list_process_events"),
     *("--exclude-operation-id", "scan_paths"),
     *("--exclude-operation-id", "cancel_scans"),
 ]

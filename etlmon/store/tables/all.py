@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from etlmon.store.tables import collector_run, filesystem_usage, path_history, path_stats
+from etlmon.store.tables import (
+    collector_run,
+    filesystem_usage,
+    path_history,
+    path_stats,
+    process_events,
+    process_history,
+    process_stats,
+    process_watches,
+)
 from etlmon.store.tables.base import Table
 
 TABLES: tuple[Table, ...] = (
     filesystem_usage.TABLE,
     path_stats.TABLE,
     path_history.TABLE,
+    process_events.TABLE,
+    process_stats.TABLE,
+    process_watches.TABLE,
+    process_history.TABLE,
     collector_run.TABLE,
 )

@@ -24,6 +24,14 @@ from etlmon.records.path import (
     PathStats,
     ScanTrouble,
 )
+from etlmon.records.process import (
+    NewProcessEvent,
+    ProcessDetail,
+    ProcessEvent,
+    ProcessSample,
+    ProcessUsage,
+    ProcessWatchStatus,
+)
 from etlmon.store.migrate import load_migrations
 from etlmon.store.tables.all import TABLES
 from etlmon.store.tables.base import columns, insert_sql, records, row
@@ -33,6 +41,10 @@ ROWS: dict[str, type[Record]] = {
     "filesystem_usage": FilesystemUsage,
     "path_stats": PathStats,
     "path_history": EndedScan,
+    "process_stats": ProcessSample,
+    "process_watches": ProcessWatchStatus,
+    "process_history": ProcessUsage,
+    "process_events": ProcessEvent,
     "collector_run": CollectorRun,
 }
 """The record that is the whole of a row of each table."""
@@ -84,6 +96,11 @@ def test_scans_are_a_part_of_stats() -> None:
         assert set(columns(part)) <= set(columns(PathStats))
     assert set(columns(EndedScan)) - {"path_id"} <= set(columns(PathScanned))
     assert set(columns(PathPoint)) - {"partial_file_count"} <= set(columns(EndedScan))
+
+
+def test_an_event_and_a_detail_hold_what_they_are_made_of() -> None:
+    assert set(columns(NewProcessEvent)) == set(columns(ProcessEvent)) - {"id"}
+    assert set(columns(ProcessDetail)) - set(columns(ProcessSample)) == {"watches", "events"}
 
 
 def test_histories_have_limits_and_an_index_by_time(cursor: sqlite3.Cursor) -> None:
@@ -184,6 +201,80 @@ RECORDS: list[Record] = [
         complete=True,
         status="OK",
         scan_duration_ms=4,
+    ),
+    ProcessSample(
+        watch="데이터",
+        pid=1 << 22,
+        process_name="(x)\n",
+        cmdline="",
+        start_time=AT,
+        runtime_sec=0.01,
+        cpu_percent=0.1 + 0.2,
+        cpu_share=1.0,
+        cpu_seconds=0.0,
+        mem_rss_bytes=(1 << 63) - 1,
+        status="STOPPED",
+        state="Z",
+        threads=1,
+        user="etl",
+        parent_pid=0,
+        container_pid=7,
+        exe="/é",
+        cgroup="/",
+        open_files=0,
+        io_read_bytes=0,
+        io_written_bytes=1,
+        visibility="partial",
+        is_kernel_thread=True,
+        is_child=True,
+        restarts=2,
+        ended_at=EARLY,
+        exit_reason="exit status 3",
+        identity="b:1:2",
+        collected_at=AT,
+    ),
+    ProcessWatchStatus(
+        watch="a",
+        state="low",
+        reason="1 runs",
+        since=EARLY,
+        process_count=1,
+        cpu_percent=0.0,
+        cpu_share=0.0,
+        mem_rss_bytes=1,
+        threads=1,
+        open_files=3,
+        restarts=4,
+        flapping=True,
+        visibility="full",
+        collected_at=AT,
+    ),
+    ProcessUsage(
+        watch="a",
+        pid=1,
+        identity="b:1:2",
+        collected_at=AT,
+        process_count=1,
+        cpu_percent=1.5,
+        cpu_share=0.5,
+        mem_rss_bytes=1,
+        threads=2,
+        open_files=3,
+    ),
+    ProcessEvent(
+        watch="a",
+        event="exited",
+        occurred_at=AT,
+        pid=1,
+        process_name="x",
+        identity="b:1:2",
+        runtime_sec=2.5,
+        exit_reason="killed by SIGKILL",
+        exit_status=0,
+        exit_signal="SIGKILL",
+        replaces_pid=9,
+        detail="é",
+        id=5,
     ),
     CollectorRun(
         collector="disk", instance="", started_at=AT, duration_ms=0, state="ok", records=0

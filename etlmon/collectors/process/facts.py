@@ -1,0 +1,115 @@
+"""What is known of one process: read when it is asked for, and not before."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from etlmon.host.process_table import (
+    count_open_files,
+    process_name,
+    read_arguments,
+    read_cgroup,
+    read_disk_bytes,
+    read_exe,
+    read_owner,
+    split_arguments,
+)
+from etlmon.host.processes import PAGE_BYTES, Identity
+
+if TYPE_CHECKING:
+    from etlmon.host.processes import ProcessStat
+    from etlmon.redaction import Redaction
+
+_SHOWN_CHARACTERS = 4096
+_CUT = " ... "
+
+
+class Candidate:
+    """A process that may be one to watch. What cannot be read is None."""
+
+    def __init__(self, stat: ProcessStat, proc_fd: int, redaction: Redaction) -> None:
+        self.stat = stat
+        self._proc_fd = proc_fd
+        self._redaction = redaction
+
+    @cached_property
+    def raw_arguments(self) -> bytes | None:
+        """The arguments as they lie in memory."""
+        return read_arguments(self._proc_fd, self.stat.pid)
+
+    @cached_property
+    def _arguments(self) -> list[str]:
+        return split_arguments(self.raw_arguments or b"")
+
+    @cached_property
+    def name(self) -> str:
+        """The name of the process."""
+        return process_name(self.stat, self._arguments)
+
+    @cached_property
+    def line(self) -> str | None:
+        """The whole command line, secrets redacted."""
+        return None if self.raw_arguments is None else self._redaction.line(self._arguments)
+
+    @cached_property
+    def owner(self) -> tuple[int, int | None] | None:
+        """The effective user's number, and the pid in the process's own container."""
+        return read_owner(self._proc_fd, self.stat.pid)
+
+    @cached_property
+    def exe(self) -> str | None:
+        """The file of the program."""
+        return read_exe(self._proc_fd, self.stat.pid)
+
+    @cached_property
+    def cgroup(self) -> str | None:
+        """The control group."""
+        return read_cgroup(self._proc_fd, self.stat.pid)
+
+
+class Sighting(NamedTuple):
+    """A process as it was seen in one look."""
+
+    identity: Identity
+    name: str
+    line: str | None
+    """The command line as it is shown: redacted, and cut in the middle where it is long."""
+    stat: ProcessStat
+    uid: int | None
+    container_pid: int | None
+    exe: str | None
+    cgroup: str | None
+    open_files: int | None
+    disk_bytes: tuple[int, int] | None
+    user: str | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is but a zombie."""
+        return self.stat.has_ended
+
+    @property
+    def rss_bytes(self) -> int:
+        """Memory that it occupies."""
+        return self.stat.rss_pages * PAGE_BYTES
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all was readable that this process has."""
+        if self.stat.is_kernel_thread or self.has_ended:
+            return True
+        return None not in (self.line, self.exe, self.open_files, self.disk_bytes)
+
+
+def shown(line: str) -> str:
+    """Cut a long command line in the middle: what it runs stands at either end."""
+    if len(line) <= _SHOWN_CHARACTERS:
+        return line
+    half = (_SHOWN_CHARACTERS - len(_CUT)) // 2
+    return line[:half] + _CUT + line[-half:]
+
+
+def counters(proc_fd: int, pid: int) -> tuple[int | None, tuple[int, int] | None]:
+    """Give the open files and the bytes to and from disks, which change from look to look."""
+    return count_open_files(proc_fd, pid), read_disk_bytes(proc_fd, pid)

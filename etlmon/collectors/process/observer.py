@@ -1,0 +1,300 @@
+"""One look at all processes: which of them are watched, and how those are. Runs in a thread."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+from etlmon.collectors.process.facts import Candidate, Sighting, counters, shown
+from etlmon.collectors.process.rules import Rule
+from etlmon.host.pidfds import Exit, open_pidfd, read_exit
+from etlmon.host.process_table import ProcessTable, may_read_others, opened
+from etlmon.host.processes import Identity, own_pid, read_boot_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from etlmon.config.watched import ProcessWatch
+    from etlmon.host.processes import ProcessStat
+    from etlmon.host.users import Users
+    from etlmon.redaction import Redaction
+
+_WORKER = b"/etlmon/fsworker/worker.py"
+_MOST_PIDFDS = 256
+_DETAILS_EVERY_LOOKS = 12
+_MOST_DETAILED = 500
+"""Of more processes in one watch, open files and disk bytes are not counted."""
+
+
+@dataclass
+class Selected:
+    """What one watch selects, by pid."""
+
+    met: list[int] = field(default_factory=list)
+    """Those that meet its criteria."""
+    children: list[int] = field(default_factory=list)
+    """Those below them, if it asks for these."""
+    untold: int = 0
+    """Processes of which could not be read whether they meet the criteria."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look has found."""
+
+    sightings: Mapping[int, Sighting]
+    selected: Mapping[str, Selected]
+    """By the watch's label."""
+    exits: Mapping[Identity, Exit | None]
+    """Those watched before that have ended, and how, where that can be known."""
+    sees_all: bool
+    """Whether no process of the host is hidden."""
+
+
+class _Judged(NamedTuple):
+    """Which rules select a process, by their place, and what that was judged by."""
+
+    start_ticks: int
+    comm: bytes
+    mark: tuple[bytes, bytes, bytes]
+    arguments: int
+    rules: tuple[int, ...]
+    untold: tuple[int, ...]
+
+
+class _Details(NamedTuple):
+    """What of a watched process seldom changes."""
+
+    start_ticks: int
+    mark: tuple[bytes, bytes, bytes]
+    comm: bytes
+    look: int
+    owner: tuple[int, int | None] | None
+    exe: str | None
+    cgroup: str | None
+
+
+class Observer:
+    """Looks again and again, and remembers what need not be read anew.
+
+    ``everything`` gives sightings of all processes, watched or not. etlmon's own process and its
+    workers are never watched: their command lines hold words that others are looked for by.
+    """
+
+    def __init__(
+        self,
+        proc: Path,
+        watches: Sequence[ProcessWatch],
+        redaction: Redaction,
+        users: Users,
+        *,
+        everything: bool = False,
+        with_pidfds: bool = False,
+    ) -> None:
+        self._proc = proc
+        self._rules = [Rule(watch, users) for watch in watches]
+        self._redaction = redaction
+        self._users = users
+        self._everything = everything
+        self._with_pidfds = with_pidfds
+        self._by_more = any(rule.by_more_than_arguments for rule in self._rules)
+        self._table = ProcessTable()
+        self._judged: dict[int, _Judged] = {}
+        self._details: dict[int, _Details] = {}
+        self._children: dict[str, set[tuple[int, int]]] = {}
+        self._watched: dict[int, Identity] = {}
+        self._looks = 0
+        self._boot_id: str | None = None
+        self._privileged = False
+        self._lock = Lock()
+        self._unclaimed: dict[Identity, int] = {}
+        self._closed = False
+
+    def look(self, pidfds: Mapping[Identity, int]) -> Look:
+        """Look at all processes; ``pidfds`` are the descriptors that were claimed and are open.
+
+        Raises OSError or ValueError if procfs cannot be read.
+        """
+        with self._lock, opened(self._proc) as proc_fd:
+            return self._look(proc_fd, pidfds)
+
+    def claim(self) -> dict[Identity, int]:
+        """Give the descriptors of processes newly watched; the caller closes them."""
+        with self._lock:
+            claimed, self._unclaimed = self._unclaimed, {}
+            return claimed
+
+    def close(self) -> None:
+        """Close what nobody has claimed, and open nothing any more. Waits for a look to end."""
+        with self._lock:
+            self._closed = True
+            for descriptor in self._unclaimed.values():
+                os.close(descriptor)
+            self._unclaimed = {}
+
+    def _look(self, proc_fd: int, pidfds: Mapping[Identity, int]) -> Look:
+        self._looks += 1
+        if self._boot_id is None:
+            self._boot_id = read_boot_id(self._proc)
+            self._privileged = may_read_others(self._proc)
+        read = self._table.look(proc_fd, None if self._everything else self._watched)
+        stats = self._table.stats
+        candidates = self._judge(proc_fd, read)
+        selected = self._select(stats)
+        wanted = (
+            stats.keys()
+            if self._everything
+            else {pid for one in selected.values() for pid in (*one.met, *one.children)}
+        )
+        plain = {pid for one in selected.values() for pid in one.met[_MOST_DETAILED:]}
+        sightings = {
+            pid: self._sight(proc_fd, stats[pid], candidates.get(pid), detailed=pid not in plain)
+            for pid in sorted(wanted)
+        }
+        self._details = {pid: one for pid, one in self._details.items() if pid in sightings}
+        exits = self._exits(sightings, pidfds)
+        self._watched = {pid: one.identity for pid, one in sightings.items()}
+        self._open(selected, sightings, pidfds)
+        return Look(sightings, selected, exits, self._table.sees_all)
+
+    def _judge(self, proc_fd: int, read: Collection[int]) -> dict[int, Candidate]:
+        """Find the rules for the processes that have been read, where anything has changed."""
+        stats, judged = self._table.stats, self._judged
+        itself = own_pid(self._proc)
+        candidates = {}
+        for pid in read:
+            stat = stats[pid]
+            one = candidates[pid] = Candidate(stat, proc_fd, self._redaction)
+            before = judged.get(pid)
+            if stat.has_ended and before is not None and before.start_ticks == stat.start_ticks:
+                continue  # a zombie has no arguments any more
+            arguments = hash(one.raw_arguments)
+            made_of = (stat.start_ticks, stat.comm, stat.program_mark, arguments)
+            if before is not None and before[:4] == made_of and not self._by_more:
+                continue
+            ours = pid == itself or (
+                stat.parent_pid == itself and _WORKER in (one.raw_arguments or b"")
+            )
+            verdicts = [False if ours else rule.selects(one) for rule in self._rules]
+            judged[pid] = _Judged(
+                *made_of,
+                tuple(place for place, verdict in enumerate(verdicts) if verdict),
+                tuple(place for place, verdict in enumerate(verdicts) if verdict is None),
+            )
+        for pid in judged.keys() - stats.keys():
+            del judged[pid]
+        return candidates
+
+    def _select(self, stats: Mapping[int, ProcessStat]) -> dict[str, Selected]:
+        selected = {rule.label: Selected() for rule in self._rules}
+        for pid, judged in self._judged.items():
+            for place in judged.rules:
+                selected[self._rules[place].label].met.append(pid)
+            for place in judged.untold:
+                selected[self._rules[place].label].untold += 1
+        asking = [rule.label for rule in self._rules if rule.with_children]
+        if asking:
+            below: dict[int, list[int]] = {}
+            for pid, stat in stats.items():
+                below.setdefault(stat.parent_pid, []).append(pid)
+            for label in asking:
+                self._add_children(label, selected[label], stats, below)
+        for one in selected.values():
+            one.met.sort()
+        return selected
+
+    def _add_children(
+        self,
+        label: str,
+        selected: Selected,
+        stats: Mapping[int, ProcessStat],
+        below: Mapping[int, list[int]],
+    ) -> None:
+        """Add what is below the processes of a watch; what was so once is so until it ends.
+
+        A child whose parent has ended is handed on to another one, and belongs to the work all
+        the same.
+        """
+        met = set(selected.met)
+        adopted = self._children.get(label, set())
+        still = {pid for pid, start in adopted if pid in stats and stats[pid].start_ticks == start}
+        found: set[int] = set()
+        pending = [*met, *still]
+        while pending:
+            pid = pending.pop()
+            if pid not in found:
+                found.add(pid)
+                pending += below.get(pid, ())
+        selected.children = sorted(found - met)
+        self._children[label] = {(pid, stats[pid].start_ticks) for pid in selected.children}
+
+    def _sight(
+        self, proc_fd: int, stat: ProcessStat, candidate: Candidate | None, *, detailed: bool
+    ) -> Sighting:
+        assert self._boot_id is not None
+        pid = stat.pid
+        one = candidate or Candidate(stat, proc_fd, self._redaction)
+        details = self._details.get(pid)
+        if (
+            details is None
+            or details[:3] != (stat.start_ticks, stat.program_mark, stat.comm)
+            or self._looks - details.look >= _DETAILS_EVERY_LOOKS
+        ):
+            details = self._details[pid] = _Details(
+                *(stat.start_ticks, stat.program_mark, stat.comm, self._looks),
+                *(one.owner, one.exe, one.cgroup),
+            )
+        open_files, disk_bytes = counters(proc_fd, pid) if detailed else (None, None)
+        uid, container_pid = details.owner or (None, None)
+        return Sighting(
+            identity=Identity(self._boot_id, pid, stat.start_ticks),
+            name=one.name,
+            line=None if one.line is None else shown(one.line),
+            stat=stat,
+            uid=uid,
+            container_pid=container_pid,
+            exe=details.exe,
+            cgroup=details.cgroup,
+            open_files=open_files,
+            disk_bytes=disk_bytes,
+            user=None if uid is None else self._users.name(uid),
+        )
+
+    def _exits(
+        self, sightings: Mapping[int, Sighting], pidfds: Mapping[Identity, int]
+    ) -> dict[Identity, Exit | None]:
+        """Tell how those ended that were watched before and do not run any more."""
+        exits = {}
+        for pid, identity in self._watched.items():
+            now = self._table.stats.get(pid)
+            runs = now is not None and now.start_ticks == identity.start_ticks
+            if not (runs and now is not None and not now.has_ended) and (
+                pid not in self._table.hidden
+            ):
+                exits[identity] = read_exit(
+                    self._proc, identity, pidfds.get(identity), privileged=self._privileged
+                )
+        return exits
+
+    def _open(
+        self,
+        selected: Mapping[str, Selected],
+        sightings: Mapping[int, Sighting],
+        pidfds: Mapping[Identity, int],
+    ) -> None:
+        """Open descriptors of the processes that meet criteria and have none yet."""
+        if not self._with_pidfds or self._closed:
+            return
+        room = _MOST_PIDFDS - len(pidfds) - len(self._unclaimed)
+        for pid in sorted({pid for one in selected.values() for pid in one.met}):
+            seen = sightings[pid]
+            if room <= 0 or seen.has_ended or seen.stat.is_kernel_thread:
+                continue
+            if seen.identity not in pidfds and seen.identity not in self._unclaimed:
+                descriptor = open_pidfd(self._proc, seen.identity)
+                if descriptor is not None:
+                    self._unclaimed[seen.identity] = descriptor
+                    room -= 1

@@ -1,0 +1,372 @@
+"""What becomes of the watched processes from look to look: samples, sums, events. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+from etlmon.collectors.process.expectation import judge
+from etlmon.collectors.process.sampling import CpuMeter, sample, started_at
+from etlmon.host.processes import TICKS_PER_SECOND
+from etlmon.records.process import (
+    NewProcessEvent,
+    ProcessesFound,
+    ProcessesSeen,
+    ProcessSample,
+    ProcessUsage,
+    ProcessWatchStatus,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from etlmon.collectors.process.facts import Sighting
+    from etlmon.collectors.process.observer import Look, Selected
+    from etlmon.collectors.process.sampling import Cpu, Now
+    from etlmon.config.watched import ProcessWatch
+    from etlmon.host.pidfds import Exit
+    from etlmon.host.processes import Identity
+    from etlmon.records.base import Record
+    from etlmon.records.process import EventKind
+
+_MOST_ENDED = 10
+"""Ended processes that a watch lists, the newest."""
+_MOST_IN_HISTORY = 20
+"""Processes of a watch that have a history of their own; its sums hold all."""
+_FLAPPING_RESTARTS = 5
+_FLAPPING_SECONDS = 120.0
+
+
+class Ended(NamedTuple):
+    """When an exit was noticed, by the clocks that tell its moment."""
+
+    at: datetime
+    boot_seconds: float
+
+
+@dataclass
+class _Running:
+    """A process that meets the criteria of a watch, and runs."""
+
+    sample: ProcessSample
+    start_time: datetime
+    restarts: int
+
+
+@dataclass
+class _Watched:
+    """What is remembered of a watch."""
+
+    watch: ProcessWatch
+    running: dict[Identity, _Running] = field(default_factory=dict)
+    ended: list[ProcessSample] = field(default_factory=list)
+    gone: set[Identity] = field(default_factory=set)
+    """Zombies: they are still seen, and their end has been told."""
+    restarts: int = 0
+    restarted_at: deque[float] = field(default_factory=lambda: deque(maxlen=_FLAPPING_RESTARTS))
+    flapping: bool = False
+    state: str | None = None
+    since: datetime | None = None
+    visibility: str = "full"
+
+
+class Tally:
+    """Makes of each look the records that are stored of it.
+
+    Processes below those that meet a watch's criteria count in its sums and are listed; their
+    coming and going, of which there may be much, makes no events.
+    """
+
+    def __init__(self, watches: Sequence[ProcessWatch], cores: int) -> None:
+        self._watched = {watch.label: _Watched(watch) for watch in watches}
+        self._meter = CpuMeter(cores)
+        self._starts: dict[Identity, datetime] = {}
+        self._is_first = True
+
+    def update(self, look: Look, now: Now, noticed: Mapping[Identity, Ended]) -> list[Record]:
+        """Give the records of a look; ``noticed`` are the exits that were told at once."""
+        cpu = self._meter.measure(look.sightings.values(), now)
+        self._starts = {
+            one.identity: self._starts.get(one.identity) or started_at(one.stat.start_ticks, now)
+            for one in look.sightings.values()
+        }
+        samples: list[ProcessSample] = []
+        others: list[Record] = []
+        for label, watched in self._watched.items():
+            selected = look.selected[label]
+            fresh = self._update(watched, selected, look, now, cpu, noticed, others)
+            children = [
+                self._sample(look.sightings[pid], now, cpu, label, is_child=True)
+                for pid in selected.children
+            ]
+            alive = [*fresh, *(one for one in children if one.status == "RUNNING")]
+            samples += [*alive, *watched.ended]
+            status = self._status(watched, selected, look, alive, now, others)
+            others.append(status)
+            others += _usages(status, alive, now.at)
+        found: list[Record] = []
+        if self._is_first:
+            self._is_first = False
+            found.append(
+                ProcessesFound(
+                    identities=[one.identity for one in samples if one.status == "RUNNING"]
+                )
+            )
+        return [*found, ProcessesSeen(collected_at=now.at), *samples, *others]
+
+    def _update(
+        self,
+        watched: _Watched,
+        selected: Selected,
+        look: Look,
+        now: Now,
+        cpu: Mapping[Identity, Cpu],
+        noticed: Mapping[Identity, Ended],
+        events: list[Record],
+    ) -> list[ProcessSample]:
+        """Bring a watch up to date; give the samples of those of its processes that run."""
+        label = watched.watch.label
+        met = {look.sightings[pid].identity: look.sightings[pid] for pid in selected.met}
+        watched.gone &= met.keys()
+        fresh = []
+        for identity in [one for one in watched.running if one not in met or met[one].has_ended]:
+            before = watched.running[identity]
+            if identity not in look.exits and not look.sees_all:
+                # Hidden from now on: nothing more is known of it, not that it has ended.
+                fresh.append(replace(before.sample, visibility="partial"))
+                continue
+            del watched.running[identity]
+            if identity in look.exits:
+                self._end(watched, identity, before, look, now, noticed, events)
+                if identity in met:
+                    watched.gone.add(identity)
+            else:
+                events.append(_event(label, "left", now.at, before.sample))
+        for identity, one in met.items():
+            if one.has_ended:
+                if identity not in watched.gone and self._is_first:
+                    watched.gone.add(identity)
+                    ended = self._sample(one, now, cpu, label)
+                    _keep_ended(watched, replace(ended, exit_reason="ended before the node began"))
+                continue
+            running = watched.running.get(identity)
+            if running is None:
+                running = self._begin(watched, one, now, cpu, events)
+            running.sample = self._sample(one, now, cpu, label, restarts=running.restarts)
+            fresh.append(running.sample)
+        return fresh
+
+    def _begin(
+        self,
+        watched: _Watched,
+        one: Sighting,
+        now: Now,
+        cpu: Mapping[Identity, Cpu],
+        events: list[Record],
+    ) -> _Running:
+        """Take in a process that was not there in the look before."""
+        label = watched.watch.label
+        begun = self._sample(one, now, cpu, label)
+        replaced = next(
+            (old for old in watched.ended if old.process_name == begun.process_name), None
+        )
+        if replaced is None:
+            running = _Running(begun, begun.start_time, 0)
+            if not self._is_first:
+                events.append(_event(label, "started", begun.start_time, begun))
+        else:
+            watched.ended.remove(replaced)
+            watched.restarts += 1
+            watched.restarted_at.append(now.monotonic_seconds)
+            running = _Running(begun, begun.start_time, replaced.restarts + 1)
+            events.append(
+                _event(label, "restarted", begun.start_time, begun, replaces_pid=replaced.pid)
+            )
+        watched.running[one.identity] = running
+        return running
+
+    def _end(
+        self,
+        watched: _Watched,
+        identity: Identity,
+        before: _Running,
+        look: Look,
+        now: Now,
+        noticed: Mapping[Identity, Ended],
+        events: list[Record],
+    ) -> None:
+        """Take note of the end of a process."""
+        ended = noticed.get(identity, Ended(now.at, now.boot_seconds))
+        how = look.exits[identity]
+        reason = None if how is None else how.in_words
+        zombie = look.sightings.get(identity.pid)
+        last = replace(
+            before.sample,
+            status="STOPPED",
+            state=zombie.stat.state if zombie is not None and zombie.identity == identity else None,
+            runtime_sec=round(
+                max(0.0, ended.boot_seconds - identity.start_ticks / TICKS_PER_SECOND), 2
+            ),
+            cpu_percent=None,
+            cpu_share=None,
+            ended_at=ended.at,
+            exit_reason=reason,
+        )
+        _keep_ended(watched, last)
+        events.append(_exit_event(last, how))
+
+    def _status(
+        self,
+        watched: _Watched,
+        selected: Selected,
+        look: Look,
+        alive: Sequence[ProcessSample],
+        now: Now,
+        events: list[Record],
+    ) -> ProcessWatchStatus:
+        """Judge a watch by what it expects, and sum its processes up."""
+        label = watched.watch.label
+        visibility = "full" if look.sees_all and not selected.untold else "partial"
+        runtimes = [one.runtime_sec for one in alive if not one.is_child]
+        state, reason = judge(watched.watch.expect, runtimes, sees_all=visibility == "full")
+        if state != watched.state:
+            if watched.state is not None or state != "ok":
+                detail = f"{watched.state or 'not looked at'} -> {state}"
+                detail += f": {reason}" if reason else ""
+                events.append(_event(label, "state_changed", now.at, detail=detail))
+            watched.state, watched.since = state, now.at
+        if visibility != watched.visibility:
+            events.append(_event(label, "visibility_changed", now.at, detail=visibility))
+            watched.visibility = visibility
+        self._judge_flapping(watched, now, events)
+        measured = [one for one in alive if one.cpu_percent is not None]
+        unknown = bool(alive) and not measured
+        open_files = [one.open_files for one in alive]
+        assert watched.since is not None
+        return ProcessWatchStatus(
+            watch=label,
+            state=state,
+            reason=reason,
+            since=watched.since,
+            process_count=len(alive),
+            cpu_percent=None
+            if unknown
+            else round(sum(one.cpu_percent or 0 for one in measured), 2),
+            cpu_share=None if unknown else round(sum(one.cpu_share or 0 for one in measured), 4),
+            mem_rss_bytes=sum(one.mem_rss_bytes for one in alive),
+            threads=sum(one.threads for one in alive),
+            open_files=None if None in open_files else sum(one or 0 for one in open_files),
+            restarts=watched.restarts,
+            flapping=watched.flapping,
+            visibility=visibility,
+            collected_at=now.at,
+        )
+
+    def _judge_flapping(self, watched: _Watched, now: Now, events: list[Record]) -> None:
+        """Say when restarts come thick and fast, once, and when they have ceased to."""
+        label, times = watched.watch.label, watched.restarted_at
+        if watched.flapping:
+            if now.monotonic_seconds - times[-1] > _FLAPPING_SECONDS:
+                watched.flapping = False
+                detail = f"no restart for {_FLAPPING_SECONDS:.0f} s"
+                events.append(_event(label, "steady", now.at, detail=detail))
+        elif len(times) == _FLAPPING_RESTARTS and (
+            now.monotonic_seconds - times[0] <= _FLAPPING_SECONDS
+        ):
+            watched.flapping = True
+            detail = f"{_FLAPPING_RESTARTS} restarts within {_FLAPPING_SECONDS:.0f} s"
+            events.append(_event(label, "flapping", now.at, detail=detail))
+
+    def _sample(
+        self,
+        one: Sighting,
+        now: Now,
+        cpu: Mapping[Identity, Cpu],
+        label: str,
+        *,
+        restarts: int = 0,
+        is_child: bool = False,
+    ) -> ProcessSample:
+        return sample(
+            one,
+            now,
+            cpu.get(one.identity),
+            watch=label,
+            start_time=self._starts[one.identity],
+            restarts=restarts,
+            is_child=is_child,
+        )
+
+
+def _keep_ended(watched: _Watched, last: ProcessSample) -> None:
+    watched.ended = [*watched.ended, last][-_MOST_ENDED:]
+
+
+def _usages(
+    status: ProcessWatchStatus, alive: Sequence[ProcessSample], at: datetime
+) -> list[ProcessUsage]:
+    """Give what the history keeps: the sums, and the first of the processes themselves."""
+    return [
+        ProcessUsage(
+            watch=status.watch,
+            collected_at=at,
+            process_count=status.process_count,
+            cpu_percent=status.cpu_percent,
+            cpu_share=status.cpu_share,
+            mem_rss_bytes=status.mem_rss_bytes,
+            threads=status.threads,
+            open_files=status.open_files,
+        ),
+        *(
+            ProcessUsage(
+                watch=status.watch,
+                pid=one.pid,
+                identity=one.identity,
+                collected_at=at,
+                process_count=1,
+                cpu_percent=one.cpu_percent,
+                cpu_share=one.cpu_share,
+                mem_rss_bytes=one.mem_rss_bytes,
+                threads=one.threads,
+                open_files=one.open_files,
+            )
+            for one in alive[:_MOST_IN_HISTORY]
+        ),
+    ]
+
+
+def _event(
+    label: str,
+    event: EventKind,
+    at: datetime,
+    of: ProcessSample | None = None,
+    *,
+    replaces_pid: int | None = None,
+    detail: str | None = None,
+) -> NewProcessEvent:
+    return NewProcessEvent(
+        watch=label,
+        event=event,
+        occurred_at=at,
+        pid=None if of is None else of.pid,
+        process_name=None if of is None else of.process_name,
+        identity=None if of is None else of.identity,
+        replaces_pid=replaces_pid,
+        detail=detail,
+    )
+
+
+def _exit_event(last: ProcessSample, how: Exit | None) -> NewProcessEvent:
+    assert last.watch is not None
+    assert last.ended_at is not None
+    return replace(
+        _event(last.watch, "exited", last.ended_at, last),
+        runtime_sec=last.runtime_sec,
+        exit_reason=last.exit_reason,
+        exit_status=None if how is None else how.status,
+        exit_signal=None if how is None else how.signal,
+    )

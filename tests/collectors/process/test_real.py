@@ -1,0 +1,308 @@
+"""Real processes, and ``ps`` as their judge."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from etlmon.config.watched import ProcessExpectation, ProcessWatch, RedactSection
+from etlmon.host.processes import parse_identity, read_identity
+
+PROC = Path("/proc")
+SLEEP = os.path.realpath("/bin/sleep")
+
+
+def told(pid: int, name: str) -> str:
+    return (PROC / str(pid) / name).read_text()
+
+
+def program(pid: int) -> str:
+    return str((PROC / str(pid) / "exe").readlink())
+
+
+def count_files(pid: int) -> int:
+    return len(list((PROC / str(pid) / "fd").iterdir()))
+
+
+def begun(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(arguments, stdin=subprocess.PIPE)
+
+
+def end_unreaped(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def ps(pid: int, *columns: str) -> list[str]:
+    """Give what ps says of a process."""
+    printed = subprocess.run(
+        ["ps", "-ww", "-p", str(pid), *(f"-o{column}=" for column in columns)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return printed.split(None, len(columns) - 1)
+
+
+async def test_a_sample_agrees_with_ps(subject, looker) -> None:
+    one = subject("rss=40", "files=7", "threads=3")
+    watching = looker(ProcessWatch(name="it", pid=one.pid))
+    (sample,) = await watching.look()
+    rss, threads, user, parent, state, seconds, command = ps(
+        one.pid, "rss", "nlwp", "user", "ppid", "state", "etimes", "args"
+    )
+    assert abs(sample.mem_rss_bytes - int(rss) * 1024) <= 1 << 20
+    assert sample.mem_rss_bytes >= 40 << 20
+    assert (sample.threads, sample.user, sample.parent_pid) == (int(threads), user, int(parent))
+    assert (sample.state, sample.status) == (state, "RUNNING")
+    assert abs(sample.runtime_sec - int(seconds)) <= 2
+    assert abs(sample.start_time.timestamp() + sample.runtime_sec - time.time()) < 1
+    assert sample.cmdline == command.rstrip("\n")
+    assert sample.exe == program(one.pid)
+    assert sample.open_files == count_files(one.pid)
+    assert sample.open_files >= 10
+    assert parse_identity(sample.identity) == read_identity(PROC, one.pid)
+    assert (sample.cpu_percent, sample.cpu_share) == (None, None)
+    assert sample.visibility == "full"
+    assert sample.io_read_bytes is not None
+    lines = told(one.pid, "cgroup").splitlines()
+    assert sample.cgroup in [line.split(":", 2)[2] for line in lines]
+
+
+class Judge:
+    """The CPU of a process as psutil has it, between the two moments it is asked."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._began = self._read()
+
+    def _read(self) -> tuple[float, float]:
+        times = self._process.cpu_times()
+        return time.monotonic(), times.user + times.system
+
+    def percent(self) -> float:
+        (at, used), (end_at, end_used) = self._began, self._read()
+        return 100 * (end_used - used) / (end_at - at)
+
+
+async def test_cpu_of_a_duty_cycle_and_the_sums(subject, looker) -> None:
+    """30 % of a core if the host has it to give; within 4 of psutil, 10 of ps's whole life."""
+    one, other = subject("cpu=0.3"), subject()
+    watching = looker(ProcessWatch(name="both", match="subject.py"))
+    first = await watching.look()
+    judge = Judge(one.pid)
+    assert {sample.cpu_percent for sample in first} == {None}
+    assert watching.status.cpu_percent is None
+    await deferLater(reactor, 2.5)
+    samples = {sample.pid: sample for sample in await watching.look()}
+    told = judge.percent()
+    assert samples.keys() == {one.pid, other.pid}
+    busy, idle = samples[one.pid], samples[other.pid]
+    assert busy.cpu_percent == pytest.approx(told, abs=4)
+    assert 5 < busy.cpu_percent < 36
+    assert idle.cpu_percent == pytest.approx(0, abs=1)
+    assert busy.cpu_percent == pytest.approx(float(ps(one.pid, "pcpu")[0]), abs=10)
+    assert busy.cpu_share == pytest.approx(busy.cpu_percent / 100 / os.cpu_count(), abs=0.001)
+    status = watching.status
+    assert status.process_count == 2
+    assert status.cpu_percent == pytest.approx(busy.cpu_percent + idle.cpu_percent)
+    assert status.mem_rss_bytes == busy.mem_rss_bytes + idle.mem_rss_bytes
+    assert [usage.pid for usage in watching.usages] == [None, *sorted(samples)]
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+async def test_threads_use_more_than_one_core(subject, looker) -> None:
+    """More than 100 % where psutil says so too: a busy host may not give so much."""
+    one = subject("spin=4")
+    watching = looker(ProcessWatch(pid=one.pid))
+    await watching.look()
+    judge = Judge(one.pid)
+    await deferLater(reactor, 1.5)
+    (sample,) = await watching.look()
+    assert sample.cpu_percent == pytest.approx(judge.percent(), abs=15)
+    assert sample.cpu_percent > 20
+    assert 0 < sample.cpu_share <= 1
+
+
+async def test_a_look_soon_after_keeps_the_figure(subject, looker) -> None:
+    one = subject("cpu=0.5")
+    watching = looker(ProcessWatch(pid=one.pid))
+    await watching.look()
+    await deferLater(reactor, 1.0)
+    (sample,) = await watching.look()
+    (again,) = await watching.look()
+    assert again.cpu_percent == sample.cpu_percent > 0
+
+
+async def test_names(subject, looker) -> None:
+    """Renamed by prctl; cut by the kernel; written over."""
+    renamed = subject("name=etl_stage")
+    long_name = Path("/tmp") / f"etl_worker_long_name_{os.getpid()}"
+    long_name.symlink_to("/bin/sleep")
+    sleeper = begun(str(long_name), "60")
+    try:
+        watching = looker(
+            ProcessWatch(name="comm", comm="etl_stage"),
+            ProcessWatch(name="long", match=f"^{long_name.name}$"),
+            ProcessWatch(name="cut", comm="etl_worker_long"),
+        )
+        while program(sleeper.pid) != SLEEP:
+            await deferLater(reactor, 0.005)
+        samples = {sample.watch: sample for sample in await watching.look()}
+        assert samples["comm"].pid == renamed.pid
+        assert samples["comm"].process_name == "etl_stage"
+        assert samples["long"].pid == samples["cut"].pid == sleeper.pid
+        assert samples["long"].process_name == long_name.name
+    finally:
+        sleeper.kill()
+        sleeper.communicate()
+        long_name.unlink()
+
+
+async def test_a_long_command_line_with_newlines_and_a_secret(subject, looker) -> None:
+    end = "com.example.Main\nsecond line"
+    one = subject("--password=hunter2", "--pin", "4711", "x" * 20_000, end)
+    watching = looker(
+        ProcessWatch(name="end", match=r"Main\nsecond line$"),
+        redact=RedactSection(patterns=(r"--pin (\d+)",)),
+    )
+    (sample,) = await watching.look()
+    assert sample.pid == one.pid
+    assert len(sample.cmdline) <= 4096
+    assert " ... " in sample.cmdline
+    assert sample.cmdline.endswith(end)
+    assert "--password=[redacted] --pin [redacted] xxx" in sample.cmdline
+    assert "hunter2" not in repr(watching.records)
+    assert "4711" not in repr(watching.records)
+
+
+async def test_an_exit_is_told_at_once_with_its_status(subject, looker) -> None:
+    one = subject("exit=3")
+    watching = looker(ProcessWatch(name="it", pid=one.pid, expect=ProcessExpectation(min=1)))
+    await watching.look()
+    assert watching.status.state == "ok"
+    told: Deferred[None] = Deferred()
+    watching.on_hint = lambda: told.callback(None)
+    began = time.monotonic()
+    one.finish()  # reaped: only the descriptor can still tell how it ended, on Linux 6.15
+    await told
+    assert time.monotonic() - began < 1
+    (sample,) = await watching.look()
+    assert (sample.status, sample.state) == ("STOPPED", None)
+    assert sample.mem_rss_bytes > 0
+    exited, changed = watching.events
+    assert (exited.event, exited.pid, changed.event) == ("exited", one.pid, "state_changed")
+    assert abs(exited.occurred_at.timestamp() - time.time()) < 2
+    assert 0 <= exited.runtime_sec < 20
+    release = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
+    if release >= (6, 15):
+        assert (exited.exit_status, exited.exit_reason) == (3, "exit status 3")
+    else:
+        assert exited.exit_reason in (None, "exit status 3")
+    assert watching.status.state == "down"
+    assert (await watching.look()) == [sample]  # it stays listed
+    assert watching.events == []
+
+
+async def test_a_zombie_has_ended_and_tells_how(subject, looker) -> None:
+    one = subject()
+    watching = looker(ProcessWatch(name="it", pid=one.pid))
+    await watching.look()
+    end_unreaped(one.pid)
+    (sample,) = await watching.look()
+    assert (sample.status, sample.state, sample.exit_reason) == (
+        "STOPPED",
+        "Z",
+        "killed by SIGKILL",
+    )
+    assert [event.exit_signal for event in watching.events] == ["SIGKILL"]
+    assert watching.status.process_count == 0
+    assert await watching.look() == [sample]
+    one.kill()
+    assert len(await watching.look()) == 1
+    assert watching.events == []
+
+
+async def test_one_deaf_to_sigterm_runs_on(subject, looker) -> None:
+    one = subject("deaf")
+    watching = looker(ProcessWatch(pid=one.pid))
+    (before,) = await watching.look()
+    one.process.send_signal(signal.SIGTERM)
+    (after,) = await watching.look()
+    assert (after.status, after.identity) == ("RUNNING", before.identity)
+
+
+async def test_a_restart_under_the_same_name(subject, looker) -> None:
+    first = subject("name=etl_load")
+    watching = looker(ProcessWatch(name="load", comm="etl_load"))
+    (before,) = await watching.look()
+    first.kill()
+    second = subject("name=etl_load")
+    (after,) = await watching.look()
+    assert (after.pid, after.status, after.restarts) == (second.pid, "RUNNING", 1)
+    assert after.identity != before.identity
+    exited, restarted = watching.events
+    assert (exited.event, exited.pid) == ("exited", first.pid)
+    assert (restarted.event, restarted.pid, restarted.replaces_pid) == (
+        *("restarted", second.pid),
+        first.pid,
+    )
+    assert restarted.occurred_at == after.start_time
+    assert watching.status.restarts == 1
+
+
+async def test_children_count_though_their_parent_has_ended(subject, looker) -> None:
+    one = subject("name=etl_parent", "child=60")
+    watching = looker(ProcessWatch(name="tree", comm="etl_parent", with_children=True))
+    (child_pid,) = map(int, told(one.pid, f"task/{one.pid}/children").split())
+    try:
+        parent, child = await watching.look()
+        assert (parent.pid, parent.is_child) == (one.pid, False)
+        assert (child.pid, child.is_child, child.parent_pid) == (child_pid, True, one.pid)
+        assert watching.status.process_count == 2
+        one.kill()
+        child, parent = await watching.look()
+        assert (child.pid, child.status) == (child_pid, "RUNNING")
+        assert (parent.pid, parent.status) == (one.pid, "STOPPED")
+        assert [event.pid for event in watching.events] == [one.pid]
+    finally:
+        os.kill(child_pid, signal.SIGKILL)
+
+
+async def test_another_program_under_the_same_pid_is_seen(looker) -> None:
+    """As cron's shell does it: the pid stays, the program is another."""
+    with begun("sh", "-c", "read x; exec sleep 61.5") as process:
+        try:
+            watching = looker(ProcessWatch(name="sleep", match="^sleep 61.5$"))
+            assert await watching.look() == []
+            assert process.stdin is not None
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            while told(process.pid, "comm") != "sleep\n":
+                await deferLater(reactor, 0.005)
+            (sample,) = await watching.look()
+            assert (sample.pid, watching.events[0].event) == (process.pid, "started")
+        finally:
+            process.kill()
+
+
+async def test_kernel_threads_and_own_processes(looker) -> None:
+    watching = looker(
+        ProcessWatch(name="kernel", comm="kthreadd"), ProcessWatch(name="own", match="pytest")
+    )
+    samples = await watching.look()
+    assert os.getpid() not in [sample.pid for sample in samples]
+    for sample in samples:
+        if sample.watch == "kernel":
+            assert (sample.process_name, sample.cmdline) == ("[kthreadd]", "")
+            assert sample.is_kernel_thread
+            assert sample.visibility == "full"
