@@ -61,6 +61,13 @@ class DatabaseHealth(Record, frozen=True, kw_only=True):
     ]
     commits: Annotated[int, about("Transactions committed since the node began.")]
     pending_batches: Annotated[int, about("Batches that wait for their commit.")]
+    held_records: Annotated[
+        int, about("Samples kept in memory, while the database takes no writes.")
+    ] = 0
+    dropped_records: Annotated[
+        int, about("Samples lost since the node began, for there was no more room for them.")
+    ] = 0
+    max_bytes: Annotated[int | None, about("Size that the file never exceeds, if set.")] = None
     last_commit_at: Annotated[datetime | None, about("When the newest commit ended, UTC.")] = None
     last_error: Annotated[str | None, about("The newest error, null if there was none.")] = None
     last_error_at: Annotated[datetime | None, about("When it came, UTC.")] = None

@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-from urllib.parse import quote
 
 from twisted.application.service import Service
-from twisted.enterprise.adbapi import ConnectionPool
-from twisted.internet.defer import Deferred, DeferredSemaphore, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from etlmon.errors import StoreError
 from etlmon.records.health import DatabaseHealth
-from etlmon.store.open import lock, prepare, reader_pragmas, writer_pragmas
+from etlmon.store.connections import Connections
+from etlmon.store.damage import (
+    DamagedError,
+    check,
+    is_damage,
+    looks_like_database,
+    set_aside,
+    stamp,
+)
+from etlmon.store.open import lock, prepare
 from etlmon.store.tables.all import TABLES
-from etlmon.store.writer import Writer
+from etlmon.store.writer import Writer, is_full
 from etlmon.units import to_millis, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import IO
 
-    from twisted.python.failure import Failure
-
     from etlmon.records.base import Record
 
 T = TypeVar("T")
 
-_READERS = 4
+_LOOK_EVERY_SECONDS = 0.25
+_LARGE_WAL_BYTES = 24 << 20
+"""From here on the write-ahead log is brought into the file on purpose, and begun anew."""
+_LARGEST_WAL_BYTES = 48 << 20
+"""From here on writing waits for that."""
+_TRY_AGAIN_SECONDS = 5.0
 _LOST = "the database file was removed or replaced; what is collected is lost at the next stop"
-_LONGEST_READ_SECONDS = 5.0
-"""An older read transaction would keep the write-ahead log from being used again."""
-_STEPS_BETWEEN_LOOKS = 100_000
 _WAL_BUG_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """sqlite.org/wal.html#the_wal_reset_bug: fixed in 3.51.3, and carried back to two older lines."""
 
@@ -57,48 +68,77 @@ class StoreService(Service):
         wall_clock: Callable[[], float],
         *,
         network_filesystem_allowed: bool = False,
+        max_bytes: int | None = None,
         proc: Path = Path("/proc"),
     ) -> None:
         self.path = path
+        self.max_bytes = max_bytes
         self._reactor = reactor
         self._wall_clock = wall_clock
         self._network_filesystem_allowed = network_filesystem_allowed
         self._proc = proc
         self._lock: IO[bytes] | None = None
         self._writer: Writer | None = None
-        self._pools: list[ConnectionPool] = []
-        self._readers: ConnectionPool | None = None
-        self._reading = DeferredSemaphore(_READERS)
+        self._connections: Connections | None = None
         self._schema_version = 0
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         self._opened = self._on_disk = _OnDisk(None, None, None)
         self._looking = False
+        self._looked_at = -math.inf
+        self._checkpointing: Deferred[bool] | None = None
+        self._checkpointed_at = -math.inf
+        self._held_by_others = False
+        self._replacing: Deferred[None] | None = None
+        self._replaced: list[Callable[[], None]] = []
+        self._on_full: list[Callable[[], None]] = []
+        self.set_aside: Path | None = None
+        """Where a damaged database has been put since the node began."""
 
     def startService(self) -> None:
         """Take the lock, bring the schema up, open the pools. Raises StoreError."""
         self._lock = lock(self.path)
         try:
-            self._schema_version = prepare(
-                self.path,
-                now_ms=to_millis(utc(self._wall_clock())),
-                network_filesystem_allowed=self._network_filesystem_allowed,
-                proc=self._proc,
-            )
+            try:
+                self._prepare()
+            except DamagedError as error:
+                if not looks_like_database(self.path):
+                    raise
+                self._set_aside(error)
+                self._prepare()
         except BaseException:
             self._lock.close()
             raise
-        writing = _pool(str(self.path), writer_pragmas, size=1, reactor=self._reactor)
-        self._readers = _pool(
-            f"file:{quote(os.fsencode(self.path))}?mode=ro",
-            reader_pragmas,
-            size=_READERS,
-            reactor=self._reactor,
+        opened = self._open()
+        self._writer = Writer(
+            opened.writing,
+            TABLES,
+            self._reactor,
+            self._wall_clock,
+            self._tell,
+            self._writing_failed,
         )
-        self._reading = DeferredSemaphore(_READERS)
-        self._pools = [self._readers, writing]
-        self._opened = self._on_disk = _look(self.path)
-        self._writer = Writer(writing, TABLES, self._reactor, self._wall_clock, self._tell)
         super().startService()
+
+    def _prepare(self) -> None:
+        self._schema_version = prepare(
+            self.path,
+            now_ms=to_millis(utc(self._wall_clock())),
+            network_filesystem_allowed=self._network_filesystem_allowed,
+            proc=self._proc,
+        )
+
+    def _set_aside(self, error: object) -> None:
+        self.set_aside = set_aside(self.path, f"corrupt-{stamp(self._wall_clock())}")
+        self.log.error(
+            "The database is damaged ({error}): it is kept as {aside}, and a new one is begun.",
+            error=str(error),
+            aside=str(self.set_aside),
+        )
+
+    def _open(self) -> Connections:
+        self._connections = Connections(self.path, self._reactor, self.max_bytes)
+        self._opened = self._on_disk = _look(self.path)
+        return self._connections
 
     def stopService(self) -> Deferred[None]:
         """Commit what waits, let reads end, close the connections, give up the lock, in this order.
@@ -109,15 +149,17 @@ class StoreService(Service):
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        pools, self._pools = self._pools, []
         held, self._lock = self._lock, None
+        if self._replacing is not None:
+            self._replacing.cancel()
+        if self._checkpointing is not None:
+            self._checkpointing.cancel()
         if self._writer is not None:
             await self._writer.close()
-        if pools:
-            for _ in range(_READERS):  # closing a pool waits for its threads, in the reactor's
-                await self._reading.acquire()
-        for pool in pools:
-            pool.close()
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            async with connections.no_reads():
+                connections.close()
         if held is not None:
             held.close()
 
@@ -125,33 +167,145 @@ class StoreService(Service):
         """Store records in one transaction; fires when they are committed (see Writer.write)."""
         return fail(_not_open()) if self._writer is None else self._writer.write(records)
 
-    def run(self, work: Callable[[sqlite3.Cursor], T], tables: Iterable[str] = ()) -> Deferred[T]:
+    def run(
+        self,
+        work: Callable[[sqlite3.Cursor], T],
+        tables: Iterable[str] = (),
+        *,
+        in_transaction: bool = True,
+        makes_room: bool = False,
+    ) -> Deferred[T]:
         """Do other work on the writer's connection (see Writer.run)."""
-        return fail(_not_open()) if self._writer is None else self._writer.run(work, tables)
+        if self._writer is None:
+            return fail(_not_open())
+        return self._writer.run(work, tables, in_transaction=in_transaction, makes_room=makes_room)
 
     def read(self, query: Callable[[sqlite3.Cursor], T]) -> Deferred[T]:
         """Run a query in a thread, on a read-only connection, in one short read transaction.
 
         Fires with what ``query`` returns; fails with StoreError if the database cannot be read.
         """
-        if self._readers is None or not self.running:
+        if self._connections is None or not self.running:
             return fail(_not_open())
-
-        def transaction(cursor: Any) -> T:
-            give_up_at = self._reactor.seconds() + _LONGEST_READ_SECONDS
-            cursor.connection.set_progress_handler(
-                lambda: self._reactor.seconds() > give_up_at, _STEPS_BETWEEN_LOOKS
-            )
-            cursor.execute("BEGIN")
-            return query(cursor)
-
-        answer: Deferred[T] = self._reading.run(self._readers.runInteraction, transaction)
-        answer.addErrback(_reading_failed)
+        answer = self._connections.read(query)
+        answer.addErrback(self._reading_failed)
         return answer
+
+    def _reading_failed(self, failure: Failure) -> NoReturn:
+        failure.trap(sqlite3.Error)
+        error = failure.value
+        assert error is not None
+        if is_damage(error):
+            self.suspect(error)
+        raise StoreError(f"the database cannot be read: {error}") from error
 
     def on_commit(self, listener: Callable[[frozenset[str]], None]) -> None:
         """Call ``listener`` with the names of the tables that changed, after each commit."""
         self._listeners.append(listener)
+
+    def on_replaced(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when a new database has taken the place of a damaged one."""
+        self._replaced.append(listener)
+
+    def on_full(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` each time that a commit failed for want of room."""
+        self._on_full.append(listener)
+
+    def checkpoint(self) -> Deferred[bool]:
+        """Bring the write-ahead log into the database and begin it anew.
+
+        Reads that began before are waited for, at most their 5 s, and new ones wait meanwhile.
+        Fires with whether it was done: another program that reads can prevent it.
+        """
+        if self._checkpointing is None:
+            self._checkpointed_at = self._reactor.seconds()
+            doing = self._checkpointing = Deferred.fromCoroutine(self._checkpoint())
+            doing.addBoth(self._checkpoint_ended)
+        waiting: Deferred[bool] = Deferred()
+        self._checkpointing.addBoth(_passed_on_to(waiting))
+        return waiting
+
+    def _checkpoint_ended(self, result: Any) -> Any:
+        self._checkpointing = None
+        return result
+
+    async def _checkpoint(self) -> bool:
+        if self._writer is None or self._connections is None:
+            raise _not_open()
+        done = await self.run(_checkpoint, in_transaction=False, makes_room=True)
+        if not done:
+            if (self._on_disk.wal_bytes or 0) > _LARGEST_WAL_BYTES:
+                self._writer.halt()
+            try:
+                async with self._connections.no_reads():
+                    self._writer.resume()
+                    done = await self.run(_checkpoint, in_transaction=False, makes_room=True)
+            finally:
+                if self._replacing is None:
+                    self._writer.resume()
+        self._held_by_others = not done
+        return done
+
+    def _writing_failed(self, error: BaseException) -> None:
+        if is_damage(error):
+            self.suspect(error)
+        elif is_full(error):
+            for listener in self._on_full:
+                listener()
+
+    def suspect(self, error: BaseException) -> None:
+        """Have the file checked, and replaced if it is damaged; nothing is written meanwhile.
+
+        The damaged file is set aside, and the new one is empty.
+        """
+        if self._replacing is None and self._writer is not None and self.running:
+            self._writer.halt()
+            self._replacing = Deferred.fromCoroutine(self._replace(error))
+            self._replacing.addErrback(self._not_replaced)
+
+    def _not_replaced(self, failure: Failure) -> None:
+        self._replacing = None
+        if self.running:
+            self.log.failure("The damaged database could not be replaced.", failure)
+
+    async def _replace(self, error: BaseException) -> None:
+        writer = self._writer
+        assert writer is not None
+        damaged, opened = self._connections, None
+        assert damaged is not None
+        async with damaged.no_reads():
+            found = await self._in_thread(lambda: check(self.path))
+            if found is not None:
+                self._connections = None
+                damaged.close()
+                await self._in_thread(lambda: self._set_aside(found))
+                opened = await self._begin_anew()
+        self._replacing = None
+        writer.resume(opened.writing if opened is not None else None)
+        if opened is not None:
+            writer.state.last_error = (
+                f"damaged ({error}); kept as {self.set_aside}, a new one begun"
+            )
+            writer.state.last_error_at = self._wall_clock()
+            self._tell(frozenset(table.name for table in TABLES))
+            for listener in self._replaced:
+                listener()
+
+    async def _begin_anew(self) -> Connections:
+        """Make the new database; where that cannot be done, as on a full disk, try again."""
+        told = None
+        while True:
+            try:
+                await self._in_thread(self._prepare)
+                return self._open()
+            except StoreError as error:
+                if str(error) != told:
+                    told = str(error)
+                    self.log.error("No new database: {error}; trying again.", error=told)
+            await deferLater(self._reactor, _TRY_AGAIN_SECONDS)
+
+    def _in_thread(self, function: Callable[[], T]) -> Deferred[T]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
 
     def health(self) -> DatabaseHealth:
         """Tell how the database fares, from memory; the sizes are as of the last time asked.
@@ -164,7 +318,7 @@ class StoreService(Service):
         self._look_later()
         is_lost = self._on_disk.identity != self._opened.identity
         return DatabaseHealth(
-            state="degraded" if state.failing or is_lost else "ok",
+            state="degraded" if state.failing or is_lost or self._replacing else "ok",
             path=str(self.path),
             size_bytes=self._on_disk.size_bytes,
             wal_bytes=self._on_disk.wal_bytes,
@@ -173,6 +327,9 @@ class StoreService(Service):
             wal_reset_bug=has_wal_reset_bug(sqlite3.sqlite_version_info),
             commits=state.commits,
             pending_batches=self._writer.pending,
+            held_records=self._writer.held_records,
+            dropped_records=state.dropped_records,
+            max_bytes=self.max_bytes,
             last_commit_at=None if state.last_commit_at is None else utc(state.last_commit_at),
             last_error=_LOST if is_lost else state.last_error,
             last_error_at=None if state.last_error_at is None else utc(state.last_error_at),
@@ -180,18 +337,30 @@ class StoreService(Service):
 
     def _look_later(self) -> None:
         """Have a thread look at the file; nobody waits for it."""
-        if self._looking or self._readers is None or not self.running:
+        if self._looking or not self.running:
             return
         self._looking = True
+        self._looked_at = self._reactor.seconds()
 
         def looked(found: Any) -> None:
             self._looking = False
             if isinstance(found, _OnDisk):
                 self._on_disk = found
+                self._mind_wal(found.wal_bytes or 0)
 
-        deferToThreadPool(self._reactor, self._readers.threadpool, _look, self.path).addBoth(looked)
+        self._in_thread(partial(_look, self.path)).addBoth(looked)
+
+    def _mind_wal(self, wal_bytes: int) -> None:
+        """Checkpoint where the log is large; where others prevent that, not all the time."""
+        if wal_bytes < _LARGE_WAL_BYTES or self._checkpointing is not None or not self.running:
+            return
+        wait = _TRY_AGAIN_SECONDS if self._held_by_others else 0.0
+        if self._reactor.seconds() - self._checkpointed_at >= wait:
+            self.checkpoint().addErrback(lambda failure: failure.trap(StoreError, CancelledError))
 
     def _tell(self, tables: frozenset[str]) -> None:
+        if self._reactor.seconds() - self._looked_at >= _LOOK_EVERY_SECONDS:
+            self._look_later()
         for listener in self._listeners:
             try:
                 listener(tables)
@@ -207,31 +376,35 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     )
 
 
-def _pool(
-    database: str, pragmas: Callable[[sqlite3.Connection], None], *, size: int, reactor: Any
-) -> ConnectionPool:
-    """Make a pool. adbapi closes connections in another thread than it opened them in."""
-    return ConnectionPool(
-        "sqlite3",
-        database,
-        uri=database.startswith("file:"),
-        isolation_level=None,
-        check_same_thread=False,
-        cp_min=1,
-        cp_max=size,
-        cp_noisy=False,
-        cp_openfun=pragmas,
-        cp_reactor=reactor,
-    )
+def _checkpoint(cursor: sqlite3.Cursor) -> bool:
+    """Bring the whole log into the file and cut it to nothing; False if a reader is in the way.
+
+    Without patience: the writer's thread would wait for the reader, and every batch with it.
+    """
+    patience = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+    cursor.execute("PRAGMA busy_timeout = 0")
+    try:
+        is_busy: int = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout = {patience}")
+    return not is_busy
+
+
+def _passed_on_to(waiting: Deferred[Any]) -> Callable[[Any], Any]:
+    """Give a callback that tells ``waiting`` too; a failure goes to it alone."""
+
+    def tell(result: Any) -> Any:
+        if isinstance(result, Failure):
+            waiting.errback(result)
+            return None
+        waiting.callback(result)
+        return result
+
+    return tell
 
 
 def _not_open() -> StoreError:
     return StoreError("the database is not open")
-
-
-def _reading_failed(failure: Failure) -> NoReturn:
-    failure.trap(sqlite3.Error)
-    raise StoreError(f"the database cannot be read: {failure.value}") from failure.value
 
 
 @dataclass(frozen=True)

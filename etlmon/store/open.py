@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from etlmon import __version__
 from etlmon.errors import StoreError
 from etlmon.host.mounts import covering, read_mounts
+from etlmon.store.damage import DamagedError, is_damage
 from etlmon.store.migrate import load_migrations, migrate
 from etlmon.store.tables.all import TABLES
 
@@ -24,11 +25,10 @@ _NETWORK = frozenset(
     "9p afs beegfs ceph cifs coda fuse.ceph fuse.glusterfs fuse.sshfs gfs2 glusterfs gpfs lustre "
     "ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs".split()
 )
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def writer_pragmas(connection: sqlite3.Connection) -> None:
-    """Set up the one connection that writes.
+def writer_pragmas(connection: sqlite3.Connection, max_bytes: int | None = None) -> None:
+    """Set up the one connection that writes; beyond ``max_bytes`` it writes no more (FULL).
 
     ``auto_vacuum`` is set when the file is made (``prepare``): it must come before the first
     page. ``mmap_size=0`` and the absence of any other checkpointer keep clear of the WAL-reset
@@ -44,6 +44,9 @@ def writer_pragmas(connection: sqlite3.Connection) -> None:
         "journal_size_limit = 16777216",
     ):
         connection.execute(f"PRAGMA {pragma}").fetchone()
+    if max_bytes is not None:
+        page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {max_bytes // page_bytes}").fetchone()
 
 
 def reader_pragmas(connection: sqlite3.Connection) -> None:
@@ -55,7 +58,8 @@ def reader_pragmas(connection: sqlite3.Connection) -> None:
 def prepare(path: Path, *, now_ms: int, network_filesystem_allowed: bool, proc: Path) -> int:
     """Make or upgrade the database at ``path`` and give its schema version.
 
-    Raises StoreError, with the remedy, where it cannot be used.
+    Raises StoreError, with the remedy, where it cannot be used; DamagedError where SQLite says
+    that the file is no sound database.
     """
     _make_directory(path.parent)
     if not network_filesystem_allowed:
@@ -67,9 +71,12 @@ def prepare(path: Path, *, now_ms: int, network_filesystem_allowed: bool, proc: 
     except OSError as error:
         raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
     except sqlite3.Error as error:
-        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-        remedy = "; restore a copy, or move it away and a new one is made" if damaged else ""
-        raise StoreError(f"cannot use the database {path}: {error}{remedy}") from error
+        if is_damage(error):
+            raise DamagedError(
+                f"cannot use the database {path}: {error}; "
+                "restore a copy, or move it away and a new one is made"
+            ) from error
+        raise StoreError(f"cannot use the database {path}: {error}") from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -31,6 +31,8 @@ _LEAST_APART_SECONDS = 0.02
 _MOST_RECORDS = 5_000
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
+_MOST_HELD_RECORDS = 20_000
+"""Samples kept in memory while the database takes none: hours of them, in some megabytes."""
 
 # The database's troubles, not the batch's: worth trying again. The low byte is the primary code.
 _MAY_PASS = frozenset(
@@ -58,6 +60,12 @@ class _Waiting:
     size: int
     tables: frozenset[str]
     done: Deferred[Any] = field(default_factory=Deferred)
+    records: int = 0
+    in_transaction: bool = True
+    makes_room: bool = False
+    may_be_held: bool = False
+    held: bool = False
+    """Nobody waits for it any more: it is kept until the database takes writes again."""
 
 
 @dataclass
@@ -69,6 +77,8 @@ class WriterState:
     failing: bool = False
     last_error: str | None = None
     last_error_at: float | None = None
+    dropped_records: int = 0
+    """Samples that were given up for newer ones while the database took no writes."""
 
 
 class Writer:
@@ -77,6 +87,10 @@ class Writer:
     A commit that fails through the database's fault (locked, full, read-only ...) is tried again
     until it succeeds or the node stops. A batch that fails through its own fault is refused
     alone: its Deferred fails, the others of its transaction are committed.
+
+    While commits fail, batches of samples are held: their Deferreds fire, so that the collectors
+    go on, and the newest are kept in memory in their order until they can be committed. What has
+    a source to be read again from, such as a line of a log, waits there instead.
 
     Cancelling a Deferred only stops the waiting: the batch is stored all the same.
     """
@@ -90,9 +104,11 @@ class Writer:
         clock: IReactorTime,
         wall_clock: Callable[[], float],
         committed: Callable[[frozenset[str]], None],
+        failed: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.state = WriterState()
         self._pool = pool
+        self._told_of_failure = failed
         self._inserts = {kind: table for table in tables for kind in table.inserts}
         self._clock = clock
         self._wall_clock = wall_clock
@@ -103,7 +119,15 @@ class Writer:
         self._next_at = 0.0
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._closing = False
+        self._halted = False
         self._idle: list[Deferred[None]] = []
+        self._held_records = 0
+        self._dropped_before = 0
+
+    @property
+    def held_records(self) -> int:
+        """How many samples are kept in memory, since the database takes no writes."""
+        return self._held_records
 
     @property
     def pending(self) -> int:
@@ -125,15 +149,50 @@ class Writer:
                 tables[kind].inserts[kind](cursor, group)
 
         names = frozenset(table.name for table in tables.values())
-        return self._submit(_Waiting(insert, max(1, len(records)), names))
+        may_be_held = all(table.may_be_held for table in tables.values())
+        size = max(1, len(records))
+        return self._submit(
+            _Waiting(insert, size, names, records=len(records), may_be_held=may_be_held)
+        )
 
-    def run(self, work: Callable[[sqlite3.Cursor], T], tables: Iterable[str] = ()) -> Deferred[T]:
+    def run(
+        self,
+        work: Callable[[sqlite3.Cursor], T],
+        tables: Iterable[str] = (),
+        *,
+        in_transaction: bool = True,
+        makes_room: bool = False,
+    ) -> Deferred[T]:
         """Do other work on the writer's connection, in its turn, in a transaction of its own.
 
-        ``tables`` names those that it changes. Fires with what ``work`` returns; fails as
-        ``write`` does.
+        ``tables`` names those that it changes. Work that cannot be done in a transaction, such as
+        a checkpoint, is done without. What ``makes_room`` goes before all that waits, for it may
+        wait for that room. Fires with what ``work`` returns; fails as ``write`` does.
         """
-        return self._submit(_Waiting(work, _MOST_RECORDS, frozenset(tables)))
+        return self._submit(
+            _Waiting(
+                work,
+                _MOST_RECORDS,
+                frozenset(tables),
+                in_transaction=in_transaction,
+                makes_room=makes_room,
+            )
+        )
+
+    def halt(self) -> None:
+        """Begin no more transactions until ``resume``; what comes waits."""
+        self._halted = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def resume(self, pool: ConnectionPool | None = None) -> None:
+        """Go on; on a connection of ``pool``, if that is given."""
+        self._halted = False
+        if pool is not None:
+            self._pool = pool
+            self._next_at = self._clock.seconds()
+        self._settle()
 
     def close(self) -> Deferred[None]:
         """Take no more batches; fires when those that wait are committed, or cannot be.
@@ -143,6 +202,9 @@ class Writer:
         self._closing = True
         done: Deferred[None] = Deferred()
         self._idle.append(done)
+        if self._halted:
+            self._refuse(self._queue, StoreError("there is no database"))
+            self._queue.clear()
         if self._timer is not None:
             self._timer.reset(0)
         self._settle()
@@ -152,12 +214,33 @@ class Writer:
         if self._closing:
             waiting.done.errback(StoreError("the store has been closed"))
             return waiting.done
-        self._queue.append(waiting)
+        if waiting.makes_room:
+            self._queue.appendleft(waiting)
+        else:
+            self._queue.append(waiting)
+        if self.state.failing:
+            self._hold((waiting,))
         self._schedule()
         return waiting.done
 
+    def _hold(self, batches: Iterable[_Waiting]) -> None:
+        """Let nobody wait for these batches of samples; beyond the bound the oldest are dropped."""
+        fresh = [one for one in batches if one.may_be_held and not one.held]
+        for one in fresh:
+            one.held = True
+            self._held_records += one.records
+        while self._held_records > _MOST_HELD_RECORDS:
+            oldest = next((one for one in self._queue if one.held), None)
+            if oldest is None:
+                break
+            self._queue.remove(oldest)
+            self._held_records -= oldest.records
+            self.state.dropped_records += oldest.records
+        for one in fresh:
+            one.done.callback(None)
+
     def _schedule(self) -> None:
-        if self._group or not self._queue or self._timer is not None:
+        if self._halted or self._group or not self._queue or self._timer is not None:
             return
         self._timer = self._clock.callLater(
             max(0.0, self._next_at - self._clock.seconds()), self._commit
@@ -172,7 +255,8 @@ class Writer:
             self._group.append(self._queue.popleft())
         self._next_at = self._clock.seconds() + _LEAST_APART_SECONDS
         works = [waiting.work for waiting in self._group]
-        transaction = self._pool.runInteraction(_transaction, works)
+        do = _transaction if self._group[0].in_transaction else _outside
+        transaction = self._pool.runInteraction(do, works)
         transaction.addCallbacks(self._succeeded, self._failed)
         transaction.addErrback(lambda failure: self.log.failure("The writer failed.", failure))
         transaction.addBoth(lambda _: self._settle())
@@ -182,12 +266,18 @@ class Writer:
         self.state.commits += 1
         self.state.last_commit_at = self._wall_clock()
         self._retry_seconds = _FIRST_RETRY_SECONDS
-        if self.state.failing:
+        if self.state.failing and not all(waiting.makes_room for waiting in group):
             self.state.failing = False
-            self.log.info("The database takes writes again.")
+            dropped = self.state.dropped_records - self._dropped_before
+            self._dropped_before = self.state.dropped_records
+            lost = f" {dropped} samples were dropped meanwhile." if dropped else ""
+            self.log.info("The database takes writes again.{lost}", lost=lost)
         self._committed(frozenset().union(*(waiting.tables for waiting in group)))
         for waiting, result in zip(group, results, strict=True):
-            waiting.done.callback(result)
+            if waiting.held:
+                self._held_records -= waiting.records
+            else:
+                waiting.done.callback(result)
 
     def _failed(self, failure: Any) -> None:
         group, self._group = self._group, []
@@ -199,7 +289,7 @@ class Writer:
             group += self._queue
             self._queue.clear()
             self.log.error("{n} batches were not stored: {error}", n=len(group), error=error)
-            _refuse(group, error)
+            self._refuse(group, error)
         else:
             self._note(error)
             if not self.state.failing:
@@ -208,14 +298,17 @@ class Writer:
             self._queue.extendleft(reversed(group))
             self._next_at = self._clock.seconds() + self._retry_seconds
             self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY_SECONDS)
+            self._hold(tuple(self._queue))
+            if self._told_of_failure is not None:
+                self._told_of_failure(error)
 
     def _refuse_culprit(self, group: list[_Waiting], error: BaseException) -> None:
         """Refuse a batch that is at fault; of several, each goes alone to show which one it is."""
         if len(group) == 1:
             self._note(error)
-            _refuse(group, error)
+            self._refuse(group, error)
             return
-        alone = [_Waiting(w.work, _MOST_RECORDS, w.tables, w.done) for w in group]
+        alone = [replace(waiting, size=_MOST_RECORDS) for waiting in group]
         self._queue.extendleft(reversed(alone))
         self._next_at = self._clock.seconds()
 
@@ -230,16 +323,28 @@ class Writer:
             for done in idle:
                 done.callback(None)
 
-
-def _refuse(group: Iterable[_Waiting], error: BaseException) -> None:
-    for waiting in group:
-        waiting.done.errback(StoreError(f"not stored: {error}"))
+    def _refuse(self, group: Iterable[_Waiting], error: BaseException) -> None:
+        for waiting in group:
+            if waiting.held:
+                self._held_records -= waiting.records
+                self.state.dropped_records += waiting.records
+            else:
+                waiting.done.errback(StoreError(f"not stored: {error}"))
 
 
 def _transaction(cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]) -> list[Any]:
     """Do the works in one transaction; adbapi commits it, or rolls it back if one raises."""
     cursor.execute("BEGIN IMMEDIATE")
     return [work(cursor) for work in works]
+
+
+def _outside(cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]) -> list[Any]:
+    return [work(cursor) for work in works]
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether there is no room: the disk is full, or the database at its greatest size."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor, task
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import ensureDeferred
 
 from etlmon.records.health import CollectorRun
 from etlmon.store.database import StoreService
@@ -31,15 +31,15 @@ async def main(directory: Path) -> None:
     store.startService()
     ballast = directory / "ballast"
     ballast.write_bytes(bytes(1_900_000))
-    done = [
-        store.write([run_of(n) for n in range(first, first + 50)]) for first in range(0, 2000, 50)
-    ]
+    for first in range(0, 2000, 50):
+        store.write([run_of(n) for n in range(first, first + 50)])
     while store.health().state == "ok" and store.health().pending_batches:
         await task.deferLater(reactor, 0.005)
     found: dict[str, Any] = {"was_degraded": store.health().state == "degraded"}
     found["last_error"] = store.health().last_error
     ballast.unlink()
-    await gatherResults(done)
+    while store.health().pending_batches:
+        await task.deferLater(reactor, 0.005)
     found["state"] = store.health().state
     numbers = await store.read(
         lambda cursor: cursor.execute("SELECT records FROM collector_run ORDER BY rowid").fetchall()

@@ -293,7 +293,7 @@ def test_disk_full_until_there_is_space(tmp_path: Path) -> None:
 async def test_a_read_that_takes_too_long_is_given_up(
     store: StoreService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("etlmon.store.database._LONGEST_READ_SECONDS", 0.05)
+    monkeypatch.setattr("etlmon.store.connections._LONGEST_READ_SECONDS", 0.05)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
     with pytest.raises(StoreError, match="cannot be read: interrupted"):
         await store.read(lambda cursor: cursor.execute(endless).fetchone())

@@ -19,7 +19,6 @@ from twisted.internet.task import Clock
 from etlmon.errors import StoreError
 from etlmon.records.base import Record
 from etlmon.records.health import CollectorRun
-from etlmon.store import database
 from etlmon.store.database import StoreService
 from etlmon.store.tables.base import Table
 from etlmon.store.writer import Writer
@@ -35,6 +34,10 @@ class Row(Record, frozen=True, kw_only=True):
 
 
 class Other(Record, frozen=True, kw_only=True):
+    number: int
+
+
+class Sample(Record, frozen=True, kw_only=True):
     number: int
 
 
@@ -110,7 +113,11 @@ class Bench:
         self.clock = Clock()
         self.pool = FakePool()
         self.told: list[str] = []
-        tables = [Table("rows", {Row: insert}), Table("others", {Other: insert})]
+        tables = [
+            Table("rows", {Row: insert}),
+            Table("others", {Other: insert}),
+            Table("samples", {Sample: insert}, may_be_held=True),
+        ]
         self.writer = Writer(
             self.pool,  # type: ignore[arg-type]
             tables,
@@ -492,48 +499,42 @@ async def test_batch_at_fault_leaves_no_row_behind(store: StoreService, sql: Sql
 async def test_locked_by_another_connection(
     store: StoreService, path: Path, sql: Sql, until: Until, flush_logged_errors: Flush
 ) -> None:
+    """Samples are held: nobody waits for them, and all are there when the lock is gone."""
     await store.run(lambda cursor: cursor.execute("PRAGMA busy_timeout = 10"))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         done = [store.write([run_of(number)]) for number in range(5)]
         await until(lambda: store.health().state == "degraded")
         assert store.health().last_error == "database is locked"
-        assert store.health().pending_batches == 5
+        assert (store.health().pending_batches, store.health().held_records) == (5, 5)
         done += [store.write([run_of(number)]) for number in range(5, 10)]
+        await gatherResults(done)
         assert await store.read(lambda cursor: cursor.execute(NUMBERS).fetchall()) == []
         other.execute("ROLLBACK")
-    await gatherResults(done)
+    await until(lambda: not store.health().held_records)
     assert store.health().state == "ok"
     assert sql(NUMBERS) == [(number,) for number in range(10)]
     flush_logged_errors("takes no writes: database is locked")
 
 
 async def test_full_until_there_is_space(
-    path: Path,
-    sql: Sql,
-    until: Until,
-    monkeypatch: pytest.MonkeyPatch,
-    flush_logged_errors: Flush,
+    path: Path, sql: Sql, until: Until, flush_logged_errors: Flush
 ) -> None:
-    connections: list[sqlite3.Connection] = []
-    pragmas = database.writer_pragmas
-
-    def keep(connection: sqlite3.Connection) -> None:
-        pragmas(connection)
-        connections.append(connection)
-
-    monkeypatch.setattr(database, "writer_pragmas", keep)
-    store = StoreService(path, reactor, lambda: 0.0)
+    store = StoreService(path, reactor, lambda: 0.0, max_bytes=1 << 30)
     store.startService()
     await store.write([run_of(0)])
-    (connection,) = connections
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {pages + 20}")
-    done = [store.write([run_of(number, "x" * 1000)] * 10) for number in range(1, 21)]
+
+    def limit(pages: int) -> Callable[[sqlite3.Cursor], None]:
+        return lambda cursor: cursor.execute(f"PRAGMA max_page_count = {pages}").close()
+
+    ((pages,),) = sql("PRAGMA page_count")
+    await store.run(limit(pages + 20))
+    for number in range(1, 21):
+        store.write([run_of(number, "x" * 1000)] * 10)
     await until(lambda: store.health().state == "degraded")
     assert store.health().last_error == "database or disk is full"
-    connection.execute("PRAGMA max_page_count = 100000")
-    await gatherResults(done)
+    await store.run(limit(100_000), in_transaction=False, makes_room=True)
+    await until(lambda: not store.health().held_records)
     assert store.health().state == "ok"
     assert sql(NUMBERS) == [(0,)] + [(number,) for number in range(1, 21) for _ in range(10)]
     assert sql("PRAGMA integrity_check") == [("ok",)]
@@ -549,10 +550,104 @@ async def test_stop_while_locked_ends(
     await store.run(lambda cursor: cursor.execute("PRAGMA busy_timeout = 10"))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        done = store.write([run_of(1)])
+        await store.write([run_of(1)])
+        waiting = store.run(lambda cursor: None)
         await until(lambda: store.health().state == "degraded")
         await store.stopService()
         with pytest.raises(StoreError, match="not stored: database is locked"):
-            await done
+            await waiting
     assert sql(NUMBERS) == []
-    flush_logged_errors("takes no writes", "1 batches were not stored")
+    assert store.health().dropped_records == 1
+    flush_logged_errors("takes no writes", "2 batches were not stored")
+
+
+# --- what is held while the database takes no writes ----------------------------------------------
+
+
+def sample(number: int) -> Sample:
+    return Sample(number=number)
+
+
+class TestHolding:
+    """Samples are kept in memory, the newest of them; all else waits as ever."""
+
+    def test_the_collector_goes_on(self, bench: Bench, flush_logged_errors: Flush) -> None:
+        bench.pool.broken = trouble()
+        told: list[Any] = []
+        bench.writer.write([sample(1)]).addBoth(told.append)
+        bench.writer.write([Row(number=2)]).addBoth(told.append)
+        bench.clock.advance(0)
+        assert told == [None], "the sample is not waited for, the row is"
+        assert bench.writer.held_records == 1
+        bench.pool.broken = None
+        bench.clock.advance(1)
+        assert (told, bench.pool.rows) == ([None, None], [1, 2])
+        assert bench.writer.held_records == 0
+        flush_logged_errors("takes no writes")
+
+    def test_what_comes_later_is_held_at_once_and_in_order(
+        self, bench: Bench, flush_logged_errors: Flush
+    ) -> None:
+        bench.pool.broken = trouble()
+        bench.writer.write([sample(0)])
+        bench.clock.advance(0)
+        told: list[Any] = []
+        for number in (1, 2, 3):
+            bench.writer.write([sample(number)]).addBoth(told.append)
+        assert told == [None] * 3
+        bench.pool.broken = None
+        bench.clock.advance(1)
+        assert bench.pool.rows == [0, 1, 2, 3]
+        flush_logged_errors("takes no writes")
+
+    def test_the_oldest_go_and_are_counted(
+        self, bench: Bench, flush_logged_errors: Flush, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("etlmon.store.writer._MOST_HELD_RECORDS", 3)
+        bench.pool.broken = trouble()
+        kept: list[Any] = []
+        bench.writer.write([Row(number=100)]).addBoth(kept.append)
+        for number in range(6):
+            bench.writer.write([sample(number)])
+        bench.clock.advance(0)
+        assert (bench.writer.held_records, bench.writer.state.dropped_records) == (3, 3)
+        assert kept == []
+        bench.pool.broken = None
+        bench.clock.advance(1)
+        assert bench.pool.rows == [100, 3, 4, 5]
+        assert kept == [None]
+        flush_logged_errors("takes no writes")
+
+    def test_what_makes_room_goes_first_and_is_no_recovery(
+        self, bench: Bench, flush_logged_errors: Flush
+    ) -> None:
+        bench.pool.broken = trouble(sqlite3.SQLITE_FULL, "database or disk is full")
+        bench.writer.write([Row(number=1)])
+        bench.clock.advance(0)
+        bench.pool.broken = None
+        order: list[Any] = []
+        bench.writer.run(lambda cursor: order.append(bench.pool.rows), makes_room=True)
+        bench.clock.advance(0.1)
+        assert order == [[]], "before the row that waits for the room"
+        assert bench.writer.state.failing, "only a batch shows that the database takes writes"
+        bench.clock.advance(0.1)
+        assert (bench.pool.rows, bench.writer.state.failing) == ([1], False)
+        flush_logged_errors("takes no writes")
+
+    def test_halted_nothing_begins(self, bench: Bench) -> None:
+        bench.writer.write([Row(number=1)])
+        bench.writer.halt()
+        bench.writer.write([Row(number=2)])
+        bench.clock.advance(10)
+        assert bench.pool.attempts == []
+        bench.writer.resume()
+        bench.clock.advance(1)
+        assert bench.pool.rows == [1, 2]
+
+    def test_closing_while_halted_refuses(self, bench: Bench) -> None:
+        bench.writer.halt()
+        refused: list[Any] = []
+        bench.writer.write([Row(number=1)]).addErrback(refused.append)
+        closed: list[Any] = []
+        bench.writer.close().addBoth(closed.append)
+        assert (len(refused), closed) == (1, [None])

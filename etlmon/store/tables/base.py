@@ -31,6 +31,9 @@ class Table:
     inserts: dict[type[Record], Insert]
     time_column: str | None = None
     """The moment (ms) by which its rows grow old; None for a table that is no history."""
+    may_be_held: bool = False
+    """Whether its rows are samples, of which the newest are kept in memory while the database
+    takes no writes. What can be read again at its source, or is a command's record, is not."""
     at_open: str | None = None
     """SQL that sets right, at each start, what a node that was killed left behind."""
 

@@ -18,4 +18,4 @@ def _insert(cursor: sqlite3.Cursor, runs: Sequence[CollectorRun]) -> None:
     cursor.executemany(_INSERT, [row(run) for run in runs])
 
 
-TABLE = Table("collector_run", {CollectorRun: _insert}, time_column="started_at")
+TABLE = Table("collector_run", {CollectorRun: _insert}, time_column="started_at", may_be_held=True)

@@ -32,7 +32,9 @@ def _insert(cursor: sqlite3.Cursor, usages: Sequence[FilesystemUsage]) -> None:
     cursor.executemany(_INSERT, [row(usage) for usage in usages])
 
 
-TABLE = Table("filesystem_usage", {FilesystemUsage: _insert}, time_column="collected_at")
+TABLE = Table(
+    "filesystem_usage", {FilesystemUsage: _insert}, time_column="collected_at", may_be_held=True
+)
 
 
 def newest(

@@ -36,7 +36,7 @@ def insert(cursor: sqlite3.Cursor, scans: Sequence[EndedScan]) -> None:
     cursor.executemany(_INSERT, [row(scan) for scan in scans])
 
 
-TABLE = Table("path_history", {EndedScan: insert}, time_column="collected_at")
+TABLE = Table("path_history", {EndedScan: insert}, time_column="collected_at", may_be_held=True)
 
 
 def forget(cursor: sqlite3.Cursor, path_ids: Iterable[str]) -> None:

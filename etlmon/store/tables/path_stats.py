@@ -116,6 +116,7 @@ TABLE = Table(
         PathScanCancelled: _insert_cancelled,
         PathsConfigured: _insert_configured,
     },
+    may_be_held=True,
     at_open=_INTERRUPTED,
 )
 

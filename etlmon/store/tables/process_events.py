@@ -42,6 +42,7 @@ TABLE = Table(
     "process_events",
     {ProcessesFound: _insert_missed, NewProcessEvent: _insert},
     time_column="occurred_at",
+    may_be_held=True,
 )
 
 

@@ -30,7 +30,9 @@ def _insert(cursor: sqlite3.Cursor, usages: Sequence[ProcessUsage]) -> None:
     cursor.executemany(_INSERT, [row(usage) for usage in usages])
 
 
-TABLE = Table("process_history", {ProcessUsage: _insert}, time_column="collected_at")
+TABLE = Table(
+    "process_history", {ProcessUsage: _insert}, time_column="collected_at", may_be_held=True
+)
 
 
 def history(

@@ -23,7 +23,9 @@ def _insert(cursor: sqlite3.Cursor, samples: Sequence[ProcessSample]) -> None:
     cursor.executemany(_INSERT, [row(sample) for sample in samples])
 
 
-TABLE = Table("process_stats", {ProcessesSeen: _make_room, ProcessSample: _insert})
+TABLE = Table(
+    "process_stats", {ProcessesSeen: _make_room, ProcessSample: _insert}, may_be_held=True
+)
 
 
 def newest(cursor: sqlite3.Cursor, watch: str | None = None) -> list[ProcessSample]:

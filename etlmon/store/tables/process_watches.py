@@ -33,7 +33,9 @@ def _insert_configured(cursor: sqlite3.Cursor, configured: Sequence[WatchesConfi
 
 
 TABLE = Table(
-    "process_watches", {ProcessWatchStatus: _insert, WatchesConfigured: _insert_configured}
+    "process_watches",
+    {ProcessWatchStatus: _insert, WatchesConfigured: _insert_configured},
+    may_be_held=True,
 )
 
 

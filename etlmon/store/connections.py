@@ -1,0 +1,89 @@
+"""The connections to the database: one that writes, and those that only read."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.enterprise.adbapi import ConnectionPool
+from twisted.internet.defer import Deferred, DeferredSemaphore
+
+from etlmon.store.damage import read_only_uri
+from etlmon.store.open import reader_pragmas, writer_pragmas
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+
+_READERS = 4
+_LONGEST_READ_SECONDS = 5.0
+"""An older read transaction would keep the write-ahead log from being used again."""
+_STEPS_BETWEEN_LOOKS = 100_000
+
+
+class Connections:
+    """A pool of one connection for the writer, and a pool for reading."""
+
+    def __init__(self, path: Path, reactor: Any, max_bytes: int | None) -> None:
+        self._reactor = reactor
+        self._reading = DeferredSemaphore(_READERS)
+        self.writing = _pool(
+            str(path), partial(writer_pragmas, max_bytes=max_bytes), size=1, reactor=reactor
+        )
+        self._readers = _pool(read_only_uri(path), reader_pragmas, size=_READERS, reactor=reactor)
+
+    def read(self, query: Callable[[sqlite3.Cursor], T]) -> Deferred[T]:
+        """Run a query in a thread, in one read transaction that is ended after 5 s.
+
+        Fires with what ``query`` returns; fails with an error of sqlite3.
+        """
+
+        def transaction(cursor: Any) -> T:
+            give_up_at = self._reactor.seconds() + _LONGEST_READ_SECONDS
+            cursor.connection.set_progress_handler(
+                lambda: self._reactor.seconds() > give_up_at, _STEPS_BETWEEN_LOOKS
+            )
+            cursor.execute("BEGIN")
+            return query(cursor)
+
+        return self._reading.run(self._readers.runInteraction, transaction)
+
+    @asynccontextmanager
+    async def no_reads(self) -> AsyncGenerator[None, None]:
+        """Let the reads under way end, and no other begin."""
+        held = 0
+        try:
+            for _ in range(_READERS):
+                await self._reading.acquire()
+                held += 1
+            yield
+        finally:
+            for _ in range(held):
+                self._reading.release()
+
+    def close(self) -> None:
+        """Close all, within ``no_reads``: closing waits for the threads, in the reactor's."""
+        self._readers.close()
+        self.writing.close()
+
+
+def _pool(
+    database: str, pragmas: Callable[[sqlite3.Connection], None], *, size: int, reactor: Any
+) -> ConnectionPool:
+    """Make a pool. adbapi closes connections in another thread than it opened them in."""
+    return ConnectionPool(
+        "sqlite3",
+        database,
+        uri=database.startswith("file:"),
+        isolation_level=None,
+        check_same_thread=False,
+        cp_min=1,
+        cp_max=size,
+        cp_noisy=False,
+        cp_openfun=pragmas,
+        cp_reactor=reactor,
+    )

@@ -1,0 +1,94 @@
+"""A database file that is damaged: finding out, and setting it aside. Nothing is ever deleted."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from etlmon.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_MAGIC = b"SQLite format 3\0"
+SIDE_FILES = ("-wal", "-shm")
+"""What SQLite keeps beside a database; it belongs to that file and to no other."""
+
+
+class DamagedError(StoreError):
+    """SQLite says that the file is no sound database."""
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite says that the file is no sound database."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in _DAMAGED
+
+
+def looks_like_database(path: Path) -> bool:
+    """Whether a file was a database once, and not whatever ``db_path`` names by mistake.
+
+    It begins as each SQLite database does, or with zeros, as a power failure leaves it, or it has
+    a write-ahead log beside it.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except OSError:
+        return False
+    wal = path.resolve().with_name(path.resolve().name + "-wal")
+    return head in (_MAGIC, bytes(len(_MAGIC))) or wal.exists()
+
+
+def read_only_uri(path: Path) -> str:
+    """Give the URI by which SQLite opens a file for reading alone."""
+    return f"file:{quote(os.fsencode(path))}?mode=ro"
+
+
+def check(path: Path, table: str | None = None) -> str | None:
+    """Give what SQLite's quick check finds wrong with a database, or a table of it; else None.
+
+    Raises StoreError where the file cannot be read at all.
+    """
+    what = "" if table is None else f"({table})"
+    try:
+        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
+            rows = connection.execute(f"PRAGMA quick_check{what}").fetchmany(3)
+    except sqlite3.Error as error:
+        if is_damage(error):
+            return str(error)
+        raise StoreError(f"cannot check {path}: {error}") from error
+    found = "; ".join(str(row[0]) for row in rows)
+    return None if found == "ok" else found or "the check said nothing"
+
+
+def stamp(wall_seconds: float) -> str:
+    """Give a moment as file names have it here: 20260131T120000Z."""
+    return datetime.fromtimestamp(wall_seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def set_aside(path: Path, label: str) -> Path:
+    """Rename a database and what lies beside it to ``<name>.<label>``; give the new path.
+
+    Raises StoreError where that cannot be done.
+    """
+    real = path.resolve()
+    aside = real.with_name(f"{real.name}.{label}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = real.with_name(f"{real.name}.{label}-{number}")
+    try:
+        for suffix in SIDE_FILES:  # first: beside a new file they would be taken for its own
+            beside = real.with_name(real.name + suffix)
+            if beside.exists():
+                beside.rename(aside.with_name(aside.name + suffix))
+        real.rename(aside)
+    except OSError as error:
+        raise StoreError(f"cannot set {real} aside as {aside.name}: {error.strerror}") from error
+    return aside

@@ -1,0 +1,204 @@
+"""A damaged database is set aside and kept, a new one begun, and the node goes on."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet import reactor, task
+
+from etlmon.errors import StoreError
+from etlmon.records.health import CollectorRun
+from etlmon.store.damage import check, looks_like_database, set_aside, stamp
+from etlmon.store.database import StoreService
+from etlmon.store.open import prepare
+from etlmon.units import utc
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+Sql = Callable[..., list[tuple[Any, ...]]]
+Flush = Callable[..., list[Any]]
+
+NOW = 1_800_000_000.0
+LABEL = "corrupt-20270115T080000Z"
+
+
+def run_of(number: int) -> CollectorRun:
+    return CollectorRun(
+        collector="test",
+        instance="x" * 500,
+        started_at=utc(NOW),
+        duration_ms=0,
+        state="ok",
+        records=number,
+    )
+
+
+def make(path: Path, rows: int = 2_000) -> None:
+    prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO collector_run VALUES ('a', ?, ?, 0, 'ok', NULL, ?)",
+            [("x" * 500, number, number) for number in range(rows)],
+        )
+
+
+def spoil(path: Path, first: int = 8192) -> None:
+    """Overwrite the pages from ``first`` on, as a failing disk does."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(first)
+        file.write(os.urandom(4096) * ((size - first) // 4096))
+
+
+def test_stamp_is_utc() -> None:
+    assert stamp(NOW) == "20270115T080000Z"
+
+
+class TestCheck:
+    def test_a_sound_one(self, path: Path) -> None:
+        make(path)
+        assert check(path) is None
+        assert check(path, "collector_run") is None
+
+    def test_a_damaged_one(self, path: Path) -> None:
+        make(path)
+        spoil(path)
+        assert check(path) is not None
+
+    def test_one_that_is_not_there(self, path: Path) -> None:
+        with pytest.raises(StoreError, match="cannot check"):
+            check(path)
+
+
+class TestSettingAside:
+    def test_takes_what_lies_beside(self, path: Path) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).write_text(suffix)
+        aside = set_aside(path, "x")
+        assert sorted(one.name for one in path.parent.iterdir()) == [
+            "etlmon.db.x",
+            "etlmon.db.x-shm",
+            "etlmon.db.x-wal",
+        ]
+        assert aside.read_text() == ""
+
+    def test_replaces_nothing(self, path: Path) -> None:
+        for text in ("one", "two"):
+            path.write_text(text)
+            set_aside(path, "x")
+        assert path.with_name("etlmon.db.x").read_text() == "one"
+        assert path.with_name("etlmon.db.x-2").read_text() == "two"
+
+
+@pytest.mark.parametrize(
+    ("head", "is_one"),
+    [
+        (b"SQLite format 3\0 and so on", True),
+        (bytes(4096), True),
+        (b"root:x:0:0:root:/root:/bin/bash\n", False),
+        (b"", False),
+    ],
+)
+def test_what_was_a_database_once(path: Path, head: bytes, is_one: bool) -> None:
+    path.write_bytes(head)
+    assert looks_like_database(path) is is_one
+
+
+def test_a_log_beside_it_tells(path: Path) -> None:
+    path.write_bytes(b"garbage")
+    path.with_name("etlmon.db-wal").touch()
+    assert looks_like_database(path)
+
+
+async def test_at_start(path: Path, flush_logged_errors: Flush) -> None:
+    make(path)
+    with path.open("r+b") as file:
+        file.seek(16)
+        file.write(os.urandom(8176))
+    spoilt = path.read_bytes()  # noqa: ASYNC240
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    assert store.set_aside == path.with_name(f"etlmon.db.{LABEL}")
+    assert store.set_aside.read_bytes() == spoilt
+    await store.write([run_of(1)])
+    assert store.health().state == "ok"
+    await store.stopService()
+    flush_logged_errors("is damaged")
+
+
+async def test_another_programs_file_is_left_alone(path: Path) -> None:
+    """Each start refuses it, also after the first has made a lock beside it."""
+    path.write_bytes(b"root:x:0:0:root:/root:/bin/bash\n" * 100)  # noqa: ASYNC240
+    for _ in range(2):
+        with pytest.raises(StoreError, match="not a database"):
+            StoreService(path, reactor, lambda: NOW).startService()
+    assert path.read_bytes().startswith(b"root:x:0:0")  # noqa: ASYNC240
+
+
+async def test_while_it_is_written(
+    path: Path, sql: Sql, until: Until, flush_logged_errors: Flush
+) -> None:
+    make(path)
+    store = StoreService(path, reactor, lambda: NOW)
+    told: list[bool] = []
+    store.on_replaced(lambda: told.append(True))
+    store.startService()
+    await store.run(lambda cursor: cursor.execute("PRAGMA cache_size = 0").close())
+    spoil(path)
+    number = 0
+    while store.set_aside is None or not told:
+        number += 1
+        await store.write([run_of(number)])
+        await task.deferLater(reactor, 0.001)
+    await store.write([run_of(-1)])
+    await until(lambda: not store.health().held_records)
+    health = store.health()
+    assert health.state == "ok"
+    assert "kept as" in str(health.last_error)
+    assert told == [True]
+    stored = [records for (records,) in sql("SELECT records FROM collector_run ORDER BY rowid")]
+    assert stored[-1] == -1
+    assert stored[:-1] == list(range(stored[0], number + 1)), "none lost since, none twice"
+    assert check(path) is None
+    assert check(store.set_aside) is not None
+    await store.stopService()
+    flush_logged_errors("takes no writes", "is damaged")
+
+
+async def test_found_by_a_read(path: Path, until: Until, flush_logged_errors: Flush) -> None:
+    make(path)
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    spoil(path)
+    with pytest.raises(StoreError, match="cannot be read"):
+        await store.read(
+            lambda cursor: cursor.execute(
+                "SELECT sum(length(instance)) FROM collector_run"
+            ).fetchall()
+        )
+    await until(lambda: store.set_aside is not None and store.health().state == "ok")
+    assert await store.read(
+        lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+    ) == (0,)
+    await store.stopService()
+    flush_logged_errors("is damaged")
+
+
+async def test_a_false_alarm_changes_nothing(store: StoreService, sql: Sql, until: Until) -> None:
+    await store.write([run_of(1)])
+    store.suspect(StoreError("a doubt"))
+    assert store.health().state == "degraded"
+    done = store.write([run_of(2)])
+    await done
+    assert (store.set_aside, store.health().state) == (None, "ok")
+    assert sql("SELECT records FROM collector_run") == [(1,), (2,)]
+
+
+async def test_stopping_meanwhile_ends(store: StoreService) -> None:
+    store.suspect(StoreError("a doubt"))
+    await store.stopService()

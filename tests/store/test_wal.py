@@ -1,0 +1,112 @@
+"""The write-ahead log stays small, whoever reads."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import ensureDeferred, gatherResults
+
+from etlmon.store.database import StoreService
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+Size = Callable[..., int]
+
+ROWS_A_BATCH = 5_000
+BATCH = f"""
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS_A_BATCH - 1})
+INSERT INTO collector_run SELECT 'test', printf('%040d', i), i, 0, 'ok', NULL, i FROM n
+"""
+
+
+def insert(cursor: sqlite3.Cursor) -> None:
+    cursor.execute(BATCH)
+
+
+@pytest.mark.deadline(120)
+async def test_two_million_rows_with_readers_all_through(store: StoreService, size: Size) -> None:
+    """Two readers never leave the log alone, so that it can never begin anew by itself."""
+    done = False
+    reads = 0
+
+    async def read() -> None:
+        nonlocal reads
+        while not done:
+            await store.read(
+                lambda cursor: cursor.execute(
+                    "SELECT count(*) FROM (SELECT 1 FROM collector_run LIMIT 20000)"
+                ).fetchone()
+            )
+            reads += 1
+
+    readers = [ensureDeferred(read()) for _ in range(2)]
+    largest = 0
+    for _ in range(2_000_000 // ROWS_A_BATCH):
+        await store.run(insert)
+        largest = max(largest, size("-wal"))
+    done = True
+    await gatherResults(readers)
+    assert reads > 200
+    assert largest < 64 << 20
+    (rows,) = await store.read(
+        lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+    )
+    assert rows == 2_000_000
+
+
+async def test_a_checkpoint_cuts_the_log(store: StoreService, size: Size) -> None:
+    await store.run(insert)
+    assert size("-wal") > 0
+    assert await store.checkpoint() is True
+    assert size("-wal") == 0
+
+
+async def test_it_waits_for_a_read_and_new_reads_for_it(store: StoreService, size: Size) -> None:
+    await store.run(insert)
+    slow = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000)"
+        " SELECT (SELECT count(*) FROM collector_run) * 0 + max(i) FROM n"
+    )
+    order: list[str] = []
+    reading = store.read(lambda cursor: cursor.execute(slow).fetchone())
+    reading.addCallback(lambda _: order.append("read"))
+    await store.run(insert)
+    checkpoint = store.checkpoint()
+    checkpoint.addCallback(lambda done: order.append(f"checkpoint {done}"))
+    await gatherResults([reading, checkpoint])
+    assert order == ["read", "checkpoint True"]
+    assert size("-wal") == 0
+
+
+async def test_another_program_that_reads_is_in_the_way(
+    store: StoreService, path: Path, size: Size
+) -> None:
+    """Its transaction cannot be ended from here; writing goes on all the same."""
+    await store.run(insert)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM collector_run").fetchone()
+        await store.run(insert)
+        assert await store.checkpoint() is False
+        await store.run(insert)
+        other.execute("ROLLBACK")
+    assert await store.checkpoint() is True
+    assert size("-wal") == 0
+
+
+async def test_two_at_once_are_one(store: StoreService) -> None:
+    await store.run(insert)
+    first, second = store.checkpoint(), store.checkpoint()
+    assert await gatherResults([first, second]) == [True, True]
+
+
+async def test_stopping_meanwhile_ends(store: StoreService) -> None:
+    await store.run(insert)
+    told: list[Any] = []
+    store.checkpoint().addBoth(told.append)
+    await store.stopService()
+    assert len(told) == 1
