@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
@@ -9,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from etlmon.errors import StoreError
+from etlmon.store import sizes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,13 +24,16 @@ _EVERY_SECONDS = 60.0
 _ROWS_A_STEP = 5_000
 _PAGES_A_STEP = 1_000
 _DAY_SECONDS = 86_400
+_NEARLY_FULL, _ROOMY = 0.9, 0.8
+"""Parts of the greatest size: from the one on the oldest rows go, down to the other."""
 
 
 class RetentionService(TimerService):
     """Once a minute deletes what is too old or too much, and gives the freed pages back.
 
     Each step is a transaction of at most 5,000 rows in the writer's queue, behind the batches
-    that wait there already.
+    that wait there already. Where the database comes near its greatest size, the oldest rows of
+    the largest histories go before their time, and those steps go first.
     """
 
     log = Logger()
@@ -40,21 +45,33 @@ class RetentionService(TimerService):
         limits: Callable[[Any], RetentionSection],
         clock: Any,
         wall_clock: Callable[[], float],
+        max_bytes: int | None = None,
     ) -> None:
         super().__init__(_EVERY_SECONDS, self._tick)
         self.clock = clock
         self._store = store
+        self._max_bytes = max_bytes
         self._tables = [table for table in tables if table.time_column is not None]
         self.limits = limits
         self._wall_clock = wall_clock
         self._stopping = False
         self._last_error: str | None = None
         self._running: Deferred[None] | None = None
+        self._again = False
 
     def startService(self) -> None:
         """Begin with a first run at once."""
         self._stopping = False
         super().startService()
+
+    def full(self) -> None:
+        """Make room at once where a greatest size is set; the disk's end is not ours to mend."""
+        if self._max_bytes is None or not self.running:
+            return
+        if self._running is not None:
+            self._again = True
+        else:
+            self._tick()
 
     def stopService(self) -> Deferred[None]:
         """Stop; a step that waits for the writer is left to it. Fires when the run has ended.
@@ -70,7 +87,14 @@ class RetentionService(TimerService):
     def _tick(self) -> Deferred[None]:
         # TimerService ends for good at the first failure: nothing may leave this call.
         running = self._running = Deferred.fromCoroutine(self._run())
-        return running.addErrback(self._note)
+        running.addErrback(self._note)
+        return running.addBoth(self._ended)
+
+    def _ended(self, _: object) -> None:
+        self._running = None
+        if self._again and not self._stopping:
+            self._again = False
+            self._tick()
 
     def _note(self, failure: Any) -> None:
         if self._stopping:
@@ -83,9 +107,11 @@ class RetentionService(TimerService):
         self._last_error = error
 
     async def _run(self) -> None:
+        await self._make_room()
         for table in self._tables:
             await self._trim(table)
-        while await self._step(_free_pages) > 0:
+        await self._trim_bytes()
+        while await self._step(free_pages) > 0:
             pass
         self._last_error = None
 
@@ -100,14 +126,57 @@ class RetentionService(TimerService):
         if not self._stopping and await self._store.read(_newest(table)) > tomorrow_ms:
             await self._step(_delete_after(table, tomorrow_ms), table.name)
         if limits.max_rows is not None and not self._stopping:
-            excess = await self._store.read(_count(table)) - limits.max_rows
-            while excess > 0:
-                deleted = await self._step(_delete_oldest(table, excess), table.name)
-                excess = excess - deleted if deleted else 0
+            await self._delete(table, await self._store.read(_count(table)) - limits.max_rows)
 
-    async def _step(self, work: Callable[[sqlite3.Cursor], int], *tables: str) -> int:
+    async def _trim_bytes(self) -> None:
+        """Bring the tables whose bytes are bounded within their bounds."""
+        bounds = [
+            (table, limit)
+            for table in self._tables
+            if (limit := self.limits(table.name).max_bytes) is not None
+        ]
+        if not bounds or self._stopping:
+            return
+        found = await self._store.read(self._sizes)
+        for table, limit in bounds:
+            size = found[table.name]
+            if size.bytes > limit:
+                await self._delete(table, math.ceil(size.rows * (1 - limit / size.bytes)))
+
+    def _sizes(self, cursor: sqlite3.Cursor) -> dict[str, sizes.Size]:
+        return sizes.reckon(cursor, [table.name for table in self._tables])
+
+    async def _make_room(self) -> None:
+        """Keep the whole database clear of its greatest size."""
+        most = self._max_bytes
+        while most is not None and not self._stopping:
+            pages = await self._store.read(sizes.pages)
+            if pages.content_bytes <= most * _NEARLY_FULL:
+                return
+            found = await self._store.read(self._sizes)
+            largest = max(self._tables, key=lambda table: found[table.name].bytes)
+            size = found[largest.name]
+            part = (pages.content_bytes - most * _ROOMY) / max(1, size.bytes)
+            if not await self._delete(largest, math.ceil(size.rows * min(1.0, part)), room=True):
+                return
+
+    async def _delete(self, table: Table, rows: int, *, room: bool = False) -> int:
+        """Delete the oldest ``rows`` rows in steps; give how many went."""
+        left = rows
+        while left > 0:
+            deleted = await self._step(_delete_oldest(table, left), table.name, room=room)
+            if not deleted:
+                break
+            left -= deleted
+        return rows - left
+
+    async def _step(
+        self, work: Callable[[sqlite3.Cursor], int], *tables: str, room: bool = False
+    ) -> int:
         """Do a step and give its result; 0 for one that is left out since the service stops."""
-        return 0 if self._stopping else await self._store.run(work, tables)
+        if self._stopping:
+            return 0
+        return await self._store.run(work, tables, makes_room=room)
 
 
 def _count(table: Table) -> Callable[[sqlite3.Cursor], int]:
@@ -171,7 +240,7 @@ def _delete_oldest(table: Table, rows: int) -> Callable[[sqlite3.Cursor], int]:
     return delete
 
 
-def _free_pages(cursor: sqlite3.Cursor) -> int:
+def free_pages(cursor: sqlite3.Cursor) -> int:
     """Give free pages back to the file system, as many as a step may; gives how many are left.
 
     One at a time: Python's sqlite3 ends the pragma after the first page, whatever number it is

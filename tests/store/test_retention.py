@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -62,12 +63,12 @@ class Steps:
         self.read = store.read
         self.results: list[int] = []
 
-    def run(self, work: Any, tables: Any = ()) -> Deferred[int]:
+    def run(self, work: Any, tables: Any = (), *, makes_room: bool = False) -> Deferred[int]:
         def note(result: int) -> int:
             self.results.append(result)
             return result
 
-        return self._store.run(work, tables).addCallback(note)
+        return self._store.run(work, tables, makes_room=makes_room).addCallback(note)
 
 
 def retention(store: Any, clock: Clock, **limits: Any) -> RetentionService:
@@ -230,7 +231,7 @@ class FakeStore:
         self.asked = 0
         self.answer: Callable[[], Deferred[Any]] = lambda: succeed(0)
 
-    def run(self, work: Any, tables: Any = ()) -> Deferred[Any]:
+    def run(self, work: Any, tables: Any = (), *, makes_room: bool = False) -> Deferred[Any]:
         self.asked += 1
         return self.answer()
 
@@ -325,7 +326,9 @@ def test_deleting_uses_the_index(store: StoreService, path: Path) -> None:
         connection.set_trace_callback(seen.append)
 
         class OnConnection(FakeStore):
-            def run(self, work: Any, tables: Any = ()) -> Deferred[Any]:
+            def run(
+                self, work: Any, tables: Any = (), *, makes_room: bool = False
+            ) -> Deferred[Any]:
                 return succeed(work(connection.cursor()))
 
             read = run
@@ -360,3 +363,63 @@ async def test_stop_while_the_database_takes_no_writes(
         await service.stopService()
         await store.stopService()
     flush_logged_errors("locked")
+
+
+# --- bytes ----------------------------------------------------------------------------------------
+
+
+async def test_bytes_of_a_table(store: StoreService, path: Path, size: Size) -> None:
+    """The newest rows stay, as many as the bytes allow, and the file shrinks to them."""
+    rows = [run_of(number, NOW - 1000 + number / 100, "x" * 900) for number in range(8_000)]
+    await store.write(rows)
+    await store.checkpoint()
+    assert size() > 7_000_000
+    await trim(store, max_bytes=2_000_000)
+    await store.checkpoint()
+    assert 1_400_000 < size() < 2_600_000
+    kept = await store.read(
+        lambda cursor: cursor.execute(
+            "SELECT min(records), max(records) FROM collector_run"
+        ).fetchone()
+    )
+    assert kept[1] == 7_999
+    assert kept[0] > 5_000
+
+
+async def test_within_its_bytes_nothing_goes(store: StoreService) -> None:
+    await store.write([run_of(number, NOW) for number in range(100)])
+    await trim(store, max_bytes=1_000_000)
+    assert await store.read(count) == 100
+
+
+async def test_the_whole_never_exceeds_its_greatest_size(
+    path: Path, size: Size, until: Until, flush_logged_errors: Callable[..., list[Any]]
+) -> None:
+    """Ten times as much is written: the file stays below, the newest rows are there."""
+    most = 4 << 20
+    store = StoreService(path, reactor, lambda: NOW, max_bytes=most)
+    store.startService()
+    clock = Clock()
+    service = RetentionService(store, TABLES, lambda table: UNLIMITED, clock, lambda: NOW, most)
+    store.on_full(service.full)
+    service.startService()
+    largest = 0
+    for first in range(0, 40_000, 100):
+        await store.write(
+            [run_of(n, NOW - 4000 + n / 10, "x" * 900) for n in range(first, first + 100)]
+        )
+        await until(lambda: not store.health().held_records)
+        largest = max(largest, size())
+    assert largest <= most
+    first, last, rows = await store.read(
+        lambda cursor: cursor.execute(
+            "SELECT min(records), max(records), count(*) FROM collector_run"
+        ).fetchone()
+    )
+    assert last == 39_999
+    assert rows == last - first + 1, "the newest, without a hole"
+    assert rows > 1_500
+    assert store.health().dropped_records == 0
+    await service.stopService()
+    await store.stopService()
+    flush_logged_errors("takes no writes: database or disk is full")

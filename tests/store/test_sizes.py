@@ -1,0 +1,61 @@
+"""The reckoned size of tables, against SQLite's own account page by page."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from etlmon.store import sizes
+from etlmon.store.open import prepare
+
+
+def fill(path: Path) -> sqlite3.Connection:
+    prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+    connection = sqlite3.connect(path)
+    chance = random.Random(1)
+    connection.executemany(
+        "INSERT INTO collector_run VALUES ('a', ?, ?, 0, 'ok', NULL, ?)",
+        [("x" * chance.randrange(400), n, n) for n in range(20_000)],
+    )
+    connection.executemany(
+        "INSERT INTO path_history (path_id, collected_at, file_count, dir_count, other_count,"
+        " complete, status, scan_duration_ms) VALUES (?, ?, 1, 1, 1, 1, 'OK', 1)",
+        [(f"{n % 7:016x}", n) for n in range(30_000)],
+    )
+    connection.commit()
+    return connection
+
+
+def test_near_what_sqlite_says(path: Path) -> None:
+    with closing(fill(path)) as connection:
+        found = sizes.reckon(connection.cursor(), ["collector_run", "path_history", "meta"])
+        owner = dict(connection.execute("SELECT name, tbl_name FROM sqlite_schema"))
+        exact = dict.fromkeys(found, 0)
+        for name, amount in connection.execute(
+            "SELECT name, sum(pgsize) FROM dbstat GROUP BY name"
+        ):
+            if owner.get(name, name) in exact:
+                exact[owner.get(name, name)] += amount
+    assert (found["collector_run"].rows, found["path_history"].rows) == (20_000, 30_000)
+    for table in ("collector_run", "path_history"):
+        assert 0.85 < found[table].bytes / exact[table] < 1.15, (table, found, exact)
+
+
+def test_pages(path: Path) -> None:
+    with closing(fill(path)) as connection:
+        connection.execute("DELETE FROM collector_run")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        found = sizes.pages(connection.cursor())
+    assert found.pages * found.page_bytes == path.stat().st_size
+    assert found.free_pages > 500
+    assert found.content_bytes == (found.pages - found.free_pages) * found.page_bytes
+
+
+def test_an_empty_database(path: Path) -> None:
+    prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+    with closing(sqlite3.connect(path)) as connection:
+        found = sizes.reckon(connection.cursor(), ["collector_run"])
+    assert found["collector_run"] == sizes.Size(0, 0)
