@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from etlmon.errors import EtlmonError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
+    from etlmon.config.node import NodeConfig
     from etlmon.contract import Endpoint
 
 _DEFAULT_NODE = "http://localhost:8080"
@@ -97,6 +99,7 @@ def get_resource(resource: str, parameters: Sequence[str], as_json: bool, addres
     etlmon get paths                           file counts, and the id of each path
     etlmon get paths/ID/history points=24      how one went
     etlmon get health                          the node itself
+    etlmon get admin/db                        its database in figures
     """  # noqa: D301
     from etlmon.contract import find_query, read_query
 
@@ -127,6 +130,46 @@ def check_config(file: str | None, for_ui: bool, schema: bool) -> None:
         else:
             loader.load_node_config(file)
         click.echo(f"{file}: good")
+
+
+@main.command()
+@click.option("-c", "--config", metavar="FILE", help="The node's configuration, node.yaml.")
+@click.option("--to", "target", metavar="FILE", help="Where the copy goes; it must not exist.")
+def backup(config: str | None, target: str | None) -> None:
+    """Copy the node's database, also while the node runs, and check the copy.
+
+    Without --to it goes to the directory of `backup`, or else beside the database.
+    """
+    import time
+
+    from etlmon.node.places import backup_path, database_path
+    from etlmon.store.backup import back_up
+
+    with _errors():
+        settings = _node_config(config)
+        path = backup_path(settings, time.time()) if target is None else Path(target)
+        size = back_up(database_path(settings), path)
+        click.echo(f"{path}: {size} bytes, checked")
+
+
+@main.command()
+@click.argument("copy", metavar="FILE")
+@click.option("-c", "--config", metavar="FILE", help="The node's configuration, node.yaml.")
+def restore(copy: str, config: str | None) -> None:
+    """Put a copy in the place of the node's database. The node must be stopped.
+
+    The copy is checked first, and stays; the database that was there is kept beside it.
+    """
+    import time
+
+    from etlmon.node.places import database_path
+    from etlmon.store.backup import restore as put_back
+
+    with _errors():
+        path = database_path(_node_config(config))
+        old = put_back(Path(copy), path, time.time())
+        kept = "" if old is None else f"; the old database is kept as {old}"
+        click.echo(f"{path}: restored from {copy}{kept}")
 
 
 @main.command()
@@ -178,6 +221,13 @@ def _in_reactor(work: Callable[[Any], Coroutine[Any, Any, str]]) -> str:
     if isinstance(outcome[0], Failure):
         outcome[0].raiseException()
     return str(outcome[0])
+
+
+def _node_config(path: str | None) -> NodeConfig:
+    from etlmon.config.loader import load_node_config
+    from etlmon.config.node import NodeConfig
+
+    return NodeConfig() if path is None else load_node_config(path)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -28,6 +28,7 @@ import msgspec
 
 from etlmon.errors import ApiError
 from etlmon.records.base import about
+from etlmon.records.database import CompactJob, CompactRequest, DatabaseFigures
 from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import Health
 from etlmon.records.path import PathPoint, PathStats, ScanAnswer, ScanCancelAnswer, ScanRequest
@@ -434,6 +435,27 @@ HEALTH = Endpoint(
     body=type(None),
     answer=Health,
 )
+DATABASE = Endpoint(
+    name="get_database",
+    method="GET",
+    path="/admin/db",
+    summary="The database in figures: its size, its tables, its checks and copies.",
+    query=Query,
+    body=type(None),
+    answer=DatabaseFigures,
+    problems=(503,),
+)
+COMPACT_DATABASE = Endpoint(
+    name="compact_database",
+    method="POST",
+    path="/admin/db/compact",
+    summary="Give the pages that nothing uses back to the file system.",
+    query=Query,
+    body=CompactRequest,
+    answer=CompactJob,
+    status=202,
+    problems=(409, 503, 507),
+)
 OPENAPI = Endpoint(
     name="get_openapi",
     method="GET",
@@ -457,6 +479,8 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     PROCESS_HISTORY,
     PROCESS,
     HEALTH,
+    DATABASE,
+    COMPACT_DATABASE,
     OPENAPI,
 )
 

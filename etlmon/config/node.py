@@ -42,6 +42,7 @@ from etlmon.records.base import about
 __all__ = [
     "RETENTION_DEFAULTS",
     "AuthSection",
+    "BackupSection",
     "ControlSection",
     "CronSection",
     "DiskSection",
@@ -77,6 +78,9 @@ Table = Literal[
 ]
 
 
+_LEAST_DATABASE_BYTES = 4 << 20
+
+
 class NodeSection(Section, frozen=True, kw_only=True):
     """The node itself."""
 
@@ -98,8 +102,14 @@ class NodeSection(Section, frozen=True, kw_only=True):
         bool, about("Allow the database on a network file system, which can destroy it.")
     ] = False
     db_max_bytes: Annotated[
-        Size | None, about("Size at which the oldest rows go before their time; else none.")
+        Size | None,
+        about("Size that the database never exceeds: the oldest rows go before their time."),
     ] = None
+
+    def problems(self) -> Iterator[Problem]:
+        """A database needs room for its tables, and for some rows."""
+        if self.db_max_bytes is not None and self.db_max_bytes < _LEAST_DATABASE_BYTES:
+            yield Problem("db_max_bytes", "too little to work in; write 4MiB or more", ())
 
 
 class RefreshSection(Section, frozen=True, kw_only=True):
@@ -171,6 +181,14 @@ class WorkersSection(Section, frozen=True, kw_only=True):
             "memory_bytes": self.memory_limit,
             "descriptors": self.descriptor_limit,
         }
+
+
+class BackupSection(Section, frozen=True, kw_only=True):
+    """Copies of the database on a schedule."""
+
+    directory: Annotated[AbsolutePath, about("Where the copies go; on another disk, best.")]
+    every: Annotated[Interval, about("Time from one copy to the next.")] = 86400.0
+    keep: Annotated[Count, about("How many of the newest stay.")] = 7
 
 
 class ControlSection(Section, frozen=True, kw_only=True):
@@ -246,6 +264,9 @@ class NodeConfig(Section, frozen=True, kw_only=True):
     retention: Annotated[
         dict[Table, RetentionSection], about("How much of each table is kept, by table.")
     ] = field(default_factory=dict)
+    backup: Annotated[
+        BackupSection | None, about("Copies of the database; else only `etlmon backup` makes any.")
+    ] = None
     workers: Annotated[WorkersSection, about("Child processes of the node.")] = field(
         default_factory=WorkersSection
     )

@@ -47,13 +47,8 @@ class Policy:
                 "Commands are closed on this node: control.enabled is false in its node.yaml.",
             )
 
-    @contextmanager
-    def counted(self, command: Command, *, confirmed: bool) -> Iterator[None]:
-        """Raise ApiError unless the command may be done now, or count it and let it be done.
-
-        400 without confirmation; 429, with the seconds to wait, over the rate; 403 if that is 0.
-        One that is found to be wrong while it is done (ApiError) does not count.
-        """
+    def check(self, *, confirmed: bool) -> None:
+        """Raise ApiError where commands are closed (403), or this one is not confirmed (400)."""
         self.check_open()
         if not confirmed:
             raise ApiError(
@@ -62,6 +57,15 @@ class Policy:
                 'A command must be confirmed: send {"confirm": true} in its body, or '
                 "confirm=true in the query of a DELETE.",
             )
+
+    @contextmanager
+    def counted(self, command: Command, *, confirmed: bool) -> Iterator[None]:
+        """Raise ApiError unless the command may be done now, or count it and let it be done.
+
+        400 without confirmation; 429, with the seconds to wait, over the rate; 403 if that is 0.
+        One that is found to be wrong while it is done (ApiError) does not count.
+        """
+        self.check(confirmed=confirmed)
         rate = self._rates[command]
         wait_seconds = rate.take()
         if wait_seconds is None:

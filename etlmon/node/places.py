@@ -7,6 +7,8 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etlmon.store.backup import backup_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -28,6 +30,12 @@ def database_path(config: NodeConfig) -> Path:
     if config.node.db_path is not None:
         return Path(config.node.db_path)
     return state_directory(os.environ, os.geteuid()) / "etlmon.db"
+
+
+def backup_path(config: NodeConfig, wall_seconds: float) -> Path:
+    """Give where a copy of the database goes that is made at a moment."""
+    place = None if config.backup is None else Path(config.backup.directory)
+    return (place or database_path(config).parent) / backup_name(wall_seconds)
 
 
 def node_name(config: NodeConfig) -> str:

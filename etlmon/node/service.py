@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from etlmon import __version__
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import fs, health, openapi, paths, processes
+from etlmon.api.resources import admin, fs, health, openapi, paths, processes
 from etlmon.api.server import ApiServer
 from etlmon.collectors.base import CollectorContext
 from etlmon.collectors.process.live import LiveProcesses
@@ -29,7 +29,9 @@ from etlmon.node.unused import without_effect
 from etlmon.records.health import CollectorHealth, Health
 from etlmon.records.path import PathScanCancelled, ScanAnswer, ScanCancelAnswer, ScanSkipped
 from etlmon.runner import CollectorService
+from etlmon.store.backup_schedule import BackupService
 from etlmon.store.database import StoreService
+from etlmon.store.maintenance import MaintenanceService
 from etlmon.store.retention import RetentionService
 from etlmon.store.tables.all import TABLES
 from etlmon.units import utc
@@ -73,6 +75,7 @@ class NodeService(Service):
             reactor,
             wall_clock,
             network_filesystem_allowed=config.node.db_on_network_filesystem,
+            max_bytes=config.node.db_max_bytes,
             proc=proc,
         )
         self.workers = WorkerPool(
@@ -93,20 +96,27 @@ class NodeService(Service):
         self._live_processes = self._live(config)
         self.collectors = [self._service(collector) for collector in self._build(config)]
         self.retention = RetentionService(
+            self.store, TABLES, config.retention_of, reactor, wall_clock, config.node.db_max_bytes
+        )
+        self.store.on_full(self.retention.full)
+        self.maintenance = MaintenanceService(
             self.store, TABLES, config.retention_of, reactor, wall_clock
         )
+        self.backups = BackupService(self.store, config.backup, reactor, wall_clock)
         self.server = ApiServer(
             [
                 *fs.routes(self.store, wall_clock),
                 *paths.routes(self.store, self, self.policy, wall_clock),
                 *processes.routes(self.store, self, wall_clock),
                 *health.routes(self.health),
+                *admin.routes(self.maintenance, self.backups.state, self.policy),
                 *openapi.routes(),
             ],
             self._host_check(config),
             self.policy,
         )
         self.store.on_commit(self.server.kept.forget)
+        self.store.on_replaced(lambda: self._declare(self.config))
         self.listening = ListeningService(config.node.listen, self.server.site(), reactor)
 
     def startService(self) -> None:
@@ -145,6 +155,10 @@ class NodeService(Service):
             service.startService()
         self.retention.startService()
         started(("retention", self.retention.stopService))
+        self.maintenance.startService()
+        started(("maintenance", self.maintenance.stopService))
+        self.backups.startService()
+        started(("the copies", self.backups.stopService))
         self.listening.startService()
         started(("the API", self.listening.stopService))
 
@@ -183,7 +197,8 @@ class NodeService(Service):
             if getattr(config, section) != getattr(self.config, section):
                 self.log.warn("{section}: a change here needs a restart.", section=section)
         self.policy.apply(config.control)
-        self.retention.limits = config.retention_of
+        self.retention.limits = self.maintenance.limits = config.retention_of
+        self.backups.section = config.backup
         await self._exchange_collectors(self._build(config))
         if (config.process_watch, config.redact) != (self.config.process_watch, self.config.redact):
             self._live_processes = self._live(config)
@@ -348,6 +363,14 @@ class NodeService(Service):
                 f"Without effect in etlmon {__version__}, though checked and kept: "
                 f"{', '.join(idle)}."
             )
+        if self.store.set_aside is not None:
+            warnings.append(
+                f"The database was damaged: it is kept as {self.store.set_aside}, and a new one "
+                "has been begun; `etlmon restore` puts a copy back."
+            )
+        backup = self.backups.state()
+        if backup is not None and backup.state == "error":
+            warnings.append(f"No copy of the database could be made: {backup.last_error}")
         return warnings
 
 

@@ -13,13 +13,6 @@ NO_COLLECTOR = ("logs", "xferlog")
 def without_effect(config: NodeConfig) -> list[str]:
     """Give the settings that have no effect in this version, as paths in node.yaml."""
     idle = [section for section in NO_COLLECTOR if getattr(config, section)]
-    if config.node.db_max_bytes is not None:
-        idle.append("node.db_max_bytes")
-    idle.extend(
-        f"retention.{table}.max_bytes"
-        for table, limits in config.retention.items()
-        if limits.max_bytes is not None
-    )
     if config.manhole is not None:
         idle.append("manhole")
     if config.control.confirmation_token:

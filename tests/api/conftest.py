@@ -18,9 +18,9 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import fs, health, openapi, paths, processes
+from etlmon.api.resources import admin, fs, health, openapi, paths, processes
 from etlmon.api.server import ApiServer, Route
-from etlmon.config.node import ControlSection
+from etlmon.config.node import ControlSection, NodeConfig
 from etlmon.control.policy import Policy
 from etlmon.errors import ApiError, CollectError
 from etlmon.records.disk import FilesystemUsage
@@ -28,6 +28,8 @@ from etlmon.records.health import DatabaseHealth, Health
 from etlmon.records.path import PathScanned, ScanAnswer, ScanCancelAnswer
 from etlmon.records.process import ProcessSample
 from etlmon.store.database import StoreService
+from etlmon.store.maintenance import MaintenanceService
+from etlmon.store.tables.all import TABLES
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -177,6 +179,9 @@ class Api:
         self.scans = FakeScans()
         self.processes = FakeProcesses()
         self.clock = Clock()
+        self.maintenance = MaintenanceService(
+            store, TABLES, NodeConfig().retention_of, reactor, NOW.timestamp
+        )
         self.policy = Policy(ControlSection(**settings), self.clock.seconds)
         self.server = ApiServer(
             [
@@ -184,6 +189,7 @@ class Api:
                 *paths.routes(store, self.scans, self.policy, NOW.timestamp),
                 *processes.routes(store, self.processes, NOW.timestamp),
                 *health.routes(sample_health),
+                *admin.routes(self.maintenance, lambda: None, self.policy),
                 *openapi.routes(),
                 *extra,
             ],

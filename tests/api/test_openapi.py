@@ -273,12 +273,10 @@ def test_the_comparison_lets_grow(present) -> None:
 
 # Rules that no schema can tell: since is before until and from 1970 on, and confirm is true.
 _NOT_BY_SCHEMA = [
-    *("--exclude-operation-id", "get_filesystem_history"),
-    *("--exclude-operation-id", "get_path_history"),
-    *("--exclude-operation-id", "get_process_history"),
-    *("--exclude-operation-id", "list_process_events"),
-    *("--exclude-operation-id", "scan_paths"),
-    *("--exclude-operation-id", "cancel_scans"),
+    argument
+    for endpoint in ENDPOINTS
+    if endpoint.is_command or "since" in endpoint.query.__struct_fields__
+    for argument in ("--exclude-operation-id", endpoint.name)
 ]
 
 

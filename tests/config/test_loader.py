@@ -125,7 +125,7 @@ class TestScalars:
         assert config.logs[0].partial_timeout == 90.0
 
     def test_a_size_may_stand_without_a_unit(self):
-        assert node("node: {db_max_bytes: 4096}").node.db_max_bytes == 4096
+        assert node("node: {db_max_bytes: 4194304}").node.db_max_bytes == 4194304
 
 
 class TestAliases:
@@ -225,6 +225,10 @@ MISTAKES = [
     (
         "node: {db_max_bytes: 5 parsecs}",
         'node.db_max_bytes: "5 parsecs" is not a size; write 64KiB, 500MiB, 2GiB',
+    ),
+    (
+        "node: {db_max_bytes: 1MiB}",
+        "node.db_max_bytes: too little to work in; write 4MiB or more",
     ),
     ("node: {db_max_bytes: 0}", "node.db_max_bytes: 0 is out of range; write 1 or more"),
     (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,16 @@ from typing import Any
 import pytest
 
 # As the first process of a mount namespace of its own: what it mounts goes with it.
+LOOK = """
+import sqlite3, sys
+asked = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True).execute
+print(asked("PRAGMA integrity_check").fetchone()[0])
+rows = asked(
+    "SELECT collected_at, count(*) FROM filesystem_usage WHERE mount_point = '/' GROUP BY 1"
+).fetchall()
+print(max(count for _, count in rows))
+print(max(b - a for (a, _), (b, _) in zip(rows, rows[1:])) / 1000)
+"""
 IN_PRIVATE = """
 mount -t tmpfs -o size=600k tmpfs "$1" &&
 cd "$1" && exec "$2" node -c "$3"
@@ -42,4 +53,47 @@ def test_the_node_ends_while_nothing_can_be_written(
     began = time.monotonic()
     assert node.end(signal.SIGTERM) == 0
     assert time.monotonic() - began < 3
+    assert "Traceback" not in node.said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_the_node_goes_on_by_itself_when_there_is_space(
+    start: Callable[..., Any], tmp_path: Path, etlmon: str
+) -> None:
+    """What it measured meanwhile is there afterwards, once each; the file is sound."""
+    small = tmp_path / "small"
+    small.mkdir()
+    config = tmp_path / "node.yaml"
+    config.write_text(
+        f"node: {{listen: '127.0.0.1:0', db_path: {small}/etlmon.db}}\nrefresh: {{disk: 1s}}\n"
+    )
+    private = ("unshare", "--mount", "--propagation", "private", "sh", "-c", IN_PRIVATE, "sh")
+    node = start(*private, str(small), etlmon, str(config))
+    node.get_until("fs", bool)
+    inside = f"/proc/{node.process.pid}/root{small}"
+    fill = ["dd", "if=/dev/zero", f"of={inside}/fill", "bs=1k"]
+    subprocess.run(fill, capture_output=True, check=False)
+    node.get_until("health", lambda health: health["database"]["held_records"] > 20)
+    Path(f"{inside}/fill").unlink()
+    began = time.monotonic()
+    node.get_until(
+        "health",
+        lambda health: health["state"] == "ok" and health["database"]["held_records"] == 0,
+        30,
+    )
+    assert time.monotonic() - began < 30
+    assert node.get("health")["database"]["dropped_records"] == 0
+    enter = ["nsenter", "--mount", "--target", str(node.process.pid)]
+    asked = subprocess.run(
+        [*enter, sys.executable, "-c", LOOK, f"{small}/etlmon.db"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    integrity, times, longest = asked.stdout.split()
+    assert integrity == "ok"
+    assert times == "1", "each measurement once"
+    assert float(longest) < 3, "and none is missing, though nothing could be written"
+    assert node.end(signal.SIGTERM) == 0
+    assert "takes writes again" in node.said
     assert "Traceback" not in node.said

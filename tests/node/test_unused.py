@@ -15,8 +15,8 @@ from etlmon.node.unused import without_effect
         ("paths: [{path: /a, exclude: [x], max_depth: 2}]", []),
         ("logs: [{name: a, path: /a}]", ["logs"]),
         ("process_watch: [{match: a}]\nxferlog: {path: /a}", ["xferlog"]),
-        ("node: {db_max_bytes: 1GiB}", ["node.db_max_bytes"]),
-        ("retention: {collector_run: {max_bytes: 1MiB}}", ["retention.collector_run.max_bytes"]),
+        ("node: {db_max_bytes: 1GiB}", []),
+        ("retention: {collector_run: {max_bytes: 1MiB}}", []),
         (
             "paths: [{path: /a}, {path: /b, max_ops_per_second: 5, parallelism: 2}]",
             ["paths[1].parallelism"],

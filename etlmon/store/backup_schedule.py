@@ -1,0 +1,158 @@
+"""Makes copies of the database on a schedule, and keeps the newest of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.internet import TimerService
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from etlmon.errors import StoreError
+from etlmon.records.database import BackupState
+from etlmon.store.backup import back_up, backup_name, newest_backup, rotate
+from etlmon.units import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.python.failure import Failure
+
+    from etlmon.config.node import BackupSection
+    from etlmon.store.database import StoreService
+
+_LOOK_EVERY_SECONDS = 60.0
+_RETRY_SECONDS = 3600.0
+"""After a copy that could not be made, as on a full disk."""
+_AT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+
+
+@dataclass(frozen=True)
+class _Copy:
+    path: Path
+    size_bytes: int
+    is_new: bool
+
+
+class BackupService(TimerService):
+    """Looks once a minute whether a copy is due; the newest copy's name tells, also after a start.
+
+    Without a section in the configuration it does nothing.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: StoreService,
+        section: BackupSection | None,
+        clock: Any,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        super().__init__(_LOOK_EVERY_SECONDS, self._tick)
+        self.clock: Any = clock
+        self.section = section
+        self._store = store
+        self._wall_clock = wall_clock
+        self._given_up = Event()
+        self._running: Deferred[Any] | None = None
+        self._last: _Copy | None = None
+        self._error: tuple[str, float] | None = None
+        self._failed_at: float | None = None
+
+    def startService(self) -> None:
+        """Begin to look."""
+        self._given_up.clear()
+        super().startService()
+
+    def stopService(self) -> Deferred[Any]:
+        """Give up a copy under way; fires when its thread has left the database alone."""
+        self._given_up.set()
+        stopped: Deferred[Any] = super().stopService()
+        return stopped
+
+    def state(self) -> BackupState | None:
+        """Tell of the newest copy and the next; None without a schedule."""
+        section = self.section
+        if section is None:
+            return None
+        last = self._last
+        ended = "waiting" if last is None else "ok"
+        last_at = None if last is None else _made_at(last.path)
+        return BackupState(
+            directory=section.directory,
+            state="running" if self._running else "error" if self._error else ended,
+            last_path=None if last is None else str(last.path),
+            last_at=None if last_at is None else utc(last_at),
+            last_bytes=None if last is None else last.size_bytes,
+            last_error=None if self._error is None else self._error[0],
+            last_error_at=None if self._error is None else utc(self._error[1]),
+            next_at=None if last_at is None else utc(last_at + section.every),
+        )
+
+    def _tick(self) -> Deferred[None] | None:
+        section = self.section
+        if section is None:
+            return None
+        now = self.clock.seconds()
+        if self._failed_at is not None and now - self._failed_at < _RETRY_SECONDS:
+            return None
+        self._running = deferToThreadPool(
+            self.clock, self.clock.getThreadPool(), self._look_and_copy, section
+        )
+        return self._running.addCallbacks(self._copied, self._failed).addBoth(self._ended)
+
+    def _look_and_copy(self, section: BackupSection) -> _Copy:
+        """Give the newest copy, made now if it was due. In a thread."""
+        directory = Path(section.directory)
+        wall = self._wall_clock()
+        try:
+            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            newest = newest_backup(directory)
+            # One from the future was made by a clock that was wrong: the next is due all the same.
+            if newest is not None and 0 <= wall - _made_at(newest) < section.every:
+                return _Copy(newest, newest.stat().st_size, is_new=False)
+            target = directory / backup_name(wall)
+            size = back_up(self._store.path, target, self._given_up.is_set)
+            rotate(directory, section.keep)
+        except OSError as error:
+            raise StoreError(f"cannot keep copies in {directory}: {error.strerror}") from error
+        return _Copy(target, size, is_new=True)
+
+    def _copied(self, copy: _Copy) -> None:
+        self._last, self._error, self._failed_at = copy, None, None
+        if copy.is_new:
+            self.log.info(
+                "The database has been copied to {path}, {size} bytes.",
+                path=str(copy.path),
+                size=copy.size_bytes,
+            )
+
+    def _failed(self, failure: Failure) -> None:
+        if self._given_up.is_set():
+            return
+        self._failed_at = self.clock.seconds()
+        words = str(failure.value)
+        if self._error is None or self._error[0] != words:
+            if failure.check(StoreError):
+                self.log.error("No copy of the database: {error}", error=words)
+            else:
+                self.log.failure("No copy of the database.", failure)
+        self._error = (words, self._wall_clock())
+
+    def _ended(self, _: object) -> None:
+        self._running = None
+
+
+def _made_at(path: Path) -> float:
+    """Give when a copy was made, seconds since the epoch, by its name."""
+    found = _AT.search(path.name)
+    assert found is not None
+    moment = datetime.strptime(found[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return moment.timestamp()

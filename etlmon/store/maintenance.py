@@ -1,0 +1,270 @@
+"""Keeps the database file sound, small and quick: checks, statistics, compaction, figures."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+from twisted.application.internet import TimerService
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from etlmon.errors import StoreError
+from etlmon.records.database import CompactJob, DatabaseCheck, DatabaseFigures, TableFigures
+from etlmon.store import sizes
+from etlmon.store.damage import check
+from etlmon.store.retention import free_pages
+from etlmon.units import from_millis, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    from etlmon.config.node import RetentionSection
+    from etlmon.records.database import BackupState
+    from etlmon.store.database import StoreService
+    from etlmon.store.tables.base import Table
+
+    T = TypeVar("T")
+
+_EVERY_SECONDS = 86_400.0
+_FIRST_AFTER_SECONDS = 600.0
+_MOST_CHECKED_BYTES = 256 << 20
+"""A larger table would hold a read transaction open for seconds; SQLite cannot be interrupted."""
+_ROOM_FOR_VACUUM = 2
+_DAY_MS = 86_400_000
+
+
+class MaintenanceService(TimerService):
+    """Once a day, first ten minutes after the start: quick check, and what ``optimize`` wants.
+
+    Compaction runs on request. What is told is kept in memory; the next start begins anew.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: StoreService,
+        tables: Sequence[Table],
+        limits: Callable[[Any], RetentionSection],
+        clock: Any,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        super().__init__(_EVERY_SECONDS, self._tick)
+        self.clock: Any = clock
+        self.limits = limits
+        self.check: DatabaseCheck | None = None
+        self.compaction: CompactJob | None = None
+        self._store = store
+        self._tables = tables
+        self._wall_clock = wall_clock
+        self._first: Any = None
+        self._running: set[Deferred[None]] = set()
+
+    def startService(self) -> None:
+        """Begin the schedule; the hour after a start has enough to do."""
+        self._first = self.clock.callLater(_FIRST_AFTER_SECONDS, super().startService)
+
+    def stopService(self) -> Deferred[Any]:
+        """End the schedule, and no longer wait for what is under way; SQLite ends it."""
+        if self._first is not None and self._first.active():
+            self._first.cancel()
+        stopped = maybeDeferred(super().stopService) if self.running else succeed(None)
+        for running in tuple(self._running):
+            running.cancel()
+        return stopped
+
+    def compact(self, *, full: bool) -> CompactJob | None:
+        """Begin a compaction and tell of it; None while one is running."""
+        before = self.compaction
+        if before is not None and before.state == "running":
+            return None
+        self.compaction = CompactJob(
+            id=1 if before is None else before.id + 1,
+            full=full,
+            state="running",
+            phase="checkpoint",
+            started_at=utc(self._wall_clock()),
+        )
+        self._watch(Deferred.fromCoroutine(self._compact(full=full)))
+        return self.compaction
+
+    async def room_for_vacuum(self) -> tuple[int, int]:
+        """Give the bytes that a full compaction needs, and those that are free."""
+        pages = await self._store.read(sizes.pages)
+        free = await self._in_thread(lambda: shutil.disk_usage(self._store.path.parent).free)
+        return pages.content_bytes * _ROOM_FOR_VACUUM, free
+
+    async def figures(self, backup: BackupState | None) -> DatabaseFigures:
+        """Give the database in figures. Raises StoreError if it cannot be read."""
+        now_ms = int(self._wall_clock() * 1000)
+        pages, tables = await self._store.read(
+            lambda cursor: (sizes.pages(cursor), self._table_figures(cursor, now_ms))
+        )
+        health = self._store.health()
+        return DatabaseFigures(
+            path=str(self._store.path),
+            size_bytes=pages.pages * pages.page_bytes,
+            content_bytes=pages.content_bytes,
+            free_bytes=pages.free_pages * pages.page_bytes,
+            wal_bytes=health.wal_bytes or 0,
+            page_bytes=pages.page_bytes,
+            max_bytes=self._store.max_bytes,
+            bytes_last_day=sum(table.bytes_last_day or 0 for table in tables),
+            schema_version=health.schema_version,
+            tables=tables,
+            check=self.check,
+            backup=backup,
+            compaction=self.compaction,
+        )
+
+    def _table_figures(self, cursor: sqlite3.Cursor, now_ms: int) -> list[TableFigures]:
+        known = {table.name: table for table in self._tables}
+        found = _all_sizes(cursor)
+        figures = [
+            self._figures_of(cursor, name, size, known.get(name), now_ms)
+            for name, size in found.items()
+        ]
+        return sorted(figures, key=lambda one: (-one.size_bytes, one.table))
+
+    def _figures_of(
+        self,
+        cursor: sqlite3.Cursor,
+        name: str,
+        size: sizes.Size,
+        table: Table | None,
+        now_ms: int,
+    ) -> TableFigures:
+        if table is None or table.time_column is None:
+            return TableFigures(table=name, rows=size.rows, size_bytes=size.bytes)
+        column, limits = table.time_column, self.limits(name)
+        (oldest,) = cursor.execute(f"SELECT min({column}) FROM {name}").fetchone()
+        (recent,) = cursor.execute(
+            f"SELECT count(*) FROM {name} WHERE {column} > ? AND {column} <= ?",
+            (now_ms - _DAY_MS, now_ms),
+        ).fetchone()
+        return TableFigures(
+            table=name,
+            rows=size.rows,
+            size_bytes=size.bytes,
+            oldest_at=None if oldest is None else from_millis(oldest),
+            rows_last_day=recent,
+            bytes_last_day=round(size.bytes * recent / size.rows) if size.rows else 0,
+            max_rows=limits.max_rows,
+            max_age_seconds=limits.max_age,
+            max_bytes=limits.max_bytes,
+        )
+
+    def _tick(self) -> Deferred[None]:
+        return self._watch(Deferred.fromCoroutine(self._run()))
+
+    def _watch(self, running: Deferred[None]) -> Deferred[None]:
+        """Nothing may leave a call of the timer: it would be its last."""
+        self._running.add(running)
+
+        def ended(result: Any) -> None:
+            self._running.discard(running)
+            if result is not None and not result.check(CancelledError, StoreError):
+                self.log.failure("Maintenance failed.", result)
+            elif result is not None and result.check(StoreError):
+                self.log.warn("Maintenance failed: {error}", error=str(result.value))
+
+        return running.addBoth(ended)
+
+    async def _run(self) -> None:
+        self.check = await self.checked()
+        if self.check.state == "damaged":
+            self.log.error("The database's check: {found}", found=self.check.message)
+            self._store.suspect(StoreError(str(self.check.message)))
+            return
+        await self._store.run(_optimize, in_transaction=False)
+
+    async def checked(self) -> DatabaseCheck:
+        """Check each table that is small enough, one after the other, each on its own."""
+        began, began_at = self.clock.seconds(), utc(self._wall_clock())
+        found, message, count = "ok", None, 0
+        left_out: list[str] = []
+        try:
+            for name, size in (await self._store.read(_all_sizes)).items():
+                if size.bytes > _MOST_CHECKED_BYTES:
+                    left_out.append(name)
+                    continue
+                message = await self._in_thread(partial(check, self._store.path, name))
+                count += 1
+                if message is not None:
+                    found = "damaged"
+                    break
+        except StoreError as error:
+            found, message = "error", str(error)
+        return DatabaseCheck(
+            checked_at=began_at,
+            duration_ms=round((self.clock.seconds() - began) * 1000),
+            state=found,
+            message=message,
+            tables=count,
+            left_out=left_out,
+        )
+
+    async def _compact(self, *, full: bool) -> None:
+        self.log.info("Compaction begins{how}.", how=", the file is written anew" if full else "")
+        try:
+            pages = await self._store.read(sizes.pages)
+            before = pages.pages * pages.page_bytes + (self._store.health().wal_bytes or 0)
+            self._note(pages_to_free=pages.free_pages, size_before_bytes=before)
+            await self._store.checkpoint()
+            if full:
+                self._note(phase="vacuum")
+                await self._store.run(_vacuum, in_transaction=False)
+            else:
+                self._note(phase="freeing pages")
+                while (left := await self._store.run(free_pages)) > 0:
+                    self._note(pages_freed=max(0, pages.free_pages - left))
+            self._note(phase="checkpoint", pages_freed=pages.free_pages)
+            cut = await self._store.checkpoint()
+            after = await self._store.read(sizes.pages)
+        except (StoreError, CancelledError) as error:
+            words = str(error) or "the node stops"
+            self._note(state="failed", error_message=words, ended_at=utc(self._wall_clock()))
+            self.log.warn("Compaction failed: {error}", error=words)
+            return
+        wal_bytes = 0 if cut else self._store.health().wal_bytes or 0
+        self._note(
+            state="done",
+            phase="done",
+            size_after_bytes=after.pages * after.page_bytes + wal_bytes,
+            ended_at=utc(self._wall_clock()),
+        )
+        self.log.info(
+            "Compaction ended: {before} bytes before, {after} after.",
+            before=before,
+            after=after.pages * after.page_bytes + wal_bytes,
+        )
+
+    def _note(self, **changes: Any) -> None:
+        assert self.compaction is not None
+        self.compaction = replace(self.compaction, **changes)
+
+    def _in_thread(self, function: Callable[[], T]) -> Deferred[T]:
+        return deferToThreadPool(self.clock, self.clock.getThreadPool(), function)
+
+
+def _all_sizes(cursor: sqlite3.Cursor) -> dict[str, sizes.Size]:
+    names = cursor.execute(
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
+    ).fetchall()
+    return sizes.reckon(cursor, [name for (name,) in names if not name.startswith("sqlite_")])
+
+
+def _optimize(cursor: sqlite3.Cursor) -> None:
+    """Let SQLite look at some rows of what changed, so that it chooses the right index."""
+    cursor.execute("PRAGMA analysis_limit = 400")
+    cursor.execute("PRAGMA optimize").fetchall()
+
+
+def _vacuum(cursor: sqlite3.Cursor) -> None:
+    cursor.execute("VACUUM")

@@ -1,0 +1,113 @@
+"""The database of a real node: copied while it runs, put back, compacted, damaged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONFIG = """
+node: {{listen: "127.0.0.1:0", db_path: {directory}/etlmon.db}}
+refresh: {{disk: 1s}}
+backup: {{directory: {directory}/copies, every: 1h, keep: 2}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "node.yaml"
+    path.write_text(CONFIG.format(directory=tmp_path))
+    return path
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+
+def in_history(figures: dict[str, Any]) -> int:
+    tables = {table["table"]: table["rows"] for table in figures["tables"]}
+    return int(tables["filesystem_usage"])
+
+
+def rows(path: Path) -> int:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        found: int = connection.execute("SELECT count(*) FROM filesystem_usage").fetchone()[0]
+        return found
+
+
+def test_backup_and_restore(
+    start: Callable[..., Any], etlmon: str, config: Path, tmp_path: Path
+) -> None:
+    """As docs/operations.md tells it."""
+    node = start(etlmon, "node", "-c", str(config))
+    node.get_until("fs", bool)
+    node.get_until("admin/db", lambda found: found["backup"]["state"] == "ok")
+    assert len(list((tmp_path / "copies").glob("etlmon-*.db"))) == 1
+
+    copy = tmp_path / "before.db"
+    made = run(etlmon, "backup", "-c", str(config), "--to", str(copy))
+    assert (made.returncode, made.stderr) == (0, "")
+    assert "checked" in made.stdout
+    copied = rows(copy)
+    assert copied > 0
+
+    refused = run(etlmon, "restore", "-c", str(config), str(copy))
+    assert refused.returncode == 1
+    assert f"in use by another node (pid {node.process.pid})" in refused.stderr
+
+    node.get_until("admin/db", lambda got: in_history(got) > copied)
+    assert node.end() == 0
+    later = rows(tmp_path / "etlmon.db")
+    assert later > copied
+    restored = run(etlmon, "restore", "-c", str(config), str(copy))
+    assert (restored.returncode, restored.stderr) == (0, "")
+    assert rows(tmp_path / "etlmon.db") == copied
+    (kept,) = tmp_path.glob("etlmon.db.before-restore-*Z")
+    assert str(kept) in restored.stdout
+    assert rows(kept) == later
+
+    again = start(etlmon, "node", "-c", str(config))
+    assert again.get_until("health", lambda health: health["state"] == "ok")
+    assert again.end() == 0
+
+
+def test_compaction_with_curl(start: Callable[..., Any], etlmon: str, config: Path) -> None:
+    node = start(etlmon, "node", "-c", str(config))
+    node.get_until("fs", bool)
+    job = node.post("admin/db/compact", {"confirm": True, "full": True})
+    assert job["state"] == "running"
+    found = node.get_until("admin/db", lambda got: got["compaction"]["state"] != "running")
+    assert found["compaction"]["state"] == "done"
+    table = run(etlmon, "get", "admin/db", "--node", node.address)
+    assert table.returncode == 0
+    assert "filesystem_usage" in table.stdout
+    assert node.end() == 0
+
+
+def test_a_damaged_database_is_kept_and_told(
+    start: Callable[..., Any], etlmon: str, config: Path, tmp_path: Path
+) -> None:
+    node = start(etlmon, "node", "-c", str(config))
+    node.get_until("fs", bool)
+    assert node.end() == 0
+    database = tmp_path / "etlmon.db"
+    with database.open("r+b") as file:
+        file.seek(100)
+        file.write(os.urandom(8000))
+    spoilt = database.read_bytes()
+
+    node = start(etlmon, "node", "-c", str(config))
+    health = node.get_until("health", lambda health: health["state"] == "ok")
+    (kept,) = tmp_path.glob("etlmon.db.corrupt-*Z")
+    assert kept.read_bytes() == spoilt
+    assert any(str(kept) in warning for warning in health["warnings"])
+    node.get_until("fs", bool)
+    assert node.end(signal.SIGTERM) == 0

@@ -1,0 +1,271 @@
+"""Copies: made while a node writes, checked, rotated, and put back."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor, task, threads
+
+from etlmon.config.node import BackupSection
+from etlmon.errors import StoreError
+from etlmon.records.health import CollectorRun
+from etlmon.store.backup import back_up, backup_name, newest_backup, restore, rotate
+from etlmon.store.backup_schedule import BackupService
+from etlmon.store.database import StoreService
+from etlmon.store.open import lock, prepare
+from etlmon.units import utc
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+Flush = Callable[..., list[Any]]
+NOW = 1_800_000_000.0
+NUMBERS = "SELECT records FROM collector_run ORDER BY rowid"
+
+
+def run_of(number: int, text: str = "") -> CollectorRun:
+    return CollectorRun(
+        collector="test",
+        instance=text,
+        started_at=utc(NOW),
+        duration_ms=0,
+        state="ok",
+        records=number,
+    )
+
+
+def numbers(path: Path) -> list[int]:
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return [number for (number,) in connection.execute(NUMBERS)]
+
+
+@pytest.fixture
+def made(path: Path) -> Path:
+    """Give a database with a row, which no node holds."""
+    prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO collector_run VALUES ('a', '', 1, 0, 'ok', NULL, 7)")
+    return path
+
+
+class TestCopying:
+    async def test_while_the_node_writes_all_the_time(
+        self, store: StoreService, path: Path, tmp_path: Path
+    ) -> None:
+        await store.write([run_of(number, "x" * 500) for number in range(20_000)])
+        target = tmp_path / "copy.db"
+        copying = threads.deferToThread(back_up, path, target)
+        last = 19_999
+        while not copying.called:
+            last += 1
+            await store.write([run_of(last)])
+        assert await copying == target.stat().st_size
+        copied = numbers(target)
+        assert copied == list(range(len(copied))), "the view of one moment"
+        assert 20_000 <= len(copied) <= last
+        assert last > 20_001, "nothing was written meanwhile"
+
+    def test_is_one_file_with_the_databases_rights(self, made: Path, tmp_path: Path) -> None:
+        target = tmp_path / "copies" / "copy.db"
+        target.parent.mkdir()
+        back_up(made, target)
+        assert numbers(target) == [7]
+        assert [one.name for one in target.parent.iterdir()] == ["copy.db"]
+        assert target.stat().st_mode & 0o777 == 0o640
+
+    def test_replaces_nothing(self, made: Path, tmp_path: Path) -> None:
+        target = tmp_path / "copy.db"
+        target.write_text("precious")
+        with pytest.raises(StoreError, match="exists already; name another"):
+            back_up(made, target)
+        assert target.read_text() == "precious"
+
+    @pytest.mark.parametrize("place", ["missing/copy.db", "etlmon.db/copy.db"])
+    def test_a_place_that_cannot_be(self, made: Path, tmp_path: Path, place: str) -> None:
+        with pytest.raises(StoreError, match="cannot copy"):
+            back_up(made, tmp_path / place)
+
+    def test_no_database(self, path: Path, tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match="there is no database"):
+            back_up(path, tmp_path / "copy.db")
+
+    def test_of_a_damaged_one_leaves_nothing(self, made: Path, tmp_path: Path) -> None:
+        with made.open("r+b") as file:
+            file.seek(4096)
+            file.write(os.urandom(made.stat().st_size - 4096))
+        with pytest.raises(StoreError, match="cannot copy"):
+            back_up(made, tmp_path / "copy.db")
+        assert not [one for one in tmp_path.iterdir() if one.name.startswith("copy")]
+
+    def test_given_up(self, made: Path, tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match="given up"):
+            back_up(made, tmp_path / "copy.db", lambda: True)
+        assert not [one for one in tmp_path.iterdir() if one.name.startswith("copy")]
+
+
+class TestRestoring:
+    def test_keeps_the_old_one_and_the_copy(self, made: Path, tmp_path: Path) -> None:
+        copy = tmp_path / "copy.db"
+        back_up(made, copy)
+        with closing(sqlite3.connect(made)) as connection, connection:
+            connection.execute("UPDATE collector_run SET records = 8")
+        kept = restore(copy, made, NOW)
+        assert (numbers(made), numbers(copy)) == ([7], [7])
+        assert kept == made.with_name("etlmon.db.before-restore-20270115T080000Z")
+        assert numbers(kept) == [8]
+        assert made.stat().st_mode & 0o777 == 0o640
+
+    def test_where_there_is_none(self, made: Path, tmp_path: Path) -> None:
+        other = tmp_path / "other.db"
+        assert restore(made, other, NOW) is None
+        assert numbers(other) == [7]
+
+    async def test_refuses_while_a_node_has_it(
+        self, store: StoreService, path: Path, tmp_path: Path
+    ) -> None:
+        copy = tmp_path / "copy.db"
+        back_up(path, copy)
+        with pytest.raises(StoreError, match=rf"in use by another node \(pid {os.getpid()}\)"):
+            restore(copy, path, NOW)
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"garbage" * 1000, "is damaged"),
+            (b"", "is no database of etlmon"),
+            (None, "there is no file"),
+        ],
+    )
+    def test_refuses_what_is_no_copy(
+        self, made: Path, tmp_path: Path, content: bytes | None, words: str
+    ) -> None:
+        copy = tmp_path / "copy.db"
+        if content is not None:
+            copy.write_bytes(content)
+        with pytest.raises(StoreError, match=words):
+            restore(copy, made, NOW)
+        assert numbers(made) == [7]
+
+    def test_refuses_a_newer_schema(self, made: Path, tmp_path: Path) -> None:
+        copy = tmp_path / "copy.db"
+        back_up(made, copy)
+        with closing(sqlite3.connect(copy)) as connection, connection:
+            connection.execute("INSERT INTO migrations VALUES (9999, 'later', 0, '9')")
+        with pytest.raises(StoreError, match=r"has schema 9999.*install the newer"):
+            restore(copy, made, NOW)
+
+    def test_refuses_the_database_itself(self, made: Path) -> None:
+        with pytest.raises(StoreError, match="is the database itself"):
+            restore(made, made, NOW)
+        with lock(made):
+            pass
+
+
+class TestRotating:
+    def test_only_our_copies_go(self, tmp_path: Path) -> None:
+        for hour in range(5):
+            (tmp_path / backup_name(NOW + 3600 * hour)).touch()
+        (tmp_path / "etlmon-20200101T000000Z.db.part").touch()
+        (tmp_path / "precious.db").touch()
+        gone = rotate(tmp_path, 2)
+        assert len(gone) == 3
+        assert newest_backup(tmp_path) == tmp_path / backup_name(NOW + 4 * 3600)
+        assert len(list(tmp_path.iterdir())) == 4
+
+    def test_without_a_directory(self, tmp_path: Path) -> None:
+        assert newest_backup(tmp_path / "none") is None
+        assert rotate(tmp_path / "none", 1) == []
+
+
+class Turned:
+    """The reactor with a clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.clock = task.Clock()
+        self.seconds = self.clock.seconds
+        self.callLater = self.clock.callLater
+        self.getThreadPool = reactor.getThreadPool  # type: ignore[attr-defined]
+        self.callFromThread = reactor.callFromThread  # type: ignore[attr-defined]
+
+
+class TestSchedule:
+    @pytest.fixture
+    def turned(self) -> Turned:
+        return Turned()
+
+    @pytest.fixture
+    def service(self, store: StoreService, tmp_path: Path, turned: Turned) -> Any:
+        section = BackupSection(directory=str(tmp_path / "copies"), every=3600.0, keep=2)
+        service = BackupService(store, section, turned, lambda: NOW + turned.seconds())
+        service.startService()
+        yield service
+        pytest_twisted.blockon(service.stopService())
+
+    async def test_copies_when_due_and_keeps_the_newest(
+        self, service: BackupService, turned: Turned, tmp_path: Path, until: Until
+    ) -> None:
+        def names() -> list[str]:
+            return sorted(one.name for one in (tmp_path / "copies").glob("*.db"))
+
+        for hour in range(4):
+            await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
+            assert names()[-1] == backup_name(NOW + 3600 * hour)
+            turned.clock.advance(1800)
+            await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
+            assert names()[-1] == backup_name(NOW + 3600 * hour), "not before it is due"
+            turned.clock.advance(1800)
+        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
+        assert len(names()) == 2
+        state = service.state()
+        assert state is not None
+        assert state.last_at == utc(NOW + 4 * 3600)
+        assert state.next_at == utc(NOW + 5 * 3600)
+        assert state.last_bytes == (tmp_path / "copies" / names()[-1]).stat().st_size
+
+    async def test_a_copy_made_before_the_start_counts(
+        self, store: StoreService, path: Path, tmp_path: Path, until: Until
+    ) -> None:
+        copies = tmp_path / "copies"
+        copies.mkdir()
+        before = copies / backup_name(NOW - 1000)
+        back_up(path, before)
+        section = BackupSection(directory=str(copies), every=3600.0, keep=2)
+        service = BackupService(store, section, Turned(), lambda: NOW)
+        service.startService()
+        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
+        assert list(copies.iterdir()) == [before]
+        assert service.state().last_at == utc(NOW - 1000)  # type: ignore[union-attr]
+        await service.stopService()
+
+    async def test_trouble_is_told_once_and_tried_again(
+        self,
+        store: StoreService,
+        tmp_path: Path,
+        turned: Turned,
+        until: Until,
+        flush_logged_errors: Flush,
+    ) -> None:
+        (tmp_path / "copies").write_text("in the way")
+        section = BackupSection(directory=str(tmp_path / "copies"), every=3600.0, keep=2)
+        service = BackupService(store, section, turned, lambda: NOW + turned.seconds())
+        service.startService()
+        await until(lambda: service.state().state == "error")  # type: ignore[union-attr]
+        assert "cannot keep copies in" in str(service.state().last_error)  # type: ignore[union-attr]
+        turned.clock.advance(1800)
+        (tmp_path / "copies").unlink()
+        turned.clock.advance(1860)
+        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
+        assert len(flush_logged_errors("No copy of the database")) == 1
+        await service.stopService()
+
+    async def test_without_a_section_nothing_is_done(self, store: StoreService) -> None:
+        service = BackupService(store, None, Turned(), lambda: NOW)
+        service.startService()
+        assert service.state() is None
+        await service.stopService()

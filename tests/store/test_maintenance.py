@@ -1,0 +1,205 @@
+"""Figures, checks and compaction, on real files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor, task
+
+from etlmon.config.node import RetentionSection
+from etlmon.records.health import CollectorRun
+from etlmon.store.database import StoreService
+from etlmon.store.maintenance import MaintenanceService
+from etlmon.store.tables.all import TABLES
+from etlmon.units import utc
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+Size = Callable[..., int]
+Flush = Callable[..., list[Any]]
+NOW = 1_800_000_000.0
+
+
+class Turned:
+    """The reactor with a clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.clock = task.Clock()
+        self.seconds = self.clock.seconds
+        self.callLater = self.clock.callLater
+        self.getThreadPool = reactor.getThreadPool  # type: ignore[attr-defined]
+        self.callFromThread = reactor.callFromThread  # type: ignore[attr-defined]
+
+
+def run_of(number: int, at: float) -> CollectorRun:
+    return CollectorRun(
+        collector="test",
+        instance="x" * 900,
+        started_at=utc(at),
+        duration_ms=0,
+        state="ok",
+        records=number,
+    )
+
+
+@pytest.fixture
+def turned() -> Turned:
+    return Turned()
+
+
+@pytest.fixture
+def maintenance(store: StoreService, turned: Turned) -> Any:
+    service = MaintenanceService(
+        store,
+        TABLES,
+        lambda table: RetentionSection(max_rows=5_000, max_age=60.0),
+        turned,
+        lambda: NOW,
+    )
+    service.startService()
+    yield service
+    pytest_twisted.blockon(service.stopService())
+
+
+async def test_figures(store: StoreService, maintenance: MaintenanceService, size: Size) -> None:
+    await store.write([run_of(n, NOW - 90_000) for n in range(1_000)])
+    await store.write([run_of(n, NOW - 100 + n / 100) for n in range(3_000)])
+    await store.checkpoint()
+    figures = await maintenance.figures(None)
+    assert figures.size_bytes == size()
+    assert figures.content_bytes + figures.free_bytes == figures.size_bytes
+    largest = figures.tables[0]
+    assert (largest.table, largest.rows, largest.rows_last_day) == ("collector_run", 4_000, 3_000)
+    assert largest.oldest_at == utc(NOW - 90_000)
+    assert 0.9 < largest.size_bytes / size() <= 1
+    assert largest.bytes_last_day == pytest.approx(largest.size_bytes * 0.75, abs=1)
+    assert figures.bytes_last_day == largest.bytes_last_day
+    assert (largest.max_rows, largest.max_age_seconds, largest.max_bytes) == (5_000, 60.0, None)
+    assert {"meta", "migrations", "path_stats"} <= {table.table for table in figures.tables}
+    assert (figures.check, figures.backup, figures.compaction) == (None, None, None)
+
+
+async def test_a_compaction_gives_the_pages_back(
+    store: StoreService, maintenance: MaintenanceService, size: Size, until: Until
+) -> None:
+    await store.write([run_of(n, NOW) for n in range(4_000)])
+    await store.run(lambda cursor: cursor.execute("DELETE FROM collector_run").close())
+    job = maintenance.compact(full=False)
+    assert job is not None
+    assert (job.id, job.state) == (1, "running")
+    assert maintenance.compact(full=False) is None, "one at a time"
+    await until(lambda: maintenance.compaction.state != "running")  # type: ignore[union-attr]
+    done = maintenance.compaction
+    assert done is not None
+    assert (done.state, done.phase, done.error_message) == ("done", "done", None)
+    assert done.pages_freed == done.pages_to_free > 900
+    assert done.size_after_bytes == size() + size("-wal") < 300_000
+    assert done.size_before_bytes is not None
+    assert done.size_before_bytes > 4_000_000
+    again = maintenance.compact(full=True)
+    assert again is not None
+    assert again.id == 2
+    await until(lambda: maintenance.compaction.state != "running")  # type: ignore[union-attr]
+
+
+async def test_a_full_one_writes_the_file_anew(
+    store: StoreService, maintenance: MaintenanceService, size: Size, until: Until
+) -> None:
+    """What is left lies in half-empty pages, which only VACUUM brings together."""
+    await store.write([run_of(n, NOW) for n in range(4_000)])
+    await store.run(
+        lambda cursor: cursor.execute("DELETE FROM collector_run WHERE records % 4 <> 0").close()
+    )
+    await store.checkpoint()
+    before = size()
+    assert maintenance.compact(full=True) is not None
+    meanwhile = store.write([run_of(-1, NOW)])
+    await until(lambda: maintenance.compaction.state != "running")  # type: ignore[union-attr]
+    await meanwhile
+    assert maintenance.compaction.state == "done"  # type: ignore[union-attr]
+    assert size() < before * 0.5
+    rows = await store.read(
+        lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+    )
+    assert rows == (1_001,)
+    assert await store.read(lambda c: c.execute("PRAGMA auto_vacuum").fetchone()) == (2,)
+
+
+async def test_room_for_a_full_one(store: StoreService, maintenance: MaintenanceService) -> None:
+    await store.write([run_of(n, NOW) for n in range(1_000)])
+    needed, free = await maintenance.room_for_vacuum()
+    figures = await maintenance.figures(None)
+    assert needed == 2 * figures.content_bytes
+    found = os.statvfs(store.path.parent)
+    assert free == pytest.approx(found.f_bavail * found.f_frsize, rel=0.1)
+
+
+async def test_checked_ten_minutes_after_the_start_and_daily(
+    maintenance: MaintenanceService, turned: Turned, until: Until
+) -> None:
+    turned.clock.advance(599)
+    assert maintenance.check is None
+    turned.clock.advance(1)
+    await until(lambda: maintenance.check is not None)
+    first = maintenance.check
+    assert first is not None
+    assert (first.state, first.message, first.left_out) == ("ok", None, [])
+    assert first.tables >= 6
+    await until(turned.clock.getDelayedCalls)
+    turned.clock.advance(86_400)
+    await until(lambda: maintenance.check is not first)
+
+
+async def test_a_large_table_is_left_to_the_copies(
+    store: StoreService, maintenance: MaintenanceService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write([run_of(n, NOW) for n in range(1_000)])
+    monkeypatch.setattr("etlmon.store.maintenance._MOST_CHECKED_BYTES", 500_000)
+    found = await maintenance.checked()
+    assert (found.state, found.left_out) == ("ok", ["collector_run"])
+
+
+async def test_a_damaged_file_is_found_and_replaced(
+    store: StoreService,
+    maintenance: MaintenanceService,
+    turned: Turned,
+    path: Path,
+    until: Until,
+    flush_logged_errors: Flush,
+) -> None:
+    await store.write([run_of(n, NOW) for n in range(1_000)])
+    await store.checkpoint()
+    pages = path.stat().st_size // 4096  # noqa: ASYNC240
+    with path.open("r+b") as file:
+        for page in range(pages // 2, pages - 1):
+            file.seek(page * 4096)
+            file.write(os.urandom(4096))
+    turned.clock.advance(600)
+    await until(lambda: store.set_aside is not None and store.health().state == "ok")
+    await until(lambda: maintenance.check is not None)
+    assert maintenance.check is not None
+    assert maintenance.check.state in ("damaged", "error")  # error: the sizes were not readable
+    flush_logged_errors("The database's check", "is damaged")
+
+
+async def test_what_a_check_finds_is_looked_into(
+    store: StoreService,
+    maintenance: MaintenanceService,
+    monkeypatch: pytest.MonkeyPatch,
+    turned: Turned,
+    until: Until,
+    flush_logged_errors: Flush,
+) -> None:
+    monkeypatch.setattr("etlmon.store.maintenance.check", lambda path, table: "page 7 is wrong")
+    turned.clock.advance(600)
+    await until(lambda: maintenance.check is not None)
+    assert maintenance.check is not None
+    assert (maintenance.check.state, maintenance.check.message) == ("damaged", "page 7 is wrong")
+    assert store.health().state == "degraded", "the whole file is being checked"
+    await until(lambda: store.health().state == "ok")
+    assert store.set_aside is None, "a sound file is kept"
+    flush_logged_errors("page 7 is wrong")
