@@ -11,6 +11,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 TOP = Path(__file__).parents[2]
 
 
@@ -46,6 +48,7 @@ def check(path: Path, acknowledged: set[int]) -> None:
     assert sorted(usages) == sorted(stored)  # the other table's row came with it, once
 
 
+@pytest.mark.timeout(300)
 def test_fifty_times(path: Path) -> None:
     chance = random.Random(9)
     acknowledged: set[int] = set()
