@@ -212,6 +212,12 @@ class CollectorService(TimerService):
             records=records,
         )
         self._note(run, error)
+        self.log.debug(
+            "{name}: {records} records in {duration_ms} ms",
+            name=self._logged_name,
+            records=records,
+            duration_ms=run.duration_ms,
+        )
         # Not awaited: with the last batch committed the run is over, and another may be asked for.
         self._sink.write([run]).addErrback(self._run_not_stored, error)
         return None

@@ -223,7 +223,12 @@ class LogSettings(Section, frozen=True, kw_only=True):
     level: Annotated[
         Literal["debug", "info", "warn", "error"], about("The least that is written.")
     ] = "info"
-    file: Annotated[AbsolutePath | None, about("Where it goes; else standard error.")] = None
+    file: Annotated[
+        AbsolutePath | None, about("Where it goes, reopened on SIGUSR1; else standard error.")
+    ] = None
+    format: Annotated[
+        Literal["text", "json"], about("Lines for people, or JSON objects for programs.")
+    ] = "text"
 
 
 class ManholeSection(Section, frozen=True, kw_only=True):

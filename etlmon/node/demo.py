@@ -14,7 +14,7 @@ import click
 from etlmon.clock import make_monotonic
 from etlmon.config.node import LogSettings, NodeConfig, NodeSection, PathSection, RefreshSection
 from etlmon.config.ui import NodeAddress, UiConfig
-from etlmon.node.foreground import begin_logging
+from etlmon.node.log import begin_logging
 from etlmon.node.places import node_name
 from etlmon.node.service import NodeService
 
@@ -39,7 +39,7 @@ def run_demo(paths: Sequence[str]) -> None:
             node.startService()
             failures = _show(node, reactor)
         else:
-            begin_logging(config)
+            begin_logging(config.log)
             node.startService()
             # A terminal that is closed: the database goes, too.
             signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_stop, reactor))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,7 +48,7 @@ T = TypeVar("T")
 
 _SPREAD_SECONDS = 0.05
 """How far apart the first runs of the collectors begin."""
-_NEEDS_RESTART = ("node", "workers", "auth", "log", "manhole")
+_NEEDS_RESTART = ("node", "workers", "auth", "log.file", "log.format", "manhole")
 
 
 class NodeService(Service):
@@ -68,6 +69,7 @@ class NodeService(Service):
         self._wall_clock = wall_clock
         self._began = 0.0
         self._began_at = 0.0
+        self._is_whole = False
         self._reloading = DeferredLock()
         self._started: list[tuple[str, Callable[[], Deferred[Any]]]] = []
         self.store = StoreService(
@@ -129,6 +131,7 @@ class NodeService(Service):
         except BaseException:
             self.stopService()
             raise
+        self._is_whole = True
         self._declare(self.config)
         for warning in self._warnings():
             self.log.warn("{warning}", warning=warning)
@@ -168,12 +171,20 @@ class NodeService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        began = self._reactor.seconds()
+        was_whole = self._is_whole
+        self._is_whole = False
+        if was_whole:
+            self.log.info("etlmon stops.")
         while self._started:
             what, stop = self._started.pop()
             try:
                 await stop()
             except Exception:
                 self.log.failure("Could not stop {what}.", what=what)
+        if was_whole:
+            seconds = round(self._reactor.seconds() - began, 1)
+            self.log.info("etlmon has stopped, in {seconds} s.", seconds=seconds)
 
     def reload(self, load: Callable[[], NodeConfig]) -> Deferred[None]:
         """Take a new configuration while running; fires when that is done.
@@ -194,17 +205,22 @@ class NodeService(Service):
         if not self.running:
             return
         for section in _NEEDS_RESTART:
-            if getattr(config, section) != getattr(self.config, section):
+            setting = attrgetter(section)
+            if setting(config) != setting(self.config):
                 self.log.warn("{section}: a change here needs a restart.", section=section)
-        self.policy.apply(config.control)
-        self.retention.limits = self.maintenance.limits = config.retention_of
-        self.backups.section = config.backup
+        self._apply(config)
         await self._exchange_collectors(self._build(config))
         if (config.process_watch, config.redact) != (self.config.process_watch, self.config.redact):
             self._live_processes = self._live(config)
         self.config = config
         self._declare(config)
         self.log.info("The configuration has been reloaded.")
+
+    def _apply(self, config: NodeConfig) -> None:
+        """Take what may change while the node runs, but for the collectors."""
+        self.policy.apply(config.control)
+        self.retention.limits = self.maintenance.limits = config.retention_of
+        self.backups.section = config.backup
 
     async def _exchange_collectors(self, wanted: Sequence[Collector]) -> None:
         """Keep the collectors whose settings are unchanged; stop the others, start the new."""

@@ -8,18 +8,23 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
+from msgspec import structs
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
 from etlmon.clock import make_monotonic
 from etlmon.config.loader import load_node_config
 from etlmon.config.node import LogSettings, NodeConfig
 from etlmon.errors import ConfigError, EtlmonError
+from etlmon.node.log import NodeLog, node_log
 from etlmon.node.service import NodeService
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from twisted.internet.defer import Deferred
 
 
@@ -32,7 +37,9 @@ class Options(usage.Options):
     synopsis = "[-c node.yaml]"
     longdesc = (
         "Watches this host and serves what is seen over HTTP. Without a file: every mount, "
-        "on 127.0.0.1:8080, the database in the state directory. SIGHUP re-reads the file."
+        "on 127.0.0.1:8080, the database in the state directory. SIGHUP re-reads the file, SIGUSR1 "
+        "reopens the log. The log is as `log:` in the file says; twistd's own --logfile names "
+        "another file, --syslog and --logger take it over."
     )
     optParameters = (("config", "c", None, "The node's configuration, node.yaml."),)
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.yaml")})
@@ -67,10 +74,12 @@ class DaemonService(NodeService):
         reactor: Any,
         *,
         in_background: bool = False,
+        node_log: NodeLog | None = None,
     ) -> None:
         super().__init__(config, reactor)
         self._config_path = config_path
         self._in_background = in_background
+        self._node_log = node_log
 
     def startService(self) -> None:
         """Start the node; if it cannot be, exit with status 1 and one line on standard error."""
@@ -82,12 +91,19 @@ class DaemonService(NodeService):
             # twistd sends standard error to its log; either way it is one line, told once.
             sys.exit(f"etlmon: {error}")
         signal.signal(signal.SIGHUP, self._hung_up)
+        if self._node_log is not None:
+            self._node_log.reopen_on_signal(self._reactor)
         _raise_descriptor_limit()
 
     def stopService(self) -> Deferred[None]:
         """Stop the node (see NodeService)."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return super().stopService()
+
+    def _apply(self, config: NodeConfig) -> None:
+        super()._apply(config)
+        if self._node_log is not None:
+            self._node_log.level = config.log.level
 
     def _hung_up(self, *_: object) -> None:
         self._reactor.callFromThread(self._reread)
@@ -110,15 +126,53 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def makeService(options: Options) -> DaemonService:
-    """Give the node that the options describe; nothing is opened yet."""
+class TwistdService(DaemonService):
+    """The node as twistd runs it: twistd takes the log from the application it is part of."""
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become part of twistd's application, and hand it the log."""
+        if self._node_log is not None:
+            parent.setComponent(ILogObserver, self._node_log)
+        super().setServiceParent(parent)
+
+
+def makeService(options: Options) -> TwistdService:
+    """Give the node that the options describe; nothing is opened yet but its log.
+
+    Exits with status 1 and one line if the log cannot be opened: twistd would show a traceback.
+    """
     from twisted.internet import reactor
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a node that can reload
     make_monotonic(reactor)
-    if options.config.log != LogSettings():
-        Logger().warn(
-            "log: is without effect under twistd, which has --logfile and a log of its own."
-        )
-    parent = options.parent
-    in_background = parent is not None and not parent["nodaemon"]
-    return DaemonService(options.config, options["config"], reactor, in_background=in_background)
+    parent = {} if options.parent is None else options.parent
+    settings = options.config.log
+    log = None
+    if parent.get("syslog") or parent.get("logger"):
+        if settings != LogSettings():
+            Logger().warn("log: is without effect, for twistd was told where to log.")
+    else:
+        try:
+            log = _log_of(parent, settings)
+        except EtlmonError as error:
+            sys.exit(f"etlmon: {error}")
+    return TwistdService(
+        options.config,
+        options["config"],
+        reactor,
+        in_background=bool(parent) and not parent["nodaemon"],
+        node_log=log,
+    )
+
+
+def _log_of(parent: Mapping[str, Any], settings: LogSettings) -> NodeLog | None:
+    """Give the log where twistd's options and ``settings`` say; None if twistd must refuse."""
+    named = parent.get("logfile")
+    in_background = bool(parent) and not parent["nodaemon"]
+    if named == "-":
+        return None if in_background else node_log(settings, descriptor=1)
+    if not named and in_background and settings.file is None:
+        named = "twistd.log"  # as twistd itself does: it has no standard error any more
+    if named:
+        settings = structs.replace(settings, file=str(Path(named).absolute()))
+    return node_log(settings)

@@ -113,6 +113,8 @@ class RetentionService(TimerService):
         await self._trim_bytes()
         while await self._step(free_pages) > 0:
             pass
+        if self._last_error is not None:
+            self.log.info("Retention works again.")
         self._last_error = None
 
     async def _trim(self, table: Table) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ class Node:
                     piece = output.read()
                     assert piece != b"", f"it ended without {pattern!r}; it said:\n{self.said}"
                     self.said += (piece or b"").decode()
+
+    def say_more(self, seconds: float) -> str:
+        """Read for a while what the process says; give all that it has said."""
+        with suppress(AssertionError):
+            self.wait_for("$ never", seconds)
+        return self.said
 
     @property
     def address(self) -> str:
