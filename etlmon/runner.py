@@ -131,6 +131,14 @@ class CollectorService(TimerService):
             self._run.cancel()
         return ended
 
+    @property
+    def overdue_seconds(self) -> float:
+        """How long the timer should have ticked and has not; 0 while the schedule goes on.
+
+        A run that does not end is no reason: the timer ticks on beside it.
+        """
+        return 0.0 if self._first is None else float(max(0.0, self.clock.seconds() - self._due))
+
     def health(self) -> CollectorHealth:
         """Tell how the collector fares."""
         now = self.clock.seconds()

@@ -153,6 +153,20 @@ class TestSchedule:
         bench.clock.advance(INTERVAL)
         assert bench.runs == 2
 
+    def test_a_timer_that_has_died_is_overdue_and_a_run_that_takes_long_is_not(
+        self, bench: Bench
+    ) -> None:
+        assert bench.service.overdue_seconds == 0
+        takes_long: Deferred[None] = Deferred()
+        bench.start(takes_long)
+        bench.clock.pump([INTERVAL] * 5)
+        assert bench.service.overdue_seconds == 0
+        for call in bench.clock.getDelayedCalls():
+            call.cancel()
+        bench.clock.advance(INTERVAL + 60)
+        assert bench.service.overdue_seconds == 60
+        takes_long.callback(None)
+
     def test_run_is_told_when_the_next_is_due(self, bench: Bench) -> None:
         bench.start(first_delay_seconds=3)
         bench.clock.pump([3, INTERVAL])

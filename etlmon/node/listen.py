@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from twisted.internet.endpoints import (
     UNIXServerEndpoint,
 )
 from twisted.internet.error import CannotListenError
+from twisted.internet.unix import Port as UnixPort
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from etlmon.config.addresses import UnixAddress, parse_listen
@@ -44,12 +46,19 @@ class _AtMost(WrappingFactory[ProtocolWrapper]):
 
 
 class ListeningService(Service):
-    """Listens from start to stop. Starting raises CannotListen; it is synchronous."""
+    """Listens from start to stop. Starting raises CannotListen; it is synchronous.
+
+    ``inherited`` is a socket that listens already: it is taken over, and ``listen`` only says
+    where it is.
+    """
 
     name = "api"
 
-    def __init__(self, listen: str, site: Site, reactor: Any) -> None:
+    def __init__(
+        self, listen: str, site: Site, reactor: Any, inherited: socket.socket | None = None
+    ) -> None:
         self.listen = listen
+        self._inherited = inherited
         self._where = parse_listen(listen)
         self._site = site
         self._reactor = reactor
@@ -57,6 +66,12 @@ class ListeningService(Service):
 
     def startService(self) -> None:
         """Listen. Raises CannotListen."""
+        if self._inherited is not None:
+            taken, self._inherited = self._inherited, None
+            with taken:  # the port has a duplicate
+                self._port = _take_over(taken, _AtMost(self._site), self._reactor)
+            super().startService()
+            return
         listening: Deferred[IListeningPort] = self._endpoint().listen(_AtMost(self._site))
         outcome: list[Any] = []
         listening.addBoth(outcome.append)
@@ -100,6 +115,17 @@ class ListeningService(Service):
         if ":" in where.host:
             return TCP6ServerEndpoint(self._reactor, where.port, interface=where.host)
         return TCP4ServerEndpoint(self._reactor, where.port, interface=where.host)
+
+
+def _take_over(listening: socket.socket, factory: Any, reactor: Any) -> Any:
+    if listening.family != socket.AF_UNIX:
+        return reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+    port = UnixPort._fromListeningDescriptor(reactor, listening.fileno(), factory)
+    # Twisted would open it to everybody and remove it at the end; mode and name are systemd's.
+    # It leaves those alone whose name is in no file system.
+    port._bindPath = b"\0" + port._bindPath
+    port.startListening()
+    return port
 
 
 def is_loopback(listen: str) -> bool:

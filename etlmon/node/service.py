@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock, gatherResults
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -26,6 +26,7 @@ from etlmon.errors import ApiError, ConfigError, StoreError
 from etlmon.fsworker.pool import WorkerPool
 from etlmon.node.listen import ListeningService, is_loopback
 from etlmon.node.places import database_path, node_name
+from etlmon.node.systemd import Notifier, SupervisedService, listen_text
 from etlmon.node.unused import without_effect
 from etlmon.records.health import CollectorHealth, Health
 from etlmon.records.path import PathScanCancelled, ScanAnswer, ScanCancelAnswer, ScanSkipped
@@ -48,6 +49,9 @@ T = TypeVar("T")
 
 _SPREAD_SECONDS = 0.05
 """How far apart the first runs of the collectors begin."""
+_LONGEST_OVERDUE_SECONDS = 60.0
+_LONGEST_COMMIT_SECONDS = 900.0
+"""So long may a transaction take; the longest that there are rewrite the whole database."""
 _NEEDS_RESTART = ("node", "workers", "auth", "log.file", "log.format", "manhole")
 
 
@@ -63,8 +67,12 @@ class NodeService(Service):
         *,
         wall_clock: Callable[[], float] = time.time,
         proc: Path = Path("/proc"),
+        notifier: Notifier | None = None,
+        inherited: socket.socket | None = None,
     ) -> None:
+        """``notifier`` leads to systemd, ``inherited`` is the socket that it has opened for us."""
         self.config = config
+        self._listen = config.node.listen if inherited is None else listen_text(inherited)
         self._reactor = reactor
         self._wall_clock = wall_clock
         self._began = 0.0
@@ -119,7 +127,10 @@ class NodeService(Service):
         )
         self.store.on_commit(self.server.kept.forget)
         self.store.on_replaced(lambda: self._declare(self.config))
-        self.listening = ListeningService(config.node.listen, self.server.site(), reactor)
+        self.listening = ListeningService(self._listen, self.server.site(), reactor, inherited)
+        self.supervised = SupervisedService(
+            notifier or Notifier(None), reactor, self.dead_part, self._status
+        )
 
     def startService(self) -> None:
         """Start everything, synchronously. Raises StoreError or CannotListen, all undone."""
@@ -164,6 +175,8 @@ class NodeService(Service):
         started(("the copies", self.backups.stopService))
         self.listening.startService()
         started(("the API", self.listening.stopService))
+        self.supervised.startService()
+        started(("systemd", lambda: maybeDeferred(self.supervised.stopService)))
 
     def stopService(self) -> Deferred[None]:
         """Stop everything, the last started first; fires when all has been committed and closed."""
@@ -331,6 +344,29 @@ class NodeService(Service):
     def _live(self, config: NodeConfig) -> LiveProcesses:
         return LiveProcesses(config.process_watch, config.redact, self._context)
 
+    def dead_part(self) -> str | None:
+        """Name a part that makes no progress any more; None while all live.
+
+        A database that refuses what it is given is no dead part, and no run that takes long.
+        """
+        if self.store.committing_seconds > _LONGEST_COMMIT_SECONDS:
+            return "The writer"
+        for service in self.collectors:
+            if service.overdue_seconds > _LONGEST_OVERDUE_SECONDS:
+                return f"The timer of the collector {service.name}"
+        return None
+
+    def _status(self) -> str:
+        """Tell in a line how the node is."""
+        health = self.health()
+        ill = [
+            f"{one.name} {one.instance}".strip() for one in health.collectors if _ended_badly(one)
+        ]
+        if health.database.state != "ok":
+            ill.insert(0, "the database")
+        reasons = f": {', '.join(ill[:5])}" if ill else ""
+        return f"{health.state}{reasons}; {len(health.collectors)} collectors"
+
     def _build(self, config: NodeConfig) -> list[Collector]:
         return [collector for kind in KINDS for collector in kind.build(config, self._context)]
 
@@ -359,15 +395,15 @@ class NodeService(Service):
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
 
     def _host_check(self, config: NodeConfig) -> HostCheck | None:
-        if isinstance(parse_listen(config.node.listen), UnixAddress):
+        if isinstance(parse_listen(self._listen), UnixAddress):
             return None
         names = (socket.gethostname(), node_name(config), *config.node.allowed_hosts)
-        return HostCheck(loopback=is_loopback(config.node.listen), names=names)
+        return HostCheck(loopback=is_loopback(self._listen), names=names)
 
     def _warnings(self) -> list[str]:
         """What an operator should know though nothing is broken."""
         warnings = []
-        listen = self.config.node.listen
+        listen = self._listen
         if self.policy.is_open and not is_loopback(listen):
             warnings.append(
                 f"Commands are open to everyone who reaches {listen}: set control.enabled: false, "

@@ -5,6 +5,7 @@ Everything is read and checked here, and nothing is opened: twistd forks afterwa
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
@@ -21,6 +22,7 @@ from etlmon.config.node import LogSettings, NodeConfig
 from etlmon.errors import ConfigError, EtlmonError
 from etlmon.node.log import NodeLog, node_log
 from etlmon.node.service import NodeService
+from etlmon.node.systemd import Notifier, first_environment, inherited_socket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +64,7 @@ class DaemonService(NodeService):
     """The node as a daemon.
 
     It re-reads its file on SIGHUP, and ends the process if it cannot start, with one line that
-    says why.
+    says why. It is systemd's service where systemd has started it.
     """
 
     log = Logger()
@@ -76,7 +78,12 @@ class DaemonService(NodeService):
         in_background: bool = False,
         node_log: NodeLog | None = None,
     ) -> None:
-        super().__init__(config, reactor)
+        super().__init__(
+            config,
+            reactor,
+            notifier=Notifier.from_environment(os.environ, os.getpid()),
+            inherited=inherited_socket(first_environment(), os.getpid()),
+        )
         self._config_path = config_path
         self._in_background = in_background
         self._node_log = node_log
@@ -113,9 +120,10 @@ class DaemonService(NodeService):
         if path is None:
             self.log.warn("SIGHUP: there is no configuration file to read again.")
             return
-        self.reload(lambda: load_node_config(path)).addErrback(
-            lambda failure: self.log.failure("The reload failed.", failure)
-        )
+        self.supervised.reloading()
+        reloaded = self.reload(lambda: load_node_config(path))
+        reloaded.addErrback(lambda failure: self.log.failure("The reload failed.", failure))
+        reloaded.addBoth(lambda _: self.supervised.ready())
 
 
 def _raise_descriptor_limit() -> None:
@@ -139,40 +147,40 @@ class TwistdService(DaemonService):
 def makeService(options: Options) -> TwistdService:
     """Give the node that the options describe; nothing is opened yet but its log.
 
-    Exits with status 1 and one line if the log cannot be opened: twistd would show a traceback.
+    Exits with status 1 and one line if that cannot be: twistd would show a traceback.
     """
     from twisted.internet import reactor
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a node that can reload
     make_monotonic(reactor)
     parent = {} if options.parent is None else options.parent
-    settings = options.config.log
-    log = None
-    if parent.get("syslog") or parent.get("logger"):
+    try:
+        return TwistdService(
+            options.config,
+            options["config"],
+            reactor,
+            in_background=_in_background(parent),
+            node_log=_log_of(parent, options.config.log),
+        )
+    except EtlmonError as error:
+        sys.exit(f"etlmon: {error}")
+
+
+def _log_of(twistd: Mapping[str, Any], settings: LogSettings) -> NodeLog | None:
+    """Give the log that twistd's options and ``settings`` ask for; None if it is not ours."""
+    if twistd.get("syslog") or twistd.get("logger"):
         if settings != LogSettings():
             Logger().warn("log: is without effect, for twistd was told where to log.")
-    else:
-        try:
-            log = _log_of(parent, settings)
-        except EtlmonError as error:
-            sys.exit(f"etlmon: {error}")
-    return TwistdService(
-        options.config,
-        options["config"],
-        reactor,
-        in_background=bool(parent) and not parent["nodaemon"],
-        node_log=log,
-    )
-
-
-def _log_of(parent: Mapping[str, Any], settings: LogSettings) -> NodeLog | None:
-    """Give the log where twistd's options and ``settings`` say; None if twistd must refuse."""
-    named = parent.get("logfile")
-    in_background = bool(parent) and not parent["nodaemon"]
-    if named == "-":
-        return None if in_background else node_log(settings, descriptor=1)
-    if not named and in_background and settings.file is None:
+        return None
+    named = twistd.get("logfile")
+    if named == "-":  # in the background twistd refuses it
+        return None if _in_background(twistd) else node_log(settings, descriptor=1)
+    if not named and _in_background(twistd) and settings.file is None:
         named = "twistd.log"  # as twistd itself does: it has no standard error any more
     if named:
         settings = structs.replace(settings, file=str(Path(named).absolute()))
     return node_log(settings)
+
+
+def _in_background(twistd: Mapping[str, Any]) -> bool:
+    return bool(twistd) and not twistd["nodaemon"]

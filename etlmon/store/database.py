@@ -335,6 +335,11 @@ class StoreService(Service):
             last_error_at=None if state.last_error_at is None else utc(state.last_error_at),
         )
 
+    @property
+    def committing_seconds(self) -> float:
+        """How long the transaction under way has taken so far; 0 if none is."""
+        return 0.0 if self._writer is None else self._writer.committing_seconds
+
     def _look_later(self) -> None:
         """Have a thread look at the file; nobody waits for it."""
         if self._looking or not self.running:

@@ -116,6 +116,7 @@ class Writer:
         self._queue: deque[_Waiting] = deque()
         self._timer: IDelayedCall | None = None
         self._group: list[_Waiting] = []  # what is being committed
+        self._began_at = 0.0
         self._next_at = 0.0
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._closing = False
@@ -133,6 +134,15 @@ class Writer:
     def pending(self) -> int:
         """How many batches wait for their commit."""
         return len(self._group) + len(self._queue)
+
+    @property
+    def committing_seconds(self) -> float:
+        """How long the transaction under way has taken so far; 0 if none is.
+
+        What is done without one, such as VACUUM, may take as long as it likes.
+        """
+        in_transaction = self._group and self._group[0].in_transaction
+        return self._clock.seconds() - self._began_at if in_transaction else 0.0
 
     def write(self, records: Sequence[Record]) -> Deferred[None]:
         """Store records in one transaction; fires when they are committed.
@@ -253,7 +263,8 @@ class Writer:
         while self._queue and (not self._group or size + self._queue[0].size <= _MOST_RECORDS):
             size += self._queue[0].size
             self._group.append(self._queue.popleft())
-        self._next_at = self._clock.seconds() + _LEAST_APART_SECONDS
+        self._began_at = self._clock.seconds()
+        self._next_at = self._began_at + _LEAST_APART_SECONDS
         works = [waiting.work for waiting in self._group]
         do = _transaction if self._group[0].in_transaction else _outside
         transaction = self._pool.runInteraction(do, works)

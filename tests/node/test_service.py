@@ -251,3 +251,25 @@ def test_a_stop_before_the_start_does_nothing(tmp_path: Path) -> None:
     outcome: list[Any] = []
     NodeService(config(tmp_path), reactor).stopService().addBoth(outcome.append)
     assert outcome == [None]
+
+
+async def test_a_part_that_makes_no_progress_is_named(
+    node: NodeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog is fed while there is none."""
+    assert node.dead_part() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(type(node.collectors[0]), "overdue_seconds", 61.0)
+        assert node.dead_part() == "The timer of the collector disk"
+    with monkeypatch.context() as patch:
+        patch.setattr(type(node.store), "committing_seconds", 901.0)
+        assert node.dead_part() == "The writer"
+
+
+async def test_systemd_is_told_in_a_line_how_the_node_is(tmp_path: Path, tree: Path) -> None:
+    more = f"paths: [{{path: {tree}/later, scan_interval: 1h}}]\nrefresh: {{disk: 1h}}\n"
+    service = NodeService(config(tmp_path, more), reactor)
+    service.startService()
+    await until(lambda: all(one.runs for one in service.health().collectors))
+    assert service._status() == f"degraded: path {tree}/later; 2 collectors"
+    await service.stopService()

@@ -172,6 +172,17 @@ def test_transaction_holds_what_came_during_the_one_before(bench: Bench) -> None
     assert bench.writer.state.commits == 2
 
 
+def test_a_transaction_that_does_not_end_is_seen(bench: Bench) -> None:
+    bench.pool.at_once = False
+    assert bench.writer.committing_seconds == 0
+    bench.write(1)
+    bench.clock.advance(0)
+    bench.clock.advance(90)
+    assert bench.writer.committing_seconds == 90
+    bench.pool.finish()
+    assert bench.writer.committing_seconds == 0
+
+
 def test_transactions_are_20_ms_apart(bench: Bench) -> None:
     for number in range(100):
         bench.write(number)
