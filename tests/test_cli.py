@@ -126,6 +126,60 @@ def test_the_schema_is_json() -> None:
     assert "node" in schema.get("properties", schema)
 
 
+@pytest.fixture
+def shell() -> Iterator[subprocess.Popen[bytes]]:
+    script = "sleep 98765.4 & echo; wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, process_group=0) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        yield process
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_watch_can_be_tried_out(shell) -> None:
+    plain = invoke("match", "98765.4 & echo", "--comm", "sh")
+    assert plain.exit_code == 0
+    (title, line) = plain.output.splitlines()
+    assert title.split()[0] == "PID"
+    assert line.replace(",", "").split()[0] == str(shell.pid)
+    found = json.loads(
+        invoke(
+            "match", "98765.4 & echo", "--with-children", "--pid", str(shell.pid), "--json"
+        ).output
+    )
+    assert [one["is_child"] for one in found] == [False, True]
+    assert found[1]["parent_pid"] == shell.pid
+
+
+def test_what_is_tried_out_shows_no_secrets(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()", "--password=hunter2", "--pin=4711"],
+        stdin=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        config = tmp_path / "node.yaml"
+        config.write_text("redact: {patterns: ['pin=([0-9]+)']}")
+        shown = invoke("match", "--pid", str(process.pid), "-c", str(config)).output
+        process.stdin.close()
+    assert "--password=[redacted] --pin=[redacted]" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        ((), 2, "Give a PATTERN"),
+        (("(",), 1, 'the command line:1: match: "(" is no regular expression that RE2 takes'),
+        (("--exe", "sh"), 1, 'exe: "sh" is not an absolute path'),
+        (("--pid", "x"), 1, 'pid: "x" is not a whole number'),
+        (("no such process anywhere",), 1, "processes is selected"),
+    ],
+)
+def test_a_watch_that_selects_nothing(arguments: tuple[str, ...], status: int, says: str) -> None:
+    result = invoke("match", *arguments)
+    assert result.exit_code == status
+    assert says in result.output + (result.stderr if result.stderr_bytes else "")
+
+
 def test_no_file_is_a_mistake_of_usage() -> None:
     result = invoke("check-config")
     assert result.exit_code == 2

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from etlmon.config.document import MOST_BYTES, compose
 from etlmon.config.mistakes import Mistakes
@@ -23,6 +25,10 @@ from etlmon.config.node import NodeConfig
 from etlmon.config.reader import read
 from etlmon.config.section import Section
 from etlmon.config.ui import UiConfig
+from etlmon.config.watched import ProcessWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 S = TypeVar("S", bound=Section)
 
@@ -35,6 +41,12 @@ def load_node_config(path: str | os.PathLike[str]) -> NodeConfig:
 def parse_node_config(text: bytes, name: str) -> NodeConfig:
     """Read the bytes of a node.yaml; ``name`` stands in messages. Raises ConfigError."""
     return _parse(text, name, NodeConfig)
+
+
+def read_watch(criteria: Mapping[str, str], *, with_children: bool) -> ProcessWatch:
+    """Make the watch of criteria given as text, as on a command line; raise ConfigError."""
+    watch = _parse(msgspec.json.encode(criteria), "the command line", ProcessWatch)
+    return msgspec.structs.replace(watch, with_children=with_children)
 
 
 def load_ui_config(path: str | os.PathLike[str]) -> UiConfig:

@@ -25,12 +25,12 @@ async def fetch_text(client: NodeClient, endpoint: Endpoint[Any, Any, Any], quer
         if not value:
             return "Nothing there yet."
         return text_table(value, endpoint.columns or value[0].__struct_fields__)
-    return text_fields(value) if isinstance(value, Record) else _json(value)
+    return text_fields(value) if isinstance(value, Record) else as_json(value)
 
 
 async def fetch_json(client: NodeClient, endpoint: Endpoint[Any, Any, Any], query: Query) -> str:
     """Give an answer as JSON; all pages of a list in one array."""
-    return _json(await _fetch(client, endpoint, query))
+    return as_json(await _fetch(client, endpoint, query))
 
 
 async def _fetch(client: NodeClient, endpoint: Endpoint[Any, Any, Any], query: Query) -> Any:
@@ -51,7 +51,7 @@ def _is_limited(query: Query) -> bool:
     )
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
     """Write JSON that is the same for a program, and in which nothing can drive a terminal."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     return _ESCAPED.sub(_escaped, text)

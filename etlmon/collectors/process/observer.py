@@ -121,6 +121,11 @@ class Observer:
         with self._lock, opened(self._proc) as proc_fd:
             return self._look(proc_fd, pidfds)
 
+    @property
+    def processes(self) -> int:
+        """How many processes the last look has seen."""
+        return len(self._table.stats)
+
     def claim(self) -> dict[Identity, int]:
         """Give the descriptors of processes newly watched; the caller closes them."""
         with self._lock:
