@@ -17,7 +17,7 @@ _ARGUMENT_BYTES = 64 << 10
 _MOST_ARGUMENTS = 2000
 _SMALL_FILE_BYTES = 16 << 10
 _YOUNG_LOOKS = 3
-_EVERY_LOOKS = 12
+_EVERY_LOOKS = 24
 """How soon the stat of a process that nobody watches is read again: it may run another program."""
 _SYS_PTRACE = 19  # the number of the capability that lets read others' details
 

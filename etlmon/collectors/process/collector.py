@@ -19,14 +19,16 @@ from etlmon.redaction import Redaction
 from etlmon.units import utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from datetime import datetime
 
     from twisted.internet.interfaces import IDelayedCall
 
     from etlmon.collectors.base import CollectorContext
+    from etlmon.collectors.process.observer import Look
     from etlmon.config.watched import ProcessWatch, RedactSection
     from etlmon.host.processes import Identity
+    from etlmon.records.base import Record
 
 _LEAST_APART_SECONDS = 1.0
 """Exits that come faster than this wait for each other: a look costs something."""
@@ -79,17 +81,14 @@ class ProcessCollector:
         Raises CollectError if procfs cannot be read.
         """
         pidfds = {identity: reader.fileno() for identity, reader in self._readers.items()}
-        now = Now(
-            utc(self._context.wall_clock()), self._context.monotonic_clock(), self._boot_clock()
-        )
+        noticed = dict(self._noticed)
         try:
-            look = await self._context.in_thread(lambda: self._observer.look(pidfds))
+            look, records = await self._context.in_thread(lambda: self._look(pidfds, noticed))
         except (OSError, ValueError) as error:
             raise CollectError(f"cannot read {self._context.proc}: {error}") from error
         if self._hint is not None:
             for identity, pidfd in self._observer.claim().items():
                 self._readers[identity] = _Reader(self, identity, pidfd)
-        records = self._tally.update(look, now, self._noticed)
         for identity in look.exits:
             self._noticed.pop(identity, None)
             reader = self._readers.pop(identity, None)
@@ -103,6 +102,16 @@ class ProcessCollector:
                 "with (gid=)."
             )
         yield Batch(records)
+
+    def _look(
+        self, pidfds: Mapping[Identity, int], noticed: Mapping[Identity, Ended]
+    ) -> tuple[Look, list[Record]]:
+        """Look, and make the records of it: both take too long for the reactor's thread."""
+        now = Now(
+            utc(self._context.wall_clock()), self._context.monotonic_clock(), self._boot_clock()
+        )
+        look = self._observer.look(pidfds)
+        return look, self._tally.update(look, now, noticed)
 
     def listen(self, hint: Callable[[], None]) -> None:
         """Begin to call ``hint`` when a watched process has ended."""

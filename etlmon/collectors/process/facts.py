@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from etlmon.host.process_table import (
     count_open_files,
@@ -18,11 +17,28 @@ from etlmon.host.process_table import (
 from etlmon.host.processes import PAGE_BYTES, Identity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from etlmon.host.processes import ProcessStat
     from etlmon.redaction import Redaction
 
+T = TypeVar("T")
+
 _SHOWN_CHARACTERS = 4096
 _CUT = " ... "
+
+
+class _once(Generic[T]):
+    """A property that is worked out once; without the lock of functools's, which costs more."""
+
+    def __init__(self, find: Callable[[Any], T]) -> None:
+        self._find = find
+        self._name = find.__name__
+        self.__doc__ = find.__doc__
+
+    def __get__(self, one: Any, _owner: type | None = None) -> T:
+        found = one.__dict__[self._name] = self._find(one)
+        return found
 
 
 class Candidate:
@@ -33,36 +49,36 @@ class Candidate:
         self._proc_fd = proc_fd
         self._redaction = redaction
 
-    @cached_property
+    @_once
     def raw_arguments(self) -> bytes | None:
         """The arguments as they lie in memory."""
         return read_arguments(self._proc_fd, self.stat.pid)
 
-    @cached_property
+    @_once
     def _arguments(self) -> list[str]:
         return split_arguments(self.raw_arguments or b"")
 
-    @cached_property
+    @_once
     def name(self) -> str:
         """The name of the process."""
         return process_name(self.stat, self._arguments)
 
-    @cached_property
+    @_once
     def line(self) -> str | None:
         """The whole command line, secrets redacted."""
         return None if self.raw_arguments is None else self._redaction.line(self._arguments)
 
-    @cached_property
+    @_once
     def owner(self) -> tuple[int, int | None] | None:
         """The effective user's number, and the pid in the process's own container."""
         return read_owner(self._proc_fd, self.stat.pid)
 
-    @cached_property
+    @_once
     def exe(self) -> str | None:
         """The file of the program."""
         return read_exe(self._proc_fd, self.stat.pid)
 
-    @cached_property
+    @_once
     def cgroup(self) -> str | None:
         """The control group."""
         return read_cgroup(self._proc_fd, self.stat.pid)

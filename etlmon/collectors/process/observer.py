@@ -14,7 +14,7 @@ from etlmon.host.process_table import ProcessTable, may_read_others, opened
 from etlmon.host.processes import Identity, own_pid, read_boot_id
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from etlmon.config.watched import ProcessWatch
@@ -63,6 +63,7 @@ class _Judged(NamedTuple):
     arguments: int
     rules: tuple[int, ...]
     untold: tuple[int, ...]
+    look: int
 
 
 class _Details(NamedTuple):
@@ -71,7 +72,6 @@ class _Details(NamedTuple):
     start_ticks: int
     mark: tuple[bytes, bytes, bytes]
     comm: bytes
-    look: int
     owner: tuple[int, int | None] | None
     exe: str | None
     cgroup: str | None
@@ -100,9 +100,13 @@ class Observer:
         self._users = users
         self._everything = everything
         self._with_pidfds = with_pidfds
-        self._by_more = any(rule.by_more_than_arguments for rule in self._rules)
+        self._by_more = [
+            place for place, rule in enumerate(self._rules) if rule.by_more_than_arguments
+        ]
         self._table = ProcessTable()
         self._judged: dict[int, _Judged] = {}
+        self._concerned: set[int] = set()
+        """Those that a rule selects, or may select."""
         self._details: dict[int, _Details] = {}
         self._children: dict[str, set[tuple[int, int]]] = {}
         self._watched: dict[int, Identity] = {}
@@ -178,24 +182,38 @@ class Observer:
                 continue  # a zombie has no arguments any more
             arguments = hash(one.raw_arguments)
             made_of = (stat.start_ticks, stat.comm, stat.program_mark, arguments)
-            if before is not None and before[:4] == made_of and not self._by_more:
-                continue
+            again: Iterable[int] = range(len(self._rules))
+            verdicts: dict[int, bool | None] = {}
+            if before is not None and before[:4] == made_of:
+                if not self._by_more or self._looks - before.look < _DETAILS_EVERY_LOOKS:
+                    continue
+                # What the arguments have told they would tell again.
+                again = self._by_more
+                verdicts = {**dict.fromkeys(before.rules, True), **dict.fromkeys(before.untold)}
             ours = pid == itself or (
                 stat.parent_pid == itself and _WORKER in (one.raw_arguments or b"")
             )
-            verdicts = [False if ours else rule.selects(one) for rule in self._rules]
+            for place in again:
+                verdicts[place] = False if ours else self._rules[place].selects(one)
             judged[pid] = _Judged(
                 *made_of,
-                tuple(place for place, verdict in enumerate(verdicts) if verdict),
-                tuple(place for place, verdict in enumerate(verdicts) if verdict is None),
+                tuple(sorted(place for place, verdict in verdicts.items() if verdict)),
+                tuple(sorted(place for place, verdict in verdicts.items() if verdict is None)),
+                self._looks,
             )
+            if judged[pid].rules or judged[pid].untold:
+                self._concerned.add(pid)
+            else:
+                self._concerned.discard(pid)
         for pid in judged.keys() - stats.keys():
             del judged[pid]
+            self._concerned.discard(pid)
         return candidates
 
     def _select(self, stats: Mapping[int, ProcessStat]) -> dict[str, Selected]:
         selected = {rule.label: Selected() for rule in self._rules}
-        for pid, judged in self._judged.items():
+        for pid in self._concerned:
+            judged = self._judged[pid]
             for place in judged.rules:
                 selected[self._rules[place].label].met.append(pid)
             for place in judged.untold:
@@ -246,10 +264,10 @@ class Observer:
         if (
             details is None
             or details[:3] != (stat.start_ticks, stat.program_mark, stat.comm)
-            or self._looks - details.look >= _DETAILS_EVERY_LOOKS
+            or (self._looks + pid) % _DETAILS_EVERY_LOOKS == 0
         ):
             details = self._details[pid] = _Details(
-                *(stat.start_ticks, stat.program_mark, stat.comm, self._looks),
+                *(stat.start_ticks, stat.program_mark, stat.comm),
                 *(one.owner, one.exe, one.cgroup),
             )
         open_files, disk_bytes = counters(proc_fd, pid) if detailed else (None, None)

@@ -41,18 +41,22 @@ class Rule:
             return False
         if self._comm is not None and one.stat.comm != self._comm:
             return False
-        verdicts = [
-            self._by_pattern(one),
-            self._by_owner(one) if watch.user is not None else True,
-            self._by_exe(one) if watch.exe is not None else True,
-            self._by_cgroup(one) if watch.cgroup is not None else True,
-        ]
-        if False in verdicts:
-            return False
-        return None if None in verdicts else True
+        told = True
+        for given, look in (
+            (watch.match, self._by_pattern),
+            (watch.user, self._by_owner),
+            (watch.exe, self._by_exe),
+            (watch.cgroup, self._by_cgroup),
+        ):
+            verdict = True if given is None else look(one)
+            if verdict is False:
+                return False
+            told = told and verdict is not None
+        return True if told else None
 
     def _by_pattern(self, one: Candidate) -> bool | None:
-        if self._match is None or self._match.finds(one.name.encode()):
+        assert self._match is not None
+        if self._match.finds(one.name.encode()):
             return True
         return None if one.line is None else self._match.finds(one.line.encode())
 

@@ -51,7 +51,14 @@ def insert_sql(table: str, record_type: type[Record]) -> str:
 
 def row(record: Record) -> tuple[Any, ...]:
     """Give the values of a record as SQLite stores them, in the order of its fields."""
-    return tuple(_stored(getattr(record, name)) for name in record.__struct_fields__)
+    values = msgspec.structs.astuple(record)
+    places = _places(type(record))
+    if not places:
+        return values
+    stored = list(values)
+    for place in places:
+        stored[place] = _stored(stored[place])
+    return tuple(stored)
 
 
 def records(record_type: type[R], rows: Iterator[tuple[Any, ...]]) -> list[R]:
@@ -92,6 +99,17 @@ def _stored(value: Any) -> Any:
     if isinstance(value, list):
         return msgspec.json.encode(value).decode()
     return value
+
+
+@lru_cache
+def _places(record_type: type[Record]) -> tuple[int, ...]:
+    """Give where a record has what SQLite stores in another form: moments and lists."""
+    hints = get_type_hints(record_type)
+    return tuple(
+        place
+        for place, name in enumerate(columns(record_type))
+        if _reader(hints[name]) not in (None, bool)
+    )
 
 
 @lru_cache
