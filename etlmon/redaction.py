@@ -7,6 +7,7 @@ how secrets are usually handed over, and the configuration can teach it more.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from etlmon.patterns import Pattern
@@ -81,28 +82,60 @@ class Redaction:
     """
 
     def __init__(self, patterns: Iterable[str] = (), *, defaults: bool = True) -> None:
-        self._defaults = defaults
         self._patterns = [Pattern(text) for text in patterns]
-        self._suspect = Pattern(_SUSPECT)
-        self._assigned = Pattern(_ASSIGNED)
-        self._option_in_text = Pattern(_OPTION_IN_TEXT)
-        self._user_in_url = Pattern(_USER_IN_URL)
-        self._header = Pattern(_HEADER)
-        self._scheme = Pattern(_SCHEME)
-        self._secret_name = Pattern(_NAME_OF_ONE)
-        self._oracle_login = Pattern(_ORACLE_LOGIN)
-        self._openssl = Pattern(_OPENSSL)
+        self._usual = _Usual() if defaults else None
 
     def line(self, arguments: Sequence[str]) -> str:
         """Give the arguments of a process as one line without secrets."""
-        if self._defaults:
-            arguments = self._without(arguments)
+        if self._usual is not None:
+            arguments = self._usual.without(arguments)
         line = " ".join(arguments)
         for pattern in self._patterns:
             line = pattern.replace(line, _hide_groups)
         return line
 
-    def _without(self, arguments: Sequence[str]) -> list[str]:
+
+class _Usual:
+    """Knows how secrets are usually handed over. Its patterns are made when they are needed."""
+
+    @cached_property
+    def _suspect(self) -> Pattern:
+        return Pattern(_SUSPECT)
+
+    @cached_property
+    def _assigned(self) -> Pattern:
+        return Pattern(_ASSIGNED)
+
+    @cached_property
+    def _option_in_text(self) -> Pattern:
+        return Pattern(_OPTION_IN_TEXT)
+
+    @cached_property
+    def _user_in_url(self) -> Pattern:
+        return Pattern(_USER_IN_URL)
+
+    @cached_property
+    def _header(self) -> Pattern:
+        return Pattern(_HEADER)
+
+    @cached_property
+    def _scheme(self) -> Pattern:
+        return Pattern(_SCHEME)
+
+    @cached_property
+    def _secret_name(self) -> Pattern:
+        return Pattern(_NAME_OF_ONE)
+
+    @cached_property
+    def _oracle_login(self) -> Pattern:
+        return Pattern(_ORACLE_LOGIN)
+
+    @cached_property
+    def _openssl(self) -> Pattern:
+        return Pattern(_OPENSSL)
+
+    def without(self, arguments: Sequence[str]) -> list[str]:
+        """Give the arguments without their secrets."""
         found = self._by_program(list(arguments))
         if not self._suspect.finds(" ".join(found).encode()):
             return found

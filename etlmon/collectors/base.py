@@ -66,6 +66,15 @@ class Hinted(Protocol):
         """Call ``hint`` no more, and close what was opened to hear of changes."""
 
 
+@runtime_checkable
+class Warned(Protocol):
+    """A collector that may have something to say to the operator though nothing has failed."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What there is to say now, a sentence each."""
+
+
 class InThread(Protocol):
     """Runs a blocking function in a thread, so that the reactor never waits for a disk."""
 

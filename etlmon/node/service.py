@@ -17,7 +17,7 @@ from etlmon import __version__
 from etlmon.api.access import HostCheck
 from etlmon.api.resources import admin, fs, health, openapi, paths, processes
 from etlmon.api.server import ApiServer
-from etlmon.collectors.base import CollectorContext
+from etlmon.collectors.base import CollectorContext, Warned
 from etlmon.collectors.process.live import LiveProcesses
 from etlmon.collectors.registry import KINDS
 from etlmon.config.addresses import UnixAddress, parse_listen
@@ -409,6 +409,9 @@ class NodeService(Service):
                 f"Commands are open to everyone who reaches {listen}: set control.enabled: false, "
                 "or listen on 127.0.0.1, if that network is not trusted."
             )
+        for service in self.collectors:
+            if isinstance(service.collector, Warned):
+                warnings += service.collector.warnings
         idle = without_effect(self.config)
         if idle:
             warnings.append(

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 _LEAST_APART_SECONDS = 1.0
 """Exits that come faster than this wait for each other: a look costs something."""
 
+_HIDDEN = (
+    "Some processes are hidden from this node (hidepid): of what it cannot see it says unknown. "
+    "Let it run with CAP_SYS_PTRACE, or in the group that /proc is mounted with (gid=)."
+)
+
 
 def boot_clock() -> float:
     """Give the seconds since the boot, sleep included, as processes' starts are counted."""
@@ -73,7 +78,7 @@ class ProcessCollector:
         self._hint: Callable[[], None] | None = None
         self._hint_call: IDelayedCall | None = None
         self._hinted_at = -_LEAST_APART_SECONDS
-        self._warned = False
+        self.warnings: tuple[str, ...] = ()
 
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
         """Give one batch: all samples, and what has become of the processes since the last.
@@ -94,13 +99,9 @@ class ProcessCollector:
             reader = self._readers.pop(identity, None)
             if reader is not None:
                 reader.close()
-        if not look.sees_all and not self._warned:
-            self._warned = True
-            self.log.warn(
-                "Some processes are hidden from this node (hidepid): of what it cannot see it says "
-                "unknown. Let it run with CAP_SYS_PTRACE, or in the group that /proc is mounted "
-                "with (gid=)."
-            )
+        if not look.sees_all and not self.warnings:
+            self.log.warn("{warning}", warning=_HIDDEN)
+        self.warnings = () if look.sees_all else (_HIDDEN,)
         yield Batch(records)
 
     def _look(

@@ -11,7 +11,13 @@ from etlmon.collectors.process.facts import Candidate, Sighting, counters, shown
 from etlmon.collectors.process.rules import Rule
 from etlmon.host.pidfds import Exit, open_pidfd, read_exit
 from etlmon.host.process_table import ProcessTable, may_read_others, opened
-from etlmon.host.processes import Identity, own_pid, read_boot_id
+from etlmon.host.processes import (
+    Identity,
+    own_pid,
+    parse_stat,
+    read_boot_id,
+    read_raw_stat,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -195,6 +201,8 @@ class Observer:
             )
             for place in again:
                 verdicts[place] = False if ours else self._rules[place].selects(one)
+            if None in verdicts.values() and _ends(proc_fd, pid):
+                verdicts = {place: bool(verdict) for place, verdict in verdicts.items()}
             judged[pid] = _Judged(
                 *made_of,
                 tuple(sorted(place for place, verdict in verdicts.items() if verdict)),
@@ -321,3 +329,11 @@ class Observer:
                 if descriptor is not None:
                     self._unclaimed[seen.identity] = descriptor
                     room -= 1
+
+
+def _ends(proc_fd: int, pid: int) -> bool:
+    """Whether a process has ended meanwhile: then it is no wonder that it cannot be read."""
+    try:
+        return parse_stat(read_raw_stat(str(pid), proc_fd)).has_ended
+    except (OSError, ValueError):
+        return True

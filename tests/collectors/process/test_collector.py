@@ -12,7 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from etlmon.collectors.base import Batch, CollectorContext, Hinted
+from etlmon.collectors.base import Batch, CollectorContext, Hinted, Warned
 from etlmon.collectors.process import KIND
 from etlmon.collectors.process.collector import ProcessCollector
 from etlmon.config.loader import parse_node_config
@@ -82,12 +82,14 @@ async def test_hidden_processes_are_warned_of_once(tmp_path: Path) -> None:
     (tmp_path / "sys/kernel/random/boot_id").write_text(boot)
     collector = ProcessCollector([ProcessWatch(comm="x")], RedactSection(), 5.0, context(tmp_path))
     warned: list[str] = []
-    collector.log = type("Log", (), {"warn": lambda _, text: warned.append(text)})()  # type: ignore
+    collector.log = type("Log", (), {"warn": lambda _, text, warning: warned.append(warning)})()  # type: ignore
     for _ in range(2):
         batch = await anext(collector.collect(utc(0)))
     assert [one.state for one in batch.records if hasattr(one, "flapping")] == ["unknown"]
     assert len(warned) == 1
     assert "hidepid" in warned[0]
+    assert isinstance(collector, Warned)
+    assert list(collector.warnings) == warned
 
 
 async def test_descriptors_are_closed_in_the_end(subject, looker) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -306,3 +309,113 @@ async def test_kernel_threads_and_own_processes(looker) -> None:
             assert (sample.process_name, sample.cmdline) == ("[kthreadd]", "")
             assert sample.is_kernel_thread
             assert sample.visibility == "full"
+
+
+# --- what the kernel can be made to do, by root ---------------------------------------------------
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+LOOK = """
+import json, sys, time
+from pathlib import Path
+from typing import Any
+from etlmon.collectors.process.observer import Observer
+from etlmon.config.watched import ProcessWatch, RedactSection
+from etlmon.host.users import Users
+from etlmon.redaction import Redaction
+watches = [ProcessWatch(name="it", match=sys.argv[1]), ProcessWatch(name="exe", exe="/bin/x")]
+look = Observer(Path("/proc"), watches, Redaction(), Users(time.monotonic)).look({})
+print(json.dumps({
+    "sees_all": look.sees_all,
+    "met": len(look.selected["it"].met),
+    "untold": look.selected["exe"].untold > 0,
+    "files": [one.open_files for one in look.sightings.values()],
+    "exe": [one.exe for one in look.sightings.values()],
+    "whole": [one.is_whole for one in look.sightings.values()],
+}))
+"""
+
+
+def as_nobody(pattern: str, mount: str = "true") -> Any:
+    """Give what an ordinary user sees who looks for a pattern."""
+    script = f'{mount} && exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"'
+    python = [sys.executable, "-I", "-c", LOOK, pattern]
+    printed = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *python],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return json.loads(printed)
+
+
+@ROOT
+def test_an_ordinary_user_is_told_what_it_cannot_see() -> None:
+    with begun("sleep", "62.25") as process:
+        found = as_nobody("^sleep 62.25$")
+        process.kill()
+    assert (found["sees_all"], found["met"], found["untold"]) == (True, 1, True)
+    assert (found["exe"], found["whole"]) == ([None], [False])
+
+
+@ROOT
+@pytest.mark.parametrize("how", ["1", "2"])
+def test_hidden_processes_are_known_to_be_hidden(how: str) -> None:
+    with begun("sleep", "62.25") as process:
+        found = as_nobody("^sleep 62.25$", f"mount -t proc -o hidepid={how} proc /proc")
+        process.kill()
+    assert (found["sees_all"], found["met"]) == (False, 0)
+
+
+@ROOT
+async def test_a_process_in_a_container_has_its_own_pid_there(looker) -> None:
+    with begun("unshare", "--pid", "--fork", "--kill-child", "sleep", "62.75") as process:
+        try:
+            watching = looker(ProcessWatch(name="it", match="^sleep 62.75$"))
+            while not (samples := await watching.look()):
+                await deferLater(reactor, 0.01)
+            assert [sample.container_pid for sample in samples] == [1]
+            assert samples[0].pid != 1
+        finally:
+            process.kill()
+
+
+@ROOT
+def test_a_pid_that_is_given_out_again_is_seen_at_once() -> None:
+    """In a namespace of pids of its own, where the next one can be chosen."""
+    script = """
+import os, subprocess
+from pathlib import Path
+from typing import Any
+from etlmon.host.process_table import ProcessTable, opened
+from etlmon.host.processes import read_identity
+proc, table = Path("/proc"), ProcessTable()
+def look():
+    with opened(proc) as directory:
+        return table.look(directory, ())
+first = subprocess.Popen(["sleep", "60"])
+identity = read_identity(proc, first.pid)
+while first.pid in look():
+    pass
+first.kill()
+first.wait()
+(proc / "sys/kernel/ns_last_pid").write_text(str(first.pid - 1))
+second = subprocess.Popen(["sleep", "60"])
+read = look()
+assert second.pid == first.pid
+assert second.pid in read
+assert read_identity(proc, second.pid) != identity
+assert table.stats[second.pid].start_ticks == read_identity(proc, second.pid).start_ticks
+"""
+    subprocess.run(
+        [
+            "unshare",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            sys.executable,
+            "-c",
+            script,
+        ],
+        check=True,
+    )
