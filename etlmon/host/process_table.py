@@ -35,9 +35,9 @@ def opened(proc: Path) -> Iterator[int]:
 class ProcessTable:
     """All processes that can be seen, by pid; ``look`` brings it up to date.
 
-    To read a process's stat costs four times as much as to see that it is still the same one: its
-    directory in procfs keeps its inode as long as the process lives, and shows its owner. So the
-    stat of most processes is read while they are young and then now and then.
+    To read a process's stat costs many times as much as to see that it is still the same one: its
+    directory in procfs keeps its inode as long as the process lives, and the list of processes
+    holds it. So the stat of most processes is read while they are young, and then now and then.
     """
 
     def __init__(self) -> None:
@@ -65,39 +65,37 @@ class ProcessTable:
         stats: dict[int, ProcessStat] = {}
         hidden: set[int] = set()
         read: list[int] = []
-        for name in os.listdir(proc_fd):
-            if not name[0].isdecimal():
-                continue
-            try:
-                pid = int(name)
-                status = os.stat(name, dir_fd=proc_fd)
-                before = known.get(pid)
-                same = (
-                    before is not None
-                    and before.inode == status.st_ino
-                    and before.owner == status.st_uid
-                )
-                if before is None or not same:
-                    before = _Known(status.st_ino, status.st_uid, self._looks)
-                elif (
-                    closely is not None
-                    and pid not in closely
-                    and self._looks - before.since >= _YOUNG_LOOKS
-                    and (pid + self._looks) % _EVERY_LOOKS
-                ):
-                    still[pid] = before
-                    stats[pid] = old_stats[pid]
+        looks = self._looks
+        with os.scandir(proc_fd) as entries:
+            for entry in entries:
+                name = entry.name
+                if not name[0].isdecimal():
                     continue
-                stats[pid] = parse_stat(read_raw_stat(name, proc_fd))
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended meanwhile
-            except PermissionError:
-                hidden.add(pid)
-                continue
-            except ValueError:
-                continue  # no process, whatever it is
-            still[pid] = before
-            read.append(pid)
+                try:
+                    pid = int(name)
+                    inode = entry.inode()
+                    before = known.get(pid)
+                    if before is None or before[0] != inode:
+                        before = _Known(inode, looks)
+                    elif (
+                        closely is not None
+                        and (pid + looks) % _EVERY_LOOKS
+                        and looks - before[1] >= _YOUNG_LOOKS
+                        and pid not in closely
+                    ):
+                        still[pid] = before
+                        stats[pid] = old_stats[pid]
+                        continue
+                    stats[pid] = parse_stat(read_raw_stat(name, proc_fd))
+                except ProcessLookupError:
+                    continue  # it ended meanwhile
+                except PermissionError:
+                    hidden.add(pid)
+                    continue
+                except ValueError:
+                    continue  # no process, whatever it is
+                still[pid] = before
+                read.append(pid)
         self._known, self.stats, self.hidden = still, stats, frozenset(hidden)
         return read
 
@@ -106,7 +104,6 @@ class _Known(NamedTuple):
     """What tells, without a look into it, that a process is still the same."""
 
     inode: int
-    owner: int
     since: int
     """The look that saw it first."""
 

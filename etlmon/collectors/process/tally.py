@@ -37,6 +37,8 @@ _MOST_ENDED = 10
 """Ended processes that a watch lists, the newest."""
 _MOST_IN_HISTORY = 20
 """Processes of a watch that have a history of their own; its sums hold all."""
+_EMPTY_SECONDS = 60.0
+"""How often the history is told that a watch has no process."""
 _FLAPPING_RESTARTS = 5
 _FLAPPING_SECONDS = 120.0
 
@@ -72,6 +74,8 @@ class _Watched:
     state: str | None = None
     since: datetime | None = None
     visibility: str = "full"
+    empty_at: float = -_EMPTY_SECONDS
+    """When the history was told last that there is no process."""
 
 
 class Tally:
@@ -107,7 +111,9 @@ class Tally:
             samples += [*alive, *watched.ended]
             status = self._status(watched, selected, look, alive, now, others)
             others.append(status)
-            others += _usages(status, alive, now.at)
+            if alive or now.monotonic_seconds - watched.empty_at >= _EMPTY_SECONDS:
+                others += _usages(status, alive, now.at)
+                watched.empty_at = -_EMPTY_SECONDS if alive else now.monotonic_seconds
         found: list[Record] = []
         if self._is_first:
             self._is_first = False

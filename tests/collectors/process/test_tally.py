@@ -264,6 +264,15 @@ def test_sums_of_cpu_and_a_history_of_few() -> None:
     assert looks.status.cpu_percent == 0
 
 
+def test_that_there_is_none_is_kept_once_a_minute() -> None:
+    looks = Looks()
+    kept = []
+    for met in ([], [], [sighting(7)], [], *([[]] * 12)):
+        looks.look(*met)
+        kept.append([one.process_count for one in looks.of(ProcessUsage)])
+    assert kept == [[0], [], [1, 1], [0], *([[]] * 11), [0]]
+
+
 class TestCpu:
     def now(self, seconds: float) -> Now:
         return Now(utc(0), seconds, seconds)
