@@ -169,8 +169,10 @@ class TestArguments:
 
     def test_long_ones_are_cut(self) -> None:
         with subprocess.Popen(["sleep", "60", "0" * 100_000]) as process:
+            raw: bytes | None = b""
             with opened(PROC) as directory:
-                raw = read_arguments(directory, process.pid)
+                while raw == b"":  # it has not begun yet
+                    raw = read_arguments(directory, process.pid)
             process.kill()
         assert raw is not None
         assert len(raw) == 64 << 10
