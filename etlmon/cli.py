@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -89,7 +90,14 @@ def ui(addresses: Sequence[str], config: str | None) -> None:
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 @click.option("--node", "address", default=_DEFAULT_NODE, metavar="URL", show_default=True)
-def get_resource(resource: str, parameters: Sequence[str], as_json: bool, address: str) -> None:
+@click.option("--token-file", metavar="FILE", help="The token, for a node that asks for one.")
+def get_resource(
+    resource: str,
+    parameters: Sequence[str],
+    as_json: bool,
+    address: str,
+    token_file: str | None,
+) -> None:
     """Print what a node tells: a table for people, JSON for programs.
 
     \b
@@ -100,13 +108,21 @@ def get_resource(resource: str, parameters: Sequence[str], as_json: bool, addres
     etlmon get paths/ID/history points=24      how one went
     etlmon get health                          the node itself
     etlmon get admin/db                        its database in figures
+    etlmon get audit who=alice                 which commands were given, and what came of them
+
+    A token is read from a file, never from the command line, where everybody on this host could
+    read it.
     """  # noqa: D301
+    from etlmon.client.token import read_token_file
     from etlmon.contract import find_query, read_query
 
     with _errors():
         endpoint, segments = find_query(resource)
         query = read_query([_pair(text) for text in parameters], endpoint.query, segments)
-        click.echo(_in_reactor(lambda reactor: _fetch(reactor, address, endpoint, query, as_json)))
+        token = None if token_file is None else read_token_file(token_file, "--token-file")
+        click.echo(
+            _in_reactor(lambda reactor: _fetch(reactor, address, token, endpoint, query, as_json))
+        )
 
 
 @main.command()
@@ -130,6 +146,81 @@ def check_config(file: str | None, for_ui: bool, schema: bool) -> None:
         else:
             loader.load_node_config(file)
         click.echo(f"{file}: good")
+
+
+@main.group()
+def token() -> None:
+    """Say who may use the API of a node: make, list and remove its tokens.
+
+    The node must be told of the file: auth: {tokens_file: /etc/etlmon/tokens} in node.yaml. It
+    takes changes of the file within two seconds.
+    """
+
+
+_TOKENS_FILE = click.option(
+    "--file",
+    "path",
+    default="/etc/etlmon/tokens",
+    show_default=True,
+    metavar="FILE",
+    help="The node's auth.tokens_file.",
+)
+
+
+@token.command(name="add")
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "operator"]),
+    required=True,
+    help="viewer: may read. operator: may give commands, too.",
+)
+@_TOKENS_FILE
+def add_token(name: str, role: Literal["viewer", "operator"], path: str) -> None:
+    """Make a token for NAME and print it: it is shown this once, the file keeps only its hash.
+
+    \b
+    umask 077; etlmon token add alice --role operator > token-of-alice
+    """  # noqa: D301
+    from datetime import UTC, datetime
+
+    from etlmon.control import tokens
+
+    with _errors():
+        is_new = not os.path.lexists(path)
+        click.echo(tokens.add(Path(path), name, role, datetime.now(UTC)))
+        if is_new:
+            click.echo(
+                f"etlmon: {path} was made, and only uid {os.geteuid()} can read it; if the node "
+                f"runs as another user: chown USER {path}",
+                err=True,
+            )
+
+
+@token.command(name="list")
+@_TOKENS_FILE
+def list_tokens(path: str) -> None:
+    """Show whose tokens there are: name, role, when it was made."""
+    from etlmon.control import tokens
+
+    with _errors():
+        found = tokens.read(Path(path))
+        if not found:
+            click.echo("Nothing there yet.")
+        width = max((len(one.name) for one in found), default=0)
+        for one in found:
+            click.echo(f"{one.name:{width}}  {one.role:8}  {one.made_at:%Y-%m-%dT%H:%M:%SZ}")
+
+
+@token.command(name="remove")
+@click.argument("name")
+@_TOKENS_FILE
+def remove_token(name: str, path: str) -> None:
+    """Remove the token of NAME: the node lets nobody in with it after two seconds."""
+    from etlmon.control import tokens
+
+    with _errors():
+        tokens.remove(Path(path), name)
 
 
 @main.command()
@@ -229,12 +320,17 @@ def version() -> None:
 
 
 async def _fetch(
-    reactor: Any, address: str, endpoint: Endpoint[Any, Any, Any], query: Any, as_json: bool
+    reactor: Any,
+    address: str,
+    token: str | None,
+    endpoint: Endpoint[Any, Any, Any],
+    query: Any,
+    as_json: bool,
 ) -> str:
     from etlmon.client.http import NodeClient
     from etlmon.ui.plain import fetch_json, fetch_text
 
-    client = NodeClient(address, reactor)
+    client = NodeClient(address, reactor, token)
     try:
         return await (fetch_json if as_json else fetch_text)(client, endpoint, query)
     finally:

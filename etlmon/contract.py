@@ -27,6 +27,7 @@ from urllib.parse import quote, unquote, urlencode
 import msgspec
 
 from etlmon.errors import ApiError
+from etlmon.records.audit import AuditEntry
 from etlmon.records.base import about
 from etlmon.records.database import CompactJob, CompactRequest, DatabaseFigures
 from etlmon.records.disk import Filesystem, FilesystemPoint
@@ -102,6 +103,24 @@ class PathHistoryQuery(HistoryQuery, frozen=True, kw_only=True):
     """Which part of which path's history."""
 
     id: Annotated[str, about("The path's id, as GET /paths gives it.", min_length=1)]
+
+
+class AuditQuery(Page, frozen=True, kw_only=True):
+    """Which commands. The newest come first; with ``after`` the oldest."""
+
+    who: Annotated[
+        str | None, about("Only what this one gave: the name of a token, uid:N or -.")
+    ] = None
+    command: Annotated[str | None, about("Only this command, for example kill_process.")] = None
+    outcome: Annotated[
+        str | None, about("Only what ended so: done, refused, failed, interrupted, begun.")
+    ] = None
+    since: Annotated[Moment | None, about("From when, RFC 3339 with a zone.")] = None
+    until: Annotated[Moment | None, about("Up to when, RFC 3339 with a zone.")] = None
+    after: Annotated[
+        RowId | None, about("Only rows with a greater id, the oldest first: to read on.")
+    ] = None
+    before: Annotated[RowId | None, about("Only rows with a smaller id.")] = None
 
 
 class ScanCancelQuery(Query, frozen=True, kw_only=True):
@@ -426,6 +445,29 @@ PROCESS = Endpoint(
     answer=ProcessDetail,
     problems=(404, 503),
 )
+AUDIT = Endpoint(
+    name="list_audit",
+    method="GET",
+    path="/audit",
+    summary="Every command that came, refused ones too, and what became of it.",
+    query=AuditQuery,
+    body=type(None),
+    answer=list[AuditEntry],
+    columns=(
+        "requested_at",
+        "who",
+        "origin",
+        "command",
+        "target",
+        "outcome",
+        "problem",
+        "detail",
+        "reason",
+        "arguments",
+        "attempts",
+    ),
+    problems=(503,),
+)
 HEALTH = Endpoint(
     name="get_health",
     method="GET",
@@ -478,6 +520,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     PROCESS_EVENTS,
     PROCESS_HISTORY,
     PROCESS,
+    AUDIT,
     HEALTH,
     DATABASE,
     COMPACT_DATABASE,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 _MOST_LOGGED_CHARACTERS = 500
+
+TOKEN_PREFIX = "etlmon_"  # noqa: S105 - it begins every token, and is none
+"""How every token of ours begins, so that it is known wherever it turns up."""
+_TOKEN = re.compile(TOKEN_PREFIX + "[A-Za-z0-9_-]{40,}")
 
 
 def host_text(raw: bytes) -> str:
@@ -16,7 +22,16 @@ def host_text(raw: bytes) -> str:
 
 
 def one_line(text: str) -> str:
-    """Give text of others so that it can neither forge a line of the log nor fill it."""
-    shown = text[:_MOST_LOGGED_CHARACTERS]
+    """Give text of others so that it can neither forge a line of the log nor fill it.
+
+    A token that somebody has put where it does not belong is taken out.
+    """
+    safe = without_tokens(text)
+    shown = safe[:_MOST_LOGGED_CHARACTERS]
     plain = (c if c.isprintable() and c != "\\" else ascii(c)[1:-1] for c in shown)
-    return "".join(plain) + ("" if shown == text else "...")
+    return "".join(plain) + ("" if shown == safe else "...")
+
+
+def without_tokens(text: str) -> str:
+    """Give text with every token of etlmon's in it made unusable."""
+    return _TOKEN.sub(TOKEN_PREFIX + "...", text)

@@ -29,6 +29,8 @@ class Answer:
     changed_at: datetime | None = None
     """When the newest of its facts was collected: ``Last-Modified``."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    summary: str | None = None
+    """What was done, in words, for the audit; of a command only."""
 
 
 class EncodedAnswer:

@@ -10,10 +10,13 @@ from twisted.web.server import Request
 
 from etlmon.api import problems
 from etlmon.contract import Query, in_words, read_query
+from etlmon.control.callers import Caller
 from etlmon.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from etlmon.control.audit import Attempt
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=Query)
@@ -26,6 +29,13 @@ _LINGER_SECONDS = 2.0
 
 class BoundedRequest(Request):
     """A request that is refused as soon as its body is, or says it is, over 1 MiB."""
+
+    caller = Caller()
+    """Who asks, as soon as that is known."""
+    attempt: Attempt | None = None
+    """What the audit hears of it, if it is a command."""
+    attempt_is_told = False
+    """Whether log and audit know already that it was refused."""
 
     _received = 0
     _refused = False
@@ -63,9 +73,14 @@ class BoundedRequest(Request):
             413, "body-too-large", f"The body may have at most {MOST_BODY_BYTES:,} bytes."
         )
         channel: Any = self.channel
-        # The request learns its own path only when its body is whole.
-        path = getattr(channel, "_path", b"").partition(b"?")[0]
+        # The request learns its own method and path only when its body is whole.
+        self.method = getattr(channel, "_command", b"")
+        self.uri = getattr(channel, "_path", b"")
+        path = self.uri.partition(b"?")[0]
         body = problems.encode(error, quote(path, safe=problems.URI_CHARACTERS))
+        told: Any = getattr(channel, "site", None)
+        if hasattr(told, "too_large"):
+            told.too_large(self, error)
         channel.transport.write(
             b"HTTP/1.1 413 Content Too Large\r\nContent-Type: %s\r\nContent-Length: %d\r\n"
             b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%s"

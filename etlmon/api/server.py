@@ -1,43 +1,47 @@
 """The Klein application: a route for each endpoint of the contract, and one way through it.
 
 Every request comes in by ``_enter`` and every route is made by ``_serve``, so none can leave out
-the Host check, the policy, the errors or the log. Resources give values; this module alone speaks
-HTTP.
+the Host check, the token, the policy, the errors, the audit or the log. Resources give values; this
+module alone speaks HTTP.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from klein import Klein
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from etlmon import __version__
 from etlmon.api import problems
-from etlmon.api.access import the_host
+from etlmon.api.access import the_host, who_connected
 from etlmon.api.answers import Answer, EncodedAnswer, KeptAnswers
 from etlmon.api.requests import BoundedRequest, parse_body, parse_query
 from etlmon.contract import PREFIX, Endpoint
+from etlmon.control.callers import Caller, Gate
 from etlmon.errors import ApiError
+from etlmon.records.audit import NOBODY
 from etlmon.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from twisted.python.failure import Failure
     from twisted.web.http import Request
     from twisted.web.iweb import IRequest
 
     from etlmon.api.access import HostCheck
+    from etlmon.control.audit import Attempt, AuditLog
     from etlmon.control.policy import Policy
 
 _JSON = [b"application/json"]
@@ -51,7 +55,7 @@ _READING = (b"GET", b"HEAD")
 _REFUSING = re.compile(rb"q\s*=\s*0(\.0*)?")
 _IDLE_SECONDS = 60
 
-Handler = Callable[[Any, Any], Coroutine[Deferred[Any], Any, Answer]]
+Handler = Callable[..., Coroutine[Deferred[Any], Any, Answer]]
 """Takes the query and the body of a request, gives its answer or raises ApiError, StoreError."""
 
 
@@ -66,20 +70,37 @@ class Route:
     it is made anew each time."""
     is_live: Callable[[Any], bool] | None = None
     """Tells of a query whether its answer comes from elsewhere all the same, and is not kept."""
+    takes_attempt: bool = False
+    """Whether the handler of a command takes its Attempt as a third argument: who gives it, and
+    what the audit should know before it is done."""
 
 
 class ApiServer:
     """The API as a web resource. ``kept`` must be told of commits (KeptAnswers.forget).
 
-    ``hosts`` is None on a unix socket, which no browser reaches.
+    ``hosts`` is None on a unix socket, which no browser reaches. Without ``audit`` no command is
+    recorded, and without ``gate`` everybody is let in: for tests of what they do not matter to.
     """
 
     log = Logger()
 
-    def __init__(self, routes: Sequence[Route], hosts: HostCheck | None, policy: Policy) -> None:
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        hosts: HostCheck | None,
+        policy: Policy,
+        *,
+        gate: Gate | None = None,
+        audit: AuditLog | None = None,
+    ) -> None:
         self.kept = KeptAnswers()
         self.hosts = hosts
         self.policy = policy
+        self._gate = gate or Gate()
+        self._audit = audit
+        self._commands = [route.endpoint for route in routes if route.endpoint.is_command]
+        self._running: set[Deferred[Any]] = set()
+        self._is_closing = False
         self._app = Klein()
         self._app.url_map.merge_slashes = False
         self._app.handle_errors(Exception)(self._failed)
@@ -98,15 +119,26 @@ class ApiServer:
             _Entrance(self._enter), requestFactory=BoundedRequest, timeout=_IDLE_SECONDS
         )
         site.displayTracebacks = False
+        site.too_large = self._too_large
         return site
 
-    def _enter(self, request: Request) -> Any:
+    async def finish(self) -> None:
+        """Take no more commands; come back when those under way are over, and in the audit."""
+        self._is_closing = True
+        while self._running:
+            await gatherResults(list(self._running), consumeErrors=True)
+        if self._audit is not None:
+            self._audit.stop()
+
+    def _enter(self, request: BoundedRequest) -> Any:
         """Check what must be so of every request, and answer what is at hand; Klein does the rest.
 
         An answer that is kept goes out from here: finding its route would take longer.
         """
         try:
+            request.caller = Caller(origin=who_connected(request)[0])
             self._check_host(request)
+            self._identify(request)
             _check_accept(request)
             _check_path(request)
         except ApiError as error:
@@ -114,46 +146,101 @@ class ApiServer:
         else:
             kept = self.kept.get(request.uri) if request.method in _READING else None
             if kept is None:
-                request.postpath = [*map(_guard, request.postpath)]  # type: ignore[attr-defined]
-                return self._router.render(request)  # type: ignore[arg-type]
+                request.postpath = [*map(_guard, request.postpath or ())]
+                return self._router.render(request)
             body = _respond(request, kept)
         request.write(body)
         request.finish()
         return NOT_DONE_YET
 
-    def _serve(self, route: Route) -> Callable[[Request], Any]:
+    def _serve(self, route: Route) -> Callable[[BoundedRequest], Any]:
         endpoint = route.endpoint
 
         def read(request: Request, guarded: dict[str, str]) -> Any:
             segments = {name: unquote(text) for name, text in guarded.items()}
             return parse_query(request.uri.partition(b"?")[2], endpoint.query, segments)
 
-        def answer_query(request: Request, **guarded: str) -> Any:
+        def answer_query(request: BoundedRequest, **guarded: str) -> Any:
             query = read(request, guarded)
             is_live = route.is_live is not None and route.is_live(query)
             tables = () if is_live else route.tables
             made = self.kept.make(request.uri, tables, lambda: route.handler(query, None))
             return made.addCallback(lambda encoded: _respond(request, encoded))
 
-        async def answer_command(request: Request, **guarded: str) -> bytes:
+        async def do(request: BoundedRequest, guarded: dict[str, str]) -> Answer:
+            if self._is_closing:
+                raise _closing()
+            request.caller.check_operator()
             self.policy.check_open()
             query = read(request, guarded)
             body = None
             if endpoint.body is not NoneType:
                 content = request.content.read() if request.content is not None else b""
                 body = parse_body(content, request.getHeader(b"content-type"), endpoint.body)
-            answer = await route.handler(query, body)
+            attempt = request.attempt
+            if attempt is not None:
+                attempt.asks(query, body)
+            return await route.handler(query, body, *([attempt] if route.takes_attempt else []))
+
+        async def do_and_tell(request: BoundedRequest, guarded: dict[str, str]) -> bytes:
+            """Do a command; the log and the audit hear how it went, whoever still listens."""
+            attempt = request.attempt
+            try:
+                answer = await do(request, guarded)
+            except Exception as error:
+                problem = self._problem(request, Failure(error))
+                self._log_refusal(request, problem)
+                if attempt is not None:
+                    await attempt.refused(problem)
+                raise problem from error
+            self._log_command(request, endpoint.status)
+            if attempt is not None:
+                await attempt.done(endpoint.status, answer.summary)
             request.setResponseCode(endpoint.status)
-            self.log.info(
-                "{client} {method} {uri} {status}",
-                client=_client(request),
-                method=endpoint.method,
-                uri=one_line(request.uri.decode("latin-1")),
-                status=endpoint.status,
-            )
             return _write_json(request, EncodedAnswer(answer))
 
+        def answer_command(request: BoundedRequest, **guarded: str) -> Any:
+            request.attempt = self._attempt(request)
+            running = Deferred.fromCoroutine(do_and_tell(request, guarded))
+            self._running.add(running)
+            # A client that leaves, which cancels what it waits for, does not end the command.
+            waiting: Deferred[bytes] = Deferred()
+
+            def ended(result: Any) -> None:
+                self._running.discard(running)
+                waiting.callback(result)
+
+            running.addBoth(ended)
+            return waiting
+
         return answer_command if endpoint.is_command else answer_query
+
+    def _identify(self, request: BoundedRequest) -> None:
+        """Note who asks; raise ApiError (401) for one who must say so and does not."""
+        origin, peer = who_connected(request)
+        values = request.requestHeaders.getRawHeaders(b"authorization", ())
+        request.caller = self._gate.identify(values, origin, peer)
+
+    def _attempt(self, request: BoundedRequest) -> Attempt | None:
+        """Give what the audit is to hear of a request; None if it is no command of the API."""
+        if self._audit is None or request.method in _READING:
+            return None
+        method = request.method.decode("latin-1")
+        path = request.uri.partition(b"?")[0].decode("latin-1")
+        if not path.startswith(PREFIX):
+            return None
+        target = path.removeprefix(PREFIX)
+        for endpoint in self._commands:
+            if endpoint.method == method and endpoint.segments(target) is not None:
+                return self._audit.attempt(request.caller, endpoint.name, target)
+        return None
+
+    def _too_large(self, request: BoundedRequest, problem: ApiError) -> None:
+        """Hear of a request that was refused for its body, before it could be answered here."""
+        request.caller = Caller(origin=who_connected(request)[0])
+        with suppress(ApiError):
+            self._identify(request)
+        self._note_refusal(request, problem)
 
     def _check_host(self, request: Request) -> None:
         values = request.requestHeaders.getRawHeaders(b"host", ())
@@ -163,24 +250,48 @@ class ApiServer:
 
     def _failed(self, request: IRequest, failure: Failure) -> bytes:
         """Turn an exception into a problem; log the unexpected."""
+        return self._refuse(request, self._problem(request, failure))
+
+    def _problem(self, request: IRequest | Request, failure: Failure) -> ApiError:
         error = failure.value or Exception()
         problem = _from_werkzeug(error) or problems.from_exception(error)
         if problem is None:
-            self.log.failure("Defect while answering {uri}", failure, uri=request.uri)
+            self.log.failure("Defect while answering {uri}", failure, uri=_logged_uri(request))
             problem = problems.unexpected()
-        return self._refuse(request, problem)
+        return problem
+
+    def _note_refusal(self, request: Any, problem: ApiError) -> None:
+        """Tell the log and the audit of a command that was refused, unless they know already."""
+        if request.method in _READING or request.attempt_is_told:
+            return
+        self._log_refusal(request, problem)
+        attempt = self._attempt(request)
+        if attempt is not None:
+            attempt.refused(problem)
+
+    def _log_command(self, request: BoundedRequest, status: int) -> None:
+        self.log.info(
+            "{client} {method} {uri} {status}",
+            client=_client(request),
+            method=request.method.decode("latin-1"),
+            uri=_logged_uri(request),
+            status=status,
+        )
+
+    def _log_refusal(self, request: BoundedRequest, problem: ApiError) -> None:
+        request.attempt_is_told = True
+        self.log.warn(
+            "{client} {method} {uri} {status}: {detail}",
+            client=_client(request),
+            method=one_line(request.method.decode("latin-1")),
+            uri=_logged_uri(request),
+            status=problem.status,
+            detail=one_line(problem.detail),
+        )
 
     def _refuse(self, request: Request | IRequest, problem: ApiError) -> bytes:
-        """Set the headers of a problem and give its body; log it if a command was refused."""
-        if request.method not in _READING:
-            self.log.warn(
-                "{client} {method} {uri} {status}: {detail}",
-                client=_client(request),
-                method=one_line(request.method.decode("latin-1")),
-                uri=one_line(request.uri.decode("latin-1")),
-                status=problem.status,
-                detail=one_line(problem.detail),
-            )
+        """Set the headers of a problem and give its body; a command that is refused is noted."""
+        self._note_refusal(request, problem)
         path = quote(request.uri.partition(b"?")[0], safe=problems.URI_CHARACTERS)
         body = problems.encode(problem, path)
         request.setResponseCode(problem.status)
@@ -213,6 +324,8 @@ class _QuietSite(Site):
     """A site without an access log: reads are not logged, commands are, by ``_serve``."""
 
     noisy = False
+    too_large: Callable[[BoundedRequest, ApiError], None]
+    """Told of a request whose body is too large."""
 
     def log(self, request: Any) -> None:
         """Do nothing."""
@@ -312,12 +425,26 @@ def _from_werkzeug(error: BaseException) -> ApiError | None:
     return _no_such_path() if isinstance(error, HTTPException) else None
 
 
+def _closing() -> ApiError:
+    return ApiError(
+        503,
+        "node-stopping",
+        "The node is stopping, and takes no more commands.",
+        headers={"Retry-After": "5"},
+    )
+
+
 def _no_such_path() -> ApiError:
     return ApiError(
         404, "not-found", f"There is no such path; {PREFIX}/openapi.json lists all there are."
     )
 
 
-def _client(request: Request | IRequest) -> str:
-    address = request.getClientAddress()
-    return str(getattr(address, "host", "unix"))
+def _client(request: BoundedRequest) -> str:
+    """Give who asks as the log shows it: the address, and the name where one is known."""
+    caller = request.caller
+    return caller.origin if caller.who == NOBODY else f"{caller.origin} {caller.who}"
+
+
+def _logged_uri(request: Request | IRequest) -> str:
+    return one_line(request.uri.decode("latin-1"))

@@ -207,14 +207,11 @@ class ControlSection(Section, frozen=True, kw_only=True):
 
 
 class AuthSection(Section, frozen=True, kw_only=True):
-    """Who may use the API. Reserved: this version refuses to start with it."""
+    """Who may use the API: whoever sends one of the tokens."""
 
-    tokens_file: Annotated[AbsolutePath, about("File with the bearer tokens.")]
-
-    def problems(self) -> Iterator[Problem]:
-        """Better no node than one that its owner believes to be closed."""
-        text = "this version cannot check tokens yet; remove auth and keep listen on 127.0.0.1"
-        yield Problem("", text, ())
+    tokens_file: Annotated[
+        AbsolutePath, about("File with the tokens, hashed; `etlmon token add` makes it.")
+    ]
 
 
 class LogSettings(Section, frozen=True, kw_only=True):
@@ -276,7 +273,7 @@ class NodeConfig(Section, frozen=True, kw_only=True):
         default_factory=WorkersSection
     )
     control: Annotated[ControlSection, about("Commands.")] = field(default_factory=ControlSection)
-    auth: Annotated[AuthSection | None, about("Who may use the API. Not in this version.")] = None
+    auth: Annotated[AuthSection | None, about("Who may use the API; else everyone.")] = None
     log: Annotated[LogSettings, about("The node's own log.")] = field(default_factory=LogSettings)
     manhole: Annotated[ManholeSection | None, about("A console in the node; else none.")] = None
 

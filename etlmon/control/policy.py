@@ -91,11 +91,16 @@ class Policy:
 
 
 class RateLimit:
-    """A token bucket: ``per_minute`` at once, then one each time a new one has grown."""
+    """A token bucket: ``burst`` at once, then one each time a new one has grown.
 
-    def __init__(self, per_minute: int, monotonic_clock: Callable[[], float]) -> None:
+    A burst is what grows in a minute, if nothing else is said.
+    """
+
+    def __init__(
+        self, per_minute: int, monotonic_clock: Callable[[], float], *, burst: int | None = None
+    ) -> None:
         self._per_second = per_minute / 60
-        self._most = float(per_minute)
+        self._most = float(per_minute if burst is None else burst)
         self._tokens = self._most
         self._clock = monotonic_clock
         self._counted_at = monotonic_clock()

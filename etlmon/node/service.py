@@ -15,12 +15,15 @@ from twisted.logger import Logger
 
 from etlmon import __version__
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import admin, fs, health, openapi, paths, processes
+from etlmon.api.resources import admin, audit, fs, health, openapi, paths, processes
 from etlmon.api.server import ApiServer
 from etlmon.collectors.base import CollectorContext, Warned
 from etlmon.collectors.process.live import LiveProcesses
 from etlmon.collectors.registry import KINDS
 from etlmon.config.addresses import UnixAddress, parse_listen
+from etlmon.control.admission import AdmissionService
+from etlmon.control.audit import AuditLog
+from etlmon.control.callers import Gate
 from etlmon.control.policy import Policy
 from etlmon.errors import ApiError, ConfigError, StoreError
 from etlmon.fsworker.pool import WorkerPool
@@ -113,17 +116,25 @@ class NodeService(Service):
             self.store, TABLES, config.retention_of, reactor, wall_clock
         )
         self.backups = BackupService(self.store, config.backup, reactor, wall_clock)
+        self.admission = (
+            None
+            if config.auth is None
+            else AdmissionService(Path(config.auth.tokens_file), reactor, self._in_thread)
+        )
         self.server = ApiServer(
             [
                 *fs.routes(self.store, wall_clock),
                 *paths.routes(self.store, self, self.policy, wall_clock),
                 *processes.routes(self.store, self, wall_clock),
+                *audit.routes(self.store),
                 *health.routes(self.health),
                 *admin.routes(self.maintenance, self.backups.state, self.policy),
                 *openapi.routes(),
             ],
             self._host_check(config),
             self.policy,
+            gate=Gate(self.admission),
+            audit=AuditLog(self.store, reactor, wall_clock),
         )
         self.store.on_commit(self.server.kept.forget)
         self.store.on_replaced(lambda: self._declare(self.config))
@@ -173,6 +184,11 @@ class NodeService(Service):
         started(("maintenance", self.maintenance.stopService))
         self.backups.startService()
         started(("the copies", self.backups.stopService))
+        if self.admission is not None:
+            self.admission.startService()
+            started(("admission", self.admission.stopService))
+        # After the port is closed: what was begun ends, and is stored before the store closes.
+        started(("the commands", lambda: Deferred.fromCoroutine(self.server.finish())))
         self.listening.startService()
         started(("the API", self.listening.stopService))
         self.supervised.startService()
@@ -221,6 +237,8 @@ class NodeService(Service):
             setting = attrgetter(section)
             if setting(config) != setting(self.config):
                 self.log.warn("{section}: a change here needs a restart.", section=section)
+        if self.admission is not None:
+            await self.admission.look()
         self._apply(config)
         await self._exchange_collectors(self._build(config))
         if (config.process_watch, config.redact) != (self.config.process_watch, self.config.redact):
@@ -404,10 +422,18 @@ class NodeService(Service):
         """What an operator should know though nothing is broken."""
         warnings = []
         listen = self._listen
-        if self.policy.is_open and not is_loopback(listen):
+        admission = self.admission
+        if admission is None and self.policy.is_open and not is_loopback(listen):
             warnings.append(
-                f"Commands are open to everyone who reaches {listen}: set control.enabled: false, "
-                "or listen on 127.0.0.1, if that network is not trusted."
+                f"Commands are open to everyone who reaches {listen}: set auth.tokens_file or "
+                "control.enabled: false, or listen on 127.0.0.1, if that network is not trusted."
+            )
+        if admission is not None and admission.trouble is not None:
+            warnings.append(f"Nobody is let in: {admission.trouble}.")
+        elif admission is not None and not admission.count:
+            warnings.append(
+                f"Nobody can be let in: {admission.path} holds no token; "
+                "`etlmon token add` makes one."
             )
         for service in self.collectors:
             if isinstance(service.collector, Warned):

@@ -6,7 +6,6 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import urwid
@@ -14,9 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from etlmon.client.http import NodeClient
+from etlmon.client.token import read_token_file
 from etlmon.config.ui import NodeAddress, UiConfig
 from etlmon.contract import ENDPOINTS
-from etlmon.errors import EtlmonError
 from etlmon.ui.palette import PALETTE, colours
 from etlmon.ui.screen import Screen
 from etlmon.ui.session import Session
@@ -133,16 +132,10 @@ def make_sessions(config: UiConfig, reactor: Any) -> list[Session]:
 
 
 def read_token(node: NodeAddress) -> str | None:
-    """Give the bearer token for a node; raises EtlmonError if its file cannot be read."""
+    """Give the bearer token for a node; raises EtlmonError if its file is not in order."""
     if node.auth is None:
         return None
-    try:
-        token = Path(node.auth.token_file).read_text("ascii").strip()
-    except (OSError, ValueError) as error:
-        raise EtlmonError(f"cannot read auth.token_file of node {node.name}: {error}") from error
-    if not token.isprintable() or not token or " " in token:
-        raise EtlmonError(f"{node.auth.token_file}: no token is in it; it is one word")
-    return token
+    return read_token_file(node.auth.token_file, f"auth.token_file of node {node.name}")
 
 
 def make_views(sessions: Sequence[Session]) -> list[View]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,26 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import admin, fs, health, openapi, paths, processes
+from etlmon.api.resources import admin, audit, fs, health, openapi, paths, processes
 from etlmon.api.server import ApiServer, Route
 from etlmon.config.node import ControlSection, NodeConfig
+from etlmon.contract import AuditQuery
+from etlmon.control.audit import AuditLog
+from etlmon.control.callers import Gate, Known
 from etlmon.control.policy import Policy
 from etlmon.errors import ApiError, CollectError
+from etlmon.records.audit import AuditEntry
 from etlmon.records.disk import FilesystemUsage
 from etlmon.records.health import DatabaseHealth, Health
 from etlmon.records.path import PathScanned, ScanAnswer, ScanCancelAnswer
 from etlmon.records.process import ProcessSample
 from etlmon.store.database import StoreService
 from etlmon.store.maintenance import MaintenanceService
+from etlmon.store.tables import audit_log
 from etlmon.store.tables.all import TABLES
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -172,7 +178,14 @@ def sample_process(pid: int, **changes: Any) -> ProcessSample:
 class Api:
     """A server, what stands behind it, and a plain client of it."""
 
-    def __init__(self, store: Any, extra: Sequence[Route] = (), **settings: Any) -> None:
+    def __init__(
+        self,
+        store: Any,
+        extra: Sequence[Route] = (),
+        *,
+        tokens: Known | None = None,
+        **settings: Any,
+    ) -> None:
         from twisted.internet import reactor
 
         self.store = store
@@ -183,11 +196,13 @@ class Api:
             store, TABLES, NodeConfig().retention_of, reactor, NOW.timestamp
         )
         self.policy = Policy(ControlSection(**settings), self.clock.seconds)
+        self.audit = AuditLog(store, reactor, NOW.timestamp)
         self.server = ApiServer(
             [
                 *fs.routes(store, NOW.timestamp),
                 *paths.routes(store, self.scans, self.policy, NOW.timestamp),
                 *processes.routes(store, self.processes, NOW.timestamp),
+                *audit.routes(store),
                 *health.routes(sample_health),
                 *admin.routes(self.maintenance, lambda: None, self.policy),
                 *openapi.routes(),
@@ -195,6 +210,8 @@ class Api:
             ],
             HostCheck(loopback=True, names=("node-1",)),
             self.policy,
+            gate=Gate(tokens),
+            audit=self.audit,
         )
         store.on_commit(self.server.kept.forget)
         self._reactor = reactor
@@ -207,6 +224,22 @@ class Api:
 
     async def stop(self) -> None:
         await self._port.stopListening()
+        await self.server.finish()
+
+    async def audited(self, count: int) -> list[AuditEntry]:
+        """Wait until the audit has so many rows, and give them, the oldest first."""
+        query = AuditQuery(after=0)
+        while (
+            len(
+                found := (await self.store.read(partial(audit_log.find, query=query, most=1_000)))[
+                    0
+                ]
+            )
+            < count
+        ):
+            await deferLater(self._reactor, 0.005)
+        assert len(found) == count, found
+        return found
 
     @property
     def address(self) -> str:

@@ -501,6 +501,9 @@ class HangingStore:
         self.reads.append(Deferred())
         return self.reads[-1]
 
+    def write(self, _records: object) -> Deferred[None]:
+        return Deferred()
+
     def on_commit(self, _listener: object) -> None: ...
 
 

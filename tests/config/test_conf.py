@@ -18,14 +18,12 @@ from etlmon.config.loader import (
     parse_node_config,
     parse_ui_config,
 )
-from etlmon.config.node import RETENTION_DEFAULTS, AuthSection, NodeConfig, RetentionSection
+from etlmon.config.node import RETENTION_DEFAULTS, NodeConfig, RetentionSection
 from etlmon.config.schema import node_config_schema, ui_config_schema
 from etlmon.config.ui import UiConfig
-from etlmon.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTION = re.compile(r"^(\s*)#(?=[^\s#])", re.MULTILINE)
-AUTH = re.compile(r"^ *#auth: .*", re.MULTILINE)
 
 
 def everything(name: str) -> str:
@@ -34,8 +32,8 @@ def everything(name: str) -> str:
 
 
 def node_yaml() -> str:
-    """Give node.yaml with every option but `auth`, which this version refuses."""
-    return OPTION.sub(r"\1", AUTH.sub("", (CONF / "node.yaml").read_text("utf-8")))
+    """Give node.yaml with every option."""
+    return everything("node.yaml")
 
 
 def given_fields(node, value):
@@ -89,24 +87,12 @@ def test_every_option_may_be_uncommented(text, struct, parse):
     assert isinstance(parse(text().encode(), "conf"), struct)
 
 
-def test_auth_is_shown_and_refused():
-    """`auth` is the one option that this version does not take."""
-    line = everything("node.yaml").split("\nauth:")[0].count("\n") + 2
-    with pytest.raises(ConfigError) as caught:
-        parse_node_config(everything("node.yaml").encode(), "node.yaml")
-    assert caught.value.mistakes == (
-        f"node.yaml:{line}: auth: this version cannot check tokens yet;"
-        " remove auth and keep listen on 127.0.0.1",
-    )
-
-
 @pytest.mark.parametrize(("text", "struct", "parse"), CASES)
 def test_every_option_is_there(text, struct, parse):
     source = text()
     given = given_fields(yaml.compose(source), parse(source.encode(), "conf"))
     shown = {(type(owner), field) for owner, field, *_ in given}
-    missing = set(all_fields(wanted(grammar_of(struct)))) - shown
-    assert missing <= {(NodeConfig, "auth"), (AuthSection, "tokens_file")}
+    assert set(all_fields(wanted(grammar_of(struct)))) == shown
 
 
 @pytest.mark.parametrize(("text", "struct", "parse"), CASES)

@@ -379,10 +379,6 @@ MISTAKES = [
         "process_watch: [{pid: 1, expect: {min: 3, max: 2}}]",
         "process_watch[0].expect.min: 3 is above max 2; write at most that",
     ),
-    (
-        "auth: {tokens_file: /x}",
-        "auth: this version cannot check tokens yet; remove auth and keep listen on 127.0.0.1",
-    ),
     ("manhole: {}", "manhole: no way in; give socket or ssh, or remove manhole"),
     (
         "manhole: {ssh: 127.0.0.1:8022}",

@@ -56,6 +56,8 @@ class TestChooseNodes:
 
 class TestReadToken:
     def node(self, path: Path) -> NodeAddress:
+        if path.exists():
+            path.chmod(0o600)
         return NodeAddress(name="a", address="http://a:1", auth=NodeAuth(token_file=str(path)))
 
     def test_it_is_the_word_in_the_file(self, tmp_path: Path) -> None:

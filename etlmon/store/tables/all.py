@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from etlmon.store.tables import (
+    audit_log,
     collector_run,
     filesystem_usage,
     path_history,
@@ -23,4 +24,5 @@ TABLES: tuple[Table, ...] = (
     process_watches.TABLE,
     process_history.TABLE,
     collector_run.TABLE,
+    audit_log.TABLE,
 )

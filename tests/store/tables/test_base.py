@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from etlmon.config.node import RETENTION_DEFAULTS
+from etlmon.records.audit import AuditEntry, AuditEvent
 from etlmon.records.base import Record
 from etlmon.records.disk import FilesystemPoint, FilesystemUsage
 from etlmon.records.health import CollectorRun
@@ -46,6 +47,7 @@ ROWS: dict[str, type[Record]] = {
     "process_history": ProcessUsage,
     "process_events": ProcessEvent,
     "collector_run": CollectorRun,
+    "audit_log": AuditEntry,
 }
 """The record that is the whole of a row of each table."""
 
@@ -101,6 +103,11 @@ def test_scans_are_a_part_of_stats() -> None:
 def test_an_event_and_a_detail_hold_what_they_are_made_of() -> None:
     assert set(columns(NewProcessEvent)) == set(columns(ProcessEvent)) - {"id"}
     assert set(columns(ProcessDetail)) - set(columns(ProcessSample)) == {"watches", "events"}
+
+
+def test_an_event_is_an_entry_without_its_id() -> None:
+    assert columns(AuditEvent) == columns(AuditEntry)[:-1]
+    assert columns(AuditEntry)[-1] == "id"
 
 
 def test_histories_have_limits_and_an_index_by_time(cursor: sqlite3.Cursor) -> None:
@@ -287,6 +294,31 @@ RECORDS: list[Record] = [
         state="error",
         error_message="둘\nlines",
         records=2,
+    ),
+    AuditEntry(
+        id=1,
+        requested_at=AT,
+        who="-",
+        origin="127.0.0.1",
+        command="scan_paths",
+        target="/paths/scan",
+        outcome="begun",
+    ),
+    AuditEntry(
+        id=(1 << 53) - 1,
+        requested_at=EARLY,
+        who="alice",
+        origin="::1",
+        command="scan_paths",
+        target="/paths/\u0000é",
+        arguments='{"paths":["/데이터"]}',
+        reason="둘\nlines",
+        outcome="refused",
+        status=409,
+        problem="identity-changed",
+        detail="no",
+        duration_ms=3,
+        attempts=7,
     ),
 ]
 
