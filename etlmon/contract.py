@@ -32,6 +32,7 @@ from etlmon.records.base import about
 from etlmon.records.database import CompactJob, CompactRequest, DatabaseFigures
 from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import Health
+from etlmon.records.kill import KillAnswer, KillRequest
 from etlmon.records.path import PathPoint, PathStats, ScanAnswer, ScanCancelAnswer, ScanRequest
 from etlmon.records.process import (
     ProcessDetail,
@@ -121,6 +122,12 @@ class AuditQuery(Page, frozen=True, kw_only=True):
         RowId | None, about("Only rows with a greater id, the oldest first: to read on.")
     ] = None
     before: Annotated[RowId | None, about("Only rows with a smaller id.")] = None
+
+
+class ProcessKillQuery(Query, frozen=True, kw_only=True):
+    """Which process."""
+
+    pid: Annotated[int, about("Its number.", ge=1, le=(1 << 31) - 1)]
 
 
 class ScanCancelQuery(Query, frozen=True, kw_only=True):
@@ -445,6 +452,16 @@ PROCESS = Endpoint(
     answer=ProcessDetail,
     problems=(404, 503),
 )
+KILL_PROCESS = Endpoint(
+    name="kill_process",
+    method="POST",
+    path="/processes/{pid}/kill",
+    summary="Send a signal to a process, and tell what became of it.",
+    query=ProcessKillQuery,
+    body=KillRequest,
+    answer=KillAnswer,
+    problems=(404, 409, 503),
+)
 AUDIT = Endpoint(
     name="list_audit",
     method="GET",
@@ -520,6 +537,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     PROCESS_EVENTS,
     PROCESS_HISTORY,
     PROCESS,
+    KILL_PROCESS,
     AUDIT,
     HEALTH,
     DATABASE,

@@ -39,7 +39,8 @@ class ApiError(EtlmonError):
     """A request is answered with an RFC 9457 problem.
 
     ``problem`` is the stable last part of the problem's type, for example ``not-found``;
-    ``status`` the HTTP status; ``detail`` tells the client what to do; ``headers`` go out with it.
+    ``status`` the HTTP status; ``detail`` tells the client what to do; ``headers`` go out with it,
+    and so does ``token``, by which the command can be given again.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class ApiError(EtlmonError):
         detail: str,
         *,
         headers: Mapping[str, str] | None = None,
+        token: str | None = None,
     ) -> None:
         self.status = status
         self.problem = problem
         self.detail = detail
         self.headers = dict(headers or {})
+        self.token = token
         super().__init__(detail)

@@ -13,8 +13,8 @@ from etlmon.contract import ENDPOINTS, PREFIX, Endpoint
 from etlmon.records.problem import Problem
 
 _REF = "#/components/schemas/{name}"
-_EVERY = (400, 406, 413, 421, 500)
-_EVERY_COMMAND = (403, 429)
+_EVERY = (400, 401, 406, 413, 421, 500)
+_EVERY_COMMAND = (403, 429, 503)
 
 _PAGING_HEADERS = {
     "X-Total-Count": {

@@ -24,6 +24,7 @@ def encode(error: ApiError, path: str) -> bytes:
             status=error.status,
             detail=error.detail,
             instance=path,
+            token=error.token,
         )
     )
 

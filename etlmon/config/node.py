@@ -13,6 +13,7 @@ from etlmon.config.kinds import (
     AbsolutePath,
     Duration,
     Interval,
+    SignalName,
     Size,
     TimeZoneName,
 )
@@ -199,11 +200,15 @@ class ControlSection(Section, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)], about("Scans that may be asked for in a minute.")
     ] = 30
     kills_per_minute: Annotated[
-        Annotated[int, Meta(ge=0)], about("Signals that may be sent in a minute.")
+        Annotated[int, Meta(ge=0)], about("Kills that may be asked for in a minute.")
     ] = 10
     confirmation_token: Annotated[
         bool, about("Ask for a token, given for the very process, before a kill.")
     ] = False
+    unwatched_signals: Annotated[
+        tuple[SignalName, ...],
+        about("Signals that processes may be sent that no watch selects; [] for none."),
+    ] = ()
 
 
 class AuthSection(Section, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from etlmon.config.node import ControlSection
 
-Command = Literal["scan"]
+Command = Literal["scan", "kill"]
 
 _ROUNDING = 1e-6
 """A token that lacks only this has grown: who has waited as told must not be refused."""
@@ -30,7 +30,8 @@ class Policy:
         """Take new settings; the counting of commands begins anew."""
         self._enabled = settings.enabled
         self._rates: dict[Command, RateLimit] = {
-            "scan": RateLimit(settings.scans_per_minute, self._clock)
+            "scan": RateLimit(settings.scans_per_minute, self._clock),
+            "kill": RateLimit(settings.kills_per_minute, self._clock),
         }
 
     @property

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from etlmon import __version__
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import admin, audit, fs, health, openapi, paths, processes
+from etlmon.api.resources import admin, audit, fs, health, kill, openapi, paths, processes
 from etlmon.api.server import ApiServer
 from etlmon.collectors.base import CollectorContext, Warned
 from etlmon.collectors.process.live import LiveProcesses
@@ -24,6 +24,7 @@ from etlmon.config.addresses import UnixAddress, parse_listen
 from etlmon.control.admission import AdmissionService
 from etlmon.control.audit import AuditLog
 from etlmon.control.callers import Gate
+from etlmon.control.kill import Kills
 from etlmon.control.policy import Policy
 from etlmon.errors import ApiError, ConfigError, StoreError
 from etlmon.fsworker.pool import WorkerPool
@@ -38,6 +39,7 @@ from etlmon.store.backup_schedule import BackupService
 from etlmon.store.database import StoreService
 from etlmon.store.maintenance import MaintenanceService
 from etlmon.store.retention import RetentionService
+from etlmon.store.tables import process_stats
 from etlmon.store.tables.all import TABLES
 from etlmon.units import utc
 
@@ -98,6 +100,7 @@ class NodeService(Service):
             limits=config.workers.limits,
         )
         self.policy = Policy(config.control, reactor.seconds)
+        self.kills = Kills(config, self.policy, self._samples_of, reactor, self._in_thread, proc)
         self._context = CollectorContext(
             wall_clock=wall_clock,
             monotonic_clock=reactor.seconds,
@@ -126,6 +129,7 @@ class NodeService(Service):
                 *fs.routes(self.store, wall_clock),
                 *paths.routes(self.store, self, self.policy, wall_clock),
                 *processes.routes(self.store, self, wall_clock),
+                *kill.routes(self.kills),
                 *audit.routes(self.store),
                 *health.routes(self.health),
                 *admin.routes(self.maintenance, self.backups.state, self.policy),
@@ -188,7 +192,7 @@ class NodeService(Service):
             self.admission.startService()
             started(("admission", self.admission.stopService))
         # After the port is closed: what was begun ends, and is stored before the store closes.
-        started(("the commands", lambda: Deferred.fromCoroutine(self.server.finish())))
+        started(("the commands", self._finish_commands))
         self.listening.startService()
         started(("the API", self.listening.stopService))
         self.supervised.startService()
@@ -250,6 +254,7 @@ class NodeService(Service):
     def _apply(self, config: NodeConfig) -> None:
         """Take what may change while the node runs, but for the collectors."""
         self.policy.apply(config.control)
+        self.kills.apply(config)
         self.retention.limits = self.maintenance.limits = config.retention_of
         self.backups.section = config.backup
 
@@ -384,6 +389,13 @@ class NodeService(Service):
             ill.insert(0, "the database")
         reasons = f": {', '.join(ill[:5])}" if ill else ""
         return f"{health.state}{reasons}; {len(health.collectors)} collectors"
+
+    def _samples_of(self, pid: int) -> Deferred[list[ProcessSample]]:
+        return self.store.read(lambda cursor: process_stats.by_pid(cursor, pid))
+
+    def _finish_commands(self) -> Deferred[None]:
+        self.kills.stop()
+        return Deferred.fromCoroutine(self.server.finish())
 
     def _build(self, config: NodeConfig) -> list[Collector]:
         return [collector for kind in KINDS for collector in kind.build(config, self._context)]

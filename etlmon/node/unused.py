@@ -15,8 +15,6 @@ def without_effect(config: NodeConfig) -> list[str]:
     idle = [section for section in NO_COLLECTOR if getattr(config, section)]
     if config.manhole is not None:
         idle.append("manhole")
-    if config.control.confirmation_token:
-        idle.append("control.confirmation_token")
     for place, path in enumerate(config.paths):
         if path.parallelism > 1:
             idle.append(f"paths[{place}].parallelism")

@@ -19,7 +19,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import admin, audit, fs, health, openapi, paths, processes
+from etlmon.api.resources import admin, audit, fs, health, kill, openapi, paths, processes
 from etlmon.api.server import ApiServer, Route
 from etlmon.config.node import ControlSection, NodeConfig
 from etlmon.contract import AuditQuery
@@ -175,6 +175,13 @@ def sample_process(pid: int, **changes: Any) -> ProcessSample:
     )
 
 
+class NoKills:
+    """Kills nothing: what the API says besides is told without it."""
+
+    async def kill(self, pid: int, asked: Any, _attempt: Any) -> Any:
+        raise ApiError(404, "process-not-found", f"There is no process {pid}.")
+
+
 class Api:
     """A server, what stands behind it, and a plain client of it."""
 
@@ -191,6 +198,7 @@ class Api:
         self.store = store
         self.scans = FakeScans()
         self.processes = FakeProcesses()
+        self.no_kills = NoKills()
         self.clock = Clock()
         self.maintenance = MaintenanceService(
             store, TABLES, NodeConfig().retention_of, reactor, NOW.timestamp
@@ -203,6 +211,7 @@ class Api:
                 *paths.routes(store, self.scans, self.policy, NOW.timestamp),
                 *processes.routes(store, self.processes, NOW.timestamp),
                 *audit.routes(store),
+                *kill.routes(self.no_kills),
                 *health.routes(sample_health),
                 *admin.routes(self.maintenance, lambda: None, self.policy),
                 *openapi.routes(),

@@ -1,0 +1,322 @@
+"""The kill command: which process, may it be done, what came of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from etlmon.control.confirmation import LIFE_SECONDS, Confirmations
+from etlmon.control.signals import open_target
+from etlmon.errors import ApiError
+from etlmon.host.pidfds import ExitReader
+from etlmon.host.processes import parse_identity
+from etlmon.records.audit import NOBODY
+from etlmon.records.kill import KillAnswer
+from etlmon.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from etlmon.config.node import NodeConfig
+    from etlmon.control.audit import Attempt
+    from etlmon.control.policy import Policy
+    from etlmon.control.signals import Target
+    from etlmon.host.processes import Identity
+    from etlmon.records.kill import KillOutcome, KillRequest
+    from etlmon.records.process import ProcessSample
+
+T = TypeVar("T")
+
+_AFTER_KILL_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
+"""How often a process is looked at where the kernel cannot tell of its end."""
+
+
+class InThread(Protocol):
+    """Runs a blocking function in a thread."""
+
+    def __call__(self, function: Callable[[], T], /) -> Awaitable[T]:
+        """Give what ``function`` returns, or raise what it raises."""
+
+
+class Kills:
+    """Sends signals on command.
+
+    ``samples`` gives what is stored of a pid: of the process that has it, or had it last, by watch.
+    ``stop`` ends the waiting for processes that do not end; they are told to be running.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        policy: Policy,
+        samples: Callable[[int], Awaitable[Sequence[ProcessSample]]],
+        reactor: Any,
+        in_thread: InThread,
+        proc: Path,
+    ) -> None:
+        self._policy = policy
+        self._samples = samples
+        self._reactor = reactor
+        self._in_thread = in_thread
+        self._proc = proc
+        self._confirmations = Confirmations(reactor.seconds)
+        self._waiting: set[Deferred[bool]] = set()
+        self._is_stopping = False
+        self.apply(config)
+
+    def apply(self, config: NodeConfig) -> None:
+        """Take new settings."""
+        self._asks_token = config.control.confirmation_token
+        self._unwatched = config.control.unwatched_signals
+        self._allowed = {watch.label: watch.allow_signals for watch in config.process_watch}
+
+    def stop(self) -> None:
+        """Wait for no process any longer."""
+        self._is_stopping = True
+        for waiting in list(self._waiting):
+            waiting.callback(False)
+
+    async def kill(self, pid: int, asked: KillRequest, attempt: Attempt) -> KillAnswer:
+        """Send a signal to the process that is meant, and tell what became of it.
+
+        Raises ApiError; nothing has been sent then, unless it says so.
+        """
+        with self._policy.counted("kill", confirmed=asked.confirm):
+            number = _signal(asked.signal)
+            samples = await self._samples(pid)
+            expected = _expected(pid, asked, samples)
+            target = await self._in_thread(lambda: open_target(self._proc, expected))
+            try:
+                self._check_allowed(pid, expected, samples, asked)
+                self._check_token(asked, target, attempt)
+                return await self._kill(target, number, asked, attempt)
+            finally:
+                target.close()
+
+    async def _kill(
+        self, target: Target, number: signal.Signals, asked: KillRequest, attempt: Attempt
+    ) -> KillAnswer:
+        how = "" if target.pidfd is not None else ", without pidfd"
+        name = f"pid {target.identity.pid} ({target.name}, {target.identity}{how})"
+        await attempt.acts(f"{asked.signal} to {name}")
+        began = self._reactor.seconds()
+        await self._in_thread(lambda: target.send(number))
+        sent, not_sent = [asked.signal], ""
+        has_ended = await self._ends(target, asked.wait)
+        if not has_ended and asked.escalate and number != signal.SIGKILL and not self._is_stopping:
+            try:
+                await self._in_thread(lambda: target.send(signal.SIGKILL))
+            except ApiError as error:
+                if error.status != 404:  # it has not just ended by itself
+                    not_sent = f"; SIGKILL was not sent: {error.detail}"
+            else:
+                sent.append("SIGKILL")
+            if not not_sent:
+                has_ended = await self._ends(target, _AFTER_KILL_SECONDS)
+        waited = round(self._reactor.seconds() - began, 3)
+        outcome: KillOutcome = "exited" if has_ended else "running"
+        reason, state = await self._in_thread(
+            lambda: (target.exit_reason(), None) if has_ended else (None, target.state())
+        )
+        return KillAnswer(
+            pid=target.identity.pid,
+            process_name=target.name,
+            identity=str(target.identity),
+            signals=sent,
+            outcome=outcome,
+            waited_seconds=waited,
+            state=state,
+            exit_reason=reason,
+            by_pidfd=target.pidfd is not None,
+            message=_in_words(sent, waited, state, reason, has_ended=has_ended) + not_sent,
+        )
+
+    def _check_allowed(
+        self, pid: int, expected: Identity, samples: Sequence[ProcessSample], asked: KillRequest
+    ) -> None:
+        """Raise ApiError (403), naming the key, for a signal that this process is not to get.
+
+        One that several watches select gets what all of them allow.
+        """
+        labels = [
+            sample.watch
+            for sample in samples
+            if sample.identity == str(expected)
+            and sample.status == "RUNNING"
+            and sample.watch in self._allowed
+        ]
+        wanted = [asked.signal, *(["SIGKILL"] if asked.escalate else [])]
+        for name in wanted:
+            for label in labels:
+                allowed = self._allowed[label or ""]
+                if not _is_among(name, allowed):
+                    raise ApiError(
+                        403,
+                        "signal-not-allowed",
+                        f"The watch {label} allows {_list(allowed)}, not {name}: see allow_signals "
+                        "of process_watch in node.yaml.",
+                    )
+            if not labels and not _is_among(name, self._unwatched):
+                raise ApiError(
+                    403,
+                    "process-not-watched",
+                    f"No watch selects the process {pid}, and others get {_list(self._unwatched)}: "
+                    "add it to process_watch in node.yaml, or the signal to "
+                    "control.unwatched_signals. One that has just started is watched from its "
+                    "first sample on.",
+                )
+
+    def _check_token(self, asked: KillRequest, target: Target, attempt: Attempt) -> None:
+        """Raise ApiError (409) for a command that must carry a token and carries none or another.
+
+        The first one is given its token there: all other checks have been passed by then.
+        """
+        if not self._asks_token:
+            return
+        caller = attempt.caller
+        who = caller.origin if caller.who == NOBODY else caller.who
+        command = ("kill", who, target.identity, asked.signal, asked.escalate)
+        if asked.token is None:
+            raise ApiError(
+                409,
+                "confirmation-token-required",
+                "Nothing was sent yet: this node asks for a second call. Send the same command for "
+                f"the process {target.identity.pid} ({target.name}) with the token of this answer, "
+                f"within {LIFE_SECONDS:.0f} s.",
+                token=self._confirmations.give(command),
+            )
+        if not self._confirmations.take(asked.token, command):
+            raise ApiError(
+                409,
+                "confirmation-token-wrong",
+                "Nothing was sent: the token was not given for just this command, process and "
+                f"caller, has been used, or is older than {LIFE_SECONDS:.0f} s. Send the command "
+                "without a token to get a new one.",
+            )
+
+    def _ends(self, target: Target, seconds: float) -> Deferred[bool]:
+        """Fire with whether the process has ended, as soon as it has or when time is up."""
+        ended: Deferred[bool] = Deferred()
+        if self._is_stopping:
+            seconds = 0.0
+        self._waiting.add(ended)
+
+        def has_ended() -> None:
+            if not ended.called:
+                ended.callback(True)
+
+        late = self._reactor.callLater(seconds, ended.callback, False)
+        if target.pidfd is not None:
+            # A copy: the reader closes what it reads.
+            reader: Any = ExitReader(self._reactor, os.dup(target.pidfd), has_ended)
+        else:
+            reader = _Looking(self._reactor, self._in_thread, target, ended)
+
+        def over(result: bool) -> bool:
+            self._waiting.discard(ended)
+            reader.close()
+            if late.active():
+                late.cancel()
+            return result
+
+        return ended.addCallback(over)
+
+
+class _Looking:
+    """Looks whether a process has ended, again and again, where the kernel cannot tell."""
+
+    def __init__(
+        self, reactor: Any, in_thread: InThread, target: Target, ended: Deferred[bool]
+    ) -> None:
+        self._reactor = reactor
+        self._in_thread = in_thread
+        self._target = target
+        self._ended = ended
+        self._later: Any = None
+        self._look()
+
+    def _look(self) -> None:
+        self._later = None
+        looking = Deferred.fromCoroutine(self._ask())
+        looking.addBoth(self._looked)
+
+    async def _ask(self) -> bool:
+        return await self._in_thread(self._target.has_ended)
+
+    def _looked(self, has_ended: Any) -> None:
+        if self._ended.called:
+            return
+        if has_ended is True:
+            self._ended.callback(True)
+        else:
+            self._later = self._reactor.callLater(_LOOK_SECONDS, self._look)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._later is not None and self._later.active():
+            self._later.cancel()
+
+
+def _signal(name: str) -> signal.Signals:
+    try:
+        return signal.Signals[name]
+    except KeyError as error:
+        raise ApiError(
+            400, "bad-body", "signal: there is no such signal; write SIGTERM or SIGKILL."
+        ) from error
+
+
+def _expected(pid: int, asked: KillRequest, samples: Sequence[ProcessSample]) -> Identity:
+    """Give the process that is meant: the one that was named, or the one that was sampled last."""
+    if asked.identity is not None:
+        try:
+            identity = parse_identity(asked.identity)
+        except ValueError as error:
+            raise ApiError(400, "bad-body", f"identity: {error}.") from error
+        if identity.pid != pid:
+            raise ApiError(400, "bad-body", "identity: it is of another pid than the path names.")
+        return identity
+    running = [sample for sample in samples if sample.status == "RUNNING"]
+    if not running:
+        raise ApiError(
+            409,
+            "identity-needed",
+            f"No sample of a running process {pid} is stored, so it is not known which one is "
+            "meant: send its identity, as GET /api/v1/processes gives it. Nothing was sent.",
+        )
+    return parse_identity(running[0].identity)
+
+
+def _is_among(name: str, allowed: Sequence[str]) -> bool:
+    """Whether a signal is among those allowed, by whichever of its names."""
+    return any(signal.Signals[name] == signal.Signals[one] for one in allowed)
+
+
+def _list(allowed: Sequence[str]) -> str:
+    return ", ".join(allowed) or "no signal"
+
+
+def _in_words(
+    sent: Sequence[str], waited: float, state: str | None, reason: str | None, *, has_ended: bool
+) -> str:
+    last = " and ".join(sent)
+    time = format_duration(round(waited, 1)) if waited >= 0.1 else "0s"
+    if has_ended:
+        return (
+            f"exited {time} after {sent[0]}"
+            + (f": {reason}" if reason else "")
+            + (f" ({last})" if len(sent) > 1 else "")
+        )
+    hint = {
+        "D": "it hangs in the kernel (state D), and ends when the kernel lets it go",
+        "T": "it is stopped (state T), and takes the signal when it is continued",
+        "t": "a debugger has stopped it (state t), and lets it take the signal or not",
+    }.get(state or "")
+    if hint is None and "SIGKILL" not in sent:
+        hint = "SIGKILL ends it without asking it"
+    return f"still running {time} after {last}" + (f"; {hint}" if hint else "")
