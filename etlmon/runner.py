@@ -43,7 +43,8 @@ class CollectorService(TimerService):
 
     A collector that is ``Hinted`` runs at each hint too. Hints that come while it runs make it run
     once more; after a run that failed they wait for the timer, so that trouble is not repeated as
-    fast as it can be.
+    fast as it can be. A run at a hint that ends well is counted and not stored: hints may come
+    fifty times a second, and the scheduled runs tell the same.
     """
 
     log = Logger()
@@ -73,6 +74,7 @@ class CollectorService(TimerService):
         self._due = 0.0
         self._ending: list[Deferred[float | None]] = []
         self._hinted = False
+        self._by_hint = False
         self._last: CollectorRun | None = None
         self._last_success: CollectorRun | None = None
         self._last_error: CollectorRun | None = None
@@ -104,8 +106,12 @@ class CollectorService(TimerService):
     def _hint(self) -> None:
         """Run at once, or once more when the run under way has ended."""
         failed = self._last is not None and self._last.state == "error"
-        if not failed and not self.run_now():
-            self._hinted = self._run is not None
+        if failed or self._first is None:
+            return
+        if self._run is None:
+            self._begin(by_hint=True)
+        else:
+            self._hinted = True
 
     def run_now(self) -> bool:
         """Begin a run at once, outside the schedule.
@@ -176,7 +182,8 @@ class CollectorService(TimerService):
         else:
             self._begin()
 
-    def _begin(self) -> None:
+    def _begin(self, *, by_hint: bool = False) -> None:
+        self._by_hint = by_hint
         self._run_began = self.clock.seconds()
         self._run_started_at = self._wall_clock()
         next_run_at = utc(self._run_started_at + max(0.0, self._due - self._run_began))
@@ -226,6 +233,8 @@ class CollectorService(TimerService):
             records=records,
             duration_ms=run.duration_ms,
         )
+        if self._by_hint and error is None:
+            return None
         # Not awaited: with the last batch committed the run is over, and another may be asked for.
         self._sink.write([run]).addErrback(self._run_not_stored, error)
         return None

@@ -619,6 +619,21 @@ class TestHints:
         bench.clock.advance(INTERVAL)
         assert bench.runs == 3, "the timer keeps its turns"
 
+    def test_runs_that_end_well_are_counted_and_not_stored(self, bench: Bench, hinted: Any) -> None:
+        bench.start(["x"])
+        for _ in range(3):
+            hinted.hint()
+        assert len(bench.sink.runs) == 1, "the scheduled one"
+        assert bench.service.health().runs == 4
+        hinted.script = [CollectError("no")]
+        hinted.hint()
+        assert [run.state for run in bench.sink.runs] == ["ok", "error"]
+
+    def test_before_the_start_nothing_runs(self, bench: Bench, hinted: Any) -> None:
+        bench.service = bench.make()
+        bench.service._hint()
+        assert bench.runs == 0
+
     def test_during_a_run_make_one_more(self, bench: Bench, hinted: Any) -> None:
         waiting: Deferred[None] = Deferred()
         bench.start(waiting)

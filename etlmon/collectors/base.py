@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
     from etlmon.config.node import NodeConfig
     from etlmon.fsworker.pool import WorkerPool
+    from etlmon.host.inotify import DirectoryWatches
     from etlmon.records.base import Record
 
 T = TypeVar("T")
+R = TypeVar("R", bound="Record")
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,22 @@ class InThread(Protocol):
         """Give what ``function`` returns, or raise what it raises."""
 
 
+class Saved(Protocol):
+    """Gives back what a collector has stored itself, such as how far it had read."""
+
+    def __call__(self, kind: type[R], instance: str, /) -> Awaitable[Sequence[R]]:
+        """Give the records of a type as they are stored for one instance.
+
+        All that was handed in before counts, also what still waits for its commit. Raises
+        StoreError if the node stops.
+        """
+
+
+async def nothing_saved(_kind: type[R], _instance: str, /) -> Sequence[R]:
+    """Give what is stored where nothing is: no records."""
+    return ()
+
+
 @dataclass(frozen=True)
 class CollectorContext:
     """What collectors are handed: nothing else of the program is within their reach."""
@@ -96,6 +114,10 @@ class CollectorContext:
     """Where procfs is: ``/proc``, or a fixture."""
     reactor: Any = None
     """For those that are Hinted: it watches descriptors, and calls later."""
+    saved: Saved = nothing_saved
+    """What an earlier run, or an earlier node, has stored."""
+    watches: DirectoryWatches | None = None
+    """Hears of changes in directories; None: only looking tells."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from etlmon.control.kill import Kills
 from etlmon.control.policy import Policy
 from etlmon.errors import ApiError, ConfigError, StoreError
 from etlmon.fsworker.pool import WorkerPool
+from etlmon.host.inotify import DirectoryWatches
 from etlmon.node.listen import ListeningService, is_loopback
 from etlmon.node.places import database_path, node_name
 from etlmon.node.systemd import Notifier, SupervisedService, listen_text
@@ -108,6 +109,8 @@ class NodeService(Service):
             workers=self.workers,
             proc=proc,
             reactor=reactor,
+            saved=self.store.saved,
+            watches=DirectoryWatches(reactor, self._in_thread, proc),
         )
         self._live_processes = self._live(config)
         self.collectors = [self._service(collector) for collector in self._build(config)]

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from etlmon.records.base import Record
 
 T = TypeVar("T")
+R = TypeVar("R", bound="Record")
+
+_SAVED = {kind: read for table in TABLES for kind, read in table.saved.items()}
 
 _LOOK_EVERY_SECONDS = 0.25
 _LARGE_WAL_BYTES = 24 << 20
@@ -179,6 +182,15 @@ class StoreService(Service):
         if self._writer is None:
             return fail(_not_open())
         return self._writer.run(work, tables, in_transaction=in_transaction, makes_room=makes_room)
+
+    def saved(self, kind: type[R], instance: str) -> Deferred[Sequence[R]]:
+        """Give the records of a type that are stored for an instance of a collector.
+
+        On the writer's connection, in its turn: what was written before is among them, also when
+        it was still waiting. Fails with StoreError once the store has been closed.
+        """
+        read = _SAVED[kind]
+        return self.run(lambda cursor: read(cursor, instance))
 
     def read(self, query: Callable[[sqlite3.Cursor], T]) -> Deferred[T]:
         """Run a query in a thread, on a read-only connection, in one short read transaction.

@@ -19,6 +19,7 @@ from twisted.internet.threads import deferToThread
 
 from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
+from etlmon.store import database
 from etlmon.store.database import StoreService, has_wal_reset_bug
 from etlmon.store.migrate import load_migrations
 from etlmon.units import utc
@@ -136,6 +137,19 @@ async def test_other_work_gives_its_result_and_is_rolled_back_when_it_fails(
         await store.run(work)
     kept = await store.run(lambda cursor: cursor.execute("SELECT count(*) FROM meta").fetchone())
     assert kept == (2,)
+
+
+async def test_saved_records_are_those_written_before(
+    store: StoreService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(cursor: sqlite3.Cursor, instance: str) -> list[CollectorRun]:
+        (number,) = cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+        return [run_of(number), run_of(len(instance))]
+
+    monkeypatch.setitem(database._SAVED, CollectorRun, read)
+    waiting = [store.write([run_of(number)]) for number in range(3)]
+    assert await store.saved(CollectorRun, "me") == [run_of(3), run_of(2)]
+    assert all(done.called for done in waiting)
 
 
 # --- health ---------------------------------------------------------------------------------------

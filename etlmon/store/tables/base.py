@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from types import UnionType
@@ -21,6 +21,8 @@ R = TypeVar("R", bound=Record)
 
 Insert = Callable[["sqlite3.Cursor", Sequence[Any]], None]
 """Writes records of one type, within the transaction of the cursor."""
+Saved = Callable[["sqlite3.Cursor", str], Sequence[Any]]
+"""Gives the records of one type that are stored for an instance of a collector."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Table:
     takes no writes. What can be read again at its source, or is a command's record, is not."""
     at_open: str | None = None
     """SQL that sets right, at each start, what a node that was killed left behind."""
+    saved: dict[type[Record], Saved] = field(default_factory=dict)
+    """What a collector may ask for again, to go on where it had stopped."""
 
 
 def columns(record_type: type[Record]) -> tuple[str, ...]:

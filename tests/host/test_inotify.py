@@ -1,0 +1,279 @@
+"""Hearing of changes in directories, on the kernel's own inotify."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet import inotify, reactor, task
+from twisted.internet.threads import deferToThread
+from twisted.logger import LogLevel, capturedLogs
+
+from etlmon.host.inotify import DirectoryWatches, INotify, Watch
+
+MAX_QUEUED_EVENTS = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+
+
+@pytest.fixture
+def until() -> Until:
+    async def wait(condition: Callable[[], object]) -> None:
+        while not condition():
+            await task.deferLater(reactor, 0.002)
+
+    return wait
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """Give a /proc with one local mount; a test writes others."""
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    mount(tmp_path / "proc", "1 0 0:1 / / rw - ext4 dev rw")
+    return tmp_path / "proc"
+
+
+def mount(proc: Path, *lines: str) -> None:
+    (proc / "self" / "mountinfo").write_text("".join(f"{line}\n" for line in lines))
+
+
+class Heard:
+    """Watches directories and counts what is heard of each."""
+
+    def __init__(self, watches: DirectoryWatches) -> None:
+        self.all = watches
+        self.counts: dict[str, int] = {}
+        self.watches: dict[str, Watch] = {}
+
+    async def watch(self, directory: Path) -> Watch:
+        name = directory.name
+        self.counts[name] = 0
+        watch = self.watches[name] = self.all.watch(bytes(directory), lambda: self._count(name))
+        await self.all.arm(watch)
+        return watch
+
+    def _count(self, name: str) -> None:
+        self.counts[name] += 1
+
+    def end(self) -> None:
+        for watch in self.watches.values():
+            self.all.end(watch)
+
+
+@pytest.fixture
+def heard(proc: Path) -> Iterator[Heard]:
+    one = Heard(DirectoryWatches(reactor, deferToThread, proc))
+    yield one
+    one.end()
+
+
+def directories(tmp_path: Path, *names: str) -> list[Path]:
+    for name in names:
+        (tmp_path / name).mkdir()
+    return [tmp_path / name for name in names]
+
+
+async def test_every_kind_of_change_is_heard(heard: Heard, tmp_path: Path, until: Until) -> None:
+    (d,) = directories(tmp_path, "d")
+    watch = await heard.watch(d)
+    assert watch.mode == "inotify"
+    file = d / "\udcff.log"
+    changes: list[Callable[[], object]] = [
+        lambda: file.write_text("a"),
+        lambda: file.write_text("b"),
+        lambda: file.rename(d / "other"),
+        lambda: os.truncate(d / "other", 0),
+        (d / "other").unlink,
+        lambda: (d / "link").symlink_to("nowhere"),
+    ]
+    for change in changes:
+        before = heard.counts["d"]
+        change()
+        await until(lambda before=before: heard.counts["d"] > before)
+
+
+async def test_end_of_one_directory_leaves_the_others(
+    heard: Heard, tmp_path: Path, until: Until
+) -> None:
+    """Twisted's own would hear nothing any more of any directory."""
+    a, b = directories(tmp_path, "a", "b")
+    gone, kept = await heard.watch(a), await heard.watch(b)
+    for _ in range(100):
+        before = heard.counts["a"]
+        a.rmdir()
+        await until(lambda before=before: heard.counts["a"] > before)
+        assert (gone.mode, kept.mode) == ("poll (no directory)", "inotify")
+        a.mkdir()
+        await heard.all.arm(gone)
+        assert gone.mode == "inotify"
+        for one in (a, b):
+            before = heard.counts[one.name]
+            (one / "x").touch()
+            await until(lambda before=before, one=one: heard.counts[one.name] > before)
+            (one / "x").unlink()
+
+
+async def test_a_directory_that_moves_away(heard: Heard, tmp_path: Path, until: Until) -> None:
+    (d,) = directories(tmp_path, "d")
+    watch = await heard.watch(d)
+    d.rename(tmp_path / "elsewhere")
+    await until(lambda: watch.mode == "poll (no directory)")
+    directories(tmp_path, "d")
+    await heard.all.arm(watch)
+    before = heard.counts["d"]
+    (d / "x").touch()
+    await until(lambda: heard.counts["d"] > before)
+
+
+async def test_a_parent_that_moves_away_is_seen_at_the_next_look(
+    heard: Heard, tmp_path: Path, until: Until
+) -> None:
+    directories(tmp_path, "p", "p/d")
+    watch = await heard.watch(tmp_path / "p" / "d")
+    (tmp_path / "p").rename(tmp_path / "q")
+    directories(tmp_path, "p", "p/d")
+    await heard.all.arm(watch)
+    (tmp_path / "p" / "d" / "x").touch()
+    await until(lambda: heard.counts["d"])
+
+
+async def test_overflow_of_the_queue_hints_everybody(
+    heard: Heard, tmp_path: Path, until: Until
+) -> None:
+    """While the reactor stands still, more happens than the kernel keeps."""
+    a, b = directories(tmp_path, "a", "b")
+    await heard.watch(a)
+    await heard.watch(b)
+    file = (a / "x").open("wb", buffering=0)
+    with file:
+        for number in range(MAX_QUEUED_EVENTS + 100):
+            # Two equal events one after the other would be one.
+            file.truncate(0) if number % 2 else (a / "y").touch()
+    await until(lambda: heard.all.overflows == 1)
+    assert heard.counts["b"] == 1
+    before = heard.counts["b"]
+    (b / "x").touch()
+    await until(lambda: heard.counts["b"] > before)
+
+
+async def test_exception_of_one_who_hears_harms_nobody(
+    heard: Heard, tmp_path: Path, until: Until, flush_logged_errors: Any
+) -> None:
+    """Twisted's own would close the instance."""
+    (d,) = directories(tmp_path, "d")
+    bad = heard.all.watch(bytes(d), lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    await heard.all.arm(bad)
+    await heard.watch(d)
+    for name in ("x", "y"):
+        before = heard.counts["d"]
+        (d / name).touch()
+        await until(lambda before=before: heard.counts["d"] > before)
+    heard.all.end(bad)
+    assert flush_logged_errors(ZeroDivisionError)
+
+
+async def test_two_who_hear_of_one_directory(heard: Heard, tmp_path: Path, until: Until) -> None:
+    (d,) = directories(tmp_path, "d")
+    (tmp_path / "link").symlink_to(d)
+    direct, linked = await heard.watch(d), await heard.watch(tmp_path / "link")
+    (d / "x").touch()
+    await until(lambda: heard.counts["d"] and heard.counts["link"])
+    heard.all.end(direct)
+    before, ended = heard.counts["link"], heard.counts["d"]
+    (d / "y").touch()
+    await until(lambda: heard.counts["link"] > before)
+    assert heard.counts["d"] == ended
+    assert (direct.mode, linked.mode) == ("ended", "inotify")
+
+
+async def test_modes_of_what_cannot_be_heard(heard: Heard, proc: Path, tmp_path: Path) -> None:
+    (nfs,) = directories(tmp_path, "nfs")
+    mount(proc, "1 0 0:1 / / rw - ext4 dev rw", f"2 1 0:2 / {nfs} rw - nfs4 server:/x rw")
+    (tmp_path / "file").touch()
+    modes = [(await heard.watch(tmp_path / name)).mode for name in ("nfs", "none", "file")]
+    assert modes == ["poll (nfs4)", "poll (no directory)", "poll (no directory)"]
+
+
+async def test_limit_of_watches(
+    heard: Heard, tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's refusal is told once; directories before and after it are heard of."""
+    a, b, c = directories(tmp_path, "a", "b", "c")
+    await heard.watch(a)
+    add = INotify.add
+    monkeypatch.setattr(INotify, "add", lambda *_: None)
+    with capturedLogs() as captured:
+        refused = await heard.watch(b)
+        await heard.watch(c)
+        await heard.all.arm(refused)
+    assert refused.mode == "poll (limit)"
+    told = [event for event in captured if event["log_level"] is LogLevel.warn]
+    assert [event["setting"] for event in told] == ["fs.inotify.max_user_watches"]
+    monkeypatch.setattr(INotify, "add", add)
+    await heard.all.arm(refused)
+    assert refused.mode == "inotify"
+    for one in (a, b):
+        (one / "x").touch()
+        await until(lambda one=one: heard.counts[one.name])
+
+
+async def test_limit_of_instances(
+    heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> int:
+        raise inotify.INotifyError("INotify initialization error.")
+
+    monkeypatch.setattr(inotify.INotify._inotify, "init", refuse)
+    with capturedLogs() as captured:
+        watch = await heard.watch(*directories(tmp_path, "d"))
+    assert watch.mode == "poll (limit)"
+    assert [event["setting"] for event in captured if "setting" in event] == [
+        "fs.inotify.max_user_instances"
+    ]
+
+
+async def test_instance_is_closed_with_the_last_watch(heard: Heard, tmp_path: Path) -> None:
+    watch = await heard.watch(*directories(tmp_path, "d"))
+    kernel = heard.all._inotify
+    assert kernel is not None
+    heard.all.end(watch)
+    heard.all.end(watch)
+    assert heard.all._inotify is None
+    await heard.all.arm(watch)
+    assert watch.mode == "ended", "who has ended hears no more"
+
+
+class TestReading:
+    """The wire format of inotify(7), in pieces as a read may cut it."""
+
+    @pytest.fixture
+    def kernel(self) -> Iterator[INotify]:
+        self.overflows = 0
+        self.events: list[tuple[bytes, int]] = []
+
+        def overflowed() -> None:
+            self.overflows += 1
+
+        one = INotify(reactor, overflowed)
+        one.hear(1, b"/d", lambda name, mask: self.events.append((name, mask)))
+        yield one
+        one.connectionLost(None)
+
+    def test_events_in_any_pieces(self, kernel: INotify) -> None:
+        data = (
+            struct.pack("=iIII", 1, inotify.IN_MODIFY, 0, 16)
+            + b"app.log".ljust(16, b"\0")
+            + struct.pack("=iIII", -1, inotify.IN_Q_OVERFLOW, 0, 0)
+            + struct.pack("=iIII", 7, inotify.IN_MODIFY, 0, 0)
+            + struct.pack("=iIII", 1, inotify.IN_IGNORED, 0, 0)
+            + struct.pack("=iIII", 1, inotify.IN_MODIFY, 0, 0)
+        )
+        for at in range(len(data)):
+            kernel._doRead(data[at : at + 1])
+        assert self.overflows == 1
+        assert self.events == [(b"app.log", inotify.IN_MODIFY), (b"", inotify.IN_IGNORED)]
+        kernel.drop(1)
