@@ -10,7 +10,7 @@ import msgspec
 from etlmon.records.base import Record, about
 
 LogState = Literal["following", "waiting", "paused", "error"]
-LineFlag = Literal["gap", "truncated", "partial", "cut"]
+LineFlag = Literal["gap", "truncated", "nul_run", "partial", "cut"]
 
 
 class LogLine(Record, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class LogLine(Record, frozen=True, kw_only=True):
     log_path: Annotated[str, about("The file by the name that is followed, also after it rotates.")]
     line: Annotated[
         str | None,
-        about("The line without its end; null in a row that tells of a gap or a truncation."),
+        about("The line without its end; null in a row that tells what happened instead."),
     ] = None
     created_at: Annotated[datetime, about("When it was read, UTC.")]
     source_inode: Annotated[int | None, about("Inode of the file that it stood in.")] = None
@@ -29,7 +29,8 @@ class LogLine(Record, frozen=True, kw_only=True):
         list[str],
         about(
             "gap: something here could not be read; truncated: the file was cut off here; "
-            "partial: its end had not been written in time; cut: it was too long."
+            "nul_run: here stood nothing but NUL bytes; partial: the line's end had not been "
+            "written in time; cut: it was too long."
         ),
     ] = msgspec.field(default_factory=list)
     logged_at: Annotated[
@@ -37,7 +38,7 @@ class LogLine(Record, frozen=True, kw_only=True):
     ] = None
     length_bytes: Annotated[
         int | None,
-        about("Length of a line before it was cut; bytes that a gap has lost, if that is known."),
+        about("Length of a line before it was cut; bytes of a gap or a run of NULs, if known."),
     ] = None
     detail: Annotated[str | None, about("What happened, in words, in a row without a line.")] = None
 
@@ -61,7 +62,7 @@ class LogBlock(Record, frozen=True, kw_only=True):
     source_inode: int | None = None
     created_at: datetime
     lines: list[str | None]
-    """None where the row tells of a gap or a truncation; it must have a mark."""
+    """None in a row that tells of a gap, a truncation or a run of NULs; it must have a mark."""
     marks: dict[int, LineMark] = msgspec.field(default_factory=dict)
     """By place in ``lines``; ordinary lines have none."""
     logged_at_ms: list[int | None] | None = None
@@ -86,6 +87,26 @@ class LogFileRead(Record, frozen=True, kw_only=True):
     yet."""
 
 
+class LogFileStored(LogFileRead, frozen=True, kw_only=True):
+    """What the store keeps of a file: how far it has been read, and what it has counted itself."""
+
+    lines_total: int = 0
+    gaps: int = 0
+    last_line_at: datetime | None = None
+    configured: bool = True
+
+
+class StoredBlock(Record, frozen=True, kw_only=True):
+    """Where lines of one file stand whose numbers follow each other."""
+
+    first_id: int
+    last_id: int
+    log_name: str
+    log_path: str
+    first_at: datetime
+    last_at: datetime
+
+
 class LogFileGone(Record, frozen=True, kw_only=True):
     """A file of a log with a pattern is there no more, and has been read to its end: forget it."""
 
@@ -97,7 +118,6 @@ class LogsConfigured(Record, frozen=True, kw_only=True):
     """The logs that the configuration names now: others are not listed any more."""
 
     names: tuple[str, ...]
-    declared_at: datetime
 
 
 class LogSwitched(Record, frozen=True, kw_only=True):

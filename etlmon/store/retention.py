@@ -119,13 +119,21 @@ class RetentionService(TimerService):
 
     async def _trim(self, table: Table) -> None:
         limits = self.limits(table.name)
+        tomorrow_ms = int((self._wall_clock() + _DAY_SECONDS) * 1000)
         if limits.max_age is not None:
             oldest = int((self._wall_clock() - limits.max_age) * 1000)
-            delete = _delete_before(table, oldest)
+            delete = (
+                _delete_outside(table, oldest, tomorrow_ms)
+                if table.ages_by_id
+                else _delete_before(table, oldest)
+            )
             while await self._step(delete, table.name) == _ROWS_A_STEP:
                 pass
-        tomorrow_ms = int((self._wall_clock() + _DAY_SECONDS) * 1000)
-        if not self._stopping and await self._store.read(_newest(table)) > tomorrow_ms:
+        if (
+            not table.ages_by_id
+            and not self._stopping
+            and await self._store.read(_newest(table)) > tomorrow_ms
+        ):
             await self._step(_delete_after(table, tomorrow_ms), table.name)
         if limits.max_rows is not None and not self._stopping:
             await self._delete(table, await self._store.read(_count(table)) - limits.max_rows)
@@ -182,9 +190,16 @@ class RetentionService(TimerService):
 
 
 def _count(table: Table) -> Callable[[sqlite3.Cursor], int]:
+    # Two subqueries, each a step at an end of the table: min and max in one would read it all.
+    rows = (
+        f"(SELECT max(id) FROM {table.name}) - (SELECT min(id) FROM {table.name}) + 1"
+        if table.ages_by_id
+        else f"(SELECT count(*) FROM {table.name})"
+    )
+
     def count(cursor: sqlite3.Cursor) -> int:
-        found: int = cursor.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0]
-        return found
+        found: int | None = cursor.execute(f"SELECT {rows}").fetchone()[0]
+        return found or 0
 
     return count
 
@@ -195,6 +210,38 @@ def _newest(table: Table) -> Callable[[sqlite3.Cursor], int]:
         return found or 0
 
     return newest
+
+
+def _delete_outside(
+    table: Table, oldest_ms: int, newest_ms: int
+) -> Callable[[sqlite3.Cursor], int]:
+    """Delete rows from the head of the table, up to the first that lies within the times.
+
+    As many as a step may; gives how many. One that has a later time than its successors, from a
+    clock that was wrong, goes when it is the first.
+    """
+    at = table.time_column
+
+    def delete(cursor: sqlite3.Cursor) -> int:
+        first_to_stay = cursor.execute(
+            f"SELECT id FROM (SELECT id, {at} FROM {table.name} ORDER BY id LIMIT {_ROWS_A_STEP})"
+            f" WHERE {at} BETWEEN ? AND ? ORDER BY id LIMIT 1",
+            (oldest_ms, newest_ms),
+        ).fetchone()
+        if first_to_stay is None:
+            return _delete_oldest(table, _ROWS_A_STEP)(cursor)
+        cursor.execute(f"DELETE FROM {table.name} WHERE id < ?", first_to_stay)
+        return _trimmed(table, cursor)
+
+    return delete
+
+
+def _trimmed(table: Table, cursor: sqlite3.Cursor) -> int:
+    """Do what follows a deletion; give how many rows went."""
+    deleted = cursor.rowcount
+    if deleted and table.trimmed is not None:
+        cursor.execute(table.trimmed)
+    return deleted
 
 
 def _delete_before(table: Table, oldest_ms: int) -> Callable[[sqlite3.Cursor], int]:
@@ -230,14 +277,15 @@ def _delete_after(table: Table, newest_ms: int) -> Callable[[sqlite3.Cursor], in
 
 def _delete_oldest(table: Table, rows: int) -> Callable[[sqlite3.Cursor], int]:
     """Delete the ``rows`` oldest rows, or as many as a step may; gives how many."""
+    age = "id" if table.ages_by_id else table.time_column
 
     def delete(cursor: sqlite3.Cursor) -> int:
         cursor.execute(
             f"DELETE FROM {table.name} WHERE rowid IN (SELECT rowid FROM {table.name}"
-            f" ORDER BY {table.time_column} LIMIT ?)",
+            f" ORDER BY {age} LIMIT ?)",
             (min(rows, _ROWS_A_STEP),),
         )
-        return cursor.rowcount
+        return _trimmed(table, cursor)
 
     return delete
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LEAST_APART_SECONDS = 0.02
+_BURST_RECORDS = 1_000
+"""After a batch so large the next transaction follows at once: it is no trickle to wait for."""
 _MOST_RECORDS = 5_000
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
@@ -59,6 +61,7 @@ class _Waiting:
     work: Callable[[sqlite3.Cursor], Any]
     size: int
     tables: frozenset[str]
+    is_burst: bool = False
     done: Deferred[Any] = field(default_factory=Deferred)
     records: int = 0
     in_transaction: bool = True
@@ -109,7 +112,9 @@ class Writer:
         self.state = WriterState()
         self._pool = pool
         self._told_of_failure = failed
+        tables = tuple(tables)
         self._inserts = {kind: table for table in tables for kind in table.inserts}
+        self._weights = {kind: weigh for table in tables for kind, weigh in table.weight.items()}
         self._clock = clock
         self._wall_clock = wall_clock
         self._committed = committed
@@ -150,8 +155,11 @@ class Writer:
         Fails with StoreError if the batch itself cannot be stored, or the store has been closed.
         """
         groups: dict[type[Record], list[Record]] = {}
+        size = 0
         for record in records:
             groups.setdefault(type(record), []).append(record)
+            weigh = self._weights.get(type(record))
+            size += 1 if weigh is None else weigh(record)
         tables = {kind: self._inserts[kind] for kind in groups}
 
         def insert(cursor: sqlite3.Cursor) -> None:
@@ -159,10 +167,15 @@ class Writer:
                 tables[kind].inserts[kind](cursor, group)
 
         names = frozenset(table.name for table in tables.values())
-        may_be_held = all(table.may_be_held for table in tables.values())
-        size = max(1, len(records))
         return self._submit(
-            _Waiting(insert, size, names, records=len(records), may_be_held=may_be_held)
+            _Waiting(
+                insert,
+                max(1, size),
+                names,
+                is_burst=size >= _BURST_RECORDS,
+                records=size,
+                may_be_held=all(table.may_be_held for table in tables.values()),
+            )
         )
 
     def run(
@@ -263,8 +276,9 @@ class Writer:
         while self._queue and (not self._group or size + self._queue[0].size <= _MOST_RECORDS):
             size += self._queue[0].size
             self._group.append(self._queue.popleft())
-        self._began_at = self._clock.seconds()
-        self._next_at = self._began_at + _LEAST_APART_SECONDS
+        self._began_at = self._next_at = self._clock.seconds()
+        if not any(waiting.is_burst for waiting in self._group):
+            self._next_at += _LEAST_APART_SECONDS
         works = [waiting.work for waiting in self._group]
         do = _transaction if self._group[0].in_transaction else _outside
         transaction = self._pool.runInteraction(do, works)

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from etlmon.config.node import NodeConfig, RetentionSection
 from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
+from etlmon.records.log import LogBlock
 from etlmon.records.path import EndedScan
 from etlmon.store.database import StoreService
 from etlmon.store.retention import RetentionService
@@ -112,6 +113,57 @@ async def test_scans_of_paths_grow_old_as_the_configuration_says(
         await store.run(lambda cursor: None)
     await service.stopService()
     assert sql("SELECT collected_at FROM path_history") == [(round(NOW - 3599) * 1000,)]
+
+
+async def trim_lines(store: StoreService, **limits: Any) -> list[int]:
+    """Let one run trim log_lines; give the results of its steps."""
+    section, clock, steps = RetentionSection(**limits), Clock(), Steps(store)
+    service = RetentionService(
+        steps,  # type: ignore[arg-type]
+        TABLES,
+        lambda table: section if table == "log_lines" else UNLIMITED,
+        clock,
+        lambda: NOW,
+    )
+    service.startService()
+    while not clock.getDelayedCalls():
+        await store.run(lambda cursor: None)
+    await service.stopService()
+    return steps.results
+
+
+def lines_at(at: float, count: int, name: str = "app") -> LogBlock:
+    return LogBlock(log_name=name, log_path="/a", created_at=utc(at), lines=["x"] * count)
+
+
+IDS = "SELECT min(id), max(id), count(*) FROM log_lines"
+BLOCKS = "SELECT first_id, last_id FROM log_blocks"
+
+
+async def test_too_many_lines(store: StoreService, sql: Sql) -> None:
+    """The oldest go in small steps, with the blocks that are empty then."""
+    await store.write([lines_at(NOW, 5_000), lines_at(NOW, 5_000), lines_at(NOW, 5_000)])
+    assert (await trim_lines(store, max_rows=8_000))[:2] == [5_000, 2_000]
+    assert sql(IDS) == [(7_001, 15_000, 8_000)]
+    assert sql(BLOCKS) == [(5_001, 10_000), (10_001, 15_000)]
+
+
+async def test_lines_grow_old_from_the_head_of_the_table(store: StoreService, sql: Sql) -> None:
+    """Those that a wrong clock dates after tomorrow go too, once they are the first."""
+    for age in (90.0, -200_000.0, 80.0, 9.0, 90.0):
+        await store.write([lines_at(NOW - age, 2)])
+    await trim_lines(store, max_age=60.0)
+    assert sql(IDS) == [(7, 10, 4)]
+    assert sql(BLOCKS)[-1][1] == 10
+
+
+async def test_no_lines_are_left(store: StoreService, sql: Sql) -> None:
+    await store.write([lines_at(NOW - 90, 5_001), lines_at(NOW - 80, 10, "other")])
+    assert (await trim_lines(store, max_age=60.0, max_rows=5))[:2] == [5_000, 11]
+    assert sql(IDS) == [(None, None, 0)]
+    assert sql(BLOCKS) == []
+    await store.write([lines_at(NOW, 1)])
+    assert sql(IDS) == [(5_012, 5_012, 1)]
 
 
 NUMBERS = "SELECT records FROM collector_run ORDER BY rowid"

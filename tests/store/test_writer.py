@@ -113,8 +113,9 @@ class Bench:
         self.clock = Clock()
         self.pool = FakePool()
         self.told: list[str] = []
+        self.weights = {Row: 1}
         tables = [
-            Table("rows", {Row: insert}),
+            Table("rows", {Row: insert}, weight={Row: lambda _: self.weights[Row]}),
             Table("others", {Other: insert}),
             Table("samples", {Sample: insert}, may_be_held=True),
         ]
@@ -181,6 +182,32 @@ def test_a_transaction_that_does_not_end_is_seen(bench: Bench) -> None:
     assert bench.writer.committing_seconds == 90
     bench.pool.finish()
     assert bench.writer.committing_seconds == 0
+
+
+def test_after_a_burst_the_next_follows_at_once(bench: Bench) -> None:
+    bench.write(*range(1_000))
+    bench.clock.advance(0)
+    bench.write(1)
+    bench.clock.advance(0)
+    bench.write(2)
+    bench.clock.advance(0)
+    assert [len(rows) for rows in bench.pool.committed] == [1_000, 1]
+    bench.run(0.02)
+    assert [len(rows) for rows in bench.pool.committed] == [1_000, 1, 1]
+
+
+def test_a_record_may_be_many_rows(bench: Bench) -> None:
+    """What makes a transaction full is the rows."""
+    bench.weights[Row] = 3_000
+    bench.write(1)
+    bench.write(2)
+    bench.clock.advance(0)
+    assert bench.pool.committed == [[1], [2]]
+    bench.weights[Row] = 1
+    bench.write(3)
+    bench.write(4)
+    bench.run(0.02)
+    assert bench.pool.committed[2:] == [[3, 4]]
 
 
 def test_transactions_are_20_ms_apart(bench: Bench) -> None:

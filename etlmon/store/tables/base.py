@@ -36,6 +36,12 @@ class Table:
     may_be_held: bool = False
     """Whether its rows are samples, of which the newest are kept in memory while the database
     takes no writes. What can be read again at its source, or is a command's record, is not."""
+    ages_by_id: bool = False
+    """Its rows go in the order of their ``id``, which has no holes: no index by time is needed."""
+    trimmed: str | None = None
+    """SQL that follows when rows of it have been deleted, in the same transaction."""
+    weight: dict[type[Record], Callable[[Any], int]] = field(default_factory=dict)
+    """How many rows a record makes, where that is not one."""
     at_open: str | None = None
     """SQL that sets right, at each start, what a node that was killed left behind."""
     saved: dict[type[Record], Saved] = field(default_factory=dict)

@@ -1,0 +1,130 @@
+"""How far each file of each log has been read, and which logs a command has paused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etlmon.records.log import (
+    LogFile,
+    LogFileGone,
+    LogFileRead,
+    LogSaved,
+    LogsConfigured,
+    LogSwitched,
+)
+from etlmon.store.tables.base import Table, columns, records, row
+from etlmon.units import to_millis
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from etlmon.records.log import LogBlock
+
+_FORGET_AFTER_MS = 7 * 86_400_000
+"""A log that is not configured any more keeps its positions for so long: it may come back."""
+
+_READ = columns(LogFileRead)
+_KEPT = ", ".join(f"{name} = excluded.{name}" for name in _READ if not name.startswith("log_"))
+_INSERT_READ = f"""
+INSERT INTO log_files ({", ".join(_READ)}, lines_total, gaps, configured)
+VALUES ({", ".join("?" * len(_READ))}, 0, 0, 1)
+ON CONFLICT (log_name, log_path) DO UPDATE SET {_KEPT}, configured = 1
+"""
+# Lines come before the word on their file: the row may not be there yet.
+_COUNT = """
+INSERT INTO log_files
+    (log_name, log_path, state, updated_at, lines_total, gaps, last_line_at, configured)
+VALUES (?1, ?2, 'following', ?3, ?4, ?5, CASE WHEN ?4 > 0 THEN ?3 END, 1)
+ON CONFLICT (log_name, log_path) DO UPDATE SET
+    lines_total = lines_total + excluded.lines_total,
+    gaps = gaps + excluded.gaps,
+    last_line_at = coalesce(excluded.last_line_at, last_line_at)
+"""
+_COLUMNS = ", ".join(
+    {"name": "log_name", "path": "log_path"}.get(name, name) for name in columns(LogFile)
+)
+_SWITCH = """
+INSERT INTO log_switches VALUES (?, ?, ?)
+ON CONFLICT (log_name) DO UPDATE SET paused = excluded.paused, switched_at = excluded.switched_at
+"""
+
+
+def count(cursor: sqlite3.Cursor, block: LogBlock) -> None:
+    """Count the lines of a block, within the transaction of the cursor that stores them."""
+    without = sum(block.lines[place] is None for place in block.marks)
+    gaps = sum("gap" in mark.flags for mark in block.marks.values())
+    at = to_millis(block.created_at)
+    cursor.execute(_COUNT, (block.log_name, block.log_path, at, len(block.lines) - without, gaps))
+
+
+def _insert_read(cursor: sqlite3.Cursor, files: Sequence[LogFileRead]) -> None:
+    cursor.executemany(_INSERT_READ, [row(file) for file in files])
+
+
+def _insert_gone(cursor: sqlite3.Cursor, files: Sequence[LogFileGone]) -> None:
+    cursor.executemany(
+        "DELETE FROM log_files WHERE log_name = ? AND log_path = ?", [row(file) for file in files]
+    )
+
+
+def _insert_configured(cursor: sqlite3.Cursor, configured: Sequence[LogsConfigured]) -> None:
+    wanted = set(configured[-1].names)
+    known = [name for (name,) in cursor.execute("SELECT DISTINCT log_name FROM log_files")]
+    cursor.executemany(
+        "UPDATE log_files SET configured = ? WHERE log_name = ?",
+        [(name in wanted, name) for name in known],
+    )
+    # What is configured is looked at all the time: the newest look is now, near enough.
+    cursor.execute(
+        "DELETE FROM log_files WHERE NOT configured AND updated_at <"
+        " (SELECT max(updated_at) FROM log_files) - ?",
+        (_FORGET_AFTER_MS,),
+    )
+    switched = [name for (name,) in cursor.execute("SELECT log_name FROM log_switches")]
+    cursor.executemany(
+        "DELETE FROM log_switches WHERE log_name = ?",
+        [(name,) for name in switched if name not in wanted and name not in known],
+    )
+
+
+def _insert_switched(cursor: sqlite3.Cursor, switches: Sequence[LogSwitched]) -> None:
+    cursor.executemany(_SWITCH, [row(switch) for switch in switches])
+    # Known at once; the collector tells it again when it has seen to it.
+    cursor.executemany(
+        "UPDATE log_files SET state = 'paused' WHERE log_name = ? AND ?",
+        [(switch.log_name, switch.paused) for switch in switches],
+    )
+
+
+def _saved(cursor: sqlite3.Cursor, log_name: str) -> list[LogSaved]:
+    switch = cursor.execute(
+        "SELECT paused FROM log_switches WHERE log_name = ?", (log_name,)
+    ).fetchone()
+    cursors = cursor.execute(
+        "SELECT log_path, cursor FROM log_files WHERE log_name = ? AND cursor IS NOT NULL",
+        (log_name,),
+    )
+    return [LogSaved(paused=None if switch is None else bool(switch[0]), cursors=dict(cursors))]
+
+
+TABLE = Table(
+    "log_files",
+    {
+        LogFileRead: _insert_read,
+        LogFileGone: _insert_gone,
+        LogsConfigured: _insert_configured,
+    },
+    saved={LogSaved: _saved},
+)
+SWITCHES = Table("log_switches", {LogSwitched: _insert_switched})
+
+
+def listed(cursor: sqlite3.Cursor) -> list[LogFile]:
+    """Give the files of all configured logs, by name and path."""
+    return records(
+        LogFile,
+        cursor.execute(
+            f"SELECT {_COLUMNS} FROM log_files WHERE configured ORDER BY log_name, log_path"
+        ),
+    )

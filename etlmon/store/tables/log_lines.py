@@ -1,0 +1,261 @@
+"""The lines of all logs, in the order in which they were committed.
+
+They come by the hundred thousand a second in a burst, so the table has no index. A block stands
+for lines of one file whose numbers follow each other; the blocks lead to the lines of a log.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from etlmon.records.log import LogBlock, LogLine
+from etlmon.store.tables import log_files
+from etlmon.store.tables.base import Table, columns, records
+from etlmon.units import to_millis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from etlmon.records.log import LineMark
+
+_COLUMNS = ", ".join(columns(LogLine))
+_WIDTHS = (256, 64, 16, 4, 1)
+"""How many rows one statement inserts: the fewer statements, the less each line costs."""
+_MOST_BLOCK_LINES = 5_000
+"""A longer block is not extended: the times of a block should say something."""
+_PLAIN = "[]"
+_MARKED = "INSERT INTO log_lines VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_NEWEST_BLOCK = """
+SELECT first_id, last_id, log_name, log_path FROM log_blocks ORDER BY first_id DESC LIMIT 1
+"""
+_EXTEND = """
+UPDATE log_blocks SET last_id = ?, first_at = min(first_at, ?), last_at = max(last_at, ?)
+WHERE first_id = ?
+"""
+# A block that retention has deleted from in part stays, and leads to what is left of it.
+_TRIMMED = """
+DELETE FROM log_blocks WHERE first_id < :newest AND last_id < :newest
+""".replace(":newest", f"coalesce((SELECT min(id) FROM log_lines), {(1 << 63) - 1})")
+_OF_LINE = ", ".join(f"l.{name}" for name in columns(LogLine))
+_LINE_AT = columns(LogLine).index("line")
+MOST_CHARACTERS = 4 << 20
+"""Text that one answer holds at most, but for its last line: it is a page, not a file."""
+_FIRST = "SELECT min(id) FROM log_lines"
+_LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'log_lines'"
+
+
+def _insert(cursor: sqlite3.Cursor, blocks: Sequence[LogBlock]) -> None:
+    for block in blocks:
+        if not block.lines:
+            continue
+        first_id = last_id(cursor) + 1
+        at = to_millis(block.created_at)
+        head = (block.log_name, block.log_path, at, block.source_inode, _PLAIN)
+        start = 0
+        for place in sorted(block.marks):
+            _insert_plain(cursor, head, block, start, place)
+            _insert_marked(cursor, head, block, place)
+            start = place + 1
+        _insert_plain(cursor, head, block, start, len(block.lines))
+        _note_block(cursor, block, first_id, at)
+        log_files.count(cursor, block)
+
+
+def _insert_plain(
+    cursor: sqlite3.Cursor, head: tuple[Any, ...], block: LogBlock, start: int, stop: int
+) -> None:
+    """Insert ordinary lines, all but the odd ones by the widest statement."""
+    lines: Sequence[str | int | None] = block.lines
+    step = 1
+    if block.logged_at_ms is not None:
+        pairs = zip(block.lines[start:stop], block.logged_at_ms[start:stop], strict=True)
+        lines, step = list(chain.from_iterable(pairs)), 2
+        start, stop = 0, len(lines)
+    for width in _WIDTHS:
+        taken = width * step
+        whole = start + (stop - start) // taken * taken
+        if whole > start:
+            cursor.executemany(
+                _insert_sql(width, step == 2),
+                [head + tuple(lines[at : at + taken]) for at in range(start, whole, taken)],
+            )
+        start = whole
+
+
+@lru_cache
+def _insert_sql(width: int, has_times: bool) -> str:
+    """Give the INSERT of ``width`` lines: what they have in common is bound once."""
+    names = "log_name, log_path, line, created_at, source_inode, flags"
+    if has_times:
+        rows = (f"(?1, ?2, ?{at}, ?3, ?4, ?5, ?{at + 1})" for at in range(6, 6 + 2 * width, 2))
+        names += ", logged_at"
+    else:
+        rows = (f"(?1, ?2, ?{at}, ?3, ?4, ?5)" for at in range(6, 6 + width))
+    return f"INSERT INTO log_lines ({names}) VALUES {', '.join(rows)}"
+
+
+def _insert_marked(
+    cursor: sqlite3.Cursor, head: tuple[Any, ...], block: LogBlock, place: int
+) -> None:
+    name, path, at, inode, _ = head
+    mark: LineMark = block.marks[place]
+    flags = msgspec.json.encode(mark.flags).decode()
+    logged_at = None if block.logged_at_ms is None else block.logged_at_ms[place]
+    line = block.lines[place]
+    cursor.execute(
+        _MARKED,
+        (name, path, line, at, inode, flags, logged_at, mark.length_bytes, mark.detail),
+    )
+
+
+def _note_block(cursor: sqlite3.Cursor, block: LogBlock, first_id: int, at: int) -> None:
+    """Extend the newest block if the lines go on where it ends, else begin another."""
+    end = first_id + len(block.lines) - 1
+    newest = cursor.execute(_NEWEST_BLOCK).fetchone()
+    if newest is not None and newest[1:] == (first_id - 1, block.log_name, block.log_path):
+        begin = newest[0]
+        if end - begin < _MOST_BLOCK_LINES:
+            cursor.execute(_EXTEND, (end, at, at, begin))
+            return
+    cursor.execute(
+        "INSERT INTO log_blocks VALUES (?, ?, ?, ?, ?, ?)",
+        (first_id, end, block.log_name, block.log_path, at, at),
+    )
+
+
+TABLE = Table(
+    "log_lines",
+    {LogBlock: _insert},
+    time_column="created_at",
+    ages_by_id=True,
+    trimmed=_TRIMMED,
+    weight={LogBlock: lambda block: len(block.lines)},
+)
+BLOCKS = Table("log_blocks", {})
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which lines of a log: those of one file or of all, between numbers and between times."""
+
+    log_name: str
+    log_path: str | None = None
+    after: int = 0
+    """Only lines with a larger number."""
+    before: int = (1 << 63) - 1
+    """Only lines with a smaller number."""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def blocks(self) -> str:
+        """The blocks b that may hold such lines, as SQL from FROM on."""
+        terms = [
+            "FROM log_blocks b WHERE b.log_name = :name AND b.first_id < :before",
+            # No two blocks overlap: only the newest that begins there may reach beyond it.
+            "b.first_id >= coalesce((SELECT first_id FROM log_blocks WHERE first_id <= :after"
+            " ORDER BY first_id DESC LIMIT 1), 0)",
+        ]
+        if self.log_path is not None:
+            terms.append("b.log_path = :path")
+        if self.since is not None:
+            terms.append("b.last_at >= :since")
+        if self.until is not None:
+            terms.append("b.first_at <= :until")
+        return " AND ".join(terms)
+
+    @property
+    def source(self) -> str:
+        """The blocks b and of them the lines l, as SQL from FROM on.
+
+        CROSS JOIN lets SQLite go by the blocks and then by the lines of each, in the order of
+        their numbers: nothing is sorted.
+        """
+        blocks = self.blocks.replace(
+            "FROM log_blocks b WHERE",
+            "FROM log_blocks b CROSS JOIN log_lines l"
+            " ON l.id BETWEEN max(b.first_id, :after + 1) AND min(b.last_id, :before - 1) WHERE",
+        )
+        terms = [blocks]
+        if self.since is not None:
+            terms.append("l.created_at >= :since")
+        if self.until is not None:
+            terms.append("l.created_at <= :until")
+        return " AND ".join(terms)
+
+    @property
+    def values(self) -> dict[str, str | int]:
+        """The values of ``blocks`` and ``source``."""
+        values: dict[str, str | int] = {
+            "name": self.log_name,
+            "after": self.after,
+            "before": self.before,
+        }
+        if self.log_path is not None:
+            values["path"] = self.log_path
+        if self.since is not None:
+            values["since"] = to_millis(self.since)
+        if self.until is not None:
+            values["until"] = to_millis(self.until)
+        return values
+
+
+def last_id(cursor: sqlite3.Cursor) -> int:
+    """Give the number of the newest line of all logs, also if it is deleted by now; 0 for none."""
+    found: int = cursor.execute(_LAST).fetchone()[0]
+    return found
+
+
+def oldest_id(cursor: sqlite3.Cursor) -> int:
+    """Give the number of the oldest line that is left, else that which the next one will have."""
+    found: int | None = cursor.execute(_FIRST).fetchone()[0]
+    return last_id(cursor) + 1 if found is None else found
+
+
+def is_known(cursor: sqlite3.Cursor, log_name: str) -> bool:
+    """Whether any line of a log is stored."""
+    found = cursor.execute("SELECT 1 FROM log_blocks WHERE log_name = ? LIMIT 1", (log_name,))
+    return found.fetchone() is not None
+
+
+def lines(cursor: sqlite3.Cursor, part: Part, most: int, *, newest: bool) -> list[LogLine]:
+    """Give at most so many lines, the newest or the oldest of the part, in their order.
+
+    They end early once they hold a lot of text (see ``within``).
+    """
+    order = "DESC" if newest else "ASC"
+    found = cursor.execute(
+        f"SELECT {_OF_LINE} {part.source} ORDER BY b.first_id {order}, l.id {order} LIMIT :most",
+        {**part.values, "most": most},
+    )
+    rows = list(within(found))
+    if newest:
+        rows.reverse()
+    return records(LogLine, iter(rows))
+
+
+def with_ids(cursor: sqlite3.Cursor, ids: Sequence[int]) -> list[LogLine]:
+    """Give the lines with these numbers, in their order."""
+    rows = (
+        row
+        for one in sorted(ids)
+        for row in cursor.execute(f"SELECT {_COLUMNS} FROM log_lines WHERE id = ?", (one,))
+    )
+    return records(LogLine, rows)
+
+
+def within(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Give rows of lines until they hold MOST_CHARACTERS."""
+    size = 0
+    for row in rows:
+        yield row
+        size += len(row[_LINE_AT] or "")
+        if size >= MOST_CHARACTERS:
+            return
