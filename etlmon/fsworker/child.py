@@ -61,6 +61,7 @@ class Child(ProcessProtocol):
         self.heard_at = 0.0
         self.served = 0
         self.timer: IDelayedCall | None = None
+        self.silence_timer: IDelayedCall | None = None
         self.killed = False
         self.stuck_since: datetime | None = None
 
@@ -96,9 +97,10 @@ class Child(ProcessProtocol):
         self.transport.loseConnection()
 
     def cancel_timer(self) -> None:
-        """Stop what would happen to it at its deadline."""
-        if self.timer is not None and self.timer.active():
-            self.timer.cancel()
+        """Stop what would happen to it at its deadline, or for its silence."""
+        for timer in (self.timer, self.silence_timer):
+            if timer is not None and timer.active():
+                timer.cancel()
 
     def outReceived(self, data: bytes) -> None:
         """Take what the child wrote, line by line."""

@@ -40,6 +40,8 @@ class Request:
     read_answer: Callable[[Any], Any]
     """Turns the content of an answer into what the caller gets; raises Malformed."""
     result: Deferred[Any]
+    silence_seconds: float | None = None
+    """How long its child may say nothing; None: until the end by force."""
     on_progress: Callable[[Any], None] | None = None
     """Takes the content of a progress line; raises Malformed."""
     scan: SharedScan | None = None

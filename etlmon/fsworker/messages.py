@@ -36,12 +36,14 @@ class Order(Struct, frozen=True, kw_only=True):
     relative to ``path`` (mount points, autofs triggers) that are counted and never opened.
     ``one_at_a_time`` is for mounts that may hang (network, FUSE): no two such walks of one mount
     run at the same time, so that at most one child can get stuck there; nor do two walks of the
-    same ``server``, to spare it.
+    same ``server``, to spare it. ``silence_seconds`` is how long it may make no progress at all,
+    long before its timeout: its file system hangs then.
     """
 
     path: bytes
     mount_point: str
     timeout_seconds: float
+    silence_seconds: float = 30.0
     exclude: str | None = None
     skip: tuple[bytes, ...] | list[bytes] = ()
     one_at_a_time: bool = False
@@ -185,6 +187,10 @@ class WorkerTimeout(CollectError):
         self.seconds = seconds
         self.partial = partial
         super().__init__(f"no answer within {seconds:g} s from {mount_point}")
+
+
+class WorkerSilent(WorkerTimeout):
+    """A walk made no progress for so long that its mount must hang; the child was killed."""
 
 
 class MountStuck(CollectError):

@@ -10,6 +10,9 @@ hears WorkerTimeout at once and the child gets SIGKILL. One that is not gone hal
 hangs inside the kernel: it is set aside as stuck on its mount and its slot goes to a new child.
 Requests for that mount fail with MountStuck until it is gone; then the mount is free again.
 
+A walk that has made no progress for 30 s (``silence_seconds``), because its mount has hung on the
+way, does not wait for that: it fails with WorkerSilent, and its child is killed like any other.
+
 **At most one stuck child for each mount.** A request that runs is itself the test of its mount:
 a walk is heard of several times a second. While a child on a mount has been silent for a second,
 or is being killed, nothing else is sent to that mount; a probe so held back fails at its deadline
@@ -53,6 +56,7 @@ from etlmon.fsworker.messages import (
     ScanProgress,
     WorkerDied,
     WorkerFailed,
+    WorkerSilent,
     WorkerStopped,
     WorkerTimeout,
     decode,
@@ -95,6 +99,7 @@ __all__ = [
     "WorkerDied",
     "WorkerFailed",
     "WorkerPool",
+    "WorkerSilent",
     "WorkerStopped",
     "WorkerTimeout",
 ]
@@ -240,6 +245,7 @@ class WorkerPool:
             exclusive=order.exclusive | exclusive,
             read_answer=read_answer,
             result=result,
+            silence_seconds=order.silence_seconds,
             on_progress=on_progress,
         )
         self._ask(request)
@@ -347,13 +353,35 @@ class WorkerPool:
         child.begin(next(self._ids), request, now)
         seconds = request.limit_seconds(now)
         child.timer = self._reactor.callLater(seconds, self._overdue, child, request)
+        if request.silence_seconds is not None and request.silence_seconds < seconds:
+            self._listen(child, request, request.silence_seconds)
         self._sharing.begun()
 
+    def _listen(self, child: Child, request: Request, seconds: float) -> None:
+        """Look in some time whether the child has said anything meanwhile."""
+        child.silence_timer = self._reactor.callLater(seconds, self._silent, child, request)
+
+    def _silent(self, child: Child, request: Request) -> None:
+        assert request.silence_seconds is not None
+        left = child.heard_at + request.silence_seconds - self._reactor.seconds()
+        if left > 0:
+            self._listen(child, request, left)
+        else:
+            partial = self._partial(request)
+            error = WorkerSilent(request.mount_point, request.silence_seconds, partial)
+            self._crew.end(child, error)
+
     def _overdue(self, child: Child, request: Request) -> None:
-        scan, partial = request.scan, None
-        if scan is not None and scan.is_heard:
-            partial = partial_outcome(scan.progress(), scan.order.timeout_seconds)
+        partial = self._partial(request)
         self._crew.end(child, WorkerTimeout(request.mount_point, request.told_seconds, partial))
+
+    def _partial(self, request: Request) -> ScanOutcome | None:
+        """Give what is known of the scan that a child is at."""
+        scan = request.scan
+        if scan is None or not scan.is_heard:
+            return None
+        began_at = request.began_at if scan.began_at is None else scan.began_at
+        return partial_outcome(scan.progress(), self._reactor.seconds() - began_at)
 
     def withdraw(self, request: Request) -> None:
         """Take back a request whose caller has lost interest; nobody is told."""

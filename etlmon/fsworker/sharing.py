@@ -144,6 +144,7 @@ class Sharing:
             exclusive=order.exclusive,
             read_answer=to_outcome,
             result=Deferred(),
+            silence_seconds=order.silence_seconds,
             on_progress=lambda content: self._progressed(scan, request, to_progress(content)),
             scan=scan,
             parts=parts,

@@ -19,6 +19,7 @@ from etlmon.fsworker.pool import (
     ScanOrder,
     ScanProgress,
     WorkerPool,
+    WorkerSilent,
     WorkerStopped,
     WorkerTimeout,
 )
@@ -125,6 +126,39 @@ async def test_mount_that_hangs_during_a_scan_holds_back_probes(
     with pytest.raises(MountStuck):
         await pool.statvfs(os.fsencode(point), str(point), 5)
     assert len(pool.stuck_workers()) == 1
+
+
+async def test_scan_of_a_mount_that_hangs_on_the_way_is_ended_long_before_its_timeout(
+    pool: WorkerPool, hungfs: HungFilesystem
+) -> None:
+    """In both ways: with a caller that can be killed, and with one that cannot."""
+    point = hungfs.point
+    hungfs.tell("endless")
+    for way in ("stop", "hang"):
+        told: list[ScanProgress] = []
+        slow = ScanOrder(
+            path=os.fsencode(point),
+            mount_point=str(point),
+            timeout_seconds=600,
+            silence_seconds=1.0,
+        )
+        scan = pool.scan(slow, told.append)
+        await until(lambda told=told: told)
+        if way == "stop":
+            hungfs.server.send_signal(signal.SIGSTOP)
+        else:
+            hungfs.tell("hang")
+        began = reactor.seconds()
+        with pytest.raises(WorkerSilent) as caught:
+            await scan
+        assert reactor.seconds() - began < 2.5
+        assert caught.value.partial is not None
+        assert caught.value.partial.files > 0
+        if way == "stop":
+            await until(lambda: not workers(hungfs))
+            hungfs.server.send_signal(signal.SIGCONT)
+    await until(lambda: pool.stuck_since(str(point)))
+    assert (await pool.statvfs(b"/", "/", 5)).blocks > 0
 
 
 async def test_stop_leaves_a_stuck_child_behind(hungfs: HungFilesystem) -> None:

@@ -33,6 +33,7 @@ from etlmon.fsworker.pool import (
     WorkerDied,
     WorkerFailed,
     WorkerPool,
+    WorkerSilent,
     WorkerStopped,
     WorkerTimeout,
 )
@@ -489,6 +490,45 @@ def test_stop_does_not_wait_for_a_child_that_cannot_be_killed() -> None:
     assert bench.processes[0].closed
     assert not bench.reactor.getDelayedCalls()
     bench.processes[0].end()
+
+
+# --- walks that fall silent -----------------------------------------------------------------------
+
+
+def test_scan_that_falls_silent_does_not_hold_its_child_until_its_timeout() -> None:
+    bench = Bench(processes=1)
+    scan = bench.scan(mount="/hung", timeout_seconds=600, silence_seconds=30)
+    next_one = bench.scan(mount="/well")
+    for _ in range(8):
+        bench.reactor.advance(10)
+        bench.processes[0].say(progress=PROGRESS)
+    bench.reactor.advance(29.9)
+    assert scan == []
+    bench.reactor.advance(0.1)
+    assert isinstance(scan[0], WorkerSilent)
+    assert str(scan[0]) == "no answer within 30 s from /hung"
+    assert (scan[0].partial.files, scan[0].partial.duration_seconds) == (5, pytest.approx(110))
+    assert bench.processes[0].signals == ["KILL"]
+    bench.reactor.advance(0.5)
+    assert [one.mount_point for one in bench.pool.stuck_workers()] == ["/hung"]
+    assert bench.processes[1].doing == "/a"
+    bench.processes[1].say(answer=OUTCOME)
+    assert isinstance(next_one[0], ScanOutcome)
+    bench.processes[0].end()
+    assert not bench.reactor.getDelayedCalls()
+
+
+def test_scan_that_never_says_anything() -> None:
+    bench = Bench()
+    scan = bench.scan(mount="/hung", timeout_seconds=600)
+    searching = top(bench, "/a", "/other", timeout_seconds=20)
+    bench.reactor.pump([30, 1])
+    assert isinstance(scan[0], WorkerSilent)
+    assert scan[0].partial is None
+    assert type(searching[0]) is WorkerTimeout
+    for process in bench.processes:
+        process.end()
+    assert not bench.reactor.getDelayedCalls()
 
 
 # --- many, and of other kinds ---------------------------------------------------------------------

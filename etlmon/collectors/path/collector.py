@@ -39,6 +39,10 @@ _NFS = frozenset({"nfs", "nfs4"})
 # On NFS the clock is the server's, and what it says of a directory may be a minute old (acdirmax).
 _SETTLE_SECONDS = 2.0
 _NFS_SETTLE_SECONDS = 120.0
+# How long a scan may make no progress. A local disk may be slow when it is busy: for it, as long as
+# the kernel itself waits before it tells of a task that hangs.
+_SILENCE_SECONDS = 30.0
+_LOCAL_SILENCE_SECONDS = 120.0
 
 
 class PathCollector:
@@ -143,6 +147,7 @@ class PathCollector:
             exclude=self._exclude,
             max_files=self.settings.max_files_per_scan,
             timeout_seconds=self.settings.timeout,
+            silence_seconds=_SILENCE_SECONDS if hangs_on else _LOCAL_SILENCE_SECONDS,
             skip=foreign_below(mounts, resolved, own),
             one_at_a_time=hangs_on is not None,
             server=_server(hangs_on) if hangs_on else None,

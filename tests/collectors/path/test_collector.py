@@ -317,6 +317,7 @@ class TestOrder:
             path=b"/data",
             mount_point="/",
             timeout_seconds=5.0,
+            silence_seconds=120.0,
             max_depth=3,
             exclude=compile_exclude(["*.tmp", "old/"]),
             max_files=10,
