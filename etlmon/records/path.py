@@ -82,6 +82,13 @@ class PathStats(Record, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=list)
     scan_started_at: Annotated[datetime | None, about("When the newest scan began, UTC.")] = None
     next_scan_at: Annotated[datetime | None, about("When the next scan is due, UTC.")] = None
+    scan_file_count: Annotated[
+        int | None,
+        about("Files that the scan under way has counted; null before it has told, and without."),
+    ] = None
+    scan_dir_count: Annotated[
+        int | None, about("Directories that the scan under way has counted; likewise null.")
+    ] = None
 
 
 class PathPoint(Record, frozen=True, kw_only=True):
@@ -125,6 +132,14 @@ class PathScanStarted(Record, frozen=True, kw_only=True):
     path: str
     scan_started_at: datetime
     next_scan_at: datetime
+
+
+class PathScanProgress(Record, frozen=True, kw_only=True):
+    """How far a long scan is; the counts of the scan before stay beside it."""
+
+    path: str
+    scan_file_count: int
+    scan_dir_count: int
 
 
 class PathScanned(Record, frozen=True, kw_only=True):

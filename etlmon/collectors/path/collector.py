@@ -9,10 +9,11 @@ from twisted.internet.defer import CancelledError
 
 from etlmon.collectors.base import Batch
 from etlmon.collectors.path.exclude import compile_exclude
+from etlmon.collectors.path.underway import UnderWay
 from etlmon.errors import CollectError, EtlmonError
 from etlmon.fsworker.messages import ScanOrder, ScanOutcome, WorkerStopped, WorkerTimeout
 from etlmon.host.mounts import covering, foreign_below, read_mounts, resolve, waits_for
-from etlmon.records.path import PathScanned, PathScanStarted, PathStatus
+from etlmon.records.path import PathScanned, PathScanProgress, PathScanStarted, PathStatus
 from etlmon.text import host_text
 from etlmon.units import format_duration, utc
 
@@ -65,7 +66,7 @@ class PathCollector:
         self._full_scan_at: float | None = None
 
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
-        """Give a PathScanStarted, then the PathScanned.
+        """Give a PathScanStarted, now and then a PathScanProgress, at last the PathScanned.
 
         Raises what made the status ERROR, after the result has been given.
         """
@@ -80,14 +81,30 @@ class PathCollector:
         full_scan_due = (
             self._full_scan_at is None or started - self._full_scan_at >= self.settings.full_every
         )
+        scan: UnderWay | None = None
         try:
-            outcome = await self._context.workers.scan(await self._order(full_scan_due))
+            order = await self._order(full_scan_due)
+            scan = UnderWay(self._context.workers, order, self._context.monotonic_clock, started)
+            while (progress := await scan.progress()) is not None:
+                yield Batch(
+                    [
+                        PathScanProgress(
+                            path=path,
+                            scan_file_count=progress.files,
+                            scan_dir_count=progress.dirs,
+                        )
+                    ]
+                )
+            outcome = scan.outcome()
         except (WorkerStopped, CancelledError):
             raise
         except WorkerTimeout as error:
             failure, outcome = error, error.partial
         except Exception as error:
             failure = error  # whatever it is: the path must not show SCANNING for ever
+        finally:
+            if scan is not None:
+                scan.cancel()  # where the run has been cancelled while a batch was stored
         if failure is None and outcome is not None and outcome.stopped == "timeout":
             limit = format_duration(self.settings.timeout)
             failure = CollectError(f"stopped at the timeout of {limit}")

@@ -8,6 +8,7 @@ from etlmon.records.path import (
     EndedScan,
     PathScanCancelled,
     PathScanned,
+    PathScanProgress,
     PathScanStarted,
     PathsConfigured,
     PathStats,
@@ -30,13 +31,22 @@ VALUES (?, ?, 'SCANNING', 0, '[]', ?, ?)
 ON CONFLICT (path) DO UPDATE SET
     status = excluded.status,
     scan_started_at = excluded.scan_started_at,
-    next_scan_at = excluded.next_scan_at
+    next_scan_at = excluded.next_scan_at,
+    scan_file_count = NULL,
+    scan_dir_count = NULL
+"""
+# Not where it has ended meanwhile.
+_PROGRESS = """
+UPDATE path_stats SET scan_file_count = ?, scan_dir_count = ?
+WHERE path = ? AND status = 'SCANNING'
 """
 _ENDED = f"""
 INSERT INTO path_stats (id, {", ".join(_SCANNED)})
 VALUES (?, {", ".join("?" * len(_SCANNED))})
 ON CONFLICT (path) DO UPDATE SET
     file_count_change = NULL,
+    scan_file_count = NULL,
+    scan_dir_count = NULL,
     {", ".join(f"{name} = excluded.{name}" for name in _SCANNED if name != "path")}
 """
 _COMPLETE = """
@@ -50,17 +60,31 @@ WHERE path = ? AND complete
 """
 # Not where the result of the scan came in before its cancellation.
 _CANCELLED = """
-UPDATE path_stats SET status = 'ERROR', error_message = 'the scan was cancelled'
+UPDATE path_stats SET
+    status = 'ERROR',
+    error_message = 'the scan was cancelled',
+    scan_file_count = NULL,
+    scan_dir_count = NULL
 WHERE path = ? AND status = 'SCANNING'
 """
 _INTERRUPTED = """
-UPDATE path_stats SET status = 'ERROR', error_message = 'the scan was interrupted', complete = 0
+UPDATE path_stats SET
+    status = 'ERROR',
+    error_message = 'the scan was interrupted',
+    complete = 0,
+    scan_file_count = NULL,
+    scan_dir_count = NULL
 WHERE status = 'SCANNING'
 """
 
 
 def _insert_started(cursor: sqlite3.Cursor, scans: Sequence[PathScanStarted]) -> None:
     cursor.executemany(_STARTED, [(path_id(scan.path), *row(scan)) for scan in scans])
+
+
+def _insert_progress(cursor: sqlite3.Cursor, scans: Sequence[PathScanProgress]) -> None:
+    rows = [(scan.scan_file_count, scan.scan_dir_count, scan.path) for scan in scans]
+    cursor.executemany(_PROGRESS, rows)
 
 
 def _insert_scanned(cursor: sqlite3.Cursor, scans: Sequence[PathScanned]) -> None:
@@ -112,6 +136,7 @@ TABLE = Table(
     "path_stats",
     {
         PathScanStarted: _insert_started,
+        PathScanProgress: _insert_progress,
         PathScanned: _insert_scanned,
         PathScanCancelled: _insert_cancelled,
         PathsConfigured: _insert_configured,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from etlmon.fsworker.messages import (
     MountStuck,
     ScanOrder,
     ScanOutcome,
+    ScanProgress,
     WorkerDied,
     WorkerFailed,
     WorkerStopped,
@@ -57,6 +60,7 @@ class FakeWorkers:
     def __init__(self) -> None:
         self.orders: list[ScanOrder] = []
         self.answer: ScanOutcome | Exception | Deferred[ScanOutcome] = outcome()
+        self.on_progress: Callable[[ScanProgress], None] | None = None
         self.silent: Exception | None = None
         self.probed: list[tuple[bytes, str]] = []
 
@@ -68,6 +72,7 @@ class FakeWorkers:
         self, order: ScanOrder, on_progress: Callable[[Any], None] | None = None
     ) -> Deferred[ScanOutcome]:
         self.orders.append(order)
+        self.on_progress = on_progress
         if isinstance(self.answer, Deferred):
             return self.answer
         return fail(self.answer) if isinstance(self.answer, Exception) else succeed(self.answer)
@@ -81,6 +86,7 @@ class Host:
         self.mountinfo = proc / "self" / "mountinfo"
         self.workers = FakeWorkers()
         self.seconds = 1000.0
+        self.elapsed = 0.0
         self.context = CollectorContext(
             wall_clock=lambda: self.seconds,
             monotonic_clock=self._monotonic,
@@ -106,6 +112,14 @@ class Host:
         rows = (line.split(" ") for line in ("1 0 / ext4", *lines))
         self.mountinfo.write_text(
             "".join(f"{n} {up} 0:{n} / {at} rw - {kind} dev rw\n" for n, up, at, kind in rows)
+        )
+
+    def progress(self, files: int, seconds: float) -> None:
+        """Let time pass in a scan, and tell what it has counted."""
+        self.elapsed += seconds
+        assert self.workers.on_progress
+        self.workers.on_progress(
+            ScanProgress(files=files, dirs=7, others=0, listed=1, reused=0, directory="")
         )
 
     def collector(self, path: str = "/data", **settings: Any) -> PathCollector:
@@ -291,6 +305,51 @@ class TestNeverScanningForEver:
         assert [type(record) for record in records] == [PathScanStarted]
         assert raised is error
 
+    def test_progress_is_told_every_two_seconds(self, host: Host) -> None:
+        scan: Deferred[ScanOutcome] = Deferred()
+        host.workers.answer = scan
+        records: list[Any] = []
+        self.begin(host, records)
+        for files in (1, 2, 3):
+            host.progress(files, seconds=1.0)
+        assert [record.scan_file_count for record in records[1:]] == [2]
+        host.progress(4, seconds=1.0)
+        scan.callback(outcome())
+        assert [record.scan_file_count for record in records[1:-1]] == [2, 4]
+        assert (records[2].path, records[2].scan_dir_count) == ("/data", 7)
+        assert records[-1].file_count == 1200
+
+    def test_run_that_is_cancelled_while_progress_is_stored_cancels_the_scan(
+        self, host: Host
+    ) -> None:
+        scan: Deferred[ScanOutcome] = Deferred()
+        host.workers.answer = scan
+        records: list[Any] = []
+        storing: Deferred[None] = Deferred()
+        running = self.begin(host, records, storing)
+        host.progress(1, seconds=2.0)
+        assert len(records) == 2
+        running.cancel()
+        assert scan.called
+        assert len(records) == 2
+
+    def begin(
+        self, host: Host, records: list[Any], storing: Deferred[None] | None = None
+    ) -> Deferred[None]:
+        """Begin a run on a clock that stands still; ``storing`` is waited for at progress."""
+        host.context = dataclasses.replace(host.context, monotonic_clock=lambda: host.elapsed)
+
+        async def collect() -> None:
+            async with aclosing(host.collector().collect(NEXT)) as batches:
+                async for batch in batches:
+                    records.extend(batch.records)
+                    if storing is not None and len(records) > 1:
+                        await storing
+
+        running = Deferred.fromCoroutine(collect())
+        running.addErrback(lambda failure: failure.trap(CancelledError))
+        return running
+
     def test_cancelling_cancels_the_scan(self, host: Host) -> None:
         scan: Deferred[ScanOutcome] = Deferred()
         host.workers.answer = scan
@@ -346,6 +405,13 @@ class TestOrder:
         host.mounts(f"2 1 /data {kind}")
         order = host.order(rescan=rescan)
         assert (order.remember, order.settle_seconds) == (remembered, settle_seconds)
+
+    @pytest.mark.parametrize(("kind", "seconds"), [("ext4", 120), ("nfs4", 30), ("fuse.x", 30)])
+    def test_silence_is_borne_longer_where_a_mount_is_merely_busy(
+        self, host: Host, kind: str, seconds: float
+    ) -> None:
+        host.mounts(f"2 1 /data {kind}")
+        assert host.order().silence_seconds == seconds
 
     def test_full_scans_come_in_between(self, host: Host) -> None:
         """Each scan takes 2.5 seconds, and 2.5 seconds later the next one begins."""

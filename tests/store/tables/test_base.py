@@ -22,6 +22,7 @@ from etlmon.records.path import (
     PathPoint,
     PathScanCancelled,
     PathScanned,
+    PathScanProgress,
     PathScanStarted,
     PathStats,
     ScanTrouble,
@@ -99,7 +100,7 @@ def test_points_are_a_part_of_usages() -> None:
 
 
 def test_scans_are_a_part_of_stats() -> None:
-    for part in (PathScanned, PathScanStarted, PathScanCancelled):
+    for part in (PathScanned, PathScanStarted, PathScanProgress, PathScanCancelled):
         assert set(columns(part)) <= set(columns(PathStats))
     assert set(columns(EndedScan)) - {"path_id"} <= set(columns(PathScanned))
     assert set(columns(PathPoint)) - {"partial_file_count"} <= set(columns(EndedScan))
@@ -195,6 +196,8 @@ RECORDS: list[Record] = [
         troubles=TROUBLES,
         scan_started_at=AT,
         next_scan_at=AT,
+        scan_file_count=5,
+        scan_dir_count=1,
     ),
     EndedScan(
         path_id="a",

@@ -13,6 +13,7 @@ from etlmon.records.base import Record
 from etlmon.records.path import (
     PathScanCancelled,
     PathScanned,
+    PathScanProgress,
     PathScanStarted,
     PathsConfigured,
     PathStats,
@@ -247,3 +248,34 @@ def test_scan_that_the_end_of_the_node_interrupted(cursor: sqlite3.Cursor, path:
         "complete": False,
     }
     assert after.file_count == 10
+
+
+# --- progress -------------------------------------------------------------------------------------
+
+PROGRESS = PathScanProgress(path="/데이터", scan_file_count=7, scan_dir_count=3)
+
+
+@pytest.mark.parametrize("end", [COMPLETE, CANCELLED, STARTED])
+def test_progress_is_kept_beside_the_counts_until_the_scan_ends(
+    cursor: sqlite3.Cursor, end: Record
+) -> None:
+    store(cursor, STARTED, COMPLETE, STARTED)
+    before = only(cursor)
+    store(cursor, PROGRESS)
+    assert changes(before, only(cursor)) == {"scan_file_count": 7, "scan_dir_count": 3}
+    store(cursor, end)
+    assert (only(cursor).scan_file_count, only(cursor).scan_dir_count) == (None, None)
+
+
+def test_progress_that_comes_after_the_end_is_forgotten(cursor: sqlite3.Cursor) -> None:
+    store(cursor, STARTED, COMPLETE)
+    before = only(cursor)
+    store(cursor, PROGRESS)
+    assert only(cursor) == before
+
+
+def test_progress_is_forgotten_at_the_next_start(cursor: sqlite3.Cursor) -> None:
+    store(cursor, STARTED, PROGRESS)
+    assert TABLE.at_open
+    cursor.execute(TABLE.at_open)
+    assert (only(cursor).status, only(cursor).scan_file_count) == ("ERROR", None)
