@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from etlmon.collectors.base import Hinted
+from etlmon.collectors.base import Hinted, Spread
 from etlmon.errors import EtlmonError, StoreError
 from etlmon.records.health import CollectorHealth, CollectorRun
 from etlmon.text import one_line
@@ -45,6 +45,9 @@ class CollectorService(TimerService):
     once more; after a run that failed they wait for the timer, so that trouble is not repeated as
     fast as it can be. A run at a hint that ends well is counted and not stored: hints may come
     fifty times a second, and the scheduled runs tell the same.
+
+    The schedule of one that is ``Spread`` begins as much later as it says; what is asked for in the
+    meantime is not held up.
     """
 
     log = Logger()
@@ -84,9 +87,30 @@ class CollectorService(TimerService):
         """Begin the schedule after ``first_delay_seconds``."""
         self._due = self.clock.seconds() + self._first_delay_seconds
         self._schedule_began = None
-        self._first = self.clock.callLater(self._first_delay_seconds, super().startService)
+        self._first = self.clock.callLater(self._first_delay_seconds, self._begin_schedule)
         if isinstance(self.collector, Hinted):
             self.collector.listen(self._hint)
+
+    def _begin_schedule(self) -> None:
+        if isinstance(self.collector, Spread):
+            later = Deferred.fromCoroutine(self.collector.spread_seconds())
+            later.addErrback(self._spread_unknown)
+            later.addCallback(self._begin_schedule_in)
+        else:
+            super().startService()
+
+    def _begin_schedule_in(self, seconds: float) -> None:
+        if self._first is None:
+            return  # It has been stopped meanwhile.
+        if seconds > 0:
+            self._due = self.clock.seconds() + seconds
+            self._first = self.clock.callLater(seconds, super().startService)
+        else:
+            super().startService()
+
+    def _spread_unknown(self, failure: Failure) -> float:
+        self.log.failure("{name}: its schedule begins at once.", failure, name=self.name)
+        return 0.0
 
     def stopService(self) -> Deferred[None]:
         """End the schedule and the run under way; fires when that has ended."""

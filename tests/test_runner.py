@@ -52,6 +52,17 @@ class Collector:
             self.closed += 1
 
 
+class SpreadCollector(Collector):
+    """One whose schedule begins later, when ``answer`` says by how much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer: Deferred[float] = Deferred()
+
+    async def spread_seconds(self) -> float:
+        return await self.answer
+
+
 class Sink:
     """Commits at once, refuses, or waits, as the test says."""
 
@@ -166,6 +177,36 @@ class TestSchedule:
         bench.clock.advance(INTERVAL + 60)
         assert bench.service.overdue_seconds == 60
         takes_long.callback(None)
+
+    def test_schedule_that_is_spread(self, bench: Bench) -> None:
+        bench.collector = spread = SpreadCollector()
+        bench.start([])
+        bench.clock.advance(1)
+        assert bench.runs == 0
+        spread.answer.callback(4.0)
+        assert bench.service.run_now()  # Not held up.
+        bench.clock.advance(3.9)
+        assert bench.runs == 1
+        bench.clock.advance(0.1)
+        assert bench.runs == 2
+        bench.clock.advance(INTERVAL)
+        assert bench.runs == 3
+
+    def test_spread_that_is_not_known(self, bench: Bench, flush_logged_errors: Any) -> None:
+        bench.collector = spread = SpreadCollector()
+        bench.start([])
+        spread.answer.errback(ValueError("no"))
+        assert bench.runs == 1
+        (event,) = flush_logged_errors(ValueError)
+        assert formatEvent(event) == "fake it: its schedule begins at once."
+
+    def test_stopped_before_it_is_known_how_far_it_is_spread(self, bench: Bench) -> None:
+        bench.collector = spread = SpreadCollector()
+        bench.start([])
+        assert bench.stop() == [None]
+        spread.answer.callback(4.0)
+        assert not bench.clock.getDelayedCalls()
+        assert not bench.service.run_now()
 
     def test_run_is_told_when_the_next_is_due(self, bench: Bench) -> None:
         bench.start(first_delay_seconds=3)

@@ -77,6 +77,14 @@ class Warned(Protocol):
         """What there is to say now, a sentence each."""
 
 
+@runtime_checkable
+class Spread(Protocol):
+    """A collector whose turns should not fall together with those of other nodes."""
+
+    async def spread_seconds(self) -> float:
+        """Give how much later than at once its schedule is to begin; asked once, then."""
+
+
 class InThread(Protocol):
     """Runs a blocking function in a thread, so that the reactor never waits for a disk."""
 

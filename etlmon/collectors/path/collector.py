@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError
@@ -44,6 +45,9 @@ _NFS_SETTLE_SECONDS = 120.0
 # the kernel itself waits before it tells of a task that hangs.
 _SILENCE_SECONDS = 30.0
 _LOCAL_SILENCE_SECONDS = 120.0
+# How far the schedules of paths on a server are spread.
+_SPREAD_SHARE = 0.1
+_MAX_SPREAD_SECONDS = 60.0
 
 
 class PathCollector:
@@ -64,6 +68,25 @@ class PathCollector:
         self._context = context
         self._exclude = compile_exclude(settings.exclude)
         self._full_scan_at: float | None = None
+
+    async def spread_seconds(self) -> float:
+        """Give a part of the interval that host and path determine, on a mount with a server.
+
+        Nodes that are started together would else scan one server at the same moments for ever.
+        """
+        try:
+            share = await self._context.in_thread(self._share)
+        except OSError:
+            return 0.0  # The scan will tell.
+        return share * min(self.interval_seconds * _SPREAD_SHARE, _MAX_SPREAD_SECONDS)
+
+    def _share(self) -> float:
+        """Give 0 to 1 for this path on this host; 0 where there is no server to spare."""
+        if self._locate(full_scan_due=False).server is None:
+            return 0.0
+        host = (self._context.proc / "sys/kernel/hostname").read_bytes().strip()
+        text = host + b"\0" + os.fsencode(self.settings.path)
+        return int.from_bytes(blake2b(text, digest_size=4).digest()) / 2**32
 
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
         """Give a PathScanStarted, now and then a PathScanProgress, at last the PathScanned.

@@ -441,6 +441,32 @@ class TestOrder:
         )
         assert host.order().server == server
 
+    def spread(self, host: Host, path: str = "/data", interval: float = 300.0) -> float:
+        """Give how much later a path's schedule begins."""
+        collector = PathCollector(PathSection(path=path), interval, host.context)
+        given: list[float] = []
+        Deferred.fromCoroutine(collector.spread_seconds()).addCallback(given.append)
+        return given[0]
+
+    def test_schedules_on_a_server_are_spread_by_host_and_path(self, host: Host) -> None:
+        names = host.mountinfo.parent.parent / "sys" / "kernel"
+        names.mkdir(parents=True)
+        (names / "hostname").write_text("one\n")
+        host.mountinfo.write_text(
+            "1 0 0:1 / / rw - ext4 dev rw\n2 1 0:2 / /data rw - nfs4 filer:/export rw\n"
+        )
+        spreads = [self.spread(host, f"/data/{number}") for number in range(100)]
+        assert len(set(spreads)) == 100
+        assert 0 <= min(spreads) < 5
+        assert 25 < max(spreads) < 30
+        assert self.spread(host, "/data/0") == spreads[0]
+        assert self.spread(host, "/data/0", 86400.0) == pytest.approx(2 * spreads[0])
+        assert self.spread(host, "/local") == 0
+        (names / "hostname").write_text("two\n")
+        assert self.spread(host, "/data/0") != spreads[0]
+        host.mountinfo.unlink()
+        assert self.spread(host) == 0
+
     @pytest.mark.parametrize(
         ("path", "raw"),
         [("/", b"/"), ("//", b"/"), ("/data/", b"/data"), ("/d é", "/d é".encode())],
