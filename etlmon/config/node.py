@@ -166,7 +166,7 @@ class WorkersSection(Section, frozen=True, kw_only=True):
     ] = 512 << 20
     descriptor_limit: Annotated[
         Annotated[int, Meta(ge=64)], about("Open files of one (RLIMIT_NOFILE).")
-    ] = 64
+    ] = 256
 
     def problems(self) -> Iterator[Problem]:
         """What Python needs to start at all must be allowed."""

@@ -121,7 +121,10 @@ class PathSection(Section, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0)] | None,
         about("Limit of file system calls a second, to spare an NFS server; else none."),
     ] = None
-    parallelism: Annotated[Count, about("Worker processes that share this scan.")] = 1
+    parallelism: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | None,
+        about("Calls at a time on NFS, CIFS and FUSE, which answer slowly; 4 if not given."),
+    ] = None
     expect: Annotated[tuple[PathExpectation, ...], about("Files that must have arrived.")] = ()
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Between SIGKILL and the verdict that the child hangs inside the kernel.
 _KILL_SECONDS = 0.5
 _STOP_SECONDS = 0.8
+# Or each thread would reserve address space, of which a child has only so much.
+_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
 
 
 class SpawnsAndWaits(Protocol):
@@ -95,7 +97,7 @@ class Crew:
         """Start a child; raise OSError if the system has no room for it."""
         child = Child(self, lane)
         arguments = [*self._command, json.dumps(dict(lane.limits))]
-        self._reactor.spawnProcess(child, self._command[0], arguments, {})
+        self._reactor.spawnProcess(child, self._command[0], arguments, dict(_ENVIRONMENT))
         self.children.add(child)
         return child
 

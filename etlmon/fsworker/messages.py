@@ -77,9 +77,11 @@ class ScanOrder(Order, frozen=True, kw_only=True):
 
     ``remember`` keeps what is found for the next such scan, which then lists only directories that
     have changed; ``settle_seconds`` is how old a change must be to be told from the next one.
-    ``relist`` lists all of them nonetheless.
+    ``relist`` lists all of them nonetheless. ``parallelism`` is how many calls of the file system
+    are made at a time, for those that take long to answer; such a scan is not shared.
     """
 
+    parallelism: int = 1
     max_depth: int | None = None
     max_files: int | None = None
     remember: bool = False
@@ -241,6 +243,7 @@ def scan_request(
         "remember_as": order.remember_as,
         "scan_id": scan_id,
         "relist": order.relist,
+        "parallelism": order.parallelism,
         "settle_seconds": float(order.settle_seconds),
         "parts": list(parts),
         "apart": list(apart),

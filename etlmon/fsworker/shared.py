@@ -59,7 +59,9 @@ class SharedScan:
     @property
     def may_be_shared(self) -> bool:
         """Whether several children may be on its mount: not where each of them could hang."""
-        return not self.order.one_at_a_time and self.order.max_ops_per_second is None
+        order = self.order
+        alone = order.one_at_a_time or order.parallelism > 1
+        return not alone and order.max_ops_per_second is None
 
     @property
     def is_heard(self) -> bool:

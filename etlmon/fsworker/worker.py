@@ -20,7 +20,7 @@ request has an ``id`` and an ``op``; every line of its answer repeats the ``id``
     {"id": 2, "op": "scan", "path": "/data", "max_depth": null, "exclude": null,
      "max_files": null, "timeout_seconds": 600.0, "skip": ["mnt/nfs"],
      "max_ops_per_second": null, "remember_as": null or "..", "scan_id": 7, "relist": false,
-     "settle_seconds": 2.0, "parts": [""], "apart": []}
+     "settle_seconds": 2.0, "parts": [""], "apart": [], "parallelism": 1}
     {"id": 2, "progress": {"files": .., "dirs": .., "others": .., "listed": .., "reused": ..,
                            "directory": ".."}}
     {"id": 2, "given": ["a/b", "c"]}
@@ -57,6 +57,9 @@ that are counted and never opened. A request that makes no sense is an error ans
 **Children.** What is below each direct subdirectory that was entered, it itself not counted; at
 most 1,000, the largest by entries, and those of which other workers count a part (``apart``). The
 others are summed up, with their number.
+
+**Several calls at a time.** With ``parallelism`` that many threads look into the directories that
+come next. ``progress`` is told only while the file system answers, with or without them.
 
 **The largest.** Rows of files are [path, allocated, apparent, mtime_ns], of directories [path,
 allocated, apparent, files below]; ``""`` is the path itself. Both are bytes. A file with several

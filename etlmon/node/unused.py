@@ -16,8 +16,6 @@ def without_effect(config: NodeConfig) -> list[str]:
     if config.manhole is not None:
         idle.append("manhole")
     for place, path in enumerate(config.paths):
-        if path.parallelism > 1:
-            idle.append(f"paths[{place}].parallelism")
         if path.expect:
             idle.append(f"paths[{place}].expect")
     return idle

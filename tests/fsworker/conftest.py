@@ -184,6 +184,24 @@ class HungFilesystem:
         ctypes.CDLL(None).umount2(os.fsencode(self.point), 2)
 
 
+class SlowFilesystem:
+    """The FUSE server of slowfs.py in a process of its own; ``shape`` is how many are in each."""
+
+    def __init__(self, point: Path, milliseconds: float, *shape: int) -> None:
+        self.point = point
+        program = Path(__file__).with_name("slowfs.py")
+        command = [sys.executable, program, point, str(milliseconds), *map(str, shape)]
+        self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.server.stdout
+        assert self.server.stdout.readline() == b"ready\n"
+
+    def close(self) -> None:
+        """End the server and unmount."""
+        self.server.kill()
+        self.server.communicate(timeout=5)
+        ctypes.CDLL(None).umount2(os.fsencode(self.point), 2)
+
+
 @pytest.fixture
 def hungfs(tree: Path) -> Iterator[HungFilesystem]:
     """Give a mounted file system that hangs on command."""

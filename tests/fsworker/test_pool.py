@@ -189,6 +189,7 @@ def test_answers_become_records() -> None:
         "remember_as": None,
         "scan_id": 1,
         "relist": False,
+        "parallelism": 1,
         "settle_seconds": 2.0,
         "parts": [""],
         "apart": [],
@@ -708,7 +709,9 @@ def test_part_given_up_when_nobody_is_idle_any_more_comes_first() -> None:
     assert [len(came) for came in (scan, other, waiting)] == [1, 1, 0]
 
 
-@pytest.mark.parametrize("options", [{"one_at_a_time": True}, {"max_ops_per_second": 5.0}])
+@pytest.mark.parametrize(
+    "options", [{"one_at_a_time": True}, {"max_ops_per_second": 5.0}, {"parallelism": 2}]
+)
 def test_scan_that_spares_its_mount_is_not_shared(options: dict[str, Any]) -> None:
     """Nor if it was before, when the configuration did not say so."""
     bench = Bench()

@@ -35,6 +35,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to mount,
 _AS_NOBODY = """
 import os, sys
 sys.path.append(sys.argv.pop().rsplit("/", 3)[0])
+import etlmon.fsworker.jobs.ahead
 from etlmon.fsworker.jobs.server import main
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 main()

@@ -18,8 +18,8 @@ from etlmon.node.unused import without_effect
         ("node: {db_max_bytes: 1GiB}", []),
         ("retention: {collector_run: {max_bytes: 1MiB}}", []),
         (
-            "paths: [{path: /a}, {path: /b, max_ops_per_second: 5, parallelism: 2}]",
-            ["paths[1].parallelism"],
+            "paths: [{path: /a}, {path: /b, expect: [{pattern: x, by: 06:30}]}]",
+            ["paths[1].expect"],
         ),
         ("paths: [{path: /a, expect: [{pattern: x, by: '06:00'}]}]", ["paths[0].expect"]),
     ],

@@ -45,6 +45,8 @@ _NFS_SETTLE_SECONDS = 120.0
 # the kernel itself waits before it tells of a task that hangs.
 _SILENCE_SECONDS = 30.0
 _LOCAL_SILENCE_SECONDS = 120.0
+# Calls at a time where each takes long to answer. A local disk gains nothing by threads.
+_PARALLELISM = 4
 # How far the schedules of paths on a server are spread.
 _SPREAD_SHARE = 0.1
 _MAX_SPREAD_SECONDS = 60.0
@@ -183,6 +185,7 @@ class PathCollector:
         return ScanOrder(
             path=path,
             mount_point=host_text(named.mount_point) if named else "/",
+            parallelism=(self.settings.parallelism or _PARALLELISM) if hangs_on else 1,
             max_depth=self.settings.max_depth,
             exclude=self._exclude,
             max_files=self.settings.max_files_per_scan,

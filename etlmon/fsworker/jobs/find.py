@@ -137,7 +137,7 @@ class Find(Walk):
                 last = len(chunk) < CHUNK
                 self._entries += len(chunk)
                 if self._excluded is not None:
-                    chunk = self._without_excluded(chunk, self._excluded)
+                    chunk = self._without_excluded(chunk)
                 for entry in chunk:
                     if entry.is_dir(follow_symlinks=False):
                         states = self._below(entry.name)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
+    from etlmon.fsworker.jobs.ahead import Ahead, Visit
     from etlmon.fsworker.jobs.memory import Memory
 
 # Levels down to which a directory is stat'ed by its path from the top, which gets dearer with
@@ -45,6 +46,7 @@ class Scan(Walk):
         settle_seconds: float = 2.0,
         parts: Sequence[str] = ("",),
         apart: Iterable[str] = (),
+        parallelism: int = 1,
         **limits: Any,
     ) -> None:
         super().__init__(path, **limits)
@@ -68,8 +70,21 @@ class Scan(Walk):
         self._before_child = 0, 0, 0
         self._listed = self._reused = 0
         self._newest_mtime_ns: int | None = None
+        self._parallelism = parallelism
+        self._ahead: Ahead | None = None
 
     def _visit(self, status: os.stat_result) -> None:
+        if self._parallelism > 1:
+            from etlmon.fsworker.jobs.ahead import Ahead
+
+            self._ahead = Ahead(
+                self._parallelism,
+                device=self._device,
+                reuses=self._reuses,
+                deeper=self._enters_below,
+                turn=self._turn,
+                leave_out=self._without_excluded,
+            )
         if self._memory is None:
             directories = [Directory(part.rpartition("/")[2]) for part in self._parts]
         else:
@@ -82,6 +97,18 @@ class Scan(Walk):
             else:
                 self._arrive(directory, os.dup(self._root), status)
             self._walk()
+
+    def _leave(self) -> None:
+        ahead, self._ahead = self._ahead, None  # They know each other, and nobody collects cycles.
+        if ahead is not None:
+            ahead.close()
+
+    def _is_heard(self) -> bool:
+        return self._ahead is None or self._ahead.is_heard()
+
+    def _enters_below(self, path: str) -> bool:
+        """Tell whether the subdirectories of this one are entered too."""
+        return self._max_depth is None or path.count("/") + 2 < self._max_depth
 
     def _found(self) -> dict[str, object]:
         return {
@@ -122,6 +149,9 @@ class Scan(Walk):
         while self._levels:
             if not self._levels[-1].pending:
                 self._pop()
+            elif self._ahead is not None:
+                self._look()
+                self._enter_ahead(self._ahead)
             elif not (self._reuses and self._reuse()):
                 # Here too, for a million directories that cannot be opened.
                 self._look()
@@ -195,6 +225,38 @@ class Scan(Walk):
         if opened is not None:
             self._arrive(directory, *opened)
 
+    def _enter_ahead(self, ahead: Ahead) -> None:
+        """Visit one subdirectory as threads have found it, and have them look into others."""
+        level = self._levels[-1]
+        directory, path = level.pending[-1], self._relative("")
+        try:
+            asked = ahead.is_asked(directory)
+            above = level.fd if asked else self._descriptor()
+            if above != CLOSED:
+                ahead.ask(
+                    above, path, (one for one in reversed(level.pending) if self._may_look(one))
+                )
+        except OSError as error:
+            level.pending.pop()
+            self._not_opened(error, directory.name)
+            return
+        level.pending.pop()
+        if self._is_skipped(directory.name):
+            self._skipped_mounts += 1
+            return
+        visit = ahead.take(above, path, directory, self._look)
+        if visit.error is not None:
+            self._failed(visit.error, directory.name)
+            return
+        assert visit.status is not None
+        if self._is_admitted(directory.name, visit.status):
+            self._arrive(directory, visit.fd, visit.status, visit)
+        elif visit.fd != CLOSED:
+            os.close(visit.fd)
+
+    def _may_look(self, directory: Directory) -> bool:
+        return not self._is_skipped(directory.name)
+
     def _loops(self, name: str) -> None:
         self._dirs -= 1  # find reports the loop and does not count it.
         super()._loops(name)
@@ -215,7 +277,9 @@ class Scan(Walk):
             )
         super()._pop()
 
-    def _arrive(self, directory: Directory, fd: int, status: os.stat_result) -> None:
+    def _arrive(
+        self, directory: Directory, fd: int, status: os.stat_result, visit: Visit | None = None
+    ) -> None:
         """Count what is in a directory that has been opened, by listing it where that is needed."""
         if self._newest_mtime_ns is None or status.st_mtime_ns > self._newest_mtime_ns:
             self._newest_mtime_ns = status.st_mtime_ns
@@ -229,14 +293,19 @@ class Scan(Walk):
             self._look()
             return
         # Before the listing: what changes from now on gets times that differ from those in status.
-        settled = max(status.st_mtime_ns, status.st_ctime_ns) <= time.time_ns() - self._settle_ns
+        now_ns = visit.listed_at_ns if visit else time.time_ns()
+        settled = max(status.st_mtime_ns, status.st_ctime_ns) <= now_ns - self._settle_ns
         before = self._files, self._dirs, self._others
         names: list[str] = []
         try:
-            self._list(names)
+            if visit is None:
+                self._list(names)
         except OSError as error:
             self._failed(error, "")
             settled = False
+        if visit is not None:
+            names = visit.names
+            settled = self._take_over(visit) and settled
         known = {}
         if directory.inode == status.st_ino:
             known = {one.name: one for one in directory.subdirectories}
@@ -280,6 +349,17 @@ class Scan(Walk):
                 pending = [one for one in pending if one.name not in others]
         self._levels[-1].pending = pending
 
+    def _take_over(self, visit: Visit) -> bool:
+        """Count what a thread has found in a directory; False if it could not read all of it."""
+        self._listed += 1
+        self._files += visit.files
+        self._dirs += visit.dirs
+        self._others += visit.others
+        if visit.trouble is not None:
+            self._failed(visit.trouble, "")
+        self._look()
+        return visit.trouble is None
+
     def _list(self, names: list[str]) -> None:
         """Count the entries of the deepest level, and give the subdirectories to be entered."""
         level = self._levels[-1]
@@ -295,7 +375,7 @@ class Scan(Walk):
                 chunk = list(islice(entries, wanted))
                 last = len(chunk) < wanted
                 if self._excluded is not None:
-                    chunk = self._without_excluded(chunk, self._excluded)
+                    chunk = self._without_excluded(chunk)
                 # The type comes with the name: no stat of the file, except where the file
                 # system does not tell it. One call for an ordinary file is the hot path.
                 rest = [entry for entry in chunk if not entry.is_file(follow_symlinks=False)]

@@ -129,6 +129,7 @@ class Server:
             settle_seconds=field({"settle_seconds": 2.0, **request}, "settle_seconds", float),
             parts=optional(request, "parts", list) or [""],
             apart=optional(request, "apart", list) or (),
+            parallelism=optional(request, "parallelism", int) or 1,
             **self._limits(request),
         ).run()
 

@@ -119,7 +119,7 @@ class Top(Walk):
                 chunk = list(islice(entries, CHUNK))
                 last = len(chunk) < CHUNK
                 if self._excluded is not None:
-                    chunk = self._without_excluded(chunk, self._excluded)
+                    chunk = self._without_excluded(chunk)
                 for entry in chunk:
                     if entry.is_dir(follow_symlinks=False):
                         level.pending.append(Directory(entry.name))

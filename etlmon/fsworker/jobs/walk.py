@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import time
+from _thread import allocate_lock
 from time import monotonic
 
 from etlmon.fsworker.jobs.wire import cut, errno_name
@@ -84,6 +85,7 @@ class Walk:
         self._skip_names = frozenset(path.rpartition("/")[2] for path in self._skip)
         self._seconds_per_call = 1 / max_ops_per_second if max_ops_per_second else 0.0
         self._next_call = 0.0
+        self._turns = allocate_lock()
         self._tell = tell
         self._orders = orders
         self._began = monotonic()
@@ -108,6 +110,7 @@ class Walk:
         except Stopped as reason:
             stopped = str(reason)
         finally:
+            self._leave()
             while self._levels:
                 self._pop()
             os.close(self._root)
@@ -128,6 +131,9 @@ class Walk:
         """Visit the root, whose status this is, and all below it."""
         raise NotImplementedError
 
+    def _leave(self) -> None:
+        """Give up what else is open, at the end or before it."""
+
     def _found(self) -> dict[str, object]:
         """Give what goes into the answer besides what all have."""
         raise NotImplementedError
@@ -143,31 +149,47 @@ class Walk:
 
     def _open(self, name: str) -> tuple[int, os.stat_result] | None:
         """Open a subdirectory of the deepest level; None if it is not to be entered."""
-        if name in self._skip_names and self._relative(name) in self._skip:
+        if self._is_skipped(name):
             self._skipped_mounts += 1
             return None
         self._wait_turn()
         try:
-            parent = self._levels[-1]
-            if parent.fd == CLOSED:
-                parent.fd = self._reopen()
-            fd = open_directory(name, parent.fd, os.O_NOFOLLOW)
+            fd = open_directory(name, self._descriptor(), os.O_NOFOLLOW)
         except OSError as error:
-            self._failed(error, name)
-            if self._levels[-1].fd == CLOSED:
-                # Its subdirectories cannot be reached any more: gone, or the trouble just noted.
-                self._levels[-1].pending.clear()
+            self._not_opened(error, name)
             return None
         status = os.fstat(fd)
-        if status.st_dev != self._device:
-            self._skipped_mounts += 1
-        elif (status.st_dev, status.st_ino) in self._on_the_way:
-            # An upper directory bound below itself.
-            self._loops(name)
-        else:
+        if self._is_admitted(name, status):
             return fd, status
         os.close(fd)
         return None
+
+    def _is_skipped(self, name: str) -> bool:
+        return name in self._skip_names and self._relative(name) in self._skip
+
+    def _descriptor(self) -> int:
+        """Give the deepest level's descriptor, opened again if need be."""
+        level = self._levels[-1]
+        if level.fd == CLOSED:
+            level.fd = self._reopen()
+        return level.fd
+
+    def _not_opened(self, error: OSError, name: str) -> None:
+        self._failed(error, name)
+        if self._levels[-1].fd == CLOSED:
+            # Its subdirectories cannot be reached any more: gone, or the trouble just noted.
+            self._levels[-1].pending.clear()
+
+    def _is_admitted(self, name: str, status: os.stat_result) -> bool:
+        """Tell whether a subdirectory that has been opened is one to be visited."""
+        if status.st_dev != self._device:
+            self._skipped_mounts += 1
+            return False
+        if (status.st_dev, status.st_ino) in self._on_the_way:
+            # An upper directory bound below itself.
+            self._loops(name)
+            return False
+        return True
 
     def _loops(self, name: str) -> None:
         self._trouble("ELOOP", name)
@@ -212,9 +234,14 @@ class Walk:
         return fd
 
     def _without_excluded(
-        self, entries: list[os.DirEntry[str]], excluded: Callable[[str], object]
+        self, entries: list[os.DirEntry[str]], above: str | None = None
     ) -> list[os.DirEntry[str]]:
-        above = self._relative("")
+        """Give the entries of a directory that are not excluded; else ``above`` is its path."""
+        excluded = self._excluded
+        if excluded is None:
+            return entries
+        if above is None:
+            above = self._relative("")
         return [
             entry
             for entry in entries
@@ -239,21 +266,32 @@ class Walk:
             if order == "stop":
                 raise Stopped("max_files")
             self._share()
-        if now >= self._next_progress:
+        if now >= self._next_progress and self._is_heard():
             self._next_progress = now + _PROGRESS_SECONDS
             directory = cut(self._relative("").rstrip("/"))
             self._tell({"progress": {**self._progress(), "directory": directory}})
+
+    def _is_heard(self) -> bool:
+        """Tell whether the file system answers: who is at work here has just been answered."""
+        return True
+
+    def _turn(self) -> float:
+        """Take the next turn for a call of the file system; give how long to wait for it."""
+        if not self._seconds_per_call:
+            return 0.0
+        with self._turns:
+            now = monotonic()
+            self._next_call = max(self._next_call, now - _BURST_SECONDS) + self._seconds_per_call
+            return self._next_call - now
 
     def _wait_turn(self) -> None:
         """Wait until one more call of the file system is allowed, where their rate is limited."""
         if not self._seconds_per_call:
             return
-        now = monotonic()
-        self._next_call = max(self._next_call, now - _BURST_SECONDS) + self._seconds_per_call
-        while (wait_seconds := self._next_call - now) > 0:
+        until = monotonic() + self._turn()
+        while (wait_seconds := until - monotonic()) > 0:
             time.sleep(min(wait_seconds, _PROGRESS_SECONDS))
             self._look()
-            now = monotonic()
 
     # What is told of places
 

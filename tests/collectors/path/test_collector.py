@@ -413,6 +413,16 @@ class TestOrder:
         host.mounts(f"2 1 /data {kind}")
         assert host.order().silence_seconds == seconds
 
+    @pytest.mark.parametrize(
+        ("kind", "given", "calls"),
+        [("ext4", None, 1), ("ext4", 8, 1), ("nfs", None, 4), ("fuse.x", 1, 1), ("cifs", 8, 8)],
+    )
+    def test_calls_at_a_time_are_for_what_answers_from_afar(
+        self, host: Host, kind: str, given: int | None, calls: int
+    ) -> None:
+        host.mounts(f"2 1 /data {kind}")
+        assert host.order(parallelism=given).parallelism == calls
+
     def test_full_scans_come_in_between(self, host: Host) -> None:
         """Each scan takes 2.5 seconds, and 2.5 seconds later the next one begins."""
         collector = host.collector(full_every=10.0)

@@ -1,0 +1,208 @@
+"""Threads that look ahead: the same counts, in less time where each call takes long."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etlmon.collectors.path.exclude import compile_exclude
+from etlmon.fsworker.jobs import ahead as ahead_module
+from etlmon.fsworker.jobs.scan import Scan
+from tests.fsworker.conftest import WORKER, SlowFilesystem, Worker, counts, find
+from tests.fsworker.test_rescan import (
+    SETTLE_SECONDS,
+    Rescanner,
+    change,
+    children_by_find,
+    children_of,
+    grow,
+)
+from tests.fsworker.test_worker import NOBODY, dig, fill, needs_root
+
+THREADS = 4
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def scan(tree: Path, **options: Any) -> dict[str, Any]:
+    before = descriptors(), threading.active_count()
+    answer = Scan(str(tree), parallelism=THREADS, **options).run()
+    assert (descriptors(), threading.active_count()) == before
+    return answer
+
+
+@pytest.mark.parametrize("depth", [None, 0, 1, 2, 3])
+def test_counts_are_those_of_find(tree: Path, depth: int | None) -> None:
+    fill(tree)
+    limit = [] if depth is None else ["-maxdepth", str(depth)]
+    answer = scan(tree, max_depth=depth)
+    assert counts(answer) == find(tree, *limit)
+    if depth is None:
+        assert children_of(answer) == children_by_find(tree)
+        assert answer["listed"] == answer["dirs"] + 1
+
+
+def test_exclude_and_skip(tree: Path) -> None:
+    fill(tree)
+    options: dict[str, Any] = {"exclude": compile_exclude(["b?/a/", "*.tmp"]), "skip": ["a/a"]}
+    one, several = Scan(str(tree), **options).run(), scan(tree, **options)
+    for answer in (one, several):
+        del answer["duration_seconds"]
+        answer["children"] = sorted(answer["children"])  # type: ignore[call-overload]
+    assert one == several
+    assert several["skipped_mounts"] == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rescans_miss_nothing(tree: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    grow(tree, 3)
+    rescanner = Rescanner(tree)
+    reused = 0
+    for _ in range(15):
+        for _ in range(rng.randrange(5)):
+            change(tree, rng)
+        if rng.random() < 0.4:
+            time.sleep(SETTLE_SECONDS + 0.02)
+        answer = rescanner.assert_right(parallelism=THREADS, relist=rng.random() < 0.1)
+        reused += answer["reused"]
+        assert children_of(answer) == children_by_find(tree)
+    assert reused
+
+
+@pytest.mark.parametrize(("levels", "name"), [(3000, b"d"), (60, b"n" * 255)])
+def test_deep_trees_need_few_descriptors(
+    tree: Path, start: Callable[..., Worker], levels: int, name: bytes
+) -> None:
+    dig(tree, levels, name, siblings=len(name) > 1)
+    few = start(["prlimit", "--nofile=64", *WORKER])
+    answer = few.scan(tree, parallelism=64)
+    assert counts(answer) == find(tree)
+    assert answer["troubles"] == []
+
+
+def test_wide_tree_needs_few_descriptors(tree: Path, start: Callable[..., Worker]) -> None:
+    for number in range(2000):
+        (tree / f"{number % 40}" / f"{number}" / "below").mkdir(parents=True)
+    few = start(["prlimit", "--nofile=64", *WORKER])
+    answer = few.scan(tree, parallelism=64)
+    assert counts(answer) == find(tree)
+    assert answer["troubles"] == []
+
+
+@needs_root
+def test_unreadable_directories_are_troubles(tree: Path, start: Callable[..., Worker]) -> None:
+    from tests.fsworker.test_worker import _AS_NOBODY
+
+    fill(tree, 2)
+    (tree / "a" / "a").chmod(0o000)
+    (tree / "b\n").chmod(0o311)
+    answer = start([*WORKER[:-1], "-c", _AS_NOBODY, WORKER[-1]]).scan(tree, parallelism=THREADS)
+    assert counts(answer) == find(tree, prefix=NOBODY)
+    [trouble] = answer["troubles"]
+    assert (trouble["kind"], trouble["count"]) == ("EACCES", 2)
+
+
+def test_tree_that_changes_all_the_time(tree: Path) -> None:
+    fill(tree, 2)
+    least = find(tree)
+    done = threading.Event()
+
+    def disturb() -> None:
+        rng = random.Random(1)
+        while not done.is_set():
+            path = tree / f"coming and going {rng.randrange(5)}"
+            (path / "x" / "y").mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(path)
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        for _ in range(50):
+            answer = Scan(str(tree), parallelism=THREADS).run()
+            assert answer["troubles"] == []
+            assert all(answer[key] >= least[key] for key in least)  # type: ignore[operator]
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("limit", [{"max_files": 10}, {"timeout_seconds": 0.0}])
+def test_limits_end_the_threads(tree: Path, limit: dict[str, Any]) -> None:
+    fill(tree)
+    answer = scan(tree, **limit)
+    assert answer["stopped"] in ("max_files", "timeout")
+    assert answer["files"] <= 10 or "timeout_seconds" in limit
+
+
+def test_rate_is_that_of_all_threads_together(tree: Path) -> None:
+    for number in range(30):
+        (tree / f"{number}").mkdir()
+    answer = scan(tree, max_ops_per_second=200.0)
+    assert answer["dirs"] == 30
+    # 61 calls, of which 20 may catch up.
+    assert 0.15 < answer["duration_seconds"] < 2
+
+
+def test_nothing_is_told_while_nothing_answers(tree: Path, monkeypatch: Any) -> None:
+    """By that the parent knows that the mount hangs."""
+    (tree / "d").mkdir()
+    answer_now = threading.Event()
+    real = ahead_module.open_directory
+
+    def hanging(*arguments: Any) -> int:
+        answer_now.wait(10)
+        return real(*arguments)
+
+    monkeypatch.setattr(ahead_module, "open_directory", hanging)
+    monkeypatch.setattr("etlmon.fsworker.jobs.walk._PROGRESS_SECONDS", 0.01)
+    told: list[Any] = []
+    threading.Timer(0.5, answer_now.set).start()
+    answer = Scan(str(tree), parallelism=THREADS, tell=told.append).run()
+    assert answer["duration_seconds"] > 0.4  # type: ignore[operator]
+    assert len(told) <= 2
+
+
+# --- a file system that is really slow ------------------------------------------------------------
+
+
+@pytest.fixture
+def slow(tree: Path) -> Iterator[Callable[..., Path]]:
+    """Mount file systems that answer each call late."""
+    if os.geteuid() != 0 or not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("mounting a FUSE file system needs root and /dev/fuse")
+    mounted: list[SlowFilesystem] = []
+
+    def mount(milliseconds: float, *shape: int) -> Path:
+        point = tree / f"slow{len(mounted)}"
+        point.mkdir()
+        mounted.append(SlowFilesystem(point, milliseconds, *shape))
+        return point
+
+    yield mount
+    for one in mounted:
+        one.close()
+
+
+@pytest.mark.parametrize("milliseconds", [1, 10])
+def test_slow_file_system_is_scanned_faster(
+    slow: Callable[..., Path], start: Callable[..., Worker], milliseconds: float
+) -> None:
+    """Each has its own mount: what one has looked up, the kernel knows for the next."""
+    seconds = {}
+    for threads in (1, 8):
+        point = slow(milliseconds, 4, 12, 3)
+        answer = start().scan(point, parallelism=threads)
+        assert counts(answer) == {"files": 144, "dirs": 52, "others": 0}
+        seconds[threads] = answer["duration_seconds"]
+    assert seconds[8] < seconds[1] / 2
