@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,6 +25,7 @@ from etlmon.fsworker.pool import (
     WorkerTimeout,
 )
 from tests.fsworker.conftest import HungFilesystem, until
+from tests.fsworker.cycles import Holdings, killable, settle, stuck
 
 
 def order(path: Path, timeout: float) -> ScanOrder:
@@ -155,8 +157,9 @@ async def test_scan_of_a_mount_that_hangs_on_the_way_is_ended_long_before_its_ti
         assert caught.value.partial is not None
         assert caught.value.partial.files > 0
         if way == "stop":
-            await until(lambda: not workers(hungfs))
+            # If it was stopped while at a request, its caller cannot be killed before it goes on.
             hungfs.server.send_signal(signal.SIGCONT)
+            await until(lambda: not workers(hungfs))
     await until(lambda: pool.stuck_since(str(point)))
     assert (await pool.statvfs(b"/", "/", 5)).blocks > 0
 
@@ -175,3 +178,18 @@ async def test_stop_leaves_a_stuck_child_behind(hungfs: HungFilesystem) -> None:
     assert reactor.seconds() - began < 1
     hungfs.tell("release")
     await until(lambda: not workers(hungfs))
+
+
+@pytest.mark.parametrize("kind", [killable, stuck])
+async def test_cycles_leave_nothing_behind(
+    pool: WorkerPool, hungfs: HungFilesystem, kind: Any
+) -> None:
+    """`./run bench hung` makes a thousand of each."""
+    await settle(pool)
+    await kind(pool, hungfs, 1)
+    before = Holdings.now()
+    await kind(pool, hungfs, 10)
+    await kind(pool, hungfs, 10)
+    after = Holdings.now()
+    assert (after.threads, after.children) == (before.threads, before.children)
+    assert after.descriptors <= before.descriptors
