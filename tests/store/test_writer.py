@@ -113,7 +113,7 @@ class Bench:
         self.clock = Clock()
         self.pool = FakePool()
         self.told: list[str] = []
-        self.weights = {Row: 1}
+        self.weights: dict[type[Record], int] = {Row: 1}
         tables = [
             Table("rows", {Row: insert}, weight={Row: lambda _: self.weights[Row]}),
             Table("others", {Other: insert}),
