@@ -147,6 +147,11 @@ class CollectorService(TimerService):
         self._begin()
         return True
 
+    def run_soon(self) -> None:
+        """Begin a run at once, or when the one under way has ended."""
+        if not self.run_now():
+            self._hinted = self._run is not None
+
     def cancel_run(self) -> Deferred[float | None]:
         """End the run under way; the schedule goes on as it was.
 

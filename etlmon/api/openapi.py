@@ -26,6 +26,10 @@ _PAGING_HEADERS = {
         "schema": {"type": "string"},
     },
 }
+_ORDERED_LINK = {
+    "description": 'Where to go on: rel="prev" to older items, rel="next" to newer ones.',
+    "schema": {"type": "string"},
+}
 
 
 def document() -> dict[str, Any]:
@@ -66,6 +70,9 @@ def _operation(endpoint: Endpoint[Any, Any, Any], schemas: dict[Any, Any]) -> di
     responses: dict[str, Any] = {str(endpoint.status): success}
     if "limit" in endpoint.query.__struct_fields__:
         success["headers"] = _PAGING_HEADERS
+    if endpoint.follows:
+        success["headers"] = {"Link": _ORDERED_LINK}
+        success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
     problems = {*_EVERY, *endpoint.problems}
     if endpoint.body is not NoneType:
         problems.add(415)

@@ -28,6 +28,7 @@ from etlmon.api import problems
 from etlmon.api.access import the_host, who_connected
 from etlmon.api.answers import Answer, EncodedAnswer, KeptAnswers
 from etlmon.api.requests import BoundedRequest, parse_body, parse_query
+from etlmon.api.sse import Streams
 from etlmon.contract import PREFIX, Endpoint
 from etlmon.control.callers import Caller, Gate
 from etlmon.errors import ApiError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from twisted.web.iweb import IRequest
 
     from etlmon.api.access import HostCheck
+    from etlmon.api.sse import Source
     from etlmon.control.audit import Attempt, AuditLog
     from etlmon.control.policy import Policy
 
@@ -50,7 +52,10 @@ _NOSNIFF = [b"nosniff"]
 _NO_CACHE = [b"no-cache"]
 _VARY = [b"Accept-Encoding"]
 _GZIP = [b"gzip"]
-_ACCEPTED = (b"application/json", b"application/*", b"*/*")
+_EVENT_STREAM = [b"text/event-stream"]
+_JSON_NAMES = (b"application/json", b"application/*", b"*/*")
+_STREAM_NAMES = (b"text/event-stream", b"text/*", b"*/*")
+_FOLLOW = b"follow=true"
 _READING = (b"GET", b"HEAD")
 _REFUSING = re.compile(rb"q\s*=\s*0(\.0*)?")
 _IDLE_SECONDS = 60
@@ -73,10 +78,12 @@ class Route:
     takes_attempt: bool = False
     """Whether the handler of a command takes its Attempt as a third argument: who gives it, and
     what the audit should know before it is done."""
+    source: Callable[[Any], Coroutine[Deferred[Any], Any, Source]] | None = None
+    """Takes a query with ``follow`` and gives what its stream sends, or raises as the handler."""
 
 
 class ApiServer:
-    """The API as a web resource. ``kept`` must be told of commits (KeptAnswers.forget).
+    """The API as a web resource. It must be told of commits (``committed``).
 
     ``hosts`` is None on a unix socket, which no browser reaches. Without ``audit`` no command is
     recorded, and without ``gate`` everybody is let in: for tests of what they do not matter to.
@@ -89,11 +96,13 @@ class ApiServer:
         routes: Sequence[Route],
         hosts: HostCheck | None,
         policy: Policy,
+        clock: Any,
         *,
         gate: Gate | None = None,
         audit: AuditLog | None = None,
     ) -> None:
         self.kept = KeptAnswers()
+        self.streams = Streams(clock)
         self.hosts = hosts
         self.policy = policy
         self._gate = gate or Gate()
@@ -121,6 +130,11 @@ class ApiServer:
         site.displayTracebacks = False
         site.too_large = self._too_large
         return site
+
+    def committed(self, tables: frozenset[str]) -> None:
+        """Drop the answers that come from these tables, and let streams of them go on."""
+        self.kept.forget(tables)
+        self.streams.committed(tables)
 
     async def finish(self) -> None:
         """Take no more commands; come back when those under way are over, and in the audit."""
@@ -162,6 +176,8 @@ class ApiServer:
 
         def answer_query(request: BoundedRequest, **guarded: str) -> Any:
             query = read(request, guarded)
+            if route.source is not None and query.follow:
+                return self._stream(request, route.source(query))
             is_live = route.is_live is not None and route.is_live(query)
             tables = () if is_live else route.tables
             made = self.kept.make(request.uri, tables, lambda: route.handler(query, None))
@@ -241,6 +257,16 @@ class ApiServer:
         with suppress(ApiError):
             self._identify(request)
         self._note_refusal(request, problem)
+
+    async def _stream(
+        self, request: Request, finding: Coroutine[Deferred[Any], Any, Source]
+    ) -> bytes:
+        """Send a stream; a HEAD request learns of it what a problem would say."""
+        source = await finding
+        if request.method == b"HEAD":
+            request.responseHeaders.setRawHeaders(b"Content-Type", _EVENT_STREAM)
+            return b""
+        return await self.streams.serve(request, source)
 
     def _check_host(self, request: Request) -> None:
         values = request.requestHeaders.getRawHeaders(b"host", ())
@@ -376,14 +402,20 @@ def _takes_gzip(request: Request) -> bool:
 
 
 def _check_accept(request: Request) -> None:
-    """Raise ApiError (406) for a client that takes no JSON."""
+    """Raise ApiError (406) for a client that does not take the form of the answer."""
     lines = request.requestHeaders.getRawHeaders(b"accept")
     if lines is None or lines == [b"*/*"]:
         return
+    is_stream = _FOLLOW in request.uri.partition(b"?")[2].split(b"&")
+    names = _STREAM_NAMES if is_stream else _JSON_NAMES
     taken = _taken(lines)
     # The most specific one that the client names decides (RFC 9110, 12.5.1).
-    if taken and not next((taken[kind] for kind in _ACCEPTED if kind in taken), False):
-        raise ApiError(406, "not-acceptable", "This API answers in application/json; accept that.")
+    if taken and not next((taken[kind] for kind in names if kind in taken), False):
+        raise ApiError(
+            406,
+            "not-acceptable",
+            f"This API answers here in {names[0].decode()}; accept that.",
+        )
 
 
 def _taken(lines: Iterable[bytes]) -> dict[bytes, bool]:

@@ -85,6 +85,17 @@ class Spread(Protocol):
         """Give how much later than at once its schedule is to begin; asked once, then."""
 
 
+@runtime_checkable
+class Pausable(Protocol):
+    """A collector that a command can make read nothing for a while."""
+
+    def pause(self) -> None:
+        """Read nothing from now on, not in a run under way either; runs tell what waits."""
+
+    def resume(self) -> None:
+        """Read again, from where it was paused."""
+
+
 class InThread(Protocol):
     """Runs a blocking function in a thread, so that the reactor never waits for a disk."""
 

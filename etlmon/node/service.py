@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock, gatherResults, maybeDeferred
+from twisted.internet.defer import (
+    Deferred,
+    DeferredLock,
+    gatherResults,
+    maybeDeferred,
+    succeed,
+)
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from etlmon import __version__
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import admin, audit, fs, health, kill, openapi, paths, processes
+from etlmon.api.resources import admin, audit, fs, health, kill, logs, openapi, paths, processes
 from etlmon.api.server import ApiServer
-from etlmon.collectors.base import CollectorContext, Warned
+from etlmon.collectors.base import CollectorContext, Pausable, Warned
 from etlmon.collectors.process.live import LiveProcesses
 from etlmon.collectors.registry import KINDS
 from etlmon.config.addresses import UnixAddress, parse_listen
@@ -34,6 +40,7 @@ from etlmon.node.places import database_path, node_name
 from etlmon.node.systemd import Notifier, SupervisedService, listen_text
 from etlmon.node.unused import without_effect
 from etlmon.records.health import CollectorHealth, Health
+from etlmon.records.log import LogSwitchAnswer, LogSwitched
 from etlmon.records.path import PathScanCancelled, ScanAnswer, ScanCancelAnswer, ScanSkipped
 from etlmon.runner import CollectorService
 from etlmon.store.backup_schedule import BackupService
@@ -134,16 +141,18 @@ class NodeService(Service):
                 *processes.routes(self.store, self, wall_clock),
                 *kill.routes(self.kills),
                 *audit.routes(self.store),
+                *logs.routes(self.store, self, self.policy, reactor),
                 *health.routes(self.health),
                 *admin.routes(self.maintenance, self.backups.state, self.policy),
                 *openapi.routes(),
             ],
             self._host_check(config),
             self.policy,
+            reactor,
             gate=Gate(self.admission),
             audit=AuditLog(self.store, reactor, wall_clock),
         )
-        self.store.on_commit(self.server.kept.forget)
+        self.store.on_commit(self.server.committed)
         self.store.on_replaced(lambda: self._declare(self.config))
         self.listening = ListeningService(self._listen, self.server.site(), reactor, inherited)
         self.supervised = SupervisedService(
@@ -200,6 +209,11 @@ class NodeService(Service):
         started(("the API", self.listening.stopService))
         self.supervised.startService()
         started(("systemd", lambda: maybeDeferred(self.supervised.stopService)))
+        started(("the streams", self._close_streams))
+
+    def _close_streams(self) -> Deferred[None]:
+        self.server.streams.close()
+        return succeed(None)
 
     def stopService(self) -> Deferred[None]:
         """Stop everything, the last started first; fires when all has been committed and closed."""
@@ -343,6 +357,37 @@ class NodeService(Service):
     def read_processes(self) -> Deferred[list[ProcessSample]]:
         """Read all processes of the host; fails with CollectError if that cannot be done."""
         return self._live_processes.read()
+
+    def buffer_lines(self, name: str) -> int | None:
+        """Give how many lines of a log are given unless asked otherwise.
+
+        None for one that is not configured.
+        """
+        return next((log.buffer_lines for log in self.config.logs if log.name == name), None)
+
+    async def switch_log(self, name: str, *, paused: bool) -> LogSwitchAnswer:
+        """Pause or resume a configured log; this holds over a restart.
+
+        It is stored first, so that what is answered is true for the next node too. Raises
+        ApiError (404) for a log that is not configured, StoreError.
+        """
+        reading = {s.collector.instance: s for s in self.collectors if s.collector.name == "log"}
+        service = reading.get(name)
+        if service is None or not isinstance(service.collector, Pausable):
+            raise ApiError(
+                404,
+                "log-not-configured",
+                f"{name} is not a configured log; GET /api/v1/logs lists them.",
+            )
+        await self.store.write(
+            [LogSwitched(log_name=name, paused=paused, switched_at=utc(self._wall_clock()))]
+        )
+        if paused:
+            service.collector.pause()
+        else:
+            service.collector.resume()
+        service.run_soon()
+        return LogSwitchAnswer(name=name, paused=paused)
 
     def health(self) -> Health:
         """Tell how the node is, from memory."""

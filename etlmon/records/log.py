@@ -176,4 +176,3 @@ class LogSwitchAnswer(Record, frozen=True, kw_only=True):
 
     name: Annotated[str, about("The log.")]
     paused: Annotated[bool, about("Whether it is paused now.")]
-    changed: Annotated[bool, about("Whether the command changed that.")]

@@ -107,6 +107,7 @@ def search(
     *,
     newest: bool,
     give_up: Callable[[], bool],
+    most_characters: int = log_lines.MOST_CHARACTERS,
 ) -> Found:
     """Look for at most so many lines, from the newest on backwards or from the oldest on.
 
@@ -115,7 +116,7 @@ def search(
     ids: list[int] = []
     size, at_once = 0, _FIRST
     rest: Part | None = part
-    while rest is not None and len(ids) < most and size < log_lines.MOST_CHARACTERS:
+    while rest is not None and len(ids) < most and size < most_characters:
         if rest is not part and give_up():
             break
         piece, rest = _next_piece(cursor, rest, at_once, newest=newest)
@@ -139,7 +140,7 @@ def search(
         for one, line in _matches(numbered, wanted):
             ids.append(one)
             size += len(line)
-            if len(ids) == most or size >= log_lines.MOST_CHARACTERS:
+            if len(ids) == most or size >= most_characters:
                 rest = replace(part, before=one) if newest else replace(part, after=one)
                 break
     return Found(log_lines.with_ids(cursor, ids), rest)

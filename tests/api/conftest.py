@@ -19,8 +19,9 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import admin, audit, fs, health, kill, openapi, paths, processes
+from etlmon.api.resources import admin, audit, fs, health, kill, logs, openapi, paths, processes
 from etlmon.api.server import ApiServer, Route
+from etlmon.client.events import Event, EventParser
 from etlmon.config.node import ControlSection, NodeConfig
 from etlmon.contract import AuditQuery
 from etlmon.control.audit import AuditLog
@@ -30,6 +31,7 @@ from etlmon.errors import ApiError, CollectError
 from etlmon.records.audit import AuditEntry
 from etlmon.records.disk import FilesystemUsage
 from etlmon.records.health import DatabaseHealth, Health
+from etlmon.records.log import LogSwitchAnswer
 from etlmon.records.path import PathScanned, ScanAnswer, ScanCancelAnswer
 from etlmon.records.process import ProcessSample
 from etlmon.store.database import StoreService
@@ -182,6 +184,23 @@ class NoKills:
         raise ApiError(404, "process-not-found", f"There is no process {pid}.")
 
 
+@dataclass
+class FakeLogs:
+    """Pauses and resumes logs by noting it; app and quiet are configured."""
+
+    known: dict[str, int] = field(default_factory=lambda: {"app": 5, "quiet": 100})
+    switched: list[tuple[str, bool]] = field(default_factory=list)
+
+    def buffer_lines(self, name: str) -> int | None:
+        return self.known.get(name)
+
+    async def switch_log(self, name: str, *, paused: bool) -> LogSwitchAnswer:
+        if name not in self.known:
+            raise ApiError(404, "log-not-configured", f"{name} is not a configured log.")
+        self.switched.append((name, paused))
+        return LogSwitchAnswer(name=name, paused=paused)
+
+
 class Api:
     """A server, what stands behind it, and a plain client of it."""
 
@@ -199,6 +218,7 @@ class Api:
         self.scans = FakeScans()
         self.processes = FakeProcesses()
         self.no_kills = NoKills()
+        self.logs = FakeLogs()
         self.clock = Clock()
         self.maintenance = MaintenanceService(
             store, TABLES, NodeConfig().retention_of, reactor, NOW.timestamp
@@ -212,6 +232,7 @@ class Api:
                 *processes.routes(store, self.processes, NOW.timestamp),
                 *audit.routes(store),
                 *kill.routes(self.no_kills),
+                *logs.routes(store, self.logs, self.policy, self.clock),
                 *health.routes(sample_health),
                 *admin.routes(self.maintenance, lambda: None, self.policy),
                 *openapi.routes(),
@@ -219,10 +240,11 @@ class Api:
             ],
             HostCheck(loopback=True, names=("node-1",)),
             self.policy,
+            self.clock,
             gate=Gate(tokens),
             audit=self.audit,
         )
-        store.on_commit(self.server.kept.forget)
+        store.on_commit(self.server.committed)
         self._reactor = reactor
         self._port: Any = None
 
@@ -232,6 +254,7 @@ class Api:
         self.port: int = self._port.getHost().port
 
     async def stop(self) -> None:
+        self.server.streams.close()
         await self._port.stopListening()
         await self.server.finish()
 
@@ -278,9 +301,55 @@ class Api:
         raw = "\r\n".join(lines).encode("latin-1") + (body or b"")
         return (await self.send(raw, [method]))[0]
 
-    async def command(self, body: bytes, **headers: str) -> Response:
+    async def command(
+        self, body: bytes, target: str = "/api/v1/paths/scan", **headers: str
+    ) -> Response:
         fields = {"Content-Type": "application/json"} | headers
-        return await self.ask("/api/v1/paths/scan", "POST", fields, body)
+        return await self.ask(target, "POST", fields, body)
+
+    async def stream(self, target: str, last_id: str = "") -> Stream:
+        """Open a stream of events, as HTTP 1.0, which does not cut it into chunks."""
+        wire = await self.connect()
+        resume = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+        head = f"GET {target} HTTP/1.0\r\nHost: localhost\r\n{resume}\r\n"
+        wire.transport.write(head.encode())
+        await wire.until(lambda received: b"\r\n\r\n" in received)
+        return Stream(wire)
+
+
+class Stream:
+    """A stream of events that is open; ``until`` gives those that have come."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+
+    @property
+    def head(self) -> str:
+        return self.wire.received.partition(b"\r\n\r\n")[0].decode()
+
+    @property
+    def body(self) -> bytes:
+        return self.wire.received.partition(b"\r\n\r\n")[2]
+
+    @property
+    def last_id(self) -> str:
+        parser = EventParser()
+        parser.feed(self.body)
+        return parser.last_id
+
+    def events(self) -> list[Event]:
+        return EventParser().feed(self.body)
+
+    async def until(self, count: int) -> list[Event]:
+        await self.wire.until(lambda _: len(self.events()) >= count)
+        return self.events()
+
+    async def lines(self, count: int) -> list[Any]:
+        return [msgspec.json.decode(event.data)["line"] for event in await self.until(count)]
+
+    async def close(self) -> None:
+        self.wire.transport.loseConnection()
+        await self.wire.closed
 
 
 def sample_health() -> Health:

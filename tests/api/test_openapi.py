@@ -271,7 +271,8 @@ def test_the_comparison_lets_grow(present) -> None:
 # --- the judge ------------------------------------------------------------------------------------
 
 
-# Rules that no schema can tell: since is before until and from 1970 on, and confirm is true.
+# What no schema can tell: since is before until and from 1970 on, a stream has no end, what a
+# regular expression is, and confirm is true.
 _NOT_BY_SCHEMA = [
     argument
     for endpoint in ENDPOINTS

@@ -171,7 +171,7 @@ def api_site(items: int = 7) -> Any:
         Route(SCAN_PATHS, scan),
     ]
     policy = Policy(ControlSection(), reactor.seconds)
-    return ApiServer(routes, HostCheck(loopback=True, names=()), policy).site()
+    return ApiServer(routes, HostCheck(loopback=True, names=()), policy, reactor).site()
 
 
 async def failure(asked: Any) -> str:

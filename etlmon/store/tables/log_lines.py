@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from etlmon.records.log import LineMark
 
 _COLUMNS = ", ".join(columns(LogLine))
+MOST_CHARACTERS = 4 << 20
+"""Text that one answer holds at most, but for its last line: it is a page, not a file."""
 _WIDTHS = (256, 64, 16, 4, 1)
 """How many rows one statement inserts: the fewer statements, the less each line costs."""
 _MOST_BLOCK_LINES = 5_000
@@ -45,8 +47,6 @@ DELETE FROM log_blocks WHERE first_id < :newest AND last_id < :newest
 """.replace(":newest", f"coalesce((SELECT min(id) FROM log_lines), {(1 << 63) - 1})")
 _OF_LINE = ", ".join(f"l.{name}" for name in columns(LogLine))
 _LINE_AT = columns(LogLine).index("line")
-MOST_CHARACTERS = 4 << 20
-"""Text that one answer holds at most, but for its last line: it is a page, not a file."""
 _FIRST = "SELECT min(id) FROM log_lines"
 _LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'log_lines'"
 
@@ -225,17 +225,24 @@ def is_known(cursor: sqlite3.Cursor, log_name: str) -> bool:
     return found.fetchone() is not None
 
 
-def lines(cursor: sqlite3.Cursor, part: Part, most: int, *, newest: bool) -> list[LogLine]:
+def lines(
+    cursor: sqlite3.Cursor,
+    part: Part,
+    most: int,
+    *,
+    newest: bool,
+    most_characters: int = MOST_CHARACTERS,
+) -> list[LogLine]:
     """Give at most so many lines, the newest or the oldest of the part, in their order.
 
-    They end early once they hold a lot of text (see ``within``).
+    They end early with the line by which they hold so much text.
     """
     order = "DESC" if newest else "ASC"
     found = cursor.execute(
         f"SELECT {_OF_LINE} {part.source} ORDER BY b.first_id {order}, l.id {order} LIMIT :most",
         {**part.values, "most": most},
     )
-    rows = list(within(found))
+    rows = list(_within(found, most_characters))
     if newest:
         rows.reverse()
     return records(LogLine, iter(rows))
@@ -251,11 +258,16 @@ def with_ids(cursor: sqlite3.Cursor, ids: Sequence[int]) -> list[LogLine]:
     return records(LogLine, rows)
 
 
-def within(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """Give rows of lines until they hold MOST_CHARACTERS."""
+def is_empty(cursor: sqlite3.Cursor, part: Part) -> bool:
+    """Whether a part holds no line."""
+    found = cursor.execute(f"SELECT 1 {part.source} LIMIT 1", part.values)
+    return found.fetchone() is None
+
+
+def _within(rows: Iterator[tuple[Any, ...]], most_characters: int) -> Iterator[tuple[Any, ...]]:
     size = 0
     for row in rows:
         yield row
         size += len(row[_LINE_AT] or "")
-        if size >= MOST_CHARACTERS:
+        if size >= most_characters:
             return

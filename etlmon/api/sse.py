@@ -1,0 +1,304 @@
+"""Streams of Server-Sent Events, read from the database and held nowhere else.
+
+A stream is a position, the number of the last row that it has passed. When a table commits, those
+that have waited for it read on from there; they wait at the same position, so one read serves them
+all. A client that does not take what is sent has its stream paused: its rows stay in the database,
+and all that it costs is the piece on its way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from etlmon import __version__
+from etlmon.errors import ApiError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.web.http import Request
+
+_MOST_STREAMS = 1_000
+_BEAT_SECONDS = 15.0
+"""A stream says something this often, so that both ends learn of a broken connection."""
+_RETRY_MS = 2_000
+_PATIENCE = 3
+_LAZY_SECONDS = 0.05
+"""How long a stream that found nothing at that many commits lets the next ones pass."""
+
+
+_HEADERS = (
+    (b"Content-Type", b"text/event-stream"),
+    (b"Cache-Control", b"no-store"),
+    (b"X-Accel-Buffering", b"no"),  # a proxy would keep events back until it has many
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"Server", f"etlmon/{__version__}".encode()),
+)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a stream: events as bytes, and the position after them."""
+
+    data: bytes
+    position: int
+    is_all: bool
+    """Whether there is nothing more until the next commit."""
+
+
+class Source(Protocol):
+    """What a stream gives; sources with one key give the same."""
+
+    @property
+    def key(self) -> Hashable:
+        """What tells it from other sources."""
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The tables whose commits may bring more."""
+
+    def start(self) -> Deferred[int]:
+        """Give the position for one who has heard nothing yet."""
+
+    def read(self, position: int) -> Deferred[Piece]:
+        """Give what follows a position: a piece of bounded size."""
+
+
+def event(number: int, item: Any, kind: str = "") -> bytes:
+    """Give an event; ``kind`` is for those that are no item of the stream."""
+    name = f"event: {kind}\n".encode() if kind else b""
+    return b"%sid: %d\ndata: %s\n\n" % (name, number, msgspec.json.encode(item))
+
+
+def resync(position: int, reason: str) -> bytes:
+    """Give the event that says: what was between the last event and this one is not known."""
+    return event(position, {"reason": reason}, "resync")
+
+
+def last_event_id(request: Request) -> int | None:
+    """Give the position that a client resumes from; raise ApiError (400) if it is none."""
+    given = request.getHeader("Last-Event-ID")
+    if not given:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) <= 18):
+        raise ApiError(
+            400, "bad-event-id", "Last-Event-ID: must be the id of an event of this stream."
+        )
+    return int(given)
+
+
+class Streams:
+    """All streams of the API. ``committed`` must be told of commits."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._open: set[_Stream] = set()
+        self._commits: Counter[str] = Counter()
+        self._reading: dict[Hashable, list[Deferred[Piece]]] = {}
+        self._lazy: IDelayedCall | None = None
+        self._beat = LoopingCall(self._beat_all)
+        self._beat.clock = clock
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def serve(self, request: Request, source: Source) -> bytes:
+        """Send a stream until its client goes or ``close`` is called.
+
+        Raises ApiError or StoreError as long as nothing has been sent.
+        """
+        if self._closed or len(self._open) >= _MOST_STREAMS:
+            raise ApiError(
+                503,
+                "too-many-streams",
+                f"This node serves {_MOST_STREAMS:,} streams at most.",
+                headers={"Retry-After": "5"},
+            )
+        stream = _Stream(self, request, source)
+        self._open.add(stream)
+        if not self._beat.running:
+            self._beat.start(_BEAT_SECONDS, now=False)
+        try:
+            await stream.run()
+        finally:
+            self._open.discard(stream)
+            self._rest()
+            stream.end()
+        return b""
+
+    def committed(self, tables: frozenset[str]) -> None:
+        """Let those read on who wait for one of these tables."""
+        self._commits.update(tables)
+        for stream in list(self._open):
+            if stream.source.tables & tables and not stream.is_lazy:
+                stream.wake()
+        if self._lazy is None and any(stream.is_lazy for stream in self._open):
+            self._lazy = self._clock.callLater(_LAZY_SECONDS, self._wake_lazy)
+
+    def commits(self, tables: Iterable[str]) -> int:
+        """Give a number that is another one after each commit of these tables."""
+        return sum(self._commits[table] for table in tables)
+
+    def read(self, source: Source, position: int) -> Deferred[Piece]:
+        """Read on from a position; who asks for the same at the same time shares one read."""
+        key = (source.key, position, self.commits(source.tables))
+        turns = self._reading.get(key)
+        # Who goes away while he waits leaves the others waiting.
+        turn: Deferred[Piece] = Deferred(lambda one: self._reading.get(key, [one]).remove(one))
+        if turns is not None:
+            turns.append(turn)
+            return turn
+        self._reading[key] = [turn]
+        source.read(position).addBoth(self._have_read, key)
+        return turn
+
+    def close(self) -> None:
+        """End all streams, and begin no more."""
+        self._closed = True
+        for stream in list(self._open):
+            stream.close()
+
+    def _rest(self) -> None:
+        """Leave nothing in the reactor when the last stream has gone."""
+        if self._open:
+            return
+        self._beat.stop()
+        if self._lazy is not None:
+            self._lazy.cancel()
+            self._lazy = None
+
+    def _have_read(self, result: Any, key: Hashable) -> None:
+        for turn in self._reading.pop(key):
+            turn.callback(result)
+
+    def _wake_lazy(self) -> None:
+        self._lazy = None
+        for stream in list(self._open):
+            if stream.is_lazy:
+                stream.wake()
+
+    def _beat_all(self) -> None:
+        for stream in list(self._open):
+            stream.beat()
+
+
+@implementer(IPushProducer)
+class _Stream:
+    """One client's stream: the producer of its connection."""
+
+    log = Logger()
+
+    def __init__(self, streams: Streams, request: Request, source: Source) -> None:
+        self.source = source
+        self.is_lazy = False
+        self._streams = streams
+        self._request = request
+        self._position = 0
+        self._commits = 0
+        self._waiting: Deferred[None] | None = None
+        self._is_paused = self._is_sending = self._is_over = self._is_gone = False
+        request.notifyFinish().addBoth(self._gone)
+
+    async def run(self) -> None:
+        """Send what there is, and what comes, until the client goes.
+
+        Raises what ``Source`` raises before anything has been sent.
+        """
+        given = last_event_id(self._request)
+        self._position = await self.source.start() if given is None else given
+        piece = await self._read()
+        if self._is_over:
+            return
+        self._begin()
+        try:
+            await self._send(piece)
+        except StoreError as error:  # the client comes again, and is told the reason then
+            self.log.warn("A stream ends: {error}", error=error)
+        except Exception:
+            self.log.failure("A stream ends by a defect.")
+
+    async def _send(self, piece: Piece) -> None:
+        empty = 0
+        while not self._is_over:
+            empty = 0 if piece.data else empty + 1
+            if piece.data:
+                self._request.write(piece.data)
+            self._position = piece.position
+            if self._is_paused:
+                await self._wait()
+            elif piece.is_all and self._commits == self._streams.commits(self.source.tables):
+                self.is_lazy = empty > _PATIENCE
+                await self._wait()
+            if not self._is_over:
+                piece = await self._read()
+
+    def _read(self) -> Deferred[Piece]:
+        self.is_lazy = False
+        self._commits = self._streams.commits(self.source.tables)
+        return self._streams.read(self.source, self._position)
+
+    def _wait(self) -> Deferred[None]:
+        self._waiting = Deferred()
+        return self._waiting
+
+    def _go_on(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def wake(self) -> None:
+        """Read on; there may be more. A client that takes nothing is not woken."""
+        if not self._is_paused:
+            self._go_on()
+
+    def beat(self) -> None:
+        """Say that the stream is alive, and how far it is, in an event that is none."""
+        if self._is_sending and not self._is_paused:
+            self._request.write(b":\nid: %d\n\n" % self._position)
+
+    def pauseProducing(self) -> None:
+        """Send nothing: what was sent is not taken."""
+        self._is_paused = True
+
+    def resumeProducing(self) -> None:
+        """Send again."""
+        self._is_paused = False
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        """Send no more: the connection is lost."""
+        self.close()
+
+    def close(self) -> None:
+        """End the stream, at the latest when the read under way has ended."""
+        self._is_over = True
+        self._go_on()
+
+    def _begin(self) -> None:
+        self._is_sending = True
+        set_header = self._request.responseHeaders.setRawHeaders
+        for name, text in _HEADERS:
+            set_header(name, [text])
+        self._request.registerProducer(self, True)
+        self._request.write(b"retry: %d\n\n" % _RETRY_MS)
+
+    def end(self) -> None:
+        """Take leave of the connection; the stream has ended."""
+        if self._is_sending and not self._is_gone:
+            self._is_sending = False
+            self._request.unregisterProducer()
+
+    def _gone(self, _reason: object) -> None:
+        self._is_gone = True
+        self.close()

@@ -1,0 +1,426 @@
+"""Logs over HTTP: pages of lines, searches, streams that go on, and commands."""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from etlmon.records.log import LineMark, LogBlock, LogFileRead, LogsConfigured
+from etlmon.store.tables import log_lines as table
+from etlmon.units import utc
+
+AT = utc(1_800_000_000)
+APP = "/api/v1/logs/app"
+Json = Any
+
+
+def block(*texts: str | None, name: str = "app", path: str = "/a", after: float = 0) -> LogBlock:
+    marks = {
+        place: LineMark(flags=("gap",), length_bytes=9, detail="rotated away")
+        for place, text in enumerate(texts)
+        if text is None
+    }
+    return LogBlock(
+        log_name=name,
+        log_path=path,
+        source_inode=7,
+        created_at=AT + timedelta(seconds=after),
+        lines=list(texts),
+        marks=marks,
+    )
+
+
+def numbered(first: int, last: int, **more: Any) -> LogBlock:
+    return block(*(f"line {number}" for number in range(first, last + 1)), **more)
+
+
+async def lines(api: Any, query: str = "", log: str = "app") -> list[Any]:
+    answer = await api.ask(f"/api/v1/logs/{log}{query}")
+    assert answer.status == 200, answer.body
+    return [one["line"] for one in answer.json]
+
+
+async def walk(api: Any, query: str, relation: str) -> list[list[int]]:
+    """Give the ids of a page and of all that it leads to."""
+    target, pages = APP + query, []
+    while target:
+        answer = await api.ask(target)
+        pages.append([one["id"] for one in answer.json])
+        target, _, rest = answer.headers.get("link", "").partition(">; ")
+        target = target.removeprefix("<")
+        assert rest in ("", f'rel="{relation}"')
+    return pages
+
+
+# --- the list -------------------------------------------------------------------------------------
+
+
+async def test_configured_logs_are_listed(api, store) -> None:
+    assert (await api.ask("/api/v1/logs")).json == []
+    read = {"log_path": "/a", "updated_at": AT, "cursor": "{}"}
+    await store.write(
+        [
+            numbered(1, 2),
+            block(None),
+            LogFileRead(log_name="app", state="following", offset=4, size=5, lag_bytes=1, **read),
+            LogFileRead(log_name="old", state="following", **read),
+            LogsConfigured(names=("app",)),
+        ]
+    )
+    answer = await api.ask("/api/v1/logs")
+    assert answer.headers["x-total-count"] == "1"
+    assert answer.json == [
+        {
+            "name": "app",
+            "path": "/a",
+            "state": "following",
+            "error_message": None,
+            "watch_mode": None,
+            "offset": 4,
+            "size": 5,
+            "lag_bytes": 1,
+            "lines_total": 2,
+            "gaps": 1,
+            "last_line_at": "2027-01-15T08:00:00Z",
+            "source_inode": None,
+            "updated_at": "2027-01-15T08:00:00Z",
+        }
+    ]
+
+
+# --- lines ----------------------------------------------------------------------------------------
+
+
+async def test_a_line_in_full(api, store) -> None:
+    await store.write([block("\x1b[31m데이터\x00", None)])
+    first, second = (await api.ask(APP)).json
+    assert first == {
+        "id": 1,
+        "log_name": "app",
+        "log_path": "/a",
+        "line": "\x1b[31m데이터\x00",
+        "created_at": "2027-01-15T08:00:00Z",
+        "source_inode": 7,
+        "flags": [],
+        "logged_at": None,
+        "length_bytes": None,
+        "detail": None,
+    }
+    assert (second["line"], second["flags"], second["length_bytes"], second["detail"]) == (
+        None,
+        ["gap"],
+        9,
+        "rotated away",
+    )
+
+
+async def test_the_newest_lines_in_their_order(api, store) -> None:
+    await store.write([numbered(1, 9)])
+    assert await lines(api) == [f"line {number}" for number in range(5, 10)]  # buffer_lines
+    assert await lines(api, "?lines=2") == ["line 8", "line 9"]
+    assert await lines(api, "?lines=0") == []
+    assert await lines(api, "?lines=5000") == [f"line {number}" for number in range(1, 10)]
+
+
+async def test_pages_back_and_forth(api, store) -> None:
+    await store.write([numbered(1, 7), block("x", name="other"), numbered(8, 10)])
+    assert await walk(api, "?lines=4", "prev") == [[7, 9, 10, 11], [3, 4, 5, 6], [1, 2]]
+    assert await walk(api, "?lines=4&after=2", "next") == [[3, 4, 5, 6], [7, 9, 10, 11]]
+    assert await walk(api, "?lines=3&before=9&after=4", "next") == [[5, 6, 7]]
+
+
+async def test_at_most_a_thousand_lines(api, store) -> None:
+    await store.write([numbered(1, 1_001)])
+    assert [len(page) for page in await walk(api, "?lines=5000", "prev")] == [1_000, 1]
+
+
+async def test_times_and_files(api, store) -> None:
+    await store.write([block("a", after=0), block("b", after=60, path="/b"), block("c", after=120)])
+    assert await lines(api, "?since=2027-01-15T08:01:00Z") == ["b", "c"]
+    assert await lines(api, "?until=2027-01-15T08:01:00Z") == ["a", "b"]
+    assert await lines(api, "?since=2027-01-15T08:01:00Z&after=0&lines=1") == ["b"]
+    assert await lines(api, "?path=/b") == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("?match=b.", ["b."]),
+        ("?match=B", []),
+        ("?regex=^b", ["bc", "b."]),
+        ("?regex=(?i)^B.$&match=c", ["bc"]),
+        ("?regex=b&after=0&lines=1", ["ab"]),
+        ("?regex=b&lines=1", ["b."]),
+        ("?regex=z", []),
+    ],
+)
+async def test_searches(api, store, query: str, found: list[str]) -> None:
+    await store.write([block("ab", None, "bc", "b.")])
+    assert await lines(api, query.replace("^", "%5E").replace("$", "%24")) == found
+
+
+async def test_a_search_leads_on_where_it_ended(api, store) -> None:
+    await store.write([numbered(1, 40)])
+    pages = await walk(api, "?regex=[05]%24&lines=3", "prev")
+    assert pages == [[30, 35, 40], [15, 20, 25], [5, 10]]
+
+
+async def test_a_search_that_takes_too_long_leads_on_too(api, store, monkeypatch) -> None:
+    """What was found by then is the answer, however little that is."""
+    for _ in range(5):
+        await store.write([numbered(1, 2_000)])
+    seconds = iter(range(100_000))
+    monkeypatch.setattr(api.clock, "seconds", lambda: float(next(seconds)))
+    pages = await walk(api, "?match=line%201999", "prev")
+    assert len(pages) > 2
+    found = [number for page in reversed(pages) for number in page]
+    assert found == [1_999, 3_999, 5_999, 7_999, 9_999]
+
+
+async def test_too_many_searches_are_refused(api, store) -> None:
+    await store.write([numbered(1, 10)])
+    answers = [api.ask(f"{APP}?match={number}&lines=1") for number in range(40)]
+    from twisted.internet.defer import Deferred, gatherResults
+
+    found = await gatherResults([Deferred.fromCoroutine(one) for one in answers])
+    assert {one.status for one in found} <= {200, 503}
+    refused = [one for one in found if one.status == 503]
+    assert all(one.headers["retry-after"] == "3" for one in refused)
+
+
+async def test_what_is_no_regular_expression(api) -> None:
+    told = (await api.ask(f"{APP}?regex=(a")).problem(400, "bad-parameter")
+    assert told == "regex: missing ): (a."
+    (await api.ask(f"{APP}?regex=")).problem(400, "bad-parameter")
+    (await api.ask(f"{APP}?regex={'a' * 1_001}")).problem(400, "bad-parameter")
+    (await api.ask(f"{APP}?follow=true&regex=(a")).problem(400, "bad-parameter")
+
+
+async def test_a_log_that_is_not_known(api, store) -> None:
+    for query in ("", "?follow=true"):
+        told = (await api.ask(f"/api/v1/logs/nope{query}")).problem(404, "log-not-found")
+        assert told == "There is no log nope; GET /api/v1/logs lists the logs."
+    assert await lines(api, log="quiet") == []
+    await store.write([numbered(1, 1, name="once")])
+    assert await lines(api, log="once") == ["line 1"]
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+async def test_history_then_what_comes(api, store) -> None:
+    await store.write([numbered(1, 9)])
+    stream = await api.stream(f"{APP}?follow=true&lines=3")
+    assert await stream.lines(3) == ["line 7", "line 8", "line 9"]
+    await store.write([block("x", name="other"), numbered(10, 11)])
+    assert await stream.lines(5) == [f"line {number}" for number in range(7, 12)]
+    assert [event.last_id for event in stream.events()] == ["7", "8", "9", "11", "12"]
+    head = stream.head.lower()
+    assert "content-type: text/event-stream" in head
+    assert "cache-control: no-store" in head
+    assert "x-accel-buffering: no" in head
+    assert stream.body.startswith(b"retry: 2000\n\n")
+    await stream.close()
+
+
+async def test_a_stream_from_the_end(api, store) -> None:
+    await store.write([numbered(1, 9)])
+    stream = await api.stream(f"{APP}?follow=true&lines=0")
+    await stream.wire.until(lambda received: b"retry" in received)
+    await store.write([numbered(10, 10)])
+    assert await stream.lines(1) == ["line 10"]
+    await stream.close()
+
+
+async def test_it_resumes_without_gap_or_repeat(api, store) -> None:
+    await store.write([numbered(1, 2_000)])
+    stream = await api.stream(f"{APP}?follow=true&lines=1", last_id="3")
+    assert [event.last_id for event in await stream.until(1_997)] == list(map(str, range(4, 2_001)))
+    await stream.close()
+    after = await api.stream(f"{APP}?follow=true&after=1998")
+    assert await after.lines(2) == ["line 1999", "line 2000"]
+    await after.close()
+
+
+async def test_filters_apply_to_the_stream_too(api, store) -> None:
+    await store.write([block("a 1", "b 1", "a 2", None, "a 3")])
+    stream = await api.stream(f"{APP}?follow=true&lines=2&regex=%5Ea")
+    assert await stream.lines(2) == ["a 2", "a 3"]
+    await store.write([block("b 2"), block("a 4", "b 3", path="/b")])
+    assert await stream.lines(3) == ["a 2", "a 3", "a 4"]
+    await stream.close()
+
+
+async def test_the_beat_tells_the_position(api, store) -> None:
+    """So that who resumes a stream with a filter begins where it was, not at its last event."""
+    await store.write([numbered(1, 9)])
+    stream = await api.stream(f"{APP}?follow=true&match=nothing")
+    await stream.wire.until(lambda received: b"retry" in received)
+    api.clock.advance(15)
+    await stream.wire.until(lambda received: b":\nid: 9\n\n" in received)
+    assert (stream.events(), stream.last_id) == ([], "9")
+    await stream.close()
+
+
+async def test_what_is_not_stored_any_more_is_told(api, store) -> None:
+    await store.write([numbered(1, 9)])
+    await store.run(lambda cursor: cursor.execute("DELETE FROM log_lines WHERE id < 6"))
+    stream = await api.stream(f"{APP}?follow=true", last_id="2")
+    first, *others = await stream.until(5)
+    assert (first.kind, first.last_id) == ("resync", "5")
+    assert [event.last_id for event in others] == ["6", "7", "8", "9"]
+    await stream.close()
+    exact = await api.stream(f"{APP}?follow=true", last_id="5")
+    assert [event.kind for event in await exact.until(4)] == ["message"] * 4
+    await exact.close()
+
+
+async def test_an_id_of_another_database(api, store) -> None:
+    await store.write([numbered(1, 9)])
+    stream = await api.stream(f"{APP}?follow=true", last_id="500")
+    (first,) = await stream.until(1)
+    assert (first.kind, first.last_id) == ("resync", "9")
+    await store.write([numbered(10, 10)])
+    assert len(await stream.until(2)) == 2
+    await stream.close()
+
+
+@pytest.mark.parametrize("given", ["x", "-1", "1.5", "9" * 19])
+async def test_what_is_no_event_id(api, given: str) -> None:
+    answer = await api.ask(f"{APP}?follow=true", headers={"Last-Event-ID": given})
+    answer.problem(400, "bad-event-id")
+
+
+@pytest.mark.parametrize("query", ["before=5", "until=2027-01-15T08:01:00Z"])
+async def test_a_stream_has_no_end(api, query: str) -> None:
+    told = (await api.ask(f"{APP}?follow=true&{query}")).problem(400, "bad-parameter")
+    assert "a stream has no end" in told
+
+
+async def test_the_form_must_be_taken(api) -> None:
+    stream = {"Accept": "text/event-stream"}
+    (await api.ask(APP, headers=stream)).problem(406, "not-acceptable")
+    json = {"Accept": "application/json"}
+    (await api.ask(f"{APP}?follow=true", headers=json)).problem(406, "not-acceptable")
+    answer = await api.ask(f"{APP}?follow=true", "HEAD", stream)
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
+
+
+async def test_a_stream_of_nothing_is_quiet_while_others_write(api, store, monkeypatch) -> None:
+    """Commits of other logs cost it a look now and then, not one each."""
+    looks: list[str] = []
+    real = table.lines
+
+    def note(cursor: Any, part: Any, *args: Any, **more: Any) -> Any:
+        looks.append(part.log_name)
+        return real(cursor, part, *args, **more)
+
+    monkeypatch.setattr(table, "lines", note)
+    stream = await api.stream("/api/v1/logs/quiet?follow=true")
+    await stream.wire.until(lambda received: b"retry" in received)
+    for number in range(20):
+        await store.write([numbered(number, number)])
+    before = len(looks)
+    assert before < 6
+    await store.write([numbered(1, 1, name="quiet")])
+    api.clock.advance(0.05)
+    assert await stream.lines(1) == ["line 1"]
+    await stream.close()
+
+
+async def test_no_more_streams_after_the_end(api, store) -> None:
+    await store.write([numbered(1, 1)])
+    stream = await api.stream(f"{APP}?follow=true")
+    await stream.until(1)
+    api.server.streams.close()
+    await stream.wire.closed
+    (await api.ask(f"{APP}?follow=true")).problem(503, "too-many-streams")
+
+
+async def test_a_store_that_fails_is_a_problem_or_the_end(api, store, monkeypatch) -> None:
+    from twisted.internet.defer import fail
+
+    from etlmon.errors import StoreError
+
+    stream = await api.stream(f"{APP}?follow=true")
+    await stream.wire.until(lambda received: b"retry" in received)
+    monkeypatch.setattr(store, "read", lambda _: fail(StoreError("gone")))
+    await store.write([numbered(1, 1)])
+    await stream.wire.closed
+    (await api.ask(f"{APP}?follow=true")).problem(503, "database-unavailable")
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+async def test_pause_and_resume(api) -> None:
+    answer = await api.command(b'{"confirm": true}', f"{APP}/pause")
+    assert (answer.status, answer.json) == (200, {"name": "app", "paused": True})
+    answer = await api.command(b'{"confirm": true}', f"{APP}/resume")
+    assert answer.json == {"name": "app", "paused": False}
+    assert api.logs.switched == [("app", True), ("app", False)]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+async def test_switches_that_are_refused(api, make_api, store, verb: str) -> None:
+    (await api.command(b"{}", f"{APP}/{verb}")).problem(400, "confirmation-required")
+    confirmed = b'{"confirm": true}'
+    nope = await api.command(confirmed, f"/api/v1/logs/nope/{verb}")
+    nope.problem(404, "log-not-configured")
+    closed = make_api(store, enabled=False)
+    await closed.start()
+    (await closed.command(confirmed, f"{APP}/{verb}")).problem(403, "commands-disabled")
+    await closed.stop()
+    assert api.logs.switched == []
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+
+class Counting:
+    """Counts the events of a stream as they come."""
+
+    def __init__(self, stream: Any) -> None:
+        self.count = 0
+        self._end = b""
+        stream.wire.dataReceived = self.received
+
+    def received(self, data: bytes) -> None:
+        mark = b"\ndata: "
+        self._end += data
+        self.count += self._end.count(mark)
+        self._end = self._end[-len(mark) + 1 :]
+
+
+@pytest.mark.deadline(60)
+async def test_200_streams_and_one_that_takes_nothing(api, store) -> None:
+    """The others get every line, and what waits for the one is not kept in memory."""
+    stopped = await api.stream(f"{APP}?follow=true")
+    (held,) = api.server.streams._open
+    connection = held._request.channel.transport
+    stopped.wire.transport.pauseProducing()
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    late = Counting(stopped)
+    streams = [await api.stream(f"{APP}?follow=true&lines=0") for _ in range(199)]
+    counters = [Counting(stream) for stream in streams]
+    total = 1_500
+    for _ in range(total // 50):
+        await store.write([block(*["x" * 1_000] * 50)])
+    while min(counter.count for counter in counters) < total:
+        api.clock.advance(0.05)
+        await deferLater(reactor, 0.01)
+    assert {counter.count for counter in counters} == {total}
+    assert held._is_paused
+    assert len(connection.dataBuffer) + connection._tempDataLen < 400_000, "of 1,600,000"
+    stopped.wire.transport.resumeProducing()
+    while late.count < total:
+        await deferLater(reactor, 0.01)
+    for stream in [stopped, *streams]:
+        stream.wire.transport.abortConnection()
+    while len(api.server.streams):
+        await deferLater(reactor, 0.01)
