@@ -46,6 +46,7 @@ def node(tmp_path_factory) -> Iterator[str]:
     config.write_text(
         "node: {listen: '127.0.0.1:0', node_name: node-1, "
         f"db_path: {directory}/etlmon.db}}\npaths: [{{path: {directory}/data}}]\n"
+        f"logs: [{{name: app, path: {directory}/app.log}}]\n"
     )
     process = subprocess.Popen(
         [ETLMON, "node", "-c", str(config)], stderr=subprocess.PIPE, text=True
@@ -203,6 +204,9 @@ def test_no_file_is_a_mistake_of_usage() -> None:
         (("fs", "limit"), 2, "limit: write NAME=VALUE, for example limit=10."),
         ((), 2, "Missing argument 'RESOURCE'."),
         (("fs", "--nope"), 2, "No such option"),
+        (("logs", "a", "b"), 2, "a: write NAME=VALUE, for example limit=10."),
+        (("fs", "--follow"), 2, "fs cannot be followed; logs NAME can."),
+        (("logs", "a", "-f", "follow=true"), 1, "The parameter follow is given twice."),
     ],
 )
 def test_what_is_asked_wrongly_is_told(arguments: tuple[str, ...], status: int, says: str) -> None:
@@ -231,6 +235,15 @@ def test_every_resource_is_a_text_and_json(node: str) -> None:
     history = run("get", f"paths/{path['id']}/history", "points=5", "--node", node).stdout
     assert history.startswith("COLLECTED AT")
     assert path["path"] in run("get", "paths", "limit=5", "--node", node).stdout
+
+
+def test_lines_of_a_log(node: str) -> None:
+    assert run("get", "logs", "app", "--node", node).stdout == "Nothing there yet.\n"
+    assert run("get", "logs/app", "lines=5", "--json", "--node", node).stdout == "[]\n"
+    for arguments in ((), ("--follow",)):
+        done = run("get", "logs", "n/o", *arguments, "--node", node, status=1)
+        assert done.stderr.startswith(f"etlmon: {node}: There is no log n/o;")
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_what_the_node_refuses_is_told(node: str) -> None:
@@ -286,6 +299,36 @@ def test_interrupted_while_it_waits() -> None:
         connection.close()
     assert process.returncode == 1
     assert errors.strip() == "Aborted!"
+
+
+def test_a_stream_is_followed_until_an_interrupt() -> None:
+    item = {
+        "id": 1,
+        "log_name": "app",
+        "log_path": "/a",
+        "line": "x\x1b",
+        "created_at": "2026-01-31T12:00:00Z",
+    }
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        process = subprocess.Popen(
+            [ETLMON, "get", "logs", "app", "--follow", "--node", address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        connection, _ = server.accept()
+        assert connection.recv(1_000).startswith(b"GET /api/v1/logs/app?follow=true HTTP/1.1")
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+            b"id: 1\ndata: %s\n\n" % json.dumps(item).encode()
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline().endswith(":00.000  x␛\n")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=15) == ("", "")
+        connection.close()
+    assert process.returncode == 0
 
 
 def test_a_node_without_its_configuration_is_a_line(tmp_path: Path) -> None:

@@ -291,7 +291,8 @@ class _Stream:
         for name, text in _HEADERS:
             set_header(name, [text])
         self._request.registerProducer(self, True)
-        self._request.write(b"retry: %d\n\n" % _RETRY_MS)
+        # With a position at once, a client that is cut off before any event resumes here too.
+        self._request.write(b"retry: %d\nid: %d\n\n" % (_RETRY_MS, self._position))
 
     def end(self) -> None:
         """Take leave of the connection; the stream has ended."""

@@ -56,7 +56,7 @@ _MOST_BODY_BYTES = 64 << 20
 _MOST_KNOWN = 64
 """How many answers are remembered, to be told that they have not changed."""
 _FORBIDDEN = (401, 403, 421)
-_NEXT = re.compile(rf'<({PREFIX}/[^>]*)>;\s*rel="next"')
+_LINK = re.compile(rf'<({PREFIX}/[^>]*)>;\s*rel="(next|prev)"')
 
 
 Headers = dict[bytes | str, bytes | str]
@@ -104,6 +104,8 @@ class Reply(Generic[A]):
     value: A
     body: bytes
     next_page: str | None
+    previous_page: str | None = None
+    """Where older items are, of a list that is in order and begins with the newest."""
 
 
 class NodeClient:
@@ -139,7 +141,7 @@ class NodeClient:
         *,
         page: str | None = None,
     ) -> Reply[A]:
-        """Ask for an answer; ``page`` is the ``next_page`` of the reply before.
+        """Ask for an answer; ``page`` is the next or previous page of the reply before.
 
         An answer that has not changed since it was last asked for is the same Reply again. Raises
         ProblemError where the node refuses, ClientError where no node answers.
@@ -164,8 +166,8 @@ class NodeClient:
             value = msgspec.json.decode(raw, type=endpoint.answer)
         except msgspec.MsgspecError as error:
             raise self._foreign(f"its answer is not what an etlmon node gives ({error})") from error
-        found = _NEXT.search(told.get("link", ""))
-        reply = Reply(value, raw, found[1] if found else None)
+        pages = {relation: page for page, relation in _LINK.findall(told.get("link", ""))}
+        reply = Reply(value, raw, pages.get("next"), pages.get("prev"))
         if endpoint.method == "GET" and "etag" in told:
             self._remember(target, told["etag"], reply)
         return reply

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol as ByteProtocol
 from twisted.internet.protocol import connectionDone
@@ -12,11 +13,17 @@ from twisted.logger import Logger
 from etlmon.client.backoff import BackOff
 from etlmon.client.events import Event, EventParser, EventTooLargeError
 from etlmon.client.http import ClientError
+from etlmon.contract import PREFIX, Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.python.failure import Failure
+
+    from etlmon.client.http import NodeClient
+    from etlmon.contract import Endpoint
+
+Q = TypeVar("Q", bound=Query)
 
 _SILENCE_SECONDS = 45.0
 """A node says something every 15 seconds; one that does not for so long is gone."""
@@ -83,7 +90,8 @@ class StreamFollower:
     async def _follow(self) -> None:
         """Hear the stream until it ends; raises ClientError with the reason."""
         response = await self._client.open_stream(self._target, self.last_id)
-        body = _Body(EventParser(self.last_id), self._hear, self._back_off.reset, self._clock)
+        parser = EventParser(self.last_id)
+        body = _Body(parser, self._hear, lambda: self._alive(parser), self._clock)
         response.deliverBody(body)
         self._found()
         try:
@@ -95,6 +103,12 @@ class StreamFollower:
         if self._running:  # an event before this one in the same piece may have led to ``stop``
             self.last_id = event.last_id
             self._heard(event)
+
+    def _alive(self, parser: EventParser) -> None:
+        """Note how far the stream is; it tells that also where it has no event to give."""
+        self._back_off.reset()
+        if self._running:
+            self.last_id = parser.last_id
 
     def _ended(self, result: Failure | None) -> None:
         self._following = None
@@ -111,6 +125,44 @@ class StreamFollower:
             return result.value
         self.log.failure("The stream {target} failed.", result, target=self._target)
         return ClientError(f"the stream failed: {result.value}", "broken")
+
+
+def follow(
+    client: NodeClient,
+    endpoint: Endpoint[Q, Any, Any],
+    query: Q,
+    clock: Any,
+    back_off: BackOff,
+    *,
+    heard: Callable[[Any], None],
+    resynced: Callable[[str], None],
+    lost: Callable[[ClientError, float], None],
+    found: Callable[[], None],
+) -> StreamFollower:
+    """Give a follower of a list that the node follows, not yet started.
+
+    ``query`` asks for it with ``follow``. ``heard`` is given each item, a record; ``resynced`` the
+    reason why some before the next one cannot be had any more.
+    """
+    decoder = msgspec.json.Decoder(endpoint.item)
+
+    def hear(event: Event) -> None:
+        try:
+            if event.kind == "resync":
+                resynced(msgspec.json.decode(event.data, type=_Resync).reason)
+            elif event.kind == "message":  # other kinds are for clients that know them
+                heard(decoder.decode(event.data))
+        except msgspec.MsgspecError:
+            StreamFollower.log.warn("An event of {node} cannot be read.", node=client.address)
+
+    target = endpoint.target(query).removeprefix(PREFIX)
+    return StreamFollower(client, target, clock, back_off, heard=hear, lost=lost, found=found)
+
+
+class _Resync(msgspec.Struct):
+    """The data of an event ``resync``."""
+
+    reason: str = ""
 
 
 class _Body(ByteProtocol):
@@ -137,7 +189,6 @@ class _Body(ByteProtocol):
         if self.ended.called:
             return
         self._silence.reset(_SILENCE_SECONDS)
-        self._alive()
         try:
             events = self._parser.feed(data)
         except EventTooLargeError as error:
@@ -149,6 +200,7 @@ class _Body(ByteProtocol):
             return
         for event in events:
             self._heard(event)
+        self._alive()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The stream has ended."""

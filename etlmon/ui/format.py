@@ -14,6 +14,8 @@ from etlmon.records.base import Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etlmon.records.log import LogLine
+
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _NOTHING = "-"
 _NOISE = 1e-9
@@ -82,6 +84,21 @@ def format_seconds(seconds: float) -> str:
 def format_moment(moment: datetime) -> str:
     """Give a moment in the time zone of this terminal's host."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def format_line(line: LogLine) -> str:
+    """Give a line of a log: when it was read, its text, and what is special about it."""
+    at = line.logged_at or line.created_at
+    when = f"{format_moment(at)}.{at.microsecond // 1000:03}"
+    if line.line is None:
+        length = "" if line.length_bytes is None else f", {line.length_bytes:,} bytes"
+        detail = "" if line.detail is None else f": {visible(line.detail)}"
+        return f"{when}  -- {visible(', '.join(line.flags))}{length}{detail} --"
+    mark = ""
+    if line.flags:
+        length = "" if line.length_bytes is None else f", of {line.length_bytes:,} bytes"
+        mark = f"  -- {visible(', '.join(line.flags))}{length} --"
+    return f"{when}  {visible(line.line)}{mark}"
 
 
 def format_value(name: str, value: Any) -> str:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
+from etlmon.client.backoff import BackOff
+from etlmon.client.stream import follow
 from etlmon.records.base import Record
-from etlmon.ui.format import text_fields, text_table
+from etlmon.records.log import LogLine
+from etlmon.ui.format import format_line, text_fields, text_table
 
 if TYPE_CHECKING:
-    from etlmon.client.http import NodeClient
+    from collections.abc import Callable
+
+    from etlmon.client.http import ClientError, NodeClient
     from etlmon.contract import Endpoint, Query
 
 _ESCAPED = re.compile(r"[^ -~\n]")
@@ -24,6 +32,8 @@ async def fetch_text(client: NodeClient, endpoint: Endpoint[Any, Any, Any], quer
     if isinstance(value, list):
         if not value:
             return "Nothing there yet."
+        if isinstance(value[0], LogLine):
+            return "\n".join(map(format_line, value))
         return text_table(value, endpoint.columns or value[0].__struct_fields__)
     return text_fields(value) if isinstance(value, Record) else as_json(value)
 
@@ -31,6 +41,70 @@ async def fetch_text(client: NodeClient, endpoint: Endpoint[Any, Any, Any], quer
 async def fetch_json(client: NodeClient, endpoint: Endpoint[Any, Any, Any], query: Query) -> str:
     """Give an answer as JSON; all pages of a list in one array."""
     return as_json(await _fetch(client, endpoint, query))
+
+
+async def follow_items(
+    client: NodeClient,
+    endpoint: Endpoint[Any, Any, Any],
+    query: Query,
+    reactor: Any,
+    *,
+    as_json: bool,
+    write: Callable[[str], None],
+    tell: Callable[[str], None],
+) -> None:
+    """Write each item of a stream as it comes: a line for a person, or JSON, one item a line.
+
+    ``tell`` is given what is no item: that the node is lost, and for how long, or that some could
+    not be had. Goes on until it is cancelled, or ``write`` raises; raises ClientError where there
+    was never a stream.
+    """
+    ended: Deferred[None] = Deferred()
+    has_begun = False
+
+    def heard(item: Any) -> None:
+        try:
+            write(_item(item, as_json=as_json))
+        except OSError:  # whoever read it has gone
+            fail_with(Failure())
+
+    def lost(error: ClientError, wait_seconds: float) -> None:
+        if has_begun:
+            tell(f"{error}; trying again in {wait_seconds:.0f} s")
+        else:
+            fail_with(Failure(error))
+
+    def fail_with(failure: Failure) -> None:
+        follower.stop()
+        if not ended.called:
+            ended.errback(failure)
+
+    def found() -> None:
+        nonlocal has_begun
+        has_begun = True
+
+    follower = follow(
+        client,
+        endpoint,
+        query,
+        reactor,
+        BackOff(random.random),
+        heard=heard,
+        resynced=lambda reason: tell(f"something is missing here: {reason}"),
+        lost=lost,
+        found=found,
+    )
+    follower.start()
+    try:
+        await ended
+    finally:
+        follower.stop()
+
+
+def _item(item: Any, *, as_json: bool) -> str:
+    if isinstance(item, LogLine) and not as_json:
+        return format_line(item)
+    return _ESCAPED.sub(_escaped, msgspec.json.encode(item).decode())
 
 
 async def _fetch(client: NodeClient, endpoint: Endpoint[Any, Any, Any], query: Query) -> Any:
@@ -46,7 +120,7 @@ async def _fetch(client: NodeClient, endpoint: Endpoint[Any, Any, Any], query: Q
 
 def _is_limited(query: Query) -> bool:
     return any(
-        field.name in ("limit", "points") and getattr(query, field.name) != field.default
+        field.name in ("limit", "lines", "points") and getattr(query, field.name) != field.default
         for field in msgspec.structs.fields(query)
     )
 

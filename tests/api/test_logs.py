@@ -224,7 +224,7 @@ async def test_history_then_what_comes(api, store) -> None:
     assert "content-type: text/event-stream" in head
     assert "cache-control: no-store" in head
     assert "x-accel-buffering: no" in head
-    assert stream.body.startswith(b"retry: 2000\n\n")
+    assert stream.body.startswith(b"retry: 2000\nid: 6\n\n")
     await stream.close()
 
 

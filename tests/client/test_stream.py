@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -16,7 +17,10 @@ from twisted.web.client import ResponseDone
 from etlmon.client.backoff import BackOff
 from etlmon.client.events import Event
 from etlmon.client.http import ClientError, FailureKind, NodeClient
-from etlmon.client.stream import StreamFollower
+from etlmon.client.stream import StreamFollower, follow
+from etlmon.contract import LOG_LINES, LogLinesQuery
+from etlmon.records.log import LogLine
+from etlmon.units import utc
 
 
 class FakeResponse:
@@ -44,6 +48,8 @@ class FakeResponse:
 
 class FakeClient:
     """Notes what is asked; the test answers."""
+
+    address = "node"
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -114,6 +120,45 @@ def test_events_are_heard_as_they_come(following: Following) -> None:
     response.send(b"ta: a\n\nid: 2\ndata: b\n\n")
     assert following.heard == ["a", "b"]
     assert following.follower.last_id == "2"
+
+
+def test_a_position_without_an_event_counts(following: Following) -> None:
+    """The node tells how far the stream is though nothing of it was wanted."""
+    response = following.client.answer()
+    response.send(b"retry: 2000\nid: 7\n\n")
+    assert following.follower.last_id == "7"
+    response.send(b"id: 8\ndata: a\n\n:\nid: 90\n\n")
+    response.end()
+    following.clock.advance(1)
+    assert following.client.asked[1] == ("/logs/app?follow=true", "90")
+    assert following.heard == ["a"]
+
+
+def test_items_of_a_list_are_records() -> None:
+    """What cannot be read is left out, and what is missing is told."""
+    client, clock = FakeClient(), Clock()
+    items: list[Any] = []
+    follower = follow(
+        client,  # type: ignore[arg-type]
+        LOG_LINES,
+        LogLinesQuery(name="a/b", follow=True, regex="^x+"),
+        clock,
+        BackOff(lambda: 0.5),
+        heard=items.append,
+        resynced=lambda reason: items.append(f"resync: {reason}"),
+        lost=lambda error, seconds: None,
+        found=lambda: items.append("found"),
+    )
+    follower.start()
+    assert client.asked == [("/logs/a%2Fb?regex=%5Ex%2B&follow=true", "")]
+    line = LogLine(id=3, log_name="app", log_path="/a", line="x", created_at=utc(0), flags=["cut"])
+    client.answer().send(
+        b"id: 3\ndata: %s\n\nid: 4\ndata: {}\n\nevent: later\ndata: x\n\n"
+        b'event: resync\nid: 9\ndata: {"reason": "gone"}\n\n' % msgspec.json.encode(line)
+    )
+    assert items == ["found", line, "resync: gone"]
+    assert follower.last_id == "9"
+    follower.stop()
 
 
 def test_after_a_cut_it_goes_on_behind_the_last_event_that_was_whole(following: Following) -> None:

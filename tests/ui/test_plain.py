@@ -6,11 +6,23 @@ from typing import Any
 
 import msgspec
 import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 
-from etlmon.client.http import Reply
-from etlmon.contract import OPENAPI, PATHS, SCAN_PATHS, Page, Query
+from etlmon.client.http import ClientError, Reply
+from etlmon.contract import (
+    LOG_LINES,
+    OPENAPI,
+    PATHS,
+    SCAN_PATHS,
+    LogLinesQuery,
+    Page,
+    Query,
+)
+from etlmon.records.log import LogLine
 from etlmon.records.path import PathStats, ScanAnswer
-from etlmon.ui.plain import fetch_json, fetch_text
+from etlmon.ui.plain import fetch_json, fetch_text, follow_items
+from etlmon.units import utc
 
 
 class FakeClient:
@@ -68,3 +80,121 @@ async def test_json_is_the_same_and_drives_no_terminal(path: str) -> None:
     assert msgspec.json.decode(text)[0]["path"] == path
     assert all(character.isprintable() or character == "\n" for character in text)
     assert ("한국" in path) == ("한국" in text)
+
+
+# --- lines of logs --------------------------------------------------------------------------------
+
+
+def line(number: int, text: str | None, **more: Any) -> LogLine:
+    return LogLine(
+        id=number, log_name="app", log_path="/a", line=text, created_at=utc(1.25), **more
+    )
+
+
+ODD = [
+    line(1, "a\x1b[31m\tb"),
+    line(2, None, flags=["gap"], length_bytes=1_234, detail="gone\n"),
+    line(3, "x", flags=["cut"], length_bytes=70_000),
+    line(4, "y", logged_at=utc(61)),
+    line(5, None, flags=["truncated"]),
+]
+SHOWN = [
+    "01.250  a␛[31m␉b",
+    "01.250  -- gap, 1,234 bytes: gone␊ --",
+    "01.250  x  -- cut, of 70,000 bytes --",
+    "01.000  y",
+    "01.250  -- truncated --",
+]
+
+
+async def test_lines_are_a_line_each() -> None:
+    text = await fetch_text(FakeClient(ODD), LOG_LINES, LogLinesQuery(name="app"))
+    assert [one.partition(":")[2].partition(":")[2] for one in text.split("\n")] == SHOWN
+
+
+class FakeStream:
+    """Lets the test say what the node sends."""
+
+    address = "node"
+
+    def __init__(self) -> None:
+        self.asked: list[Deferred[Any]] = []
+
+    def open_stream(self, _target: str, _last: str) -> Deferred[Any]:
+        self.asked.append(Deferred())
+        return self.asked[-1]
+
+    def deliverBody(self, body: Any) -> None:
+        self.body = body
+
+    def begin(self) -> None:
+        self.asked[-1].callback(self)
+
+
+class Following:
+    """What is written while a stream is followed; a full pipe is one whose reader has gone."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.stream, self.clock = FakeStream(), Clock()
+        self.written: list[str] = []
+        self.told: list[str] = []
+        self.is_broken = False
+        self.done = Deferred.fromCoroutine(
+            follow_items(
+                self.stream,  # type: ignore[arg-type]
+                LOG_LINES,
+                LogLinesQuery(name="app", follow=True),
+                self.clock,
+                as_json=as_json,
+                write=self.write,
+                tell=self.told.append,
+            )
+        )
+
+    def write(self, text: str) -> None:
+        if self.is_broken:
+            raise BrokenPipeError
+        self.written.append(text)
+
+    def send(self, *items: LogLine) -> None:
+        for one in items:
+            self.stream.body.dataReceived(
+                b"id: %d\ndata: %s\n\n" % (one.id, msgspec.json.encode(one))
+            )
+
+
+async def test_items_are_written_as_they_come() -> None:
+    following = Following()
+    following.stream.begin()
+    following.send(*ODD)
+    assert [one.partition(":")[2].partition(":")[2] for one in following.written] == SHOWN
+    following.stream.body.dataReceived(b'event: resync\ndata: {"reason": "too old"}\n\n')
+    following.stream.body.connectionLost()
+    assert following.told[0] == "something is missing here: too old"
+    assert following.told[1].startswith("the stream ended; trying again in 1 s")
+    following.done.cancel()
+    with pytest.raises(CancelledError):
+        await following.done
+    assert not following.clock.getDelayedCalls()
+
+
+async def test_items_for_programs_drive_no_terminal() -> None:
+    following = Following(as_json=True)
+    following.stream.begin()
+    following.send(line(1, "\x9b\u202e\n"))
+    assert following.written[0].isascii()
+    assert msgspec.json.decode(following.written[0], type=LogLine) == line(1, "\x9b\u202e\n")
+    following.is_broken = True
+    following.send(line(2, "x"))
+    with pytest.raises(BrokenPipeError):
+        await following.done
+    assert not following.clock.getDelayedCalls()
+
+
+async def test_a_stream_that_never_was_is_an_error() -> None:
+    following = Following()
+    following.stream.asked[0].errback(ClientError("node: no such log", "problem"))
+    with pytest.raises(ClientError, match="no such log"):
+        await following.done
+    assert following.told == []
+    assert not following.clock.getDelayedCalls()
