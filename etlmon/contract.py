@@ -186,7 +186,7 @@ class LogLinesQuery(Query, frozen=True, kw_only=True):
         Annotated[int, msgspec.Meta(ge=0, le=_MOST)] | None,
         about(
             "Most lines to give; more than 1,000 count as 1,000. If absent, the buffer_lines of "
-            "the log."
+            "the log, at most 500."
         ),
     ] = None
     before: Annotated[RowId | None, about("Only lines with a smaller id.")] = None
