@@ -1,0 +1,181 @@
+"""Where the files of a log are that do not bear its name any more.
+
+logrotate and its like rename ``app.log`` to ``app.log.1``, ``app.log-20260131`` or
+``app-20260131.log``, beside it, and may compress it then or at the next turn.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from etlmon.host.generation import BROKEN, COMPRESSED, Generation, open_generation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from etlmon.host.generation import Position
+
+_NUMBER = re.compile(rb"[0-9]{1,4}")
+_DIGITS = re.compile(rb"[0-9]+")
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """A file that bears a name as rotation gives it."""
+
+    path: bytes
+    identity: tuple[int, int]
+    size: int
+    modified_ns: int
+    mark: bytes
+    """What rotation has put into the name: ``1``, ``20260131``."""
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is compressed."""
+        return self.path.endswith(COMPRESSED)
+
+
+def rotated(path: bytes) -> list[Rotated]:
+    """Give the rotated files of a log, those that were written last at the end.
+
+    Beside its name, and beside the file that this leads to where it is a symbolic link. A
+    compressed file whose original is still there is left out: it is being made.
+    """
+    found: dict[bytes, Rotated] = {}
+    for base in {os.path.abspath(path), os.path.realpath(path)}:
+        directory, name = os.path.split(base)
+        pattern = _pattern(name)
+        try:
+            entries = os.scandir(directory)
+        except OSError:
+            continue
+        with entries:
+            for entry in entries:
+                match = pattern.fullmatch(entry.name)
+                if match is None:
+                    continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except OSError:  # gone meanwhile
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    found[entry.path] = Rotated(
+                        entry.path,
+                        (status.st_dev, status.st_ino),
+                        status.st_size,
+                        status.st_mtime_ns,
+                        (match["a"] or match["b"])[1:],
+                    )
+    files = [one for one in found.values() if not (one.is_packed and _original(one) in found)]
+    return sorted(files, key=lambda one: (one.modified_ns, -_number(one.mark), one.mark))
+
+
+def is_rotated_name(path: bytes, of: bytes) -> bool:
+    """Whether ``path`` is a name that rotation could have given to the file called ``of``."""
+    directory, name = os.path.split(path)
+    other, base = os.path.split(of)
+    return directory == other and _pattern(base).fullmatch(name) is not None
+
+
+def unseen_after(
+    last_modified_ns: int, own: Rotated | None, files: Iterable[Rotated]
+) -> list[Rotated]:
+    """Give the files that came after one that has been read, in the order of their rotation.
+
+    ``own`` is that one, if it is among ``files``, and ``last_modified_ns`` when it was written last
+    as far as is known.
+    """
+    later = [one for one in files if one is not own and _is_later(one, own, last_modified_ns)]
+    if later and own is not None and all(_number(one.mark) >= 0 for one in (own, *later)):
+        later.sort(key=lambda one: -_number(one.mark))
+    return later
+
+
+def find(position: Position, files: Iterable[Rotated]) -> Generation | None:
+    """Open the rotated file that a position is in, and go there; None if there is none.
+
+    By identity where possible. Otherwise by what is in it, for it may be a copy, or compressed: the
+    oldest that holds it and was written no earlier than the file was when it was looked at last.
+    """
+    own = position.identity
+    for one in sorted(files, key=lambda one: one.identity != own):
+        if one.identity != own and (
+            position.head_bytes == 0 or _seconds(one.modified_ns) < _seconds(position.modified_ns)
+        ):
+            continue
+        generation = open_at(one.path, position)
+        if generation is not None:
+            return generation
+    return None
+
+
+def is_packed_form(one: Rotated, position: Position) -> bool:
+    """Whether a compressed file is what has become of the file of a position."""
+    if not position.head_bytes or _seconds(one.modified_ns) != _seconds(position.modified_ns):
+        return False
+    generation = open_at(one.path, position)
+    if generation is None:
+        return False
+    generation.close()
+    return True
+
+
+def open_at(path: bytes, position: Position) -> Generation | None:
+    """Open a file at a position that it holds; None if it does not, or cannot be read."""
+    try:
+        generation = open_generation(path)
+    except OSError:
+        return None
+    try:
+        if generation.go_to(position):
+            return generation
+    except BROKEN:
+        pass
+    generation.close()
+    return None
+
+
+def _seconds(modified_ns: int) -> int:
+    """Give a time as compressing may have rounded it."""
+    return modified_ns // 1_000_000_000
+
+
+def _is_later(one: Rotated, own: Rotated | None, last_modified_ns: int) -> bool:
+    if own is not None:
+        mine, its = _number(own.mark), _number(one.mark)
+        if mine >= 0 and its >= 0:
+            return its < mine  # app.log.1 came after app.log.2
+        if _digits(own.mark) == _digits(one.mark) and mine < 0 and its < 0:
+            return one.mark > own.mark  # dates, or seconds since the epoch
+    return one.modified_ns >= last_modified_ns
+
+
+@lru_cache(maxsize=1024)
+def _pattern(name: bytes) -> re.Pattern[bytes]:
+    """Give what matches the names that rotation makes of a name."""
+    stem, ending = os.path.splitext(name)
+    mark = rb"(?:\.[0-9]{1,4}|[.-][0-9]{4,}(?:[0-9TZ:._+-]*[0-9Z])?)"
+    packed = rb"(?:%s)?" % b"|".join(re.escape(end) for end in COMPRESSED)
+    after = rb"%s(?P<a>%s)%s" % (re.escape(name), mark, packed)
+    within = rb"%s(?P<b>%s)%s%s" % (re.escape(stem), mark, re.escape(ending), packed)
+    return re.compile(b"%s|%s" % (after, within if ending else rb"(?P<b>(?!))"))
+
+
+def _original(one: Rotated) -> bytes:
+    return os.path.splitext(one.path)[0]
+
+
+def _number(mark: bytes) -> int:
+    """Give the number of ``app.log.1``; -1 if it is none."""
+    return int(mark) if _NUMBER.fullmatch(mark) else -1
+
+
+def _digits(mark: bytes) -> bytes:
+    """Give the shape of a date: two of one shape can be compared."""
+    return _DIGITS.sub(lambda found: b"%d," % len(found[0]), mark)
