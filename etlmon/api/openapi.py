@@ -16,11 +16,13 @@ _REF = "#/components/schemas/{name}"
 _EVERY = (400, 401, 406, 413, 421, 500)
 _EVERY_COMMAND = (403, 429, 503)
 
-_PAGING_HEADERS = {
+_TOTAL_HEADER = {
     "X-Total-Count": {
         "description": "How many items there are in all.",
         "schema": {"type": "integer"},
     },
+}
+_NEXT_HEADER = {
     "Link": {
         "description": 'The next page, rel="next", if there is one.',
         "schema": {"type": "string"},
@@ -69,7 +71,9 @@ def _operation(endpoint: Endpoint[Any, Any, Any], schemas: dict[Any, Any]) -> di
     }
     responses: dict[str, Any] = {str(endpoint.status): success}
     if "limit" in endpoint.query.__struct_fields__:
-        success["headers"] = _PAGING_HEADERS
+        # Rows that go on for ever are paged by their ids, and not counted.
+        is_counted = "offset" in endpoint.query.__struct_fields__
+        success["headers"] = (_TOTAL_HEADER if is_counted else {}) | _NEXT_HEADER
     if endpoint.follows:
         success["headers"] = {"Link": _ORDERED_LINK}
         success["content"]["text/event-stream"] = {"schema": {"type": "string"}}

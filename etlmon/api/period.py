@@ -10,12 +10,12 @@ from etlmon.errors import ApiError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from etlmon.contract import HistoryQuery
+    from etlmon.contract import HistoryQuery, XferlogSummaryQuery
 
 _USUAL = timedelta(days=1)
 
 
-def period(query: HistoryQuery, now: datetime) -> tuple[datetime, datetime]:
+def period(query: HistoryQuery | XferlogSummaryQuery, now: datetime) -> tuple[datetime, datetime]:
     """Give since when and until when; raise ApiError (400) if that is no stretch of time."""
     until = query.until or now
     since = query.since or until - _USUAL

@@ -21,7 +21,18 @@ from twisted.logger import Logger
 
 from etlmon import __version__
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import admin, audit, fs, health, kill, logs, openapi, paths, processes
+from etlmon.api.resources import (
+    admin,
+    audit,
+    fs,
+    health,
+    kill,
+    logs,
+    openapi,
+    paths,
+    processes,
+    xferlog,
+)
 from etlmon.api.server import ApiServer
 from etlmon.collectors.base import CollectorContext, Pausable, Warned
 from etlmon.collectors.process.live import LiveProcesses
@@ -142,6 +153,7 @@ class NodeService(Service):
                 *kill.routes(self.kills),
                 *audit.routes(self.store),
                 *logs.routes(self.store, self, self.policy, reactor),
+                *xferlog.routes(self.store, wall_clock),
                 *health.routes(self.health),
                 *admin.routes(self.maintenance, self.backups.state, self.policy),
                 *openapi.routes(),

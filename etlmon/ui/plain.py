@@ -119,7 +119,8 @@ async def _fetch(client: NodeClient, endpoint: Endpoint[Any, Any, Any], query: Q
 
 
 def _is_limited(query: Query) -> bool:
-    return any(
+    """Whether one page is what was asked for; of rows that go on for ever it always is."""
+    return "after" in query.__struct_fields__ or any(
         field.name in ("limit", "lines", "points") and getattr(query, field.name) != field.default
         for field in msgspec.structs.fields(query)
     )

@@ -19,7 +19,18 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from etlmon.api.access import HostCheck
-from etlmon.api.resources import admin, audit, fs, health, kill, logs, openapi, paths, processes
+from etlmon.api.resources import (
+    admin,
+    audit,
+    fs,
+    health,
+    kill,
+    logs,
+    openapi,
+    paths,
+    processes,
+    xferlog,
+)
 from etlmon.api.server import ApiServer, Route
 from etlmon.client.events import Event, EventParser
 from etlmon.config.node import ControlSection, NodeConfig
@@ -233,6 +244,7 @@ class Api:
                 *audit.routes(store),
                 *kill.routes(self.no_kills),
                 *logs.routes(store, self.logs, self.policy, self.clock),
+                *xferlog.routes(store, NOW.timestamp),
                 *health.routes(sample_health),
                 *admin.routes(self.maintenance, lambda: None, self.policy),
                 *openapi.routes(),

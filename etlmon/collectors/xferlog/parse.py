@@ -191,8 +191,8 @@ def read_time(text: str) -> datetime | None:
     else:
         return None
     month = _month(month_text)
-    hour, minute, second = clock.split(":")
     try:
+        hour, minute, second = clock.split(":")
         # A leap second is the end of its minute: datetime knows none.
         moment = (int(year), month, int(day), int(hour), int(minute), min(int(second), 59))
         return datetime(*moment)  # noqa: DTZ001 - the log names no zone

@@ -14,6 +14,8 @@ from etlmon.store.tables import (
     process_history,
     process_stats,
     process_watches,
+    xferlog_entries,
+    xferlog_files,
 )
 from etlmon.store.tables.base import Table
 
@@ -29,6 +31,8 @@ TABLES: tuple[Table, ...] = (
     log_lines.BLOCKS,
     log_files.TABLE,
     log_files.SWITCHES,
+    xferlog_entries.TABLE,
+    xferlog_files.TABLE,
     collector_run.TABLE,
     audit_log.TABLE,
 )

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from etlmon.collectors.xferlog import parse as module
 from etlmon.collectors.xferlog.parse import Parsed, parse, read_time
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DATE = "Tue Nov 24 09:03:06 2026"
 
 
@@ -446,7 +447,7 @@ def written(moment: datetime, padding: str) -> str:
     return moment.strftime(f"%a %b {moment.day:{padding}2} %H:%M:%S {moment.year:04}")
 
 
-@settings(deadline=None)
+@unhurried
 @given(
     moment=date,
     padding=st.sampled_from([" ", "0", ""]),
@@ -510,14 +511,14 @@ def test_whatever_a_writer_writes_is_read(
     assert found.status == {"c": "complete", "i": "incomplete"}[status]
 
 
-@settings(deadline=None)
+@unhurried
 @given(user=token, name=token, moved=st.integers(0, 1 << 62))
 def test_the_quick_way_reads_as_the_thorough_one(user: str, name: str, moved: int) -> None:
     line = f"{DATE} 1 h {moved} {name} b _ i r {user} ftp 0 * c"
     assert parse(line.encode()) == module._parse_other(line)
 
 
-@settings(deadline=None)
+@unhurried
 @given(
     user=st.text(st.characters(exclude_characters='\n\r\0[]"'), min_size=1, max_size=9),
     name=st.text(st.characters(exclude_characters="\n\r\0"), min_size=1, max_size=20),
@@ -540,7 +541,7 @@ def test_whatever_vsftpd_writes_in_its_own_format_is_read(
     assert found.direction == action.lower()
 
 
-@settings(deadline=None)
+@unhurried
 @given(st.binary(max_size=300))
 def test_nothing_is_raised_and_nothing_is_dropped(line: bytes) -> None:
     hold(line)
@@ -565,7 +566,7 @@ pieces = st.sampled_from(
 )
 
 
-@settings(deadline=None)
+@unhurried
 @given(st.lists(pieces, max_size=12).map(b"".join))
 def test_nothing_is_dropped_of_what_almost_is_a_line(line: bytes) -> None:
     hold(line)

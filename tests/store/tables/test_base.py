@@ -35,6 +35,7 @@ from etlmon.records.process import (
     ProcessUsage,
     ProcessWatchStatus,
 )
+from etlmon.records.xferlog import XferlogEntry, XferlogFile, XferlogFileRow, XferlogPending
 from etlmon.store.migrate import load_migrations
 from etlmon.store.tables.all import TABLES
 from etlmon.store.tables.base import columns, insert_sql, records, row
@@ -54,6 +55,8 @@ ROWS: dict[str, type[Record]] = {
     "log_switches": LogSwitched,
     "collector_run": CollectorRun,
     "audit_log": AuditEntry,
+    "xferlog_entries": XferlogEntry,
+    "xferlog_files": XferlogFileRow,
 }
 """The record that is the whole of a row of each table."""
 
@@ -109,6 +112,11 @@ def test_scans_are_a_part_of_stats() -> None:
 def test_an_event_and_a_detail_hold_what_they_are_made_of() -> None:
     assert set(columns(NewProcessEvent)) == set(columns(ProcessEvent)) - {"id"}
     assert set(columns(ProcessDetail)) - set(columns(ProcessSample)) == {"watches", "events"}
+
+
+def test_what_is_asked_back_is_a_part_of_what_is_stored() -> None:
+    assert set(columns(XferlogPending)) <= set(columns(XferlogEntry))
+    assert columns(XferlogFileRow) == (*columns(XferlogFile), "cursor")
 
 
 def test_an_event_is_an_entry_without_its_id() -> None:
@@ -326,6 +334,59 @@ RECORDS: list[Record] = [
         configured=False,
     ),
     LogSwitched(log_name="app", paused=True, switched_at=AT),
+    XferlogEntry(id=1, status="unparsed", log_path="/l", created_at=AT),
+    XferlogEntry(
+        id=(1 << 53),
+        log_time=EARLY,
+        remote_host="::1",
+        username="me@x é",
+        filename="/up/데이터 \\xff\u0000",
+        bytes=(1 << 63) - 1,
+        transfer_time_sec=3,
+        direction="upload",
+        status="complete",
+        landing="partial",
+        landing_reason="still open for writing",
+        landed_path="/srv/up/데이터",
+        landed_bytes=5,
+        landing_checked_at=AT,
+        transfer_type="binary",
+        action_flags="CT",
+        access_mode="real",
+        service="ftp",
+        auth_method="rfc931",
+        auth_user="x",
+        pid=7,
+        rate_bytes_per_second=0.1 + 0.2,
+        log_format="vsftpd",
+        time_text="Tue Nov 24 09:03:06 2026",
+        ts_quality="skewed",
+        flags=["ambiguous", "cut"],
+        reason="no date",
+        line="x",
+        log_path="/var/log/xferlog",
+        source_inode=(1 << 62),
+        offset=90,
+        created_at=EARLY,
+    ),
+    XferlogFileRow(
+        path="/var/log/xferlog",
+        state="following",
+        message="one rotated file is read on",
+        watch_mode="inotify",
+        offset=1,
+        size=2,
+        lag_bytes=3,
+        lines_total=4,
+        transfers_total=5,
+        unparsed_total=6,
+        events_total=7,
+        skipped_total=8,
+        gaps=9,
+        last_line_at=AT,
+        updated_at=EARLY,
+        cursor="{}",
+    ),
     CollectorRun(
         collector="disk", instance="", started_at=AT, duration_ms=0, state="ok", records=0
     ),

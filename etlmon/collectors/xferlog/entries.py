@@ -1,0 +1,133 @@
+"""What a line of a transfer log says, as it is stored."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from etlmon.collectors.xferlog.parse import parse
+from etlmon.records.xferlog import XferlogLine
+from etlmon.text import host_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etlmon.collectors.xferlog.parse import Parsed
+    from etlmon.collectors.xferlog.times import LogTimes, Written
+    from etlmon.records.xferlog import XferlogFlag, XferlogStatus
+
+
+class Counted:
+    """Lines of a log, by what they are."""
+
+    def __init__(self) -> None:
+        self.lines = self.transfers = self.unparsed = self.events = self.skipped = 0
+
+
+class LineReader:
+    """Turns the lines of one log into entries, in their order."""
+
+    def __init__(self, times: LogTimes, *, parse_start_ms: int | None = None) -> None:
+        self._times = times
+        self._parse_start_ms = parse_start_ms
+
+    def read(
+        self,
+        line: bytes,
+        offset: int,
+        entries: list[XferlogLine],
+        counted: Counted,
+        now_ms: int,
+        written: Written | None = None,
+        flags: Sequence[XferlogFlag] = (),
+    ) -> None:
+        """Add the entries of a line, which begins at ``offset`` in its file, to ``entries``.
+
+        A transfer older than ``parse_start`` is counted only, and so is an event that is no
+        transfer.
+        """
+        counted.lines += 1
+        pieces = parse(line)
+        last = len(pieces) - 1
+        for place, piece in enumerate(pieces):
+            text = piece.time_text
+            moment_ms, quality = (
+                self._times.read(text, now_ms, written) if text else (None, "unknown")
+            )
+            if piece.kind == "event":
+                counted.events += 1
+                continue
+            if (
+                moment_ms is not None
+                and self._parse_start_ms is not None
+                and moment_ms < self._parse_start_ms
+            ):
+                counted.skipped += 1
+                continue
+            is_transfer = piece.kind == "transfer"
+            if is_transfer:
+                counted.transfers += 1
+            else:
+                counted.unparsed += 1
+            said: tuple[XferlogFlag, ...] = (
+                ("ambiguous", *flags) if piece.ambiguous else tuple(flags)
+            )
+            raw = None
+            if said or not is_transfer:
+                end = len(line) if place == last else pieces[place + 1].start
+                raw = host_text(line[piece.start : end].rstrip(b"\r\n"))
+            host, user, name = piece.remote_host, piece.username, piece.filename
+            if host is not None and (host == "-" or host[:7] == "::ffff:"):
+                host = host[7:] or None
+            service, auth_user = piece.service, piece.auth_user
+            if not line.isascii():
+                host, user, name, service, auth_user, text = map(
+                    _text, (host, user, name, service, auth_user, text)
+                )
+            entries.append(
+                XferlogLine(
+                    moment_ms,
+                    host,
+                    user,
+                    name,
+                    piece.bytes,
+                    piece.transfer_time_sec,
+                    piece.direction,
+                    _status(piece),
+                    None,
+                    piece.transfer_type,
+                    piece.action_flags,
+                    piece.access_mode,
+                    service,
+                    piece.auth_method,
+                    auth_user,
+                    piece.pid,
+                    piece.rate_bytes_per_second,
+                    piece.format,
+                    text,
+                    quality,
+                    _flags_text(said) if said else "[]",
+                    piece.reason,
+                    raw,
+                    offset + piece.start,
+                )
+            )
+
+
+@lru_cache(maxsize=64)
+def _flags_text(flags: tuple[str, ...]) -> str:
+    return msgspec.json.encode(flags).decode()
+
+
+def _status(piece: Parsed) -> XferlogStatus:
+    if piece.kind == "transfer":
+        return piece.status or "unknown"
+    return "broken" if piece.kind == "broken" else "unparsed"
+
+
+def _text(text: str | None) -> str | None:
+    """Give a field as text that can be stored; bytes that are not UTF-8 are written out."""
+    return text if text is None or text.isascii() else host_text(os.fsencode(text))

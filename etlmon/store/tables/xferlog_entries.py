@@ -1,0 +1,196 @@
+"""The lines of transfer logs, and what became of the uploads among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from etlmon.records.xferlog import (
+    XferlogBlock,
+    XferlogEntry,
+    XferlogLanding,
+    XferlogLine,
+    XferlogPending,
+    XferlogSummary,
+)
+from etlmon.store.tables.base import Table, columns, records, row
+from etlmon.units import to_millis
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from datetime import datetime
+
+_COLUMNS = ", ".join(columns(XferlogEntry))
+# A block gives each line's fields, and then what all its lines have in common.
+_GIVEN = [
+    *("log_time" if name == "log_time_ms" else name for name in XferlogLine._fields),
+    "log_path",
+    "source_inode",
+    "created_at",
+]
+_INSERT = (
+    f"INSERT INTO xferlog_entries ({', '.join(_GIVEN)}) VALUES ({', '.join('?' * len(_GIVEN))})"
+)
+# Of two lines at one place the one that was read last is meant: the inode was given out again.
+_LAND = """
+UPDATE xferlog_entries SET landing = ?4, landing_reason = ?5, landed_path = ?6, landed_bytes = ?7,
+    landing_checked_at = ?8
+WHERE id = (
+    SELECT max(id) FROM xferlog_entries
+    WHERE log_path = ?1 AND source_inode IS ?2 AND offset = ?3 AND landing IS NOT NULL
+)
+"""
+_UNSETTLED = f"""
+SELECT {", ".join(columns(XferlogPending))} FROM xferlog_entries
+WHERE log_path = ? AND landing IN ('pending', 'partial') ORDER BY id DESC LIMIT 10000
+"""
+_HOUR_MS = 3_600_000
+_CLOCKS_DIFFER_MS = 86_400_000
+_GROUPS = {
+    "hour": f"log_time - ((log_time % {_HOUR_MS}) + {_HOUR_MS}) % {_HOUR_MS}",
+    "username": "username",
+    "remote_host": "remote_host",
+    "direction": "direction",
+}
+
+
+def _insert(cursor: sqlite3.Cursor, blocks: Sequence[XferlogBlock]) -> None:
+    for block in blocks:
+        common = (block.log_path, block.source_inode, to_millis(block.created_at))
+        cursor.executemany(_INSERT, [line + common for line in block.lines])
+
+
+def _land(cursor: sqlite3.Cursor, landings: Sequence[XferlogLanding]) -> None:
+    cursor.executemany(_LAND, [row(landing) for landing in landings])
+
+
+def _unsettled(cursor: sqlite3.Cursor, path: str) -> list[XferlogPending]:
+    """Give the uploads of a log that wait for their landing, oldest first, the newest 10,000."""
+    return records(XferlogPending, cursor.execute(_UNSETTLED, (path,)))[::-1]
+
+
+TABLE = Table(
+    "xferlog_entries",
+    {XferlogBlock: _insert, XferlogLanding: _land},
+    # Not the time in the log: a line without one must grow old too, and so must one that was
+    # written by a clock that was wrong. And who reads an old log wants to see it.
+    time_column="created_at",
+    saved={XferlogPending: _unsettled},
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which entries are wanted; None is any."""
+
+    user: str | None = None
+    host: str | None = None
+    filename: str | None = None
+    """A glob: without a slash for the last part of the name, else for the whole of it, where ``*``
+    stands for slashes too."""
+    direction: str | None = None
+    status: str | None = None
+    landing: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> tuple[list[str], list[Any]]:
+        """Give the conditions in SQL, and their values."""
+        texts: list[str] = []
+        values: list[Any] = []
+        for column, value in (
+            ("username", self.user),
+            ("remote_host", self.host),
+            ("direction", self.direction),
+            ("status", self.status),
+            ("landing", self.landing),
+        ):
+            if value is not None:
+                texts.append(f"{column} = ?")
+                values.append(value)
+        if self.filename is not None:
+            texts.append("filename GLOB ?")
+            values.append(self.filename)
+            if "/" not in self.filename:
+                texts[-1] = "(filename GLOB ? OR filename GLOB ?)"
+                values.append(f"*/{self.filename}")
+        if self.since is not None:
+            # What ended since then was read since then, but for clocks that differ. This part has
+            # an index: one of log_time would cost a fifth of the rate at which lines are stored.
+            texts.append("created_at >= ? AND log_time >= ?")
+            since_ms = to_millis(self.since)
+            values += (since_ms - _CLOCKS_DIFFER_MS, since_ms)
+        if self.until is not None:
+            texts.append("log_time <= ?")
+            values.append(to_millis(self.until))
+        return texts, values
+
+
+def newest(
+    cursor: sqlite3.Cursor, wanted: Wanted, limit: int, *, before: int | None = None
+) -> list[XferlogEntry]:
+    """Give the newest entries, the newest first; with ``before`` those of smaller ids."""
+    return _select(cursor, wanted, "DESC", limit, before=before)
+
+
+def following(
+    cursor: sqlite3.Cursor, wanted: Wanted, limit: int, *, after: int, before: int | None = None
+) -> list[XferlogEntry]:
+    """Give the entries of larger ids than ``after``, the oldest first."""
+    return _select(cursor, wanted, "ASC", limit, after=after, before=before)
+
+
+def _select(
+    cursor: sqlite3.Cursor,
+    wanted: Wanted,
+    order: str,
+    limit: int,
+    *,
+    after: int | None = None,
+    before: int | None = None,
+) -> list[XferlogEntry]:
+    texts, values = wanted.conditions()
+    for operator, place in ((">", after), ("<", before)):
+        if place is not None:
+            texts.append(f"id {operator} ?")
+            values.append(place)
+    where = f"WHERE {' AND '.join(texts)}" if texts else ""
+    return records(
+        XferlogEntry,
+        cursor.execute(
+            f"SELECT {_COLUMNS} FROM xferlog_entries {where} ORDER BY id {order} LIMIT ?",
+            (*values, limit),
+        ),
+    )
+
+
+def summary(
+    cursor: sqlite3.Cursor, wanted: Wanted, by: Sequence[str], limit: int, offset: int
+) -> tuple[list[XferlogSummary], int]:
+    """Give the transfers added up by ``by``, of username, remote_host, direction and hour.
+
+    The newest hour first, in it what has most transfers first. With the number of groups.
+    """
+    texts, values = wanted.conditions()
+    groups = [name for name in _GROUPS if name in by]
+    shown = ", ".join(
+        f"{_GROUPS[name] if name in groups else 'NULL'} AS by_{name}" for name in _GROUPS
+    )
+    order = ["by_hour DESC"] if "hour" in groups else []
+    order += ["count(*) DESC", "max(log_time) DESC", *(f"by_{name}" for name in groups)]
+    found = cursor.execute(
+        f"SELECT {shown}, count(*), count(*) FILTER (WHERE status = 'incomplete'),"
+        " coalesce(sum(bytes), 0), coalesce(sum(transfer_time_sec), 0), max(log_time),"
+        " count(*) OVER ()"
+        f" FROM xferlog_entries WHERE {' AND '.join(['direction IS NOT NULL', *texts])}"
+        f" {'GROUP BY ' + ', '.join(f'by_{name}' for name in groups) if groups else ''}"
+        f" {'' if groups else 'HAVING count(*) > 0'}"
+        f" ORDER BY {', '.join(order)} LIMIT ? OFFSET ?",
+        (*values, limit, offset),
+    ).fetchall()
+    if not found and offset:
+        _, total = summary(cursor, wanted, by, 1, 0)
+        return [], total
+    total = found[0][-1] if found else 0
+    return records(XferlogSummary, (values[:-1] for values in found)), total

@@ -1,0 +1,123 @@
+"""Lines as they are stored."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from etlmon.collectors.xferlog.entries import Counted, LineReader
+from etlmon.collectors.xferlog.times import LogTimes
+from etlmon.records.xferlog import XferlogLine
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+DATE = b"Tue Nov 24 09:03:06 2026"
+AT_MS = 1_795_510_986_000
+LINE = DATE + b" 1 ::ffff:10.0.0.1 5 /f b _ i r etl ftp 0 * c\n"
+
+
+def read(
+    *lines: bytes, parse_start_ms: int | None = None, flags: tuple[str, ...] = ()
+) -> tuple[list[XferlogLine], Counted]:
+    reader = LineReader(LogTimes(UTC), parse_start_ms=parse_start_ms)
+    entries: list[XferlogLine] = []
+    counted = Counted()
+    offset = 100
+    for line in lines:
+        reader.read(line, offset, entries, counted, AT_MS, None, flags)  # type: ignore[arg-type]
+        offset += len(line)
+    return entries, counted
+
+
+def test_a_transfer() -> None:
+    (entry,), counted = read(LINE)
+    assert entry == XferlogLine(
+        log_time_ms=AT_MS,
+        remote_host="10.0.0.1",
+        username="etl",
+        filename="/f",
+        bytes=5,
+        transfer_time_sec=1,
+        direction="upload",
+        status="complete",
+        landing=None,
+        transfer_type="binary",
+        action_flags="_",
+        access_mode="real",
+        service="ftp",
+        auth_method="none",
+        auth_user=None,
+        pid=None,
+        rate_bytes_per_second=None,
+        log_format="xferlog",
+        time_text=DATE.decode(),
+        ts_quality="exact",
+        flags="[]",
+        reason=None,
+        line=None,
+        offset=100,
+    )
+    assert (counted.lines, counted.transfers, counted.unparsed) == (1, 1, 0)
+
+
+def test_a_line_that_is_none_is_kept_with_the_reason() -> None:
+    (entry,), counted = read(b"\x1b[2J \xff\n")
+    assert (entry.status, entry.line) == ("unparsed", "\x1b[2J \\xff")
+    assert entry.reason == "no date at the beginning"
+    assert (entry.direction, entry.log_time_ms, entry.ts_quality) == (None, None, "unknown")
+    assert (counted.lines, counted.transfers, counted.unparsed) == (1, 0, 1)
+
+
+def test_a_piece_of_a_line_is_kept_by_itself() -> None:
+    (broken, whole), counted = read("한".encode() + b"\n", DATE + b" 1 h 5 /f" + LINE)[0][1:], None
+    assert (broken.status, broken.line) == ("broken", f"{DATE.decode()} 1 h 5 /f")
+    assert (whole.status, whole.line) == ("complete", None)
+    assert (broken.offset, whole.offset) == (104, 104 + len(DATE) + 9)
+    assert counted is None
+
+
+def test_what_is_ambiguous_or_cut_is_kept_as_it_was() -> None:
+    line = DATE + b" 1 h 5 /a b b _ i r etl ftp 0 * c\n"
+    (entry,), _ = read(line)
+    assert (entry.flags, entry.line) == ('["ambiguous"]', line.decode()[:-1])
+    (entry,), _ = read(line, flags=("cut",))
+    assert entry.flags == '["ambiguous","cut"]'
+
+
+def test_events_are_counted_and_not_kept() -> None:
+    entries, counted = read(DATE + b' [pid 7] CONNECT: Client "::1"\n')
+    assert entries == []
+    assert (counted.lines, counted.events) == (1, 1)
+
+
+def test_what_is_older_than_parse_start_is_counted_and_not_kept() -> None:
+    entries, counted = read(LINE, b"no time\n", parse_start_ms=AT_MS + 1)
+    assert [entry.status for entry in entries] == ["unparsed"]
+    assert (counted.lines, counted.skipped, counted.transfers) == (2, 1, 0)
+    entries, counted = read(LINE, parse_start_ms=AT_MS)
+    assert len(entries) == counted.transfers == 1
+
+
+def test_a_host_that_the_server_does_not_know() -> None:
+    (entry,), _ = read(DATE + b" 0 - 5 /f b _ i r etl ftp 1 * c\n")
+    assert entry.remote_host is None
+
+
+def test_a_status_that_the_server_does_not_write() -> None:
+    (entry,), _ = read(DATE + b" 0 h 5 /f b _ i r etl group 0 *\n")
+    assert entry.status == "unknown"
+
+
+@unhurried
+@given(st.lists(st.binary(max_size=80), max_size=5))
+def test_whatever_is_read_can_be_stored_and_sent(lines: list[bytes]) -> None:
+    entries, _ = read(
+        *lines, *(DATE + b" 1 h 5 /" + line + b" b _ i r x ftp 0 * c" for line in lines)
+    )
+    for entry in entries:
+        msgspec.json.encode(entry)
+        assert isinstance(msgspec.json.decode(entry.flags), list)
+        for value in entry:
+            assert not isinstance(value, int) or abs(value) < 1 << 63

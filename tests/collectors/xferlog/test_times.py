@@ -1,0 +1,149 @@
+"""Times of a log as moments: zones, the hours that clocks change in, sessions of another offset."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from etlmon.collectors.xferlog.times import LogTimes, Written
+from etlmon.units import from_millis, to_millis
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def ms(text: str) -> int:
+    return to_millis(datetime.fromisoformat(text))
+
+
+def read(times: LogTimes, text: str, now: str = "2027-01-01T00:00:00Z") -> tuple[str, str]:
+    moment, quality = times.read(text, ms(now))
+    assert moment is not None
+    return from_millis(moment).isoformat(), quality
+
+
+def written(text: str) -> Written:
+    return Written(ms(text) - 2_000, ms(text))
+
+
+@pytest.mark.parametrize(
+    ("zone", "text", "moment"),
+    [
+        ("UTC", "Tue Nov 24 09:03:06 2026", "2026-11-24T09:03:06+00:00"),
+        ("Asia/Seoul", "Tue Nov 24 09:03:06 2026", "2026-11-24T00:03:06+00:00"),
+        ("Europe/Berlin", "Tue Nov 24 09:03:06 2026", "2026-11-24T08:03:06+00:00"),
+        ("Europe/Berlin", "Wed Jul  1 09:03:06 2026", "2026-07-01T07:03:06+00:00"),
+        ("Europe/Berlin", "Wed Jul 1 09:03:06 2026", "2026-07-01T07:03:06+00:00"),
+        ("Australia/Lord_Howe", "Sun Apr  5 02:45:00 2026", "2026-04-04T16:15:00+00:00"),
+        ("Europe/Berlin", "2026-11-24T09:03:06+09:00", "2026-11-24T00:03:06+00:00"),
+    ],
+)
+def test_the_zone_counts(zone: str, text: str, moment: str) -> None:
+    times = LogTimes(ZoneInfo(zone))
+    assert read(times, text) == (moment, "exact")
+    assert read(times, text) == (moment, "exact")
+
+
+def test_minutes_and_seconds_of_an_hour_that_is_known() -> None:
+    times = LogTimes(BERLIN)
+    assert read(times, "Tue Nov 24 09:00:00 2026")[0] == "2026-11-24T08:00:00+00:00"
+    assert read(times, "Tue Nov 24 09:59:59 2026")[0] == "2026-11-24T08:59:59+00:00"
+    assert times.read("Tue Nov 24 09:61:00 2026", 0) == (None, "unknown")
+
+
+@pytest.mark.parametrize("text", ["Tue Feb 30 09:03:06 2026", "mar. févr. 24 09:03:06 2026"])
+def test_what_is_no_time_is_unknown(text: str) -> None:
+    assert LogTimes(BERLIN).read(text, 0) == (None, "unknown")
+
+
+def test_the_hour_that_comes_twice_is_ambiguous() -> None:
+    times = LogTimes(BERLIN)
+    assert read(times, "Sun Oct 25 02:30:00 2026") == ("2026-10-25T00:30:00+00:00", "ambiguous")
+
+
+def test_the_order_of_the_lines_tells_the_second_hour() -> None:
+    times = LogTimes(BERLIN)
+    read(times, "Sun Oct 25 02:55:00 2026")
+    assert read(times, "Sun Oct 25 02:56:00 2026")[0] == "2026-10-25T00:56:00+00:00"
+    assert read(times, "Sun Oct 25 02:05:00 2026") == ("2026-10-25T01:05:00+00:00", "ambiguous")
+
+
+def test_the_clock_tells_the_second_hour() -> None:
+    times = LogTimes(BERLIN)
+    assert times.read("Sun Oct 25 02:30:00 2026", 0, written("2026-10-25T01:30:01Z")) == (
+        ms("2026-10-25T01:30:00Z"),
+        "ambiguous",
+    )
+
+
+def test_the_hour_left_out_has_the_offset_before_it() -> None:
+    times = LogTimes(BERLIN)
+    assert read(times, "Sun Mar 29 02:30:00 2026") == ("2026-03-29T01:30:00+00:00", "skewed")
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "quality"),
+    [
+        # A session that began in summer time goes on in it.
+        ("Sun Oct 25 10:05:55 2026", "2026-10-25T08:05:55Z", "skewed"),
+        # One that began after the clocks had changed.
+        ("Sun Oct 25 09:05:55 2026", "2026-10-25T08:05:55Z", "exact"),
+        # And the other way in spring.
+        ("Sun Mar 29 09:05:55 2026", "2026-03-29T08:05:55Z", "skewed"),
+        ("Sun Mar 29 10:05:55 2026", "2026-03-29T08:05:55Z", "exact"),
+    ],
+)
+def test_a_session_keeps_the_offset_that_it_began_with(text: str, at: str, quality: str) -> None:
+    times = LogTimes(BERLIN)
+    assert times.read(text, ms(at), written(at)) == (ms(at), quality)
+
+
+def test_a_time_that_no_offset_explains_stays_as_it_is() -> None:
+    times = LogTimes(BERLIN)
+    found = times.read("Sun Oct 25 07:05:55 2026", 0, written("2026-10-25T08:05:55Z"))
+    assert found == (ms("2026-10-25T06:05:55Z"), "exact")
+    seoul = LogTimes(ZoneInfo("Asia/Seoul"))
+    found = seoul.read("Sun Oct 25 10:05:55 2026", 0, written("2026-10-25T00:05:55Z"))
+    assert found == (ms("2026-10-25T01:05:55Z"), "exact")
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "moment"),
+    [
+        ("Nov 24 09:03:06", "2026-11-24T10:00:00Z", "2026-11-24T08:03:06+00:00"),
+        ("Dec 31 23:59:59", "2027-01-01T00:00:05Z", "2026-12-31T22:59:59+00:00"),
+        ("Jan  1 00:00:05", "2026-12-31T23:00:01Z", "2026-12-31T23:00:05+00:00"),
+        ("Feb 29 09:03:06", "2026-11-24T10:00:00Z", "2024-02-29T08:03:06+00:00"),
+    ],
+)
+def test_a_time_without_a_year_is_the_newest_that_is_past(text: str, now: str, moment: str) -> None:
+    assert read(LogTimes(BERLIN), text, now) == (moment, "exact")
+
+
+@unhurried
+@given(
+    st.datetimes(datetime(1971, 1, 1), datetime(2400, 1, 1)),  # noqa: DTZ001 - made aware below
+    st.sampled_from(["Europe/Berlin", "Asia/Seoul", "America/St_Johns", "Australia/Lord_Howe"]),
+)
+def test_every_moment_is_among_what_its_local_time_can_mean(moment: datetime, zone: str) -> None:
+    aware = moment.replace(microsecond=0, tzinfo=UTC)
+    local = aware.astimezone(ZoneInfo(zone))
+    text = local.strftime("%a %b %e %H:%M:%S %Y")
+    found, quality = LogTimes(ZoneInfo(zone)).read(text, 0)
+    assert found is not None
+    if quality == "exact":
+        assert from_millis(found) == aware
+    else:
+        assert quality == "ambiguous"
+        assert abs(from_millis(found) - aware) <= timedelta(hours=1)
+
+
+@unhurried
+@given(st.text(max_size=30), st.integers(0, 1 << 42))
+def test_whatever_stands_there_is_a_time_or_unknown(text: str, now: int) -> None:
+    moment, quality = LogTimes(BERLIN).read(f"{text} 09:03:06 2026", now)
+    assert (moment is None) == (quality == "unknown")
