@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etlmon.collectors import disk, path, process
+from etlmon.collectors import disk, path, process, xferlog
 
 if TYPE_CHECKING:
     from etlmon.collectors.base import Kind
@@ -13,4 +13,5 @@ KINDS: tuple[Kind, ...] = (
     disk.KIND,
     path.KIND,
     process.KIND,
+    xferlog.KIND,
 )

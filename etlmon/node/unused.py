@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from etlmon.config.node import NodeConfig
 
-NO_COLLECTOR = ("logs", "xferlog")
+NO_COLLECTOR = ("logs",)
 
 
 def without_effect(config: NodeConfig) -> list[str]:

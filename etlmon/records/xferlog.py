@@ -171,7 +171,8 @@ class XferlogPending(Record, frozen=True, kw_only=True):
     log_time: datetime | None
     ts_quality: str
     username: str | None
-    filename: str
+    access_mode: str | None
+    filename: str | None
     bytes: int | None
     transfer_type: str | None
     status: str

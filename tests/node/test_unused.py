@@ -14,7 +14,7 @@ from etlmon.node.unused import without_effect
         ("", []),
         ("paths: [{path: /a, exclude: [x], max_depth: 2}]", []),
         ("logs: [{name: a, path: /a}]", ["logs"]),
-        ("process_watch: [{match: a}]\nxferlog: {path: /a}", ["xferlog"]),
+        ("process_watch: [{match: a}]\nxferlog: {path: /a}", []),
         ("node: {db_max_bytes: 1GiB}", []),
         ("retention: {collector_run: {max_bytes: 1MiB}}", []),
         (

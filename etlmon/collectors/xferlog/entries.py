@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from etlmon.collectors.xferlog.landing import root_of
 from etlmon.collectors.xferlog.parse import parse
 from etlmon.records.xferlog import XferlogLine
 from etlmon.text import host_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from etlmon.collectors.xferlog.parse import Parsed
     from etlmon.collectors.xferlog.times import LogTimes, Written
     from etlmon.records.xferlog import XferlogFlag, XferlogStatus
+
+
+_LOOK_BACK_MS = 3_600_000
+"""Uploads that ended longer ago when their line is read are not looked for on the disk: whoever
+picks files up has done so."""
 
 
 class Counted:
@@ -25,13 +31,22 @@ class Counted:
 
     def __init__(self) -> None:
         self.lines = self.transfers = self.unparsed = self.events = self.skipped = 0
+        self.uploads: list[tuple[XferlogLine, str]] = []
+        """Those to be looked for on the disk, and the directory that their names are below."""
 
 
 class LineReader:
     """Turns the lines of one log into entries, in their order."""
 
-    def __init__(self, times: LogTimes, *, parse_start_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        times: LogTimes,
+        *,
+        parse_start_ms: int | None = None,
+        roots: Mapping[str, str] | None = None,
+    ) -> None:
         self._times = times
+        self._roots = roots or {}
         self._parse_start_ms = parse_start_ms
 
     def read(
@@ -87,6 +102,15 @@ class LineReader:
                 host, user, name, service, auth_user, text = map(
                     _text, (host, user, name, service, auth_user, text)
                 )
+            root = None
+            if (
+                self._roots
+                and is_transfer
+                and piece.direction == "upload"
+                and moment_ms is not None
+                and moment_ms >= now_ms - _LOOK_BACK_MS
+            ):
+                root = root_of(self._roots, user, piece.access_mode)
             entries.append(
                 XferlogLine(
                     moment_ms,
@@ -97,7 +121,7 @@ class LineReader:
                     piece.transfer_time_sec,
                     piece.direction,
                     _status(piece),
-                    None,
+                    None if root is None else "pending",
                     piece.transfer_type,
                     piece.action_flags,
                     piece.access_mode,
@@ -115,6 +139,8 @@ class LineReader:
                     offset + piece.start,
                 )
             )
+            if root is not None:
+                counted.uploads.append((entries[-1], root))
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,219 @@
+"""Follows one transfer log, and what becomes of its uploads."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred
+
+from etlmon.collectors.base import Batch
+from etlmon.collectors.xferlog.reading import LogReading, Turn
+from etlmon.collectors.xferlog.uploads import Uploads
+from etlmon.errors import CollectError
+from etlmon.host.zone import read_zone
+from etlmon.records.xferlog import XferlogFileRead, XferlogFileRow, XferlogPending
+from etlmon.units import utc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from etlmon.collectors.base import CollectorContext
+    from etlmon.config.node import XferlogSection
+    from etlmon.host.follow import Standing
+    from etlmon.host.inotify import Watch
+
+_LOOK_EVERY_SECONDS = 5.0
+"""How often the log is looked at though nothing was heard of it."""
+_TURNS_A_RUN = 20
+"""A log of gigabytes is read in many runs: each shows how far it is, and none looks late."""
+
+
+class XferlogCollector:
+    """One transfer log: a batch for each turn of reading, its position in the same transaction.
+
+    The next turn is read while the one before is being committed. When a run ends in any other way
+    than by itself, what was read and not committed is read again: the position is taken from the
+    store.
+    """
+
+    name = "xferlog"
+
+    def __init__(
+        self, settings: XferlogSection, timezone: str | None, root: Path, context: CollectorContext
+    ) -> None:
+        self.instance = settings.path
+        self.interval_seconds = _LOOK_EVERY_SECONDS
+        self.settings = (settings, timezone)
+        self._path = settings.path
+        self._section = settings
+        self._timezone = timezone
+        self._root = root
+        self._context = context
+        self._uploads = Uploads(settings, context)
+        self._reading: LogReading | None = None
+        self._hint: Callable[[], None] | None = None
+        self._watch: Watch | None = None
+        self._told: XferlogFileRead | None = None
+
+    def listen(self, hint: Callable[[], None]) -> None:
+        """Begin to hear of changes in the directory of the log."""
+        self._hint = hint
+        if self._context.watches is not None:
+            directory = os.fsencode(os.path.dirname(self._path))  # noqa: PTH120 - as it is written
+            self._watch = self._context.watches.watch(directory, hint)
+
+    async def deafen(self) -> None:
+        """Hear of no more changes, and close the files."""
+        self._hint = None
+        if self._watch is not None and self._context.watches is not None:
+            self._context.watches.end(self._watch)
+            self._watch = None
+        await self._close()
+
+    async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
+        """Give what has been written to the log since the last run, or a good part of it.
+
+        Raises CollectError if the log cannot be read; that is stored too.
+        """
+        is_whole = False
+        following: Deferred[Turn] | None = None
+        try:
+            if self._watch is not None and self._context.watches is not None:
+                await self._context.watches.arm(self._watch)
+            reading = self._reading or await self._open()
+            problem = await self._look(reading)
+            more = True
+            following = self._next(reading)
+            for number in range(1, _TURNS_A_RUN + 1):
+                try:
+                    assert following is not None
+                    turn = await following
+                except OSError as error:
+                    problem = self._in_words(error)
+                    break
+                more = turn.more
+                if more and number < _TURNS_A_RUN:
+                    following = self._next(reading)
+                told = self._tell(turn, problem)
+                if turn.read or told != self._told:
+                    yield Batch([told] if turn.block is None else [turn.block, told])
+                    self._told = _without_counts(told)
+                    self._uploads.add(turn.counted.uploads, turn.block)
+                if not more:
+                    break
+            async for batch in self._uploads.look():
+                yield batch
+            is_whole = True
+        finally:
+            if not is_whole:
+                if following is not None:
+                    following.addErrback(lambda _: None)
+                await self._close()
+        if problem is not None:
+            raise CollectError(problem)
+        if more and self._hint is not None:
+            self._hint()
+
+    async def _look(self, reading: LogReading) -> str | None:
+        """Find out what has become of the file; give what is wrong with it."""
+        now = self._context.monotonic_clock()
+        try:
+            await self._context.in_thread(lambda: reading.look(now))
+        except OSError as error:
+            return self._in_words(error)
+        return None
+
+    def _next(self, reading: LogReading) -> Deferred[Turn]:
+        """Begin to read the next turn."""
+
+        async def read() -> Turn:
+            at = utc(self._context.wall_clock())
+            now = self._context.monotonic_clock()
+            return await self._context.in_thread(lambda: reading.read(now, at))
+
+        return Deferred.fromCoroutine(read())
+
+    async def _open(self) -> LogReading:
+        """Begin where the last turn that was committed has ended."""
+        rows = await self._context.saved(XferlogFileRow, self._path)
+        cursor = rows[0].cursor if rows else None
+        self._uploads.resume(await self._context.saved(XferlogPending, self._path))
+
+        def make() -> LogReading:
+            zone = read_zone(self._root, self._section.timezone or self._timezone)
+            return LogReading(
+                self._path,
+                cursor,
+                zone=zone.rules,
+                parse_start=self._section.parse_start,
+                roots=self._section.roots,
+                proc=self._context.proc,
+            )
+
+        self._reading = await self._context.in_thread(make)
+        return self._reading
+
+    async def _close(self) -> None:
+        reading, self._reading, self._told = self._reading, None, None
+        if reading is not None:
+            await self._context.in_thread(reading.close)
+
+    def _tell(self, turn: Turn, problem: str | None) -> XferlogFileRead:
+        """Give how far the log has been read, with what the turn adds to the counts."""
+        standing, counted = turn.standing, turn.counted
+        at = utc(self._context.wall_clock())
+        # While nothing changes it is the same record, and not stored again.
+        is_news = turn.read > 0 or self._told is None
+        told = XferlogFileRead(
+            path=self._path,
+            state="error" if problem else "following" if standing.is_there else "waiting",
+            message=problem or _message(standing),
+            watch_mode=self._watch.mode if self._watch else "poll",
+            offset=standing.offset,
+            size=standing.size,
+            lag_bytes=standing.lag_bytes,
+            lines=counted.lines,
+            transfers=counted.transfers,
+            unparsed=counted.unparsed,
+            events=counted.events,
+            skipped=counted.skipped,
+            gaps=turn.gaps,
+            last_line_at=at if counted.lines else None,
+            updated_at=at if is_news or self._told is None else self._told.updated_at,
+            cursor=turn.cursor,
+        )
+        if is_news or told == self._told:
+            return told
+        return replace(told, updated_at=at)
+
+    def _in_words(self, error: OSError) -> str:
+        text = f"{self._path} cannot be read: {error.strerror or error}"
+        if isinstance(error, PermissionError):
+            text += "; give the node's user leave to read it, by a group or by setfacl -m"
+        return text
+
+
+def _message(standing: Standing) -> str | None:
+    if standing.rotated_files:
+        files = "file is" if standing.rotated_files == 1 else "files are"
+        unseen = "" if standing.sees_all_writers else "; who writes to them cannot be seen"
+        return f"{standing.rotated_files} rotated {files} read on{unseen}"
+    return None if standing.is_there else "there is no such file yet"
+
+
+def _without_counts(told: XferlogFileRead) -> XferlogFileRead:
+    """Give what a run without a new line would tell."""
+    return replace(
+        told,
+        lines=0,
+        transfers=0,
+        unparsed=0,
+        events=0,
+        skipped=0,
+        gaps=0,
+        last_line_at=None,
+    )

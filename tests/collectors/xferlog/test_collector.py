@@ -1,0 +1,331 @@
+"""A log that is followed: what is stored, what is gone on with, and what is told of it."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from etlmon.errors import CollectError
+from etlmon.records.xferlog import XferlogLanding
+
+DATE = "Tue Nov 24 09:03:06 2026"
+
+
+def line(number: int = 0, **changes: object) -> str:
+    fields: dict[str, object] = {
+        "date": DATE,
+        "bytes": 5,
+        "name": f"/in/{number}.csv",
+        "way": "i",
+        "user": "etl",
+        "status": "c",
+        **changes,
+    }
+    return "{date} 1 10.0.0.1 {bytes} {name} b _ {way} r {user} ftp 0 * {status}\n".format_map(
+        fields
+    )
+
+
+async def test_a_log_is_read_from_its_beginning_and_then_on(make, log) -> None:
+    log.write_text(line(1) + line(2))
+    harness = make()
+    await harness.run()
+    with log.open("a") as file:
+        file.write(line(3) + line(3))
+    await harness.run()
+    entries = await harness.entries()
+    assert [entry.filename for entry in entries] == ["/in/1.csv", "/in/2.csv"] + ["/in/3.csv"] * 2
+    assert [entry.offset for entry in entries] == [len(line()) * place for place in range(4)]
+    assert {entry.source_inode for entry in entries} == {log.stat().st_ino}
+    assert {entry.created_at for entry in entries} == {datetime(2026, 11, 24, 9, 10, tzinfo=UTC)}
+    found = await harness.file()
+    assert (found.state, found.lines_total, found.transfers_total) == ("following", 4, 4)
+    assert (found.offset, found.size, found.lag_bytes) == (len(line()) * 4, len(line()) * 4, 0)
+
+
+async def test_nothing_new_is_not_told_again(make, log) -> None:
+    log.write_text(line())
+    harness = make()
+    await harness.run()
+    count = len(harness.batches)
+    for _ in range(3):
+        harness.times.advance(5)
+        await harness.run()
+    assert len(harness.batches) == count
+
+
+async def test_a_log_that_is_not_there_is_waited_for(make, log) -> None:
+    harness = make()
+    await harness.run()
+    found = await harness.file()
+    assert (found.state, found.message) == ("waiting", "there is no such file yet")
+    log.write_text(line())
+    await harness.run()
+    assert (await harness.file()).state == "following"
+    assert len(await harness.entries()) == 1
+
+
+async def test_a_log_that_cannot_be_read_says_so(make, log) -> None:
+    log.mkdir()
+    harness = make()
+    with pytest.raises(CollectError, match="xferlog cannot be read"):
+        await harness.run()
+    found = await harness.file()
+    assert found.state == "error"
+    assert found.message is not None
+    assert "cannot be read" in found.message
+    log.rmdir()
+    log.write_text(line())
+    await harness.run()
+    assert (await harness.file()).state == "following"
+    assert len(await harness.entries()) == 1
+
+
+async def test_a_restart_goes_on_where_the_last_commit_was(make, log) -> None:
+    log.write_text(line(1))
+    harness = make()
+    await harness.run()
+    await harness.collector.deafen()
+    with log.open("a") as file:
+        file.write(line(2))
+    harness.begin_anew()
+    await harness.run()
+    assert [entry.filename for entry in await harness.entries()] == ["/in/1.csv", "/in/2.csv"]
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+async def test_what_was_not_committed_is_read_again(make, log, most) -> None:
+    """The turn that was read ahead, too."""
+    log.write_text("".join(line(number) for number in range(12_000)))
+    harness = make()
+    await harness.run(most)
+    assert len(await harness.entries()) == 5_000 * most
+    await harness.run()
+    assert [entry.filename for entry in await harness.entries()] == [
+        f"/in/{number}.csv" for number in range(12_000)
+    ]
+
+
+async def test_a_large_log_is_read_in_many_runs_and_progress_shows(make, log) -> None:
+    log.write_text("".join(line(number) for number in range(102_000)))
+    harness = make()
+    hints: list[None] = []
+    harness.collector.listen(lambda: hints.append(None))
+    await harness.run()
+    found = await harness.file()
+    assert (found.lines_total, len(hints)) == (100_000, 1)
+    assert found.lag_bytes == len(log.read_bytes()) - (found.offset or 0) > 0
+    assert max(len(batch.records[0].lines) for batch in harness.batches) == 5_000
+    await harness.run()
+    found = await harness.file()
+    assert (found.lines_total, found.lag_bytes, len(hints)) == (102_000, 0, 1)
+
+
+async def test_a_rotated_file_is_read_to_its_end_first(make, log) -> None:
+    log.write_text(line(1))
+    harness = make()
+    await harness.run()
+    with log.open("a") as old:
+        old.write(line(2))
+        old.flush()
+        log.rename(log.with_name("xferlog.1"))
+        log.write_text(line(3))
+        await harness.run()
+        old.write(line(4))
+        old.flush()
+        await harness.run()
+        found = await harness.file()
+        assert found.message is not None
+        assert found.message.startswith("1 rotated file is read on")
+    names = [entry.filename for entry in await harness.entries()]
+    assert names == ["/in/1.csv", "/in/2.csv", "/in/3.csv", "/in/4.csv"]
+    inodes = [entry.source_inode for entry in await harness.entries()]
+    assert inodes[0] == inodes[1] == inodes[3] != inodes[2]
+
+
+async def test_files_that_were_rotated_in_downtime_are_read(make, log) -> None:
+    log.write_text(line(1))
+    harness = make()
+    await harness.run()
+    await harness.collector.deafen()
+    with log.open("a") as file:
+        file.write(line(2))
+    log.rename(log.with_name("xferlog.2"))
+    log.with_name("xferlog.1").write_text(line(3))
+    log.write_text(line(4))
+    harness.begin_anew()
+    await harness.run()
+    assert [entry.filename for entry in await harness.entries()] == [
+        f"/in/{number}.csv" for number in range(1, 5)
+    ]
+
+
+async def test_a_log_that_was_cut_off_is_marked(make, log) -> None:
+    log.write_text(line(1) + line(2))
+    harness = make()
+    await harness.run()
+    os.truncate(log, 0)
+    await harness.run()
+    with log.open("a") as file:
+        file.write(line(3))
+    await harness.run()
+    entries = await harness.entries()
+    assert [entry.status for entry in entries] == ["complete", "complete", "truncated", "complete"]
+    assert entries[2].reason is not None
+
+
+async def test_nuls_are_one_entry(make, log) -> None:
+    log.write_bytes(bytes(100_000) + line().encode())
+    harness = make()
+    await harness.run()
+    entries = await harness.entries()
+    assert [(entry.status, entry.reason) for entry in entries] == [
+        ("nul_run", "100,000 NUL bytes"),
+        ("complete", None),
+    ]
+    assert entries[1].offset == 100_000
+
+
+async def test_a_line_that_is_too_long_is_cut(make, log) -> None:
+    log.write_text(line(name="/" + "x" * 70_000) + line(2))
+    harness = make()
+    await harness.run()
+    cut, whole = await harness.entries()
+    assert (cut.status, cut.flags) == ("unparsed", ["cut"])
+    assert cut.line is not None
+    assert len(cut.line) == 65_536
+    assert whole.filename == "/in/2.csv"
+
+
+async def test_what_is_no_transfer_is_kept_and_counted(make, log) -> None:
+    log.write_text("hello\n" + line(1) + f'{DATE} [pid 7] CONNECT: Client "::1"\n')
+    harness = make()
+    await harness.run()
+    assert [(one.status, one.line) for one in await harness.entries()] == [
+        ("unparsed", "hello"),
+        ("complete", None),
+    ]
+    found = await harness.file()
+    assert (found.lines_total, found.transfers_total) == (3, 1)
+    assert (found.unparsed_total, found.events_total) == (1, 1)
+
+
+async def test_what_is_older_than_parse_start_is_left_out(make, log) -> None:
+    log.write_text(line(1, date="Sun Nov 22 09:03:06 2026") + line(2))
+    harness = make(parse_start=datetime(2026, 11, 23, tzinfo=UTC))
+    await harness.run()
+    assert [entry.filename for entry in await harness.entries()] == ["/in/2.csv"]
+    found = await harness.file()
+    assert (found.lines_total, found.transfers_total, found.skipped_total) == (2, 1, 1)
+
+
+async def test_the_zone_is_that_of_the_log_else_that_of_the_node(make, log) -> None:
+    log.write_text(line())
+    harness = make(timezone="Asia/Seoul")
+    await harness.run()
+    (entry,) = await harness.entries()
+    assert entry.log_time == datetime(2026, 11, 24, 0, 3, 6, tzinfo=UTC)
+
+
+async def test_a_session_of_another_offset_is_noticed_while_following(make, log) -> None:
+    harness = make(at="2026-10-25T08:05:50Z", timezone="Europe/Berlin")
+    log.write_text(line(1, date="Sun Oct 25 10:05:00 2026"))
+    await harness.run()
+    harness.times.advance(5)
+    with log.open("a") as file:
+        file.write(line(2, date="Sun Oct 25 10:05:54 2026"))
+        file.write(line(3, date="Sun Oct 25 09:05:54 2026"))
+    await harness.run()
+    entries = await harness.entries()
+    assert [(entry.log_time, entry.ts_quality) for entry in entries] == [
+        # Nobody can say when this one was written: it stood there already.
+        (datetime(2026, 10, 25, 9, 5, 0, tzinfo=UTC), "exact"),
+        (datetime(2026, 10, 25, 8, 5, 54, tzinfo=UTC), "skewed"),
+        (datetime(2026, 10, 25, 8, 5, 54, tzinfo=UTC), "exact"),
+    ]
+
+
+# --- uploads on the disk --------------------------------------------------------------------------
+
+
+def landed_at(harness) -> str:
+    return datetime.fromtimestamp(harness.times.wall, UTC).strftime("%a %b %e %H:%M:%S %Y")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    place = tmp_path / "srv"
+    place.mkdir()
+    return place
+
+
+def put(root: Path, name: str, content: bytes, at: float) -> Path:
+    path = root / name
+    path.write_bytes(content)
+    os.utime(path, (at, at))
+    return path
+
+
+async def test_an_upload_that_is_there_has_landed(make, log, root) -> None:
+    harness = make(roots={"etl": str(root)})
+    path = put(root, "a.csv", b"12345", harness.times.wall)
+    log.write_text(
+        line(name="/a.csv", date=landed_at(harness))
+        + line(name="/a.csv", date=landed_at(harness), user="other")
+        + line(name="/a.csv", date=landed_at(harness), way="o")
+        + line(name="/a.csv", date="Tue Nov 24 01:00:00 2026")
+    )
+    await harness.run()
+    entries = await harness.entries()
+    assert [entry.landing for entry in entries] == ["landed", None, None, None]
+    assert (entries[0].landed_path, entries[0].landed_bytes) == (str(path), 5)
+    assert entries[0].landing_checked_at is not None
+    assert not [
+        record
+        for batch in harness.batches[2:]
+        for record in batch.records
+        if isinstance(record, XferlogLanding)
+    ]
+
+
+async def test_an_upload_that_is_open_for_writing_has_not_landed_yet(make, log, root) -> None:
+    harness = make(roots={"etl": str(root)})
+    path = put(root, "a.csv", b"12345", harness.times.wall)
+    log.write_text(line(name="/a.csv", date=landed_at(harness)))
+    with path.open("ab"):
+        await harness.run()
+        (entry,) = await harness.entries()
+        assert entry.landing == "partial"
+        assert entry.landing_reason == f"process {os.getpid()} has it open for writing"
+    harness.times.advance(5)
+    await harness.run()
+    (entry,) = await harness.entries()
+    assert (entry.landing, entry.landing_reason) == ("landed", None)
+
+
+async def test_a_restart_goes_on_waiting_for_uploads(make, log, root) -> None:
+    harness = make(roots={"etl": str(root)})
+    path = put(root, "a.csv", b"123", harness.times.wall)
+    log.write_text(line(name="/a.csv", date=landed_at(harness)))
+    await harness.run()
+    (entry,) = await harness.entries()
+    assert (entry.landing, entry.landing_reason) == ("partial", "3 bytes, 5 were sent")
+    await harness.collector.deafen()
+    harness.begin_anew()
+    path.write_bytes(b"12345")
+    os.utime(path, (harness.times.wall, harness.times.wall))
+    harness.times.advance(15)
+    await harness.run()
+    (entry,) = await harness.entries()
+    assert entry.landing == "landed"
+
+
+async def test_an_upload_that_is_not_there_has_vanished(make, log, root) -> None:
+    harness = make(roots={"etl": str(root)})
+    log.write_text(line(name="/a.csv", date=landed_at(harness)))
+    await harness.run()
+    (entry,) = await harness.entries()
+    assert (entry.landing, entry.landing_reason) == ("vanished", "there is no such file")

@@ -1,0 +1,173 @@
+"""What is said of an upload, for all that can be seen of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from etlmon.collectors.xferlog.landing import (
+    LOOK_AFTER_SECONDS,
+    Upload,
+    Verdict,
+    Waiting,
+    judge,
+    root_of,
+)
+from etlmon.host.uploads import Found, FoundFile
+
+ENDED_MS = 1_000_000
+FILE = FoundFile(b"/srv/a.csv", 100, ENDED_MS)
+
+
+def upload(**changes: Any) -> Upload:
+    fields: dict[str, Any] = {
+        "source_inode": 1,
+        "offset": 0,
+        "root": "/srv",
+        "filename": "/a.csv",
+        "bytes": 100,
+        "is_ascii": False,
+        "is_complete": True,
+        "ended_ms": ENDED_MS,
+        "read_at": 0.0,
+    }
+    return Upload(**(fields | changes))
+
+
+def seen(*files: FoundFile) -> Found:
+    return Found(files)
+
+
+def file(size: int = 100, later_ms: int = 0, path: bytes = FILE.path) -> FoundFile:
+    return FoundFile(path, size, ENDED_MS + later_ms)
+
+
+@pytest.mark.parametrize(
+    ("of", "found", "landing", "reason", "is_settled"),
+    [
+        (upload(), seen(file()), "landed", None, True),
+        (upload(bytes=None), seen(file(7)), "landed", None, True),
+        (upload(bytes=0), seen(file(0)), "landed", None, True),
+        (upload(), seen(file(later_ms=900_000)), "landed", None, True),
+        (upload(bytes=110, is_ascii=True), seen(file()), "landed", None, True),
+        (
+            upload(bytes=210, is_ascii=True),
+            seen(file()),
+            "partial",
+            "100 bytes, 210 were sent",
+            False,
+        ),
+        (
+            upload(),
+            seen(file(1_300)),
+            "landed",
+            "1,200 bytes more than were sent: resumed or appended to",
+            True,
+        ),
+        (upload(), seen(file(40)), "partial", "40 bytes, 100 were sent", False),
+        (
+            upload(),
+            seen(file(40, 5_000)),
+            "overwritten",
+            "changed after it had ended: 40 bytes, 100 were sent",
+            True,
+        ),
+        (
+            upload(),
+            seen(file(400, 5_000)),
+            "overwritten",
+            "changed after it had ended: 400 bytes, 100 were sent",
+            True,
+        ),
+        (upload(ended_ms=None), seen(file(40, 5_000)), "partial", "40 bytes, 100 were sent", False),
+        (upload(is_complete=False), seen(file()), "partial", "the transfer broke off", True),
+        (
+            upload(is_complete=False),
+            seen(),
+            "vanished",
+            "the transfer broke off and left no file",
+            True,
+        ),
+        (upload(), seen(), "vanished", "there is no such file", False),
+        (upload(looks=3), seen(), "vanished", "there is no such file", True),
+        (
+            upload(),
+            seen(file(), file(path=b"/srv/a b.csv"), file(path=b"c"), file(path=b"d")),
+            "ambiguous",
+            "may be a.csv, a b.csv, c and more",
+            False,
+        ),
+        (upload(), Found((), "EIO"), "unknown", "EIO", True),
+    ],
+)
+def test_what_is_seen_at_once(
+    of: Upload, found: Found, landing: str, reason: str | None, is_settled: bool
+) -> None:
+    verdict = judge(of, found, {}, sees_all_writers=True)
+    assert (verdict.landing, verdict.reason) == (landing, reason)
+    assert verdict.is_settled == is_settled
+
+
+def test_what_is_open_for_writing_is_partial() -> None:
+    verdict = judge(upload(), seen(file()), {FILE.path: 77}, sees_all_writers=True)
+    assert verdict == Verdict("partial", "process 77 has it open for writing", file())
+
+
+def test_where_writers_cannot_be_seen_being_quiet_decides() -> None:
+    of = upload()
+    waiting = Waiting([of])
+    first = judge(of, seen(file()), {}, sees_all_writers=False)
+    assert (first.landing, first.is_settled) == ("pending", False)
+    assert waiting.looked(of, first)
+    second = judge(of, seen(file()), {}, sees_all_writers=False)
+    assert (second.landing, second.is_settled) == ("landed", True)
+
+
+def test_what_grows_is_partial() -> None:
+    of = upload(bytes=None)
+    waiting = Waiting([of])
+    waiting.looked(of, judge(of, seen(file(10)), {}, sees_all_writers=False))
+    growing = judge(of, seen(file(20, 1_000)), {}, sees_all_writers=False)
+    assert (growing.landing, growing.reason) == ("partial", "it is still growing")
+
+
+def test_what_stays_too_small_stays_partial() -> None:
+    of = upload()
+    waiting = Waiting([of])
+    told = 0
+    for after in LOOK_AFTER_SECONDS:
+        assert waiting.due(after, 10) == [of]
+        told += waiting.looked(of, judge(of, seen(file(40)), {}, sees_all_writers=True))
+    assert (waiting.uploads, told) == ([], 1)
+
+
+def test_those_that_wait_longest_come_first() -> None:
+    uploads = [upload(offset=place, read_at=float(-place)) for place in range(5)]
+    waiting = Waiting(list(uploads))
+    assert waiting.due(-3.0, 10) == [uploads[4], uploads[3]]
+    assert waiting.due(0.0, 2) == [uploads[4], uploads[3]]
+
+
+def test_too_many_are_not_waited_for() -> None:
+    waiting = Waiting()
+    assert all(waiting.add(upload()) for _ in range(10_000))
+    assert not waiting.add(upload())
+
+
+ROOTS = {"etl": "/srv/etl", "anonymous": "/srv/ftp", "*": "/srv/others"}
+
+
+@pytest.mark.parametrize(
+    ("username", "access_mode", "root"),
+    [
+        ("etl", "real", "/srv/etl"),
+        ("me@x", "anonymous", "/srv/ftp"),
+        ("etl", "anonymous", "/srv/ftp"),
+        ("bob", "guest", "/srv/others"),
+        (None, None, "/srv/others"),
+    ],
+)
+def test_which_directory_is_whose(username: str | None, access_mode: str | None, root: str) -> None:
+    assert root_of(ROOTS, username, access_mode) == root
+    assert root_of({}, username, access_mode) is None
