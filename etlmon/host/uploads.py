@@ -54,12 +54,13 @@ def find(root: str, name: str, is_it: FoundFile | None = None) -> Found:
     parts = [part for part in posixpath.normpath("/" + name).split("/") if part]
     if not parts or name.endswith("/"):
         return Found((), "the log names no file")
+    top = os.fsencode(root).rstrip(b"/")
     try:
         if "?" not in name:
-            exact = _look(os.fsencode(root) + b"/" + b"/".join(map(_encoded, parts)))
+            exact = _look(top + b"/" + b"/".join(map(_encoded, parts)))
             if exact is not None and is_it is not None and _fits(exact, is_it):
                 return Found((exact,))
-        places = [os.fsencode(root)]
+        places = [top]
         for part in parts[:-1]:
             places = [place for above in places for place in _named(above, part)]
         files = [_look(place) for above in places for place in _named(above, parts[-1])]
@@ -100,7 +101,7 @@ def _named(directory: bytes, part: str) -> list[bytes]:
     if b"_" not in logged and b"?" not in logged:
         return [directory + b"/" + logged]
     try:
-        with os.scandir(directory) as entries:
+        with os.scandir(directory or b"/") as entries:
             names = [entry.name for entry in islice(entries, _MOST_LISTED + 1)]
     except (FileNotFoundError, NotADirectoryError):
         return []

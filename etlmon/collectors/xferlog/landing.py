@@ -137,7 +137,8 @@ def _judge_quiet(
     """Say it of a file that nobody is seen to write to."""
     last = upload.last
     is_same = last is not None and last == file
-    if last is not None and last.path == file.path and last.size_bytes < file.size_bytes:
+    grew = last is not None and last.path == file.path and last.size_bytes < file.size_bytes
+    if grew and not sees_all_writers:
         return Verdict("partial", "it is still growing", file)
     is_changed = upload.ended_ms is not None and file.modified_ms > upload.ended_ms + _LATER_MS
     sent = upload.bytes
