@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -9,7 +10,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from etlmon.collectors.xferlog.landing import root_of
-from etlmon.collectors.xferlog.parse import parse
+from etlmon.collectors.xferlog.parse import (
+    DIRECTIONS,
+    METHODS,
+    MODES,
+    STATUSES,
+    TYPES,
+    match_plain,
+    parse,
+)
 from etlmon.records.xferlog import XferlogLine
 from etlmon.text import host_text
 
@@ -47,7 +56,7 @@ class LineReader:
     ) -> None:
         self._times = times
         self._roots = roots or {}
-        self._parse_start_ms = parse_start_ms
+        self._parse_start_ms = -math.inf if parse_start_ms is None else parse_start_ms
 
     def read(
         self,
@@ -65,6 +74,11 @@ class LineReader:
         transfer.
         """
         counted.lines += 1
+        if not flags and line.isascii():
+            plain = match_plain(line.decode("ascii"))
+            if plain is not None:
+                self._read_plain(plain.groups(), offset, entries, counted, now_ms, written)
+                return
         pieces = parse(line)
         last = len(pieces) - 1
         for place, piece in enumerate(pieces):
@@ -75,11 +89,7 @@ class LineReader:
             if piece.kind == "event":
                 counted.events += 1
                 continue
-            if (
-                moment_ms is not None
-                and self._parse_start_ms is not None
-                and moment_ms < self._parse_start_ms
-            ):
+            if moment_ms is not None and moment_ms < self._parse_start_ms:
                 counted.skipped += 1
                 continue
             is_transfer = piece.kind == "transfer"
@@ -94,23 +104,15 @@ class LineReader:
             if said or not is_transfer:
                 end = len(line) if place == last else pieces[place + 1].start
                 raw = host_text(line[piece.start : end].rstrip(b"\r\n"))
-            host, user, name = piece.remote_host, piece.username, piece.filename
-            if host is not None and (host == "-" or host[:7] == "::ffff:"):
-                host = host[7:] or None
+            host, user, name = _host(piece.remote_host), piece.username, piece.filename
             service, auth_user = piece.service, piece.auth_user
             if not line.isascii():
                 host, user, name, service, auth_user, text = map(
                     _text, (host, user, name, service, auth_user, text)
                 )
             root = None
-            if (
-                self._roots
-                and is_transfer
-                and piece.direction == "upload"
-                and moment_ms is not None
-                and moment_ms >= now_ms - _LOOK_BACK_MS
-            ):
-                root = root_of(self._roots, user, piece.access_mode)
+            if self._roots and is_transfer and piece.direction == "upload":
+                root = self._root(user, piece.access_mode, moment_ms, now_ms)
             entries.append(
                 XferlogLine(
                     moment_ms,
@@ -142,6 +144,69 @@ class LineReader:
             if root is not None:
                 counted.uploads.append((entries[-1], root))
 
+    def _read_plain(
+        self,
+        groups: tuple[str, ...],
+        offset: int,
+        entries: list[XferlogLine],
+        counted: Counted,
+        now_ms: int,
+        written: Written | None,
+    ) -> None:
+        """Add the entry of a line that has nothing special: of a large log, a million times."""
+        # fmt: off
+        (text, seconds, host, moved, name, kind, action_flags, direction, mode, user, service,
+         method, auth_user, status) = groups
+        # fmt: on
+        moment_ms, quality = self._times.read(text, now_ms, written)
+        if moment_ms is not None and moment_ms < self._parse_start_ms:
+            counted.skipped += 1
+            return
+        counted.transfers += 1
+        access_mode = MODES[mode]
+        root = None
+        if self._roots and direction == "i":
+            root = self._root(user, access_mode, moment_ms, now_ms)
+        entry = XferlogLine._make(
+            (
+                moment_ms,
+                _host(host),
+                user,
+                name,
+                int(moved),
+                int(seconds),
+                DIRECTIONS[direction],
+                STATUSES[status],
+                None if root is None else "pending",
+                TYPES[kind],
+                action_flags,
+                access_mode,
+                service,
+                METHODS[method],
+                None if auth_user == "*" else auth_user,
+                None,
+                None,
+                "xferlog",
+                text,
+                quality,
+                "[]",
+                None,
+                None,
+                offset,
+            )
+        )
+        entries.append(entry)
+        if root is not None:
+            counted.uploads.append((entry, root))
+
+    def _root(
+        self, user: str | None, access_mode: str | None, moment_ms: int | None, now_ms: int
+    ) -> str | None:
+        """Give the directory below which an upload is to be looked for, if it is."""
+        if moment_ms is None or moment_ms < now_ms - _LOOK_BACK_MS:
+            return None
+        return root_of(self._roots, user, access_mode)
+
 
 @lru_cache(maxsize=64)
 def _flags_text(flags: tuple[str, ...]) -> str:
@@ -157,3 +222,10 @@ def _status(piece: Parsed) -> XferlogStatus:
 def _text(text: str | None) -> str | None:
     """Give a field as text that can be stored; bytes that are not UTF-8 are written out."""
     return text if text is None or text.isascii() else host_text(os.fsencode(text))
+
+
+def _host(host: str | None) -> str | None:
+    """Give an IPv4 address without the form that it has in IPv6; None for Pure-FTPd's ``-``."""
+    if host is None or host == "-":
+        return None
+    return host[7:] if host[:7] == "::ffff:" else host

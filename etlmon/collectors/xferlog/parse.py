@@ -79,11 +79,11 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where in the line this piece begins, in bytes."""
 
 
-_TYPES: dict[str, TransferType] = {"a": "ascii", "b": "binary"}
-_DIRECTIONS: dict[str, Direction] = {"i": "upload", "o": "download", "d": "delete"}
-_MODES: dict[str, AccessMode] = {"a": "anonymous", "g": "guest", "r": "real"}
-_STATUSES: dict[str, Completion] = {"c": "complete", "i": "incomplete"}
-_METHODS: dict[str, AuthMethod] = {"0": "none", "1": "rfc931"}
+TYPES: dict[str, TransferType] = {"a": "ascii", "b": "binary"}
+DIRECTIONS: dict[str, Direction] = {"i": "upload", "o": "download", "d": "delete"}
+MODES: dict[str, AccessMode] = {"a": "anonymous", "g": "guest", "r": "real"}
+STATUSES: dict[str, Completion] = {"c": "complete", "i": "incomplete"}
+METHODS: dict[str, AuthMethod] = {"0": "none", "1": "rfc931"}
 _NATIVE_DIRECTIONS: dict[str, Direction] = {
     "UPLOAD": "upload",
     "DOWNLOAD": "download",
@@ -108,10 +108,11 @@ _DAY_NAME = "(?:Sun|Mon|Tue|Wed|Thu|Fri|Sat)"
 _MONTH_NAME = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _CLOCK = "[0-9]{2}:[0-9]{2}:[0-9]{2}"
 _ENGLISH_DATE = f"{_DAY_NAME} {_MONTH_NAME} [ 0-3]?[0-9] {_CLOCK} [0-9]{{4}}"
-_STRICT = re.compile(
+match_plain = re.compile(
     f"({_ENGLISH_DATE}) ([0-9]{{1,18}}) ([^ ]+) ([0-9]{{1,18}}) ([^ ]+) ([ab]) ([A-Z_]+) ([iod]) "
     "([arg]) ([^ ]+) ([^ ]+) ([01]) ([^ ]+) ([ci])"
 ).fullmatch
+"""Matches a line of an xferlog that has nothing special: its groups are the fields, in order."""
 _DATE = re.compile(f"([^ ]{{1,32}} +[^ ]{{1,32}} +[0-9]{{1,2}} {_CLOCK} [0-9]{{4}}) ").match
 _HEAD = re.compile("(-?[0-9]{1,19}) ([^ ]+) ([0-9]{1,20}) (?=([^ ]*))").match
 _MIDDLE = re.compile("([^ ]*) ([ab]) ([A-Z_]+) ([iod]) ([arg]) ").match
@@ -140,7 +141,7 @@ def parse(line: bytes) -> tuple[Parsed, ...]:
     The line may end in LF or CR LF. An empty line gives nothing.
     """
     text = line.decode("utf-8", "surrogateescape")
-    found = _STRICT(text[:-1] if text[-1:] == "\n" else text)
+    found = match_plain(text[:-1] if text[-1:] == "\n" else text)
     if found is None:
         return _parse_other(text.rstrip("\r\n"))
     # fmt: off
@@ -156,15 +157,15 @@ def parse(line: bytes) -> tuple[Parsed, ...]:
             remote_host=host,
             bytes=int(moved),
             filename=name,
-            transfer_type=_TYPES[kind],
+            transfer_type=TYPES[kind],
             action_flags=flags,
-            direction=_DIRECTIONS[direction],
-            access_mode=_MODES[mode],
+            direction=DIRECTIONS[direction],
+            access_mode=MODES[mode],
             username=user,
             service=service,
-            auth_method=_METHODS[method],
+            auth_method=METHODS[method],
             auth_user=None if auth_user == "*" else auth_user,
-            status=_STATUSES[status],
+            status=STATUSES[status],
         ),
     )
 
@@ -264,7 +265,7 @@ def _read_xferlog(rest: str, *, may_lack_status: bool) -> Parsed | None:
         return None
     # From the right, for the user's name may hold blanks, and may be empty.
     words = rest.rsplit(" ", 4)
-    if len(words) == 5 and words[4] in _STATUSES and words[2] in _DIGITS:
+    if len(words) == 5 and words[4] in STATUSES and words[2] in _DIGITS:
         before, service, method, auth_user, status = words
     elif may_lack_status and len(words) == 5 and words[3] in _DIGITS:
         before, service, method, auth_user = rest.rsplit(" ", 3)
@@ -285,15 +286,15 @@ def _read_xferlog(rest: str, *, may_lack_status: bool) -> Parsed | None:
         remote_host=head[2],
         bytes=int(head[3]),
         filename=name,
-        transfer_type=_TYPES[kind],
+        transfer_type=TYPES[kind],
         action_flags=flags,
-        direction=_DIRECTIONS[direction],
-        access_mode=_MODES[mode],
+        direction=DIRECTIONS[direction],
+        access_mode=MODES[mode],
         username=before[middle.end() :],
         service=service,
-        auth_method=_METHODS.get(method, "other"),
+        auth_method=METHODS.get(method, "other"),
         auth_user=None if auth_user == "*" else auth_user,
-        status=_STATUSES[status] if status else None,
+        status=STATUSES[status] if status else None,
         ambiguous=ambiguous,
         reason="the name of the file has blanks: its end is a guess" if ambiguous else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from etlmon.records.xferlog import (
@@ -29,9 +30,11 @@ _GIVEN = [
     "source_inode",
     "created_at",
 ]
-_INSERT = (
-    f"INSERT INTO xferlog_entries ({', '.join(_GIVEN)}) VALUES ({', '.join('?' * len(_GIVEN))})"
-)
+_ROW = f"({', '.join('?' * len(_GIVEN))})"
+_INSERT = f"INSERT INTO xferlog_entries ({', '.join(_GIVEN)}) VALUES {_ROW}"
+# A statement for each row would cost a third more.
+_ROWS_A_STATEMENT = 50
+_INSERT_MANY = f"{_INSERT}{f', {_ROW}' * (_ROWS_A_STATEMENT - 1)}"
 # Of two lines at one place the one that was read last is meant: the inode was given out again.
 _LAND = """
 UPDATE xferlog_entries SET landing = ?4, landing_reason = ?5, landed_path = ?6, landed_bytes = ?7,
@@ -58,7 +61,12 @@ _GROUPS = {
 def _insert(cursor: sqlite3.Cursor, blocks: Sequence[XferlogBlock]) -> None:
     for block in blocks:
         common = (block.log_path, block.source_inode, to_millis(block.created_at))
-        cursor.executemany(_INSERT, [line + common for line in block.lines])
+        rows = [line + common for line in block.lines]
+        whole = len(rows) - len(rows) % _ROWS_A_STATEMENT
+        for begin in range(0, whole, _ROWS_A_STATEMENT):
+            values = chain.from_iterable(rows[begin : begin + _ROWS_A_STATEMENT])
+            cursor.execute(_INSERT_MANY, [*values])
+        cursor.executemany(_INSERT, rows[whole:])
 
 
 def _land(cursor: sqlite3.Cursor, landings: Sequence[XferlogLanding]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from etlmon.collectors.xferlog import entries as module
 from etlmon.collectors.xferlog.entries import Counted, LineReader
 from etlmon.collectors.xferlog.times import LogTimes
 from etlmon.records.xferlog import XferlogLine
@@ -121,3 +123,16 @@ def test_whatever_is_read_can_be_stored_and_sent(lines: list[bytes]) -> None:
         assert isinstance(msgspec.json.decode(entry.flags), list)
         for value in entry:
             assert not isinstance(value, int) or abs(value) < 1 << 63
+
+
+def test_the_quick_way_stores_as_the_thorough_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        LINE,
+        DATE + b" 0 - 0 /f a C o g etl ftps 1 ident i\n",
+        DATE + b" 0 h 5 /f b _ d a me@x ftp 0 * c",
+        b"Tue Feb 31 09:03:06 2026 0 h 5 /f b _ i r etl ftp 0 * c",
+    ]
+    quick = read(*lines)[0]
+    monkeypatch.setattr(module, "match_plain", lambda _line: None)
+    assert read(*lines)[0] == quick
+    assert len(quick) == len(lines)

@@ -290,3 +290,10 @@ def test_pages_of_a_summary(cursor: sqlite3.Cursor) -> None:
 @pytest.mark.parametrize("by", [[], ["hour"]])
 def test_nothing_adds_up_to_nothing(cursor: sqlite3.Cursor, by: list[str]) -> None:
     assert summary(cursor, Wanted(), by, 9, 0) == ([], 0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 123])
+def test_any_number_of_lines_goes_in_in_its_order(cursor: sqlite3.Cursor, count: int) -> None:
+    store(cursor, *(LINE._replace(offset=place) for place in range(count)))
+    found = following(cursor, Wanted(), 1_000, after=0)
+    assert [entry.offset for entry in found] == list(range(count))
