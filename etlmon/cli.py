@@ -108,10 +108,12 @@ def get_resource(
     etlmon get fs/history mount_point=/        how one went
     etlmon get paths                           file counts, and the id of each path
     etlmon get paths/ID/history points=24      how one went
-    etlmon get logs                            logs, and how far they have been read
+        etlmon get logs                            logs, and how far they have been read
     etlmon get logs app match=ERROR lines=20   lines of one
     etlmon get logs app --follow               and what comes
-    etlmon get health                          the node itself
+        etlmon get xferlog user=etl limit=20       newest transfers
+    etlmon get xferlog/summary by=user         what they add up to
+        etlmon get health                          the node itself
     etlmon get admin/db                        its database in figures
     etlmon get audit who=alice                 which commands were given, and what came of them
 

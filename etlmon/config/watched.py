@@ -257,7 +257,10 @@ class XferlogSection(Section, frozen=True, kw_only=True):
     ] = None
     roots: Annotated[
         dict[str, AbsolutePath],
-        about("Real directory of each user whose FTP session is locked into one, by user name."),
+        about(
+            "Real directory of each user whose uploads are looked for on the disk, by user name; "
+            "anonymous: all anonymous users, *: all who are not named."
+        ),
     ] = field(default_factory=dict)
 
 

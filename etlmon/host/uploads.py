@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import stat
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from etlmon.text import host_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _MOST_LISTED = 100_000
@@ -37,6 +38,10 @@ class Found:
     files: tuple[FoundFile, ...]
     trouble: str | None = None
     """Why not everything could be looked at."""
+    may_pass: bool = False
+    """Whether the trouble may pass by itself."""
+    is_shared: bool = False
+    """Whether other hosts may write to the files: they are on a network file system."""
 
 
 class _TroubleError(Exception):
@@ -51,9 +56,9 @@ def find(root: str, name: str, is_it: FoundFile | None = None) -> Found:
     ended, if that is known: the file that bears exactly the logged name is taken at once if it has
     this size and was written no later.
     """
-    parts = [part for part in posixpath.normpath("/" + name).split("/") if part]
-    if not parts or name.endswith("/"):
-        return Found((), "the log names no file")
+    parts = _parts(name)
+    if not parts:
+        return NO_NAME
     top = os.fsencode(root).rstrip(b"/")
     try:
         if "?" not in name:
@@ -66,12 +71,45 @@ def find(root: str, name: str, is_it: FoundFile | None = None) -> Found:
         files = [_look(place) for above in places for place in _named(above, parts[-1])]
     except _TroubleError as error:
         return Found((), str(error))
-    found = tuple(one for one in files if one is not None)
-    if len(found) > 1 and is_it is not None:
-        # Several may be meant, and only one can be it.
-        fitting = tuple(one for one in found if _fits(one, is_it))
-        found = fitting if len(fitting) == 1 else found
-    return Found(found[:_MOST_FOUND])
+    return Found(choose([one for one in files if one is not None], is_it))
+
+
+def choose(files: Sequence[FoundFile], is_it: FoundFile | None) -> tuple[FoundFile, ...]:
+    """Give which of several files may be meant: the one that looks so, if there is one such."""
+    fitting = [one for one in files if is_it is not None and _fits(one, is_it)]
+    return tuple(fitting if len(fitting) == 1 else files[:_MOST_FOUND])
+
+
+def as_glob(name: str) -> str | None:
+    """Give a glob, relative to the directory, of all that may be logged as ``name``.
+
+    What it matches may be more: ``is_logged_as`` tells. None if the log names no file.
+    """
+    return "/".join(_SPECIAL.sub(_special, part) for part in _parts(name)) or None
+
+
+def is_logged_as(path: bytes, name: str) -> bool:
+    """Whether a path, relative to the directory, may be logged as ``name``."""
+    parts, names = path.split(b"/"), _parts(name)
+    return len(parts) == len(names) and all(
+        _encoded(logged) in _as_logged(part) for part, logged in zip(parts, names, strict=True)
+    )
+
+
+_SPECIAL = re.compile(r"[_?]*[?][_?]*|[_*\[\]]")
+NO_NAME = Found((), "the log names no file")
+
+
+def _special(found: re.Match[str]) -> str:
+    if "?" in found[0]:  # of a character that is not ASCII vsftpd makes several
+        return "*"
+    return "?" if found[0] == "_" else f"[{found[0]}]"
+
+
+def _parts(name: str) -> list[str]:
+    if name.endswith("/"):
+        return []
+    return [part for part in posixpath.normpath("/" + name).split("/") if part]
 
 
 def _fits(one: FoundFile, it: FoundFile) -> bool:
@@ -123,12 +161,13 @@ def _as_logged(name: bytes) -> tuple[bytes, bytes, bytes]:
     return name, name.translate(_VSFTPD), name.translate(_OTHERS)
 
 
-def writers(proc: Path, paths: Iterable[bytes]) -> tuple[Mapping[bytes, int], bool]:
+def writers(proc: Path, paths: Mapping[bytes, bytes]) -> tuple[Mapping[bytes, int], bool]:
     """Tell which process has each of some files open for writing, and whether all could be seen.
 
-    By the names that /proc gives, so that no file system is asked.
+    ``paths`` names them, each by its path without links: the kernel's names are compared, so that
+    no file system is asked.
     """
-    wanted = {os.path.realpath(path): path for path in paths}
+    wanted = {real: path for path, real in paths.items()}
     found: dict[bytes, int] = {}
     sees_all = True
     root = os.fsencode(proc)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from etlmon.host import uploads
-from etlmon.host.uploads import FoundFile, find, writers
+from etlmon.host.uploads import FoundFile, as_glob, find, is_logged_as, writers
 
 
 @pytest.fixture
@@ -138,10 +138,10 @@ def test_who_has_a_file_open(root: Path) -> None:
     reading, writing, neither = (put(root, name) for name in "abc")
     paths = [os.fsencode(path) for path in (reading, writing, neither)]
     with reading.open("rb"), writing.open("ab"):
-        found, sees_all = writers(Path("/proc"), paths)
+        found, sees_all = writers(Path("/proc"), {path: path for path in paths})
     assert found == {os.fsencode(writing): os.getpid()}
     assert sees_all == (os.geteuid() == 0)
-    assert writers(Path("/proc"), paths)[0] == {}
+    assert writers(Path("/proc"), {path: path for path in paths})[0] == {}
 
 
 def test_who_has_a_file_open_through_a_link(root: Path) -> None:
@@ -149,7 +149,8 @@ def test_who_has_a_file_open_through_a_link(root: Path) -> None:
     (root / "link").symlink_to(root)
     path = os.fsencode(root / "link/a")
     with (root / "a").open("ab"):
-        assert writers(Path("/proc"), [path])[0] == {path: os.getpid()}
+        real = os.path.realpath(path)
+        assert writers(Path("/proc"), {path: real})[0] == {path: os.getpid()}
 
 
 def test_processes_of_others_may_hide_theirs(tmp_path: Path) -> None:
@@ -157,5 +158,27 @@ def test_processes_of_others_may_hide_theirs(tmp_path: Path) -> None:
     (tmp_path / "8").mkdir()
     (tmp_path / "8/fd").mkdir(mode=0)
     (tmp_path / "self").mkdir()
-    found, sees_all = writers(tmp_path, [b"/x"])
+    found, sees_all = writers(tmp_path, {b"/x": b"/x"})
     assert (found, sees_all) == ({}, os.geteuid() == 0)
+
+
+@pytest.mark.parametrize(
+    ("logged", "glob"),
+    [
+        ("/in/a.csv", "in/a.csv"),
+        ("/in/a_b??.csv", "in/a?b*.csv"),
+        ("/in//./x/../?_?.csv", "in/*.csv"),
+        ("/[a]*.csv", "[[]a[]][*].csv"),
+        ("/in/", None),
+        ("/", None),
+    ],
+)
+def test_globs(logged: str, glob: str | None) -> None:
+    assert as_glob(logged) == glob
+
+
+def test_which_path_is_logged_so() -> None:
+    assert is_logged_as("in/my 한.csv".encode(), "/in/my_???.csv")
+    assert is_logged_as("in/my 한.csv".encode(), "/in/my_한.csv")
+    assert not is_logged_as(b"in/my x.csv", "/in/my_???.csv")
+    assert not is_logged_as(b"my_.csv", "/in/my_.csv")

@@ -111,7 +111,7 @@ def judge(
     """Say what has become of an upload, from what is seen of it now and at the look before."""
     is_last = upload.looks + 1 == len(LOOK_AFTER_SECONDS)
     if found.trouble is not None:
-        return Verdict("unknown", found.trouble, is_settled=True)
+        return Verdict("unknown", found.trouble, is_settled=not found.may_pass)
     if not found.files and not upload.is_complete:
         return Verdict("vanished", "the transfer broke off and left no file", is_settled=True)
     if not found.files:
@@ -128,7 +128,8 @@ def judge(
         return Verdict("partial", f"process {pid} has it open for writing", file)
     if not upload.is_complete:
         return Verdict("partial", "the transfer broke off", file, is_settled=True)
-    return _judge_quiet(upload, file, is_last=is_last, sees_all_writers=sees_all_writers)
+    sees_all = sees_all_writers and not found.is_shared
+    return _judge_quiet(upload, file, is_last=is_last, sees_all_writers=sees_all)
 
 
 def _judge_quiet(

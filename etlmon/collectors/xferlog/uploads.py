@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.base import Batch
@@ -13,19 +14,33 @@ from etlmon.collectors.xferlog.landing import (
     judge,
     root_of,
 )
-from etlmon.host.uploads import Found, FoundFile, find, writers
+from etlmon.errors import CollectError
+from etlmon.fsworker.find import FindOrder, FindPattern
+from etlmon.host.mounts import covering, read_mounts, resolve, waits_for
+from etlmon.host.uploads import (
+    NO_NAME,
+    Found,
+    FoundFile,
+    as_glob,
+    choose,
+    find,
+    is_logged_as,
+    writers,
+)
 from etlmon.records.xferlog import XferlogLanding
 from etlmon.text import host_text
 from etlmon.units import to_millis, utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
     from etlmon.collectors.base import CollectorContext
     from etlmon.config.node import XferlogSection
     from etlmon.records.xferlog import XferlogBlock, XferlogLine, XferlogPending
 
 _LOOKS_A_RUN = 200
+_ANSWER_SECONDS = 10.0
+"""How long a file system that may hang has to answer."""
 
 
 class Uploads:
@@ -98,21 +113,92 @@ class Uploads:
         due = self._waiting.due(self._context.monotonic_clock(), _LOOKS_A_RUN)
         if not due:
             return
-        seen, open_in, sees_all = await self._context.in_thread(lambda: self._see(due))
+        hanging = await self._context.in_thread(lambda: self._hanging(due))
+        local = [upload for place, upload in enumerate(due) if place not in hanging]
+        seen = await self._context.in_thread(lambda: _find_all(local))
+        found = dict(zip(map(id, local), seen, strict=True))
+        for place, mount in _by_mount(hanging).items():
+            wanted = [due[number] for number in mount]
+            found.update(zip(map(id, wanted), await self._ask(wanted, *place), strict=True))
+        open_in, sees_all = await self._context.in_thread(lambda: self._writers(found.values()))
         landings = []
-        for upload, found in zip(due, seen, strict=True):
-            verdict = judge(upload, found, open_in, sees_all_writers=sees_all)
+        for upload in due:
+            verdict = judge(upload, found[id(upload)], open_in, sees_all_writers=sees_all)
             if self._waiting.looked(upload, verdict):
                 landings.append(self._landing(upload, verdict))
         if landings:
             yield Batch(landings)
 
-    def _see(self, due: Sequence[Upload]) -> tuple[list[Found], Mapping[bytes, int], bool]:
-        """Look for uploads, and for who writes to them; blocks."""
-        seen = [find(upload.root, upload.filename, _as_it_ended(upload)) for upload in due]
-        paths = [found.files[0].path for found in seen if len(found.files) == 1]
-        open_in, sees_all = writers(self._context.proc, paths) if paths else ({}, True)
-        return seen, open_in, sees_all
+    def _hanging(self, due: Sequence[Upload]) -> dict[int, tuple[str, str]]:
+        """Give the places of those that are where a call may hang: their root, and the mount."""
+        try:
+            mounts = read_mounts(self._context.proc)
+        except OSError:
+            return {}
+        waits = waits_for(mounts)
+        found = {}
+        for number, upload in enumerate(due):
+            directory = f"{upload.root}/{upload.filename}".rpartition("/")[0]
+            own = covering(mounts, resolve(mounts, os.path.normpath(os.fsencode(directory))))
+            mount = waits.get(own.mount_id) if own else None
+            if mount is not None:
+                found[number] = (upload.root, host_text(mount.mount_point))
+        return found
+
+    async def _ask(self, wanted: Sequence[Upload], root: str, mount_point: str) -> list[Found]:
+        """Have a worker look for uploads on a mount that may hang."""
+        globs = [as_glob(upload.filename) for upload in wanted]
+        order = FindOrder(
+            path=os.fsencode(root),
+            mount_point=mount_point,
+            timeout_seconds=_ANSWER_SECONDS,
+            one_at_a_time=True,
+            patterns=[FindPattern(glob=glob) for glob in globs if glob is not None],
+        )
+        if not order.patterns:
+            return [NO_NAME] * len(wanted)
+        try:
+            outcome = await self._context.workers.find(order)
+        except CollectError as error:
+            return [Found((), str(error), may_pass=True)] * len(wanted)
+        answers = iter(outcome.found)
+        trouble = None
+        if not outcome.complete:
+            trouble = "not everything could be looked at in time"
+            if outcome.troubles:
+                trouble = f"{outcome.troubles[0].kind}: {outcome.troubles[0].example}"
+        found = []
+        for upload, glob in zip(wanted, globs, strict=True):
+            if glob is None:
+                found.append(NO_NAME)
+                continue
+            files = [
+                FoundFile(
+                    os.fsencode(f"{root.rstrip('/')}/{one.path}"),
+                    one.size_bytes,
+                    0 if one.modified_at is None else to_millis(one.modified_at),
+                )
+                for one in next(answers).newest
+                if is_logged_as(os.fsencode(one.path), upload.filename)
+            ]
+            if not files and trouble is not None:
+                found.append(Found((), trouble, may_pass=True))
+            else:
+                chosen = choose(files, _as_it_ended(upload))
+                found.append(Found(chosen, is_shared=True))
+        return found
+
+    def _writers(self, found: Iterable[Found]) -> tuple[Mapping[bytes, int], bool]:
+        """Tell who writes to the files of which there is no doubt; blocks."""
+        ones = [one for one in found if len(one.files) == 1]
+        paths = {
+            one.files[0].path: (
+                # Of what may hang nothing is asked: its name is taken as it is.
+                one.files[0].path if one.is_shared else os.path.realpath(one.files[0].path)
+            )
+            for one in ones
+        }
+        return writers(self._context.proc, paths) if paths else ({}, True)
 
     def _landing(self, upload: Upload, verdict: Verdict) -> XferlogLanding:
         file = verdict.file
@@ -126,6 +212,19 @@ class Uploads:
             landed_bytes=None if file is None else file.size_bytes,
             landing_checked_at=utc(self._context.wall_clock()),
         )
+
+
+def _find_all(uploads: Sequence[Upload]) -> list[Found]:
+    """Look for uploads where no call hangs; blocks."""
+    return [find(upload.root, upload.filename, _as_it_ended(upload)) for upload in uploads]
+
+
+def _by_mount(hanging: Mapping[int, tuple[str, str]]) -> dict[tuple[str, str], list[int]]:
+    """Give the places of uploads by their root and their mount."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for number, place in hanging.items():
+        found.setdefault(place, []).append(number)
+    return found
 
 
 def _as_it_ended(upload: Upload) -> FoundFile | None:

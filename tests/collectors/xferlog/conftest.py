@@ -45,6 +45,7 @@ class Harness:
     settings: XferlogSection
     timezone: str | None = "UTC"
     proc: Path = Path("/proc")
+    workers: Any = None
     batches: list[Any] = field(default_factory=list)
     collector: XferlogCollector = field(init=False)
 
@@ -61,7 +62,7 @@ class Harness:
                 wall_clock=lambda: self.times.wall,
                 monotonic_clock=lambda: self.times.monotonic,
                 in_thread=deferToThread,
-                workers=None,  # type: ignore[arg-type] - nothing here may hang
+                workers=self.workers,
                 proc=self.proc,
                 saved=self.store.saved,
             ),

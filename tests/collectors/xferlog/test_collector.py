@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred, fail
 
+from etlmon.collectors.xferlog import reading
 from etlmon.errors import CollectError
+from etlmon.fsworker.find import FindOrder
+from etlmon.fsworker.pool import WorkerPool
 from etlmon.records.xferlog import XferlogLanding
 
 DATE = "Tue Nov 24 09:03:06 2026"
@@ -27,6 +34,11 @@ def line(number: int = 0, **changes: object) -> str:
     return "{date} 1 10.0.0.1 {bytes} {name} b _ {way} r {user} ftp 0 * {status}\n".format_map(
         fields
     )
+
+
+@pytest.fixture
+def small_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LINES_A_TURN", 100)
 
 
 async def test_a_log_is_read_from_its_beginning_and_then_on(make, log) -> None:
@@ -97,31 +109,31 @@ async def test_a_restart_goes_on_where_the_last_commit_was(make, log) -> None:
 
 
 @pytest.mark.parametrize("most", [0, 1, 2])
-async def test_what_was_not_committed_is_read_again(make, log, most) -> None:
+async def test_what_was_not_committed_is_read_again(make, log, most, small_turns) -> None:
     """The turn that was read ahead, too."""
-    log.write_text("".join(line(number) for number in range(12_000)))
+    log.write_text("".join(line(number) for number in range(240)))
     harness = make()
     await harness.run(most)
-    assert len(await harness.entries()) == 5_000 * most
+    assert len(await harness.entries()) == 100 * most
     await harness.run()
     assert [entry.filename for entry in await harness.entries()] == [
-        f"/in/{number}.csv" for number in range(12_000)
+        f"/in/{number}.csv" for number in range(240)
     ]
 
 
-async def test_a_large_log_is_read_in_many_runs_and_progress_shows(make, log) -> None:
-    log.write_text("".join(line(number) for number in range(102_000)))
+async def test_a_large_log_is_read_in_many_runs_and_progress_shows(make, log, small_turns) -> None:
+    log.write_text("".join(line(number) for number in range(2_040)))
     harness = make()
     hints: list[None] = []
     harness.collector.listen(lambda: hints.append(None))
     await harness.run()
     found = await harness.file()
-    assert (found.lines_total, len(hints)) == (100_000, 1)
+    assert (found.lines_total, len(hints)) == (2_000, 1)
     assert found.lag_bytes == len(log.read_bytes()) - (found.offset or 0) > 0
-    assert max(len(batch.records[0].lines) for batch in harness.batches) == 5_000
+    assert max(len(batch.records[0].lines) for batch in harness.batches) == 100
     await harness.run()
     found = await harness.file()
-    assert (found.lines_total, found.lag_bytes, len(hints)) == (102_000, 0, 1)
+    assert (found.lines_total, found.lag_bytes, len(hints)) == (2_040, 0, 1)
 
 
 async def test_a_rotated_file_is_read_to_its_end_first(make, log) -> None:
@@ -329,3 +341,73 @@ async def test_an_upload_that_is_not_there_has_vanished(make, log, root) -> None
     await harness.run()
     (entry,) = await harness.entries()
     assert (entry.landing, entry.landing_reason) == ("vanished", "there is no such file")
+
+
+@pytest.fixture
+def network_proc(tmp_path: Path, root: Path) -> Path:
+    """Give a /proc that says of the uploads' directory that it is on NFS."""
+    place = tmp_path / "proc"
+    (place / "self").mkdir(parents=True)
+    (place / "self/mountinfo").write_text(
+        "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        f"21 20 0:50 / {root} rw - nfs4 server:/export rw,vers=4.2\n"
+    )
+    return place
+
+
+@pytest_twisted.async_yield_fixture
+async def workers():
+    from twisted.internet import reactor
+
+    pool = WorkerPool(reactor, wall_clock=time.time)
+    yield pool
+    await pool.stop()
+
+
+async def test_on_a_network_file_system_workers_look(
+    make, log, root, network_proc, workers
+) -> None:
+    harness = make(roots={"etl": str(root)})
+    harness.proc, harness.workers = network_proc, workers
+    harness.begin_anew()
+    (root / "in box").mkdir()
+    path = put(root, "in box/한.csv", b"12345", harness.times.wall)
+    log.write_text(
+        line(name="/in_box/???.csv", date=landed_at(harness))
+        + line(name="/in_box/none.csv", date=landed_at(harness))
+        + line(name="/in_box/", date=landed_at(harness))
+    )
+    await harness.run()
+    # Another host may still write to it: being quiet decides.
+    assert [entry.landing for entry in await harness.entries()] == [
+        "pending",
+        "vanished",
+        "unknown",
+    ]
+    harness.times.advance(5)
+    await harness.run()
+    entry = (await harness.entries())[0]
+    assert (entry.landing, entry.landed_path) == ("landed", str(path))
+
+
+async def test_a_network_file_system_that_does_not_answer_is_asked_again(
+    make, log, root, network_proc
+) -> None:
+    class Stuck:
+        asked = 0
+
+        def find(self, order: FindOrder) -> Deferred[Any]:
+            self.asked += 1
+            assert order.one_at_a_time
+            return fail(CollectError("no answer"))
+
+    harness = make(roots={"etl": str(root)})
+    harness.proc, harness.workers = network_proc, Stuck()
+    harness.begin_anew()
+    log.write_text(line(name="/a.csv", date=landed_at(harness)))
+    await harness.run()
+    (entry,) = await harness.entries()
+    assert (entry.landing, entry.landing_reason) == ("unknown", "no answer")
+    harness.times.advance(5)
+    await harness.run()
+    assert harness.workers.asked == 2
