@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from twisted.internet.interfaces import IDelayedCall
+
     from etlmon.collectors.base import CollectorContext
     from etlmon.config.node import XferlogSection
     from etlmon.host.follow import Standing
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_SECONDS = 5.0
 """How often the log is looked at though nothing was heard of it."""
+_HINTS_APART_SECONDS = 0.2
+"""Whatever is written in the directory of the log is heard of: most of it may be of other logs."""
 _TURNS_A_RUN = 20
 """A log of gigabytes is read in many runs: each shows how far it is, and none looks late."""
 
@@ -57,6 +62,8 @@ class XferlogCollector:
         self._reading: LogReading | None = None
         self._hint: Callable[[], None] | None = None
         self._watch: Watch | None = None
+        self._soon: IDelayedCall | None = None
+        self._looked_at = -math.inf
         self._told: XferlogFileRead | None = None
 
     def listen(self, hint: Callable[[], None]) -> None:
@@ -64,11 +71,26 @@ class XferlogCollector:
         self._hint = hint
         if self._context.watches is not None:
             directory = os.fsencode(os.path.dirname(self._path))  # noqa: PTH120 - as it is written
-            self._watch = self._context.watches.watch(directory, hint)
+            self._watch = self._context.watches.watch(directory, self._heard)
+
+    def _heard(self) -> None:
+        """Look at the log at once, or a little later if that has just been done."""
+        if self._soon is None:
+            last = self._looked_at + _HINTS_APART_SECONDS
+            wait = max(0.0, last - self._context.monotonic_clock())
+            self._soon = self._context.reactor.callLater(wait, self._look_again)
+
+    def _look_again(self) -> None:
+        self._soon = None
+        if self._hint is not None:
+            self._hint()
 
     async def deafen(self) -> None:
         """Hear of no more changes, and close the files."""
         self._hint = None
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
         if self._watch is not None and self._context.watches is not None:
             self._context.watches.end(self._watch)
             self._watch = None
@@ -120,7 +142,7 @@ class XferlogCollector:
 
     async def _look(self, reading: LogReading) -> str | None:
         """Find out what has become of the file; give what is wrong with it."""
-        now = self._context.monotonic_clock()
+        now = self._looked_at = self._context.monotonic_clock()
         try:
             await self._context.in_thread(lambda: reading.look(now))
         except OSError as error:

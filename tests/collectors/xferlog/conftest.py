@@ -46,6 +46,8 @@ class Harness:
     timezone: str | None = "UTC"
     proc: Path = Path("/proc")
     workers: Any = None
+    watches: Any = None
+    reactor: Any = None
     batches: list[Any] = field(default_factory=list)
     collector: XferlogCollector = field(init=False)
 
@@ -65,6 +67,8 @@ class Harness:
                 workers=self.workers,
                 proc=self.proc,
                 saved=self.store.saved,
+                watches=self.watches,
+                reactor=self.reactor,
             ),
         )
 

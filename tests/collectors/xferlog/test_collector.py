@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
 
 from etlmon.collectors.xferlog import reading
 from etlmon.errors import CollectError
 from etlmon.fsworker.find import FindOrder
 from etlmon.fsworker.pool import WorkerPool
+from etlmon.host.inotify import Watch
 from etlmon.records.xferlog import XferlogLanding
 
 DATE = "Tue Nov 24 09:03:06 2026"
@@ -258,6 +261,49 @@ async def test_a_session_of_another_offset_is_noticed_while_following(make, log)
         (datetime(2026, 10, 25, 8, 5, 54, tzinfo=UTC), "skewed"),
         (datetime(2026, 10, 25, 8, 5, 54, tzinfo=UTC), "exact"),
     ]
+
+
+class Watches:
+    """Stands for what hears of directories."""
+
+    def __init__(self) -> None:
+        self.heard: dict[bytes, Callable[[], None]] = {}
+
+    def watch(self, directory: bytes, heard: Callable[[], None]) -> Watch:
+        self.heard[directory] = heard
+        return Watch(directory, heard, "inotify")
+
+    async def arm(self, watch: Watch) -> None:
+        assert watch.directory in self.heard
+
+    def end(self, watch: Watch) -> None:
+        del self.heard[watch.directory]
+
+
+async def test_what_is_heard_of_a_busy_directory_makes_few_runs(make, log) -> None:
+    harness = make()
+    harness.watches, clock = Watches(), Clock()
+    harness.reactor = clock
+    harness.begin_anew()
+    hints: list[float] = []
+    harness.collector.listen(lambda: hints.append(clock.seconds()))
+    (heard,) = harness.watches.heard.values()
+    assert [*harness.watches.heard] == [os.fsencode(log.parent)]
+    heard()
+    clock.advance(0)
+    assert hints == [0]
+    await harness.run()
+    assert (await harness.file()).watch_mode == "inotify"
+    for _ in range(50):
+        heard()
+    clock.advance(0.1)
+    assert hints == [0]
+    clock.advance(0.11)
+    assert len(hints) == 2
+    heard()
+    await harness.collector.deafen()
+    assert harness.watches.heard == {}
+    assert clock.getDelayedCalls() == []
 
 
 # --- uploads on the disk --------------------------------------------------------------------------
