@@ -437,8 +437,8 @@ def test_a_line_with_an_unknown_month_keeps_its_time_as_text() -> None:
 
 # --- properties -----------------------------------------------------------------------------------
 
-token = st.text(st.characters(exclude_characters=" \n\r\0"), min_size=1, max_size=12)
-user = st.text(st.characters(exclude_characters="\n\r\0"), max_size=12)
+token = st.text(st.characters(codec="utf-8", exclude_characters=" \n\r\0"), min_size=1, max_size=12)
+user = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0"), max_size=12)
 number = st.integers(0, (1 << 63) - 1)
 date = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1))  # noqa: DTZ001 - as a log has it
 
@@ -520,8 +520,12 @@ def test_the_quick_way_reads_as_the_thorough_one(user: str, name: str, moved: in
 
 @unhurried
 @given(
-    user=st.text(st.characters(exclude_characters='\n\r\0[]"'), min_size=1, max_size=9),
-    name=st.text(st.characters(exclude_characters="\n\r\0"), min_size=1, max_size=20),
+    user=st.text(
+        st.characters(codec="utf-8", exclude_characters='\n\r\0[]"'), min_size=1, max_size=9
+    ),
+    name=st.text(
+        st.characters(codec="utf-8", exclude_characters="\n\r\0"), min_size=1, max_size=20
+    ),
     action=st.sampled_from(["UPLOAD", "DOWNLOAD", "DELETE"]),
     ok=st.booleans(),
     moved=st.integers(0, 1 << 62),
