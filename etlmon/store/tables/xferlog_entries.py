@@ -84,6 +84,7 @@ TABLE = Table(
     # Not the time in the log: a line without one must grow old too, and so must one that was
     # written by a clock that was wrong. And who reads an old log wants to see it.
     time_column="created_at",
+    weight={XferlogBlock: lambda block: len(block.lines)},
     saved={XferlogPending: _unsettled},
 )
 
