@@ -12,9 +12,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 from urllib.parse import quote, unquote, unquote_to_bytes
 
+import msgspec
 from klein import Klein
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
@@ -115,7 +116,7 @@ class ApiServer:
         self._app.handle_errors(Exception)(self._failed)
         for route in routes:
             self._app.route(
-                PREFIX + route.endpoint.path.replace("{", "<").replace("}", ">"),
+                PREFIX + _rule(route.endpoint),
                 methods=[route.endpoint.method],
                 endpoint=route.endpoint.name,
                 strict_slashes=True,
@@ -330,6 +331,25 @@ class ApiServer:
         for name, text in problem.headers.items():
             headers.setRawHeaders(name, [text])
         return body
+
+
+def _rule(endpoint: Endpoint[Any, Any, Any]) -> str:
+    """Give a path as the router wants it.
+
+    A field whose length is fixed takes only segments of that length: of ``/cron/{id}`` and
+    ``/cron/refresh`` the second is not one of the first, whatever the method.
+    """
+    hints = get_type_hints(endpoint.query, include_extras=True)
+    rule = endpoint.path
+    for name in endpoint.in_path:
+        lengths = {
+            (meta.min_length, meta.max_length)
+            for meta in getattr(hints[name], "__metadata__", ())
+            if isinstance(meta, msgspec.Meta) and meta.min_length == meta.max_length is not None
+        }
+        converter = f"string(length={lengths.pop()[0]}):" if lengths else ""
+        rule = rule.replace(f"{{{name}}}", f"<{converter}{name}>")
+    return rule
 
 
 class _Entrance(Resource):
