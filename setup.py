@@ -41,6 +41,7 @@ TEST = [
     "schemathesis>=4.0",
     "jsonschema-rs>=0.30",
     "pyte>=0.8.2",
+    "cronsim>=2.6",
 ]
 
 DEV = [

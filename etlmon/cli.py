@@ -108,12 +108,15 @@ def get_resource(
     etlmon get fs/history mount_point=/        how one went
     etlmon get paths                           file counts, and the id of each path
     etlmon get paths/ID/history points=24      how one went
-        etlmon get logs                            logs, and how far they have been read
+    etlmon get logs                            logs, and how far they have been read
     etlmon get logs app match=ERROR lines=20   lines of one
     etlmon get logs app --follow               and what comes
-        etlmon get xferlog user=etl limit=20       newest transfers
+    etlmon get xferlog user=etl limit=20       newest transfers
     etlmon get xferlog/summary by=user         what they add up to
-        etlmon get health                          the node itself
+    etlmon get cron                            jobs, the next one to run first
+    etlmon get cron user=etl command=load      some of them
+    etlmon get cron/files                      what cron ignores, and why
+    etlmon get health                          the node itself
     etlmon get admin/db                        its database in figures
     etlmon get audit who=alice                 which commands were given, and what came of them
 

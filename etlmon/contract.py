@@ -29,6 +29,7 @@ import msgspec
 from etlmon.errors import ApiError
 from etlmon.records.audit import AuditEntry
 from etlmon.records.base import about
+from etlmon.records.cron import CronFile, CronJob, CronRefreshAnswer, CronRefreshRequest
 from etlmon.records.database import CompactJob, CompactRequest, DatabaseFigures
 from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import Health
@@ -306,6 +307,27 @@ class XferlogSummaryQuery(Page, frozen=True, kw_only=True):
     until: Annotated[Moment | None, about("Up to when, RFC 3339 with a zone; now if absent.")] = (
         None
     )
+
+
+class CronJobsQuery(Page, frozen=True, kw_only=True):
+    """Which jobs."""
+
+    user: Annotated[str | None, about("Only jobs that run as this account.")] = None
+    source: Annotated[
+        str | None, about("Only jobs of crontab, cron.d, user, run-parts, anacron or timer.")
+    ] = None
+    file: Annotated[str | None, about("Only jobs of this file.")] = None
+    command: Annotated[str | None, about("Only jobs with this in their command, in any case.")] = (
+        None
+    )
+
+
+class CronJobQuery(Query, frozen=True, kw_only=True):
+    """Which job."""
+
+    id: Annotated[
+        str, about("The job's job_id, as GET /cron gives it.", min_length=12, max_length=12)
+    ]
 
 
 Q = TypeVar("Q", bound=Query)
@@ -737,6 +759,62 @@ XFERLOG_FILES = Endpoint(
     ),
     problems=(503,),
 )
+CRON_JOBS = Endpoint(
+    name="list_cron_jobs",
+    method="GET",
+    path="/cron",
+    summary="Every job of cron, anacron and systemd's timers; the next one to run first.",
+    query=CronJobsQuery,
+    body=type(None),
+    answer=list[CronJob],
+    columns=(
+        "next_run",
+        "next_run_kind",
+        "schedule",
+        "user",
+        "command",
+        "last_start",
+        "last_exit",
+        "source",
+        "file",
+        "line",
+        "reason",
+        "job_id",
+    ),
+    problems=(503,),
+)
+CRON_FILES = Endpoint(
+    name="list_cron_files",
+    method="GET",
+    path="/cron/files",
+    summary="Every file of cron, and what its daemon makes of it; those ignored first.",
+    query=Page,
+    body=type(None),
+    answer=list[CronFile],
+    columns=("path", "status", "reason", "jobs", "owner", "mode", "changed_at", "lint"),
+    problems=(503,),
+)
+CRON_JOB = Endpoint(
+    name="get_cron_job",
+    method="GET",
+    path="/cron/{id}",
+    summary="One job of cron.",
+    query=CronJobQuery,
+    body=type(None),
+    answer=CronJob,
+    problems=(404, 503),
+)
+REFRESH_CRON = Endpoint(
+    name="refresh_cron",
+    method="POST",
+    path="/cron/refresh",
+    summary="Look at the crontabs now.",
+    query=Query,
+    body=CronRefreshRequest,
+    answer=CronRefreshAnswer,
+    status=202,
+    problems=(404,),
+)
 HEALTH = Endpoint(
     name="get_health",
     method="GET",
@@ -798,6 +876,10 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     XFERLOG,
     XFERLOG_SUMMARY,
     XFERLOG_FILES,
+    CRON_JOBS,
+    CRON_FILES,
+    CRON_JOB,
+    REFRESH_CRON,
     HEALTH,
     DATABASE,
     COMPACT_DATABASE,

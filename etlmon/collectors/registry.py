@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etlmon.collectors import disk, path, process, xferlog
+from etlmon.collectors import cron, disk, path, process, xferlog
 
 if TYPE_CHECKING:
     from etlmon.collectors.base import Kind
@@ -14,4 +14,5 @@ KINDS: tuple[Kind, ...] = (
     path.KIND,
     process.KIND,
     xferlog.KIND,
+    cron.KIND,
 )

@@ -24,6 +24,7 @@ from etlmon.api.access import HostCheck
 from etlmon.api.resources import (
     admin,
     audit,
+    cron,
     fs,
     health,
     kill,
@@ -50,6 +51,7 @@ from etlmon.node.listen import ListeningService, is_loopback
 from etlmon.node.places import database_path, node_name
 from etlmon.node.systemd import Notifier, SupervisedService, listen_text
 from etlmon.node.unused import without_effect
+from etlmon.records.cron import CronRefreshAnswer
 from etlmon.records.health import CollectorHealth, Health
 from etlmon.records.log import LogSwitchAnswer, LogSwitched
 from etlmon.records.path import PathScanCancelled, ScanAnswer, ScanCancelAnswer, ScanSkipped
@@ -154,6 +156,7 @@ class NodeService(Service):
                 *audit.routes(self.store),
                 *logs.routes(self.store, self, self.policy, reactor),
                 *xferlog.routes(self.store, wall_clock),
+                *cron.routes(self.store, self, self.policy),
                 *health.routes(self.health),
                 *admin.routes(self.maintenance, self.backups.state, self.policy),
                 *openapi.routes(),
@@ -400,6 +403,19 @@ class NodeService(Service):
             service.collector.resume()
         service.run_soon()
         return LogSwitchAnswer(name=name, paused=paused)
+
+    def refresh_cron(self) -> CronRefreshAnswer:
+        """Begin a look at the crontabs. Raises ApiError (404) where cron is not watched."""
+        for service in self.collectors:
+            if service.collector.name == "cron":
+                if service.run_now():
+                    return CronRefreshAnswer(started=True)
+                return CronRefreshAnswer(started=False, reason="a look at them is under way")
+        raise ApiError(
+            404,
+            "cron-not-watched",
+            "Cron is not watched on this node: cron.enabled is false in its node.yaml.",
+        )
 
     def health(self) -> Health:
         """Tell how the node is, from memory."""

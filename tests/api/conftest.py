@@ -22,6 +22,7 @@ from etlmon.api.access import HostCheck
 from etlmon.api.resources import (
     admin,
     audit,
+    cron,
     fs,
     health,
     kill,
@@ -40,6 +41,7 @@ from etlmon.control.callers import Gate, Known
 from etlmon.control.policy import Policy
 from etlmon.errors import ApiError, CollectError
 from etlmon.records.audit import AuditEntry
+from etlmon.records.cron import CronRefreshAnswer
 from etlmon.records.disk import FilesystemUsage
 from etlmon.records.health import DatabaseHealth, Health
 from etlmon.records.log import LogSwitchAnswer
@@ -212,6 +214,17 @@ class FakeLogs:
         return LogSwitchAnswer(name=name, paused=paused)
 
 
+class FakeRefreshes:
+    """Begins looks at the crontabs by counting them."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def refresh_cron(self) -> CronRefreshAnswer:
+        self.begun += 1
+        return CronRefreshAnswer(started=True)
+
+
 class Api:
     """A server, what stands behind it, and a plain client of it."""
 
@@ -230,6 +243,7 @@ class Api:
         self.processes = FakeProcesses()
         self.no_kills = NoKills()
         self.logs = FakeLogs()
+        self.refreshes = FakeRefreshes()
         self.clock = Clock()
         self.maintenance = MaintenanceService(
             store, TABLES, NodeConfig().retention_of, reactor, NOW.timestamp
@@ -245,6 +259,7 @@ class Api:
                 *kill.routes(self.no_kills),
                 *logs.routes(store, self.logs, self.policy, self.clock),
                 *xferlog.routes(store, NOW.timestamp),
+                *cron.routes(store, self.refreshes, self.policy),
                 *health.routes(sample_health),
                 *admin.routes(self.maintenance, lambda: None, self.policy),
                 *openapi.routes(),
@@ -471,3 +486,9 @@ def log_lines() -> Iterator[list[str]]:
     globalLogPublisher.addObserver(observe)
     yield lines
     globalLogPublisher.removeObserver(observe)
+
+
+@pytest.fixture
+def now_of_api() -> datetime:
+    """Give what the clock of the API says."""
+    return NOW

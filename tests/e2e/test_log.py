@@ -39,7 +39,7 @@ def test_a_node_that_is_well_says_that_it_began_and_that_it_ended(
     """Four lines, whatever is collected meanwhile; and SIGUSR1 does no harm."""
     node = run_either(write_config(f"paths: [{{path: {tmp_path}, scan_interval: 1s}}]\n"))
     assert node.address
-    node.get_until("health", lambda health: health["collectors"][-1]["runs"] >= 2)
+    node.get_until("health", lambda health: health["collectors"][1]["runs"] >= 2)
     node.process.send_signal(signal.SIGUSR1)
     node.wait_for("nothing to reopen")
     node.end()

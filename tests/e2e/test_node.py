@@ -70,7 +70,7 @@ def test_from_the_host_to_json(run_either: Start, write_config: WriteConfig, tre
     health = node.get("health")
     assert health["node_name"] == "e2e"
     assert health["state"] == "ok"
-    assert {collector["name"] for collector in health["collectors"]} == {"disk", "path"}
+    assert {collector["name"] for collector in health["collectors"]} == {"disk", "path", "cron"}
 
 
 def test_usage_agrees_with_df(run: Start, write_config: WriteConfig) -> None:

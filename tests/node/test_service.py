@@ -19,6 +19,7 @@ from etlmon.config.node import NodeConfig
 from etlmon.errors import ApiError, ConfigError, StoreError
 from etlmon.node.listen import CannotListen
 from etlmon.node.service import NodeService
+from etlmon.records.cron import CronRefreshAnswer
 from etlmon.records.log import LogSaved, LogSwitchAnswer
 from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanSkipped
 from etlmon.store.tables import path_stats
@@ -28,6 +29,8 @@ Logs = Callable[..., list[dict[str, Any]]]
 
 def config(directory: Path, more: str = "") -> NodeConfig:
     node = f"node: {{listen: '127.0.0.1:0', db_path: {directory}/etlmon.db, node_name: test}}\n"
+    if "cron:" not in more:  # what the host's cron is like is not looked at here
+        more += "cron: {enabled: false}\n"
     return parse_node_config((node + more).encode(), "node.yaml")
 
 
@@ -174,6 +177,20 @@ async def test_scans_are_cancelled_on_command(node: NodeService, tree: Path) -> 
     assert (health.collectors[1].runs, health.collectors[1].cancelled) == (1, 1)
     with pytest.raises(ApiError, match="/nowhere is not a configured path"):
         await node.cancel_scans("/nowhere")
+
+
+async def test_cron_is_looked_at_on_command(tmp_path: Path) -> None:
+    service = NodeService(config(tmp_path, "cron: {interval: 1h}\n"), reactor)
+    service.startService()
+    cron = await until(lambda: [one for one in service.health().collectors if one.runs][1:])
+    assert [(one.name, one.runs) for one in cron] == [("cron", 1)]
+    assert service.refresh_cron() == CronRefreshAnswer(started=True)
+    assert service.refresh_cron().reason == "a look at them is under way"
+    await until(lambda: service.health().collectors[-1].runs == 2)
+    await service.reload(lambda: config(tmp_path))
+    with pytest.raises(ApiError, match=r"cron\.enabled is false"):
+        service.refresh_cron()
+    await service.stopService()
 
 
 class TestReload:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from etlmon.store.tables import (
     audit_log,
     collector_run,
+    cron_files,
+    cron_jobs,
+    cron_log,
     filesystem_usage,
     log_files,
     log_lines,
@@ -33,6 +36,9 @@ TABLES: tuple[Table, ...] = (
     log_files.SWITCHES,
     xferlog_entries.TABLE,
     xferlog_files.TABLE,
+    cron_jobs.TABLE,
+    cron_files.TABLE,
+    cron_log.TABLE,
     collector_run.TABLE,
     audit_log.TABLE,
 )

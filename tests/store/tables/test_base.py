@@ -14,6 +14,7 @@ import pytest
 from etlmon.config.node import RETENTION_DEFAULTS
 from etlmon.records.audit import AuditEntry, AuditEvent
 from etlmon.records.base import Record
+from etlmon.records.cron import CronEntry, CronFile, CronHistory, CronJob, CronLogRead
 from etlmon.records.disk import FilesystemPoint, FilesystemUsage
 from etlmon.records.health import CollectorRun
 from etlmon.records.log import LogFileStored, LogLine, LogSwitched, StoredBlock
@@ -53,6 +54,9 @@ ROWS: dict[str, type[Record]] = {
     "log_blocks": StoredBlock,
     "log_files": LogFileStored,
     "log_switches": LogSwitched,
+    "cron_jobs": CronJob,
+    "cron_files": CronFile,
+    "cron_log": CronLogRead,
     "collector_run": CollectorRun,
     "audit_log": AuditEntry,
     "xferlog_entries": XferlogEntry,
@@ -122,6 +126,10 @@ def test_what_is_asked_back_is_a_part_of_what_is_stored() -> None:
 def test_an_event_is_an_entry_without_its_id() -> None:
     assert columns(AuditEvent) == columns(AuditEntry)[:-1]
     assert columns(AuditEntry)[-1] == "id"
+
+
+def test_entries_and_how_they_went_make_a_job() -> None:
+    assert columns(CronJob) == (*columns(CronEntry), *columns(CronHistory)[1:])
 
 
 def test_histories_have_limits_and_an_index_by_time(cursor: sqlite3.Cursor) -> None:
@@ -386,6 +394,53 @@ RECORDS: list[Record] = [
         last_line_at=AT,
         updated_at=EARLY,
         cursor="{}",
+    ),
+    CronJob(
+        job_id="0123456789ab",
+        schedule="*/5 * * * *",
+        command="/opt/적재 %",
+        user="etl",
+        source="cron.d",
+        file="/etc/cron.d/\\xff",
+        line=7,
+        next_run=AT,
+        next_run_local="2027-01-15T09:00:00+01:00",
+        next_run_kind="window",
+        window_end=AT,
+        reason="cron picks it",
+        next_runs=[EARLY, AT],
+        runs_by_hour=[0] * 23 + [60],
+        timezone="Europe/Berlin",
+        dst_risk=True,
+        lint=["a", "둘"],
+        file_status="active",
+        dialect="cronie",
+        last_checked=AT,
+        last_start=EARLY,
+        last_end=AT,
+        last_exit=137,
+        running_pids=[1, 4_194_304],
+        overlap=True,
+        median_runtime_seconds=0.1 + 0.2,
+        missed_at=AT,
+        history_reason="not logged",
+        recent_runtimes_seconds=[0.5, 7.0],
+    ),
+    CronLogRead(path="/var/log/syslog", cursor="x"),
+    CronFile(
+        path="/etc/cron.d/\\xff",
+        source="cron.d",
+        dialect="debian",
+        status="ignored",
+        reason="mode",
+        line=3,
+        jobs=2,
+        owner="root",
+        mode="0664",
+        changed_at=EARLY,
+        lint=["line 3: x"],
+        visibility="partial",
+        last_checked=AT,
     ),
     CollectorRun(
         collector="disk", instance="", started_at=AT, duration_ms=0, state="ok", records=0

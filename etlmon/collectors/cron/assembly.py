@@ -1,0 +1,400 @@
+"""What one look at cron makes of files and timers: records. Blocks; runs in a thread."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from stat import S_IMODE
+from typing import TYPE_CHECKING, Any, Protocol
+
+from etlmon.collectors.cron import anacron, timers
+from etlmon.collectors.cron.commands import logged_command
+from etlmon.collectors.cron.judge import Verdict, judge_file
+from etlmon.collectors.cron.parse import Mistake
+from etlmon.collectors.cron.times import Coming
+from etlmon.errors import CollectError
+from etlmon.host.crontabs import PERIODS, Daemon, find_files, read_stamp
+from etlmon.host.systemctl import ask, runs_systemd
+from etlmon.records.cron import CronEntry, CronFile, CronHistory, job_id
+from etlmon.text import host_text
+from etlmon.units import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import tzinfo
+    from pathlib import Path
+
+    from etlmon.collectors.cron.parse import Crontab, Entry
+    from etlmon.collectors.cron.schedule import Dialect
+    from etlmon.collectors.cron.times import Times
+    from etlmon.host.crontabs import TabFile
+
+_SYSTEMCTL_SECONDS = 5.0
+_MOST_LINT = 20
+_RUN_PARTS = re.compile(
+    rb"run-parts(?:[ \t]+-[^ \t]+)*[ \t]+(/etc/cron\.(?:%s))/?(?=[\s;|&})]|$)"
+    % "|".join(PERIODS).encode()
+)
+_UNLESS_ANACRON = re.compile(rb"(?:test|\[)[ \t]+-x[ \t]+/usr/sbin/anacron\b[^|]*\|\|")
+_ANACRON = "usr/sbin/anacron"
+_NOT_RUNNING = "cron is not running"
+_NO_CRON = "no cron is installed"
+
+
+@dataclass
+class Look:
+    """What was found."""
+
+    dialect: Dialect
+    daemon: Daemon = field(default_factory=lambda: Daemon(None, None))
+    zone: tzinfo = UTC
+    commands: dict[tuple[bytes, bytes], list[tuple[str, Entry]]] = field(default_factory=dict)
+    """The jobs that the log tells of, by user and by command as it is logged."""
+    entries: list[CronEntry] = field(default_factory=list)
+    histories: list[CronHistory] = field(default_factory=list)
+    files: list[CronFile] = field(default_factory=list)
+    trouble: str | None = None
+    """Why nothing was heard of the timers."""
+
+    @property
+    def partial(self) -> list[CronFile]:
+        """What this node may not read."""
+        return [file for file in self.files if file.visibility == "partial"]
+
+
+class Readings(Protocol):
+    """What remembers files between one look and the next."""
+
+    def uid_of(self, name: bytes) -> int | None:
+        """Give the uid of an account, None where there is none of that name."""
+
+    def tab_of(self, file: TabFile, content: bytes, dialect: Dialect, uid: int | None) -> Crontab:
+        """Give a crontab taken apart; ``uid`` is that of the account it is named after."""
+
+
+@dataclass(frozen=True)
+class _Starter:
+    """What starts the scripts of a run-parts directory: its times are theirs."""
+
+    schedule: str
+    user: str | None
+    coming: Coming
+
+
+def _name_of(uid: int) -> str:
+    """Give the name of an account, or the uid where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError, OSError):
+        return str(uid)
+
+
+class Assembly:
+    """One look under way. ``is_configured`` says that the rules hold whatever is installed."""
+
+    def __init__(
+        self,
+        readings: Readings,
+        root: Path,
+        daemon: Daemon,
+        times: Times,
+        now: float,
+        *,
+        is_configured: bool,
+    ) -> None:
+        self.readings = readings
+        self.root = root
+        self.daemon = daemon
+        self.times = times
+        self.dialect = times.dialect
+        self.minute = int(now // 60)
+        self.now = utc(now)
+        self.look = Look(times.dialect, daemon, times.zone.rules)
+        self._ordinals: Counter[tuple[str, str | None, str]] = Counter()
+        self._starters: dict[bytes, _Starter] = {}
+        self._has_anacron = (self.root / _ANACRON).exists()
+        self._no_cron = daemon.kind is None and not is_configured
+        self._is_stopped = daemon.running is False and not self._no_cron
+
+    def files(self) -> Sequence[TabFile]:
+        """Read all files of cron, and give them."""
+        found = find_files(self.root, self.dialect)
+        for directory, why in found.unreadable:
+            self._directory(directory, why)
+        for file in found.files:
+            if file.place != "run-parts":
+                self._tab(file)
+        for file in found.files:
+            if file.place == "run-parts":
+                self._script(file)
+        return found.files
+
+    def _tab(self, file: TabFile) -> None:
+        uid = self.readings.uid_of(file.name) if file.place == "user" else None
+        verdict = judge_file(file, self.dialect, uid, lsb_names=self.daemon.lsb_names)
+        if self._no_cron and file.place != "anacron":
+            verdict = Verdict("ignored", _NO_CRON)
+        if file.content is None or self._is_no_crontab(file):
+            self._file(file, verdict, 0, [])
+        elif file.place == "anacron":
+            self._anacrontab(file, file.content, verdict)
+        else:
+            tab = self.readings.tab_of(file, file.content, self.dialect, uid)
+            if tab.refused is not None and verdict.status == "active":
+                verdict = Verdict(
+                    "ignored",
+                    f"line {tab.refused.line}: {tab.refused.text}; cron drops the whole file",
+                    tab.refused.line,
+                )
+            for entry in tab.entries:
+                self._entry(file, entry, verdict)
+            lint = list(tab.lint)
+            if verdict.status == "active":
+                lint.extend(_refused_lines(tab))
+            self._file(file, verdict, len(tab.entries), lint)
+
+    def _is_no_crontab(self, file: TabFile) -> bool:
+        """Whether its name says that it is none (.placeholder, notes), so that nobody reads it."""
+        return file.name.startswith(b".")
+
+    def _entry(self, file: TabFile, entry: Entry, verdict: Verdict) -> None:
+        owner = host_text(file.name) if file.place == "user" else None
+        user = owner if entry.user is None else entry.user
+        job = self._id(file, user, entry.command)
+        coming = self.times.of(job, entry, self.minute)
+        if entry.error is not None:
+            coming = Coming("never", reason=f"{entry.error}: cron does not take the line")
+        coming = self._judged(coming, verdict)
+        if coming.kind != "never":
+            self._note_starter(entry, user, coming)
+            logged = (os.fsencode(user or ""), logged_command(entry.raw_command).strip(b" \t"))
+            self.look.commands.setdefault(logged, []).append((job, entry))
+        self._add(
+            job,
+            file,
+            verdict,
+            coming,
+            schedule=entry.text,
+            command=entry.command,
+            user=user,
+            line=entry.line,
+            lint=list(entry.lint),
+            timezone=entry.zone or self.times.zone.name,
+        )
+
+    def _judged(self, coming: Coming, verdict: Verdict) -> Coming:
+        """Give when a job comes, seen what becomes of its file and of the daemon."""
+        if verdict.status == "ignored":
+            return Coming("never", reason=f"the file is ignored: {verdict.reason}")
+        if verdict.status == "unknown":
+            return Coming("unknown", reason=verdict.reason)
+        if self._is_stopped and coming.reason is None:
+            return replace(coming, reason=_NOT_RUNNING)
+        return coming
+
+    def _note_starter(self, entry: Entry, user: str | None, coming: Coming) -> None:
+        found = _RUN_PARTS.search(entry.raw_command)
+        if found is None:
+            return
+        if self._has_anacron and _UNLESS_ANACRON.search(entry.raw_command):
+            return
+        self._starters.setdefault(found[1], _Starter(entry.text, user, coming))
+
+    def _anacrontab(self, file: TabFile, content: bytes, verdict: Verdict) -> None:
+        if not self._has_anacron:
+            verdict = Verdict("ignored", "anacron is not installed")
+        tab = anacron.parse_anacrontab(content)
+        zone = self.times.zone
+        for one in tab.jobs:
+            job = self._id(file, "root", one.command)
+            if one.error is not None:
+                coming = Coming("never", reason=f"{one.error}: anacron passes over the line")
+            else:
+                stamp = read_stamp(self.root, one.identifier)
+                found = anacron.window(one, stamp, self.now, zone.rules)
+                coming = (
+                    Coming("never", reason="START_HOURS_RANGE leaves no hour")
+                    if found is None
+                    else Coming(
+                        "window",
+                        (-int(-found[0].timestamp() // 60),),
+                        int(found[1].timestamp() // 60),
+                        reason="anacron runs it when the host is up",
+                    )
+                )
+            coming = self._judged(coming, verdict)
+            if coming.kind != "never":
+                run = _RUN_PARTS.search(one.raw_command)
+                if run is not None:
+                    # Before what crontab says: with anacron there, cron leaves these to it.
+                    self._starters[run[1]] = _Starter(one.text, "root", coming)
+            self._add(
+                job,
+                file,
+                verdict,
+                coming,
+                schedule=one.text,
+                command=one.command,
+                user="root",
+                line=one.line,
+                lint=[],
+                timezone=zone.name,
+            )
+        self._file(file, verdict, len(tab.jobs), tab.lint)
+
+    def _script(self, file: TabFile) -> None:
+        verdict = judge_file(file, self.dialect, None)
+        directory = file.directory
+        starter = self._starters.get(directory)
+        path = host_text(file.path)
+        if verdict.status == "active" and starter is None:
+            verdict = Verdict("ignored", f"no job that runs starts {host_text(directory)}")
+        schedule = f"@{host_text(directory).rpartition('.')[2]}"
+        coming = Coming("never", reason=f"the file is ignored: {verdict.reason}")
+        user = None
+        if verdict.status == "active" and starter is not None:
+            schedule, user, coming = starter.schedule, starter.user, starter.coming
+        if file.name.startswith(b"."):  # .placeholder and the like: nobody meant to run it
+            self._file(file, verdict, 0, [])
+            return
+        self._add(
+            self._id(file, None, path),
+            file,
+            verdict,
+            coming,
+            schedule=schedule,
+            command=path,
+            user=user,
+            line=None,
+            lint=[],
+            timezone=self.times.zone.name,
+        )
+        self._file(file, verdict, 1, [])
+
+    def _id(self, file: TabFile, user: str | None, command: str) -> str:
+        path = host_text(file.path)
+        named = (path, user, command)
+        self._ordinals[named] += 1
+        return job_id(file.place, path, user, command, self._ordinals[named])
+
+    def _add(
+        self,
+        job: str,
+        file: TabFile,
+        verdict: Verdict,
+        coming: Coming,
+        *,
+        schedule: str,
+        command: str,
+        user: str | None,
+        line: int | None,
+        lint: list[str],
+        timezone: str,
+    ) -> None:
+        self.look.entries.append(
+            CronEntry(
+                job_id=job,
+                schedule=schedule,
+                command=command,
+                user=user,
+                source=file.place,
+                file=host_text(file.path),
+                line=line,
+                **self._moments(coming),
+                timezone=timezone,
+                lint=lint,
+                file_status=verdict.status,
+                dialect=self.dialect,
+                last_checked=self.now,
+            )
+        )
+
+    def _moments(self, coming: Coming) -> dict[str, Any]:
+        runs = [_moment(minute) for minute in coming.runs]
+        local = runs[0].astimezone(self.times.zone.rules).isoformat() if runs else None
+        end = coming.window_end
+        return {
+            "next_run": runs[0] if runs else None,
+            "next_run_local": local,
+            "next_run_kind": coming.kind,
+            "window_end": None if end is None else _moment(end),
+            "reason": coming.reason,
+            "next_runs": runs,
+            "runs_by_hour": list(coming.by_hour),
+            "dst_risk": coming.dst_risk,
+        }
+
+    def _file(self, file: TabFile, verdict: Verdict, jobs: int, lint: list[Mistake]) -> None:
+        status = file.status
+        if verdict.status == "active" and self._is_stopped and file.place != "anacron":
+            verdict = Verdict("active", _NOT_RUNNING)
+        self.look.files.append(
+            CronFile(
+                path=host_text(file.path),
+                source=file.place,
+                dialect=self.dialect,
+                status=verdict.status,
+                reason=verdict.reason,
+                line=verdict.line,
+                jobs=jobs,
+                owner=None if status is None else _name_of(status.st_uid),
+                mode=None if status is None else f"{S_IMODE(status.st_mode):04o}",
+                changed_at=None if status is None else utc(max(0.0, status.st_mtime)),
+                lint=[f"line {one.line}: {one.text}" for one in lint[:_MOST_LINT]],
+                visibility="partial" if verdict.status == "unknown" else "full",
+                last_checked=self.now,
+            )
+        )
+
+    def _directory(self, path: bytes, why: str) -> None:
+        reason = (
+            "this node may not look into it: it needs root, or CAP_DAC_READ_SEARCH"
+            if why in {"EACCES", "EPERM"}
+            else why
+        )
+        place = "user" if path.startswith(b"/var/spool") else path.rpartition(b"/")[2].decode()
+        self.look.files.append(
+            CronFile(
+                path=host_text(path),
+                source="run-parts" if place.startswith("cron.") and place != "cron.d" else place,
+                dialect=self.dialect,
+                status="unknown",
+                reason=reason,
+                visibility="partial",
+                last_checked=self.now,
+            )
+        )
+
+    def timers(self, systemctl: str) -> None:
+        """Ask systemd for its timers, where it runs."""
+        if not runs_systemd(self.root):
+            return
+        try:
+            found = timers.parse_list(ask(systemctl, timers.LIST, _SYSTEMCTL_SECONDS))
+            units = sorted({unit for one in found for unit in (one.unit, one.activates) if unit})
+            if units:
+                shown = ask(systemctl, (*timers.SHOW, *units), _SYSTEMCTL_SECONDS)
+                timers.add_details(found, shown.decode("utf-8", "replace"))
+        except CollectError as error:
+            self.look.trouble = str(error)
+            return
+        for timer in found:
+            entry, history = timers.records_of(timer, self.times.zone, self.now)
+            self.look.entries.append(entry)
+            self.look.histories.append(history)
+
+
+def _moment(minute: int) -> datetime:
+    return datetime.fromtimestamp(minute * 60, UTC)
+
+
+def _refused_lines(tab: Crontab) -> list[Mistake]:
+    return [
+        Mistake(entry.line, f"{entry.error}: cron does not take the line")
+        for entry in tab.entries
+        if entry.error is not None
+    ]

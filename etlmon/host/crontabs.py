@@ -1,0 +1,236 @@
+"""The files that cron reads, with what decides whether it takes them: owner, mode, links.
+
+The root (``/``) is an argument. All calls block.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Place = Literal["crontab", "cron.d", "user", "anacron", "run-parts"]
+"""What kind of file: /etc/crontab, one of /etc/cron.d, a user's, /etc/anacrontab, a script."""
+
+_SPOOL = "var/spool/cron"
+PERIODS = ("hourly", "daily", "weekly", "monthly")
+"""The directories /etc/cron.hourly and so on, of which run-parts starts what is in them."""
+MOST_BYTES = 4 << 20
+"""No more is read of one file."""
+MOST_FILES = 10_000
+"""No more names are read of one directory."""
+
+_CRONIE_MARKS = ("usr/bin/cronnext", "usr/sbin/crond", "usr/bin/crond")
+_PID_FILES = ("run/crond.pid", "run/cron.pid", "var/run/crond.pid")
+_DAEMONS = (b"cron", b"crond")
+_OPTIONS = re.compile(r"""^\s*(?:EXTRA_OPTS|CRONDARGS)=["']?([^"'\n#]*)""", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """The cron that is installed."""
+
+    kind: Literal["debian", "cronie"] | None
+    """Whose rules it goes by; None where none is installed."""
+    running: bool | None
+    """Whether it runs; None where that cannot be told."""
+    options: tuple[str, ...] = ()
+    """What it is started with, as far as its settings file says."""
+
+    @property
+    def lsb_names(self) -> bool:
+        """Whether Debian's cron takes names by the rules of the LSB (its option -l)."""
+        return any(re.fullmatch(r"-[A-Za-z]*l[A-Za-z]*", option) for option in self.options)
+
+
+@dataclass(frozen=True)
+class TabFile:
+    """A file as it was found. ``status`` is that of the file behind a link, where there is one."""
+
+    path: bytes
+    """As on the host: without the root."""
+    place: Place
+    link_owner: int | None = None
+    """Owner of the symbolic link, None where it is none."""
+    status: os.stat_result | None = None
+    content: bytes | None = None
+    """None where it could not be read, or was not asked for."""
+    error: str | None = None
+    """Why it could not be read, as the name of an errno; TOOBIG over 4 MiB."""
+
+    @property
+    def name(self) -> bytes:
+        """The last part of the path."""
+        return os.path.basename(self.path)
+
+    @property
+    def directory(self) -> bytes:
+        """The path without its last part."""
+        return os.path.dirname(self.path)
+
+
+@dataclass
+class Found:
+    """All that is there."""
+
+    files: list[TabFile] = field(default_factory=list)
+    unreadable: list[tuple[bytes, str]] = field(default_factory=list)
+    """Directories whose names could not be read, or not all, and why."""
+
+
+def find_daemon(root: Path, proc: Path) -> Daemon:
+    """Find out which cron is installed, and whether it runs."""
+    kind: Literal["debian", "cronie"] | None = None
+    if any(os.path.exists(root / mark) for mark in _CRONIE_MARKS):
+        kind = "cronie"
+    elif os.path.exists(root / "usr/sbin/cron"):
+        debian = os.path.exists(root / "etc/debian_version") or not os.path.isdir(
+            root / "var/spool/cron/tabs"
+        )
+        kind = "debian" if debian else "cronie"
+    options: list[str] = []
+    for place in ("etc/default/cron", "etc/sysconfig/crond"):
+        try:
+            with open(root / place, "rb") as file:
+                text = file.read(65_536).decode("utf-8", "replace")
+        except OSError:
+            continue
+        for found in _OPTIONS.finditer(text):
+            options = found[1].split()
+    return Daemon(kind, _runs(root, proc) if kind else False, tuple(options))
+
+
+def _runs(root: Path, proc: Path) -> bool | None:
+    """Tell whether the process that the daemon's pid file names is there."""
+    for place in _PID_FILES:
+        try:
+            with open(root / place, "rb") as file:
+                pid = int(file.read(32))
+        except (OSError, ValueError):
+            continue
+        try:
+            with open(proc / str(pid) / "comm", "rb") as file:
+                return file.read(64).strip() in _DAEMONS
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return None
+    return False
+
+
+def spool(root: Path, kind: Literal["debian", "cronie"]) -> bytes:
+    """Give the directory of the users' crontabs: Debian's, SUSE's or Red Hat's."""
+    for name in ("crontabs",) if kind == "debian" else ("tabs", "crontabs"):
+        if kind == "debian" or os.path.isdir(root / _SPOOL / name):
+            return f"/{_SPOOL}/{name}".encode()
+    return f"/{_SPOOL}".encode()
+
+
+def find_files(root: Path, kind: Literal["debian", "cronie"]) -> Found:
+    """Read all crontabs that this kind of cron reads, and look at the scripts of run-parts."""
+    found = Found()
+    found.files.extend(_one(root, b"/etc/crontab", "crontab"))
+    found.files.extend(_one(root, b"/etc/anacrontab", "anacron"))
+    for name in _names(root, b"/etc/cron.d", found):
+        found.files.append(_read(root, b"/etc/cron.d/" + name, "cron.d"))
+    directory = spool(root, kind)
+    for name in _names(root, directory, found):
+        path = directory + b"/" + name
+        if not os.path.isdir(_below(root, path)):
+            found.files.append(_read(root, path, "user"))
+    for period in PERIODS:
+        directory = b"/etc/cron." + period.encode()
+        for name in _names(root, directory, found):
+            path = directory + b"/" + name
+            if not os.path.isdir(_below(root, path)):
+                found.files.append(_read(root, path, "run-parts", content=False))
+    return found
+
+
+def read_stamp(root: Path, identifier: bytes) -> str | None:
+    """Give the day when anacron last ran a job (YYYYMMDD), None where that is not known."""
+    if b"/" in identifier or identifier in (b".", b".."):
+        return None
+    try:
+        with open(_below(root, b"/var/spool/anacron/" + identifier), "rb") as file:
+            text = file.read(16).strip().decode("ascii", "replace")
+    except OSError:
+        return None
+    return text if re.fullmatch("[0-9]{8}", text) else None
+
+
+def _below(root: Path, path: bytes) -> bytes:
+    return os.path.join(os.fsencode(root), path.lstrip(b"/"))
+
+
+def _names(root: Path, directory: bytes, found: Found) -> Iterator[bytes]:
+    """Give the names in a directory, sorted; none where it is not there."""
+    names: list[bytes] = []
+    try:
+        with os.scandir(_below(root, directory)) as entries:
+            for entry in entries:
+                if len(names) == MOST_FILES:
+                    found.unreadable.append((directory, f"more than {MOST_FILES:,} names in it"))
+                    break
+                names.append(entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        found.unreadable.append((directory, _name(error)))
+    yield from sorted(names)
+
+
+def _one(root: Path, path: bytes, place: Place) -> list[TabFile]:
+    file = _read(root, path, place)
+    return [] if file.error == "ENOENT" and file.link_owner is None else [file]
+
+
+def _read(root: Path, path: bytes, place: Place, *, content: bool = True) -> TabFile:
+    """Look at a file and read it; never raises, never waits for what is no regular file."""
+    real = _below(root, path)
+    link_owner: int | None = None
+    status: os.stat_result | None = None
+    try:
+        own = os.lstat(real)
+        if stat.S_ISLNK(own.st_mode):
+            link_owner = own.st_uid
+        status = os.stat(real)
+        if not content or not stat.S_ISREG(status.st_mode):
+            return TabFile(path, place, link_owner, status)
+        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return TabFile(path, place, link_owner, status)
+            text = _all(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return TabFile(path, place, link_owner, status, error=_name(error))
+    if len(text) > MOST_BYTES:
+        return TabFile(path, place, link_owner, status, error="TOOBIG")
+    return TabFile(path, place, link_owner, status, text)
+
+
+def _all(descriptor: int) -> bytes:
+    """Read to the end, or one byte more than is wanted."""
+    parts = []
+    left = MOST_BYTES + 1
+    while left > 0:
+        part = os.read(descriptor, min(left, 1 << 20))
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "EIO")

@@ -1,0 +1,202 @@
+"""A real cron daemon in a mount namespace of its own, whose clock the test moves.
+
+libfaketime reads the clock's offset from a file at each call, and a signal wakes cron from its
+sleep: so a test steps from minute to minute, or leaps over days, and hears of each job by the
+system log that cron writes. Nothing depends on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+CAN_RUN = (
+    os.geteuid() == 0
+    and LIBRARY is not None
+    and all(shutil.which(name, path="/usr/sbin:/usr/bin:/bin") for name in ("cron", "unshare"))
+)
+DEADLINE = 20.0
+PULSE = "pulse"
+_DEVICES = ("null", "zero", "random", "urandom")
+_SCRIPT = """
+set -e
+cd "$1"
+for name in null zero random urandom; do mount --bind /dev/$name dev/$name; done
+mount --rbind dev /dev
+mount --bind crontab /etc/crontab
+mount --bind cron.d /etc/cron.d
+mount --bind crontabs /var/spool/cron/crontabs
+mount --bind run /run
+mount --bind pam /etc/pam.d/cron
+shift
+exec "$@"
+"""
+
+
+class RealCron:
+    """Debian's cron on crontabs of the test's own, at a moment of the test's choice."""
+
+    def __init__(self, zone: str, start: float) -> None:
+        self.zone = zone
+        self.at = start
+        self.root = Path(tempfile.mkdtemp(prefix="etlmon-cron-"))
+        self.root.chmod(0o755)
+        for name in ("dev", "cron.d", "crontabs", "run"):
+            (self.root / name).mkdir()
+        for name in _DEVICES:
+            (self.root / "dev" / name).touch()
+        (self.root / "pam").write_text(
+            "auth required pam_permit.so\naccount required pam_permit.so\n"
+            "session required pam_permit.so\n"
+        )
+        (self.root / "crontab").write_text(f"* * * * * root : {PULSE}\n")
+        self._log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._log.bind(str(self.root / "dev" / "log"))
+        (self.root / "dev" / "log").chmod(0o666)
+        self._log.settimeout(0.004)
+        self.messages: list[str] = []
+        self._set_clock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def write(self, place: str, content: str | bytes, mode: int = 0o644) -> Path:
+        """Write a crontab, as ``cron.d/name`` or ``crontabs/user``."""
+        path = self.root / place
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        path.chmod(mode)
+        return path
+
+    def __enter__(self) -> RealCron:
+        environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "TZ": self.zone,
+            "LD_PRELOAD": str(LIBRARY),
+            "FAKETIME_TIMESTAMP_FILE": str(self.root / "clock"),
+            "FAKETIME_NO_CACHE": "1",
+        }
+        assignments = [f"{name}={value}" for name, value in environment.items()]
+        within = ["unshare", "--mount", "--propagation", "private"]
+        places = ["sh", "-c", _SCRIPT, "sh", str(self.root)]
+        daemon = ["env", "-i", *assignments, "cron", "-f", "-L", "15"]
+        self._process = subprocess.Popen(
+            [*within, *places, *daemon],
+            stdin=subprocess.DEVNULL,
+        )
+        self._until(lambda: any("@reboot jobs" in message for message in self.messages))
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+        shutil.rmtree(self.root)
+
+    def go_to(self, moment: float) -> list[str]:
+        """Set the clock, let cron see it, and give the commands that it starts then."""
+        self.at = moment
+        before = len(self.messages)
+        self._set_clock()
+
+        def is_done() -> bool:
+            if not any(f": {PULSE})" in one for one in self.messages[before:]):
+                self._wake()
+                return False
+            return not self._children()
+
+        self._until(is_done)
+        self._receive()
+        return sorted(
+            command
+            for message in self.messages[before:]
+            if (command := _command(message)) is not None and command != f": {PULSE}"
+        )
+
+    def minutes(self, count: int) -> list[tuple[float, list[str]]]:
+        """Let minutes pass, and give for each when it began and what was started."""
+        return [(self.at, self.go_to(self.at + 60)) for _ in range(count)]
+
+    def _set_clock(self) -> None:
+        # Half a minute in: far from both of its ends, however long a step takes.
+        offset = self.at + 20 - time.time()
+        new = self.root / "clock.new"
+        new.write_text(f"{offset:+.6f}\n")
+        new.rename(self.root / "clock")
+
+    def _wake(self) -> None:
+        assert self._process is not None
+        assert self._process.poll() is None, "cron has ended"
+        # It only looks for children then. (At SIGHUP it closes the log, and hangs for ever if it
+        # is just writing to it.)
+        self._process.send_signal(signal.SIGCHLD)
+
+    def _children(self) -> str:
+        assert self._process is not None
+        pid = self._process.pid
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text()
+
+    def _until(self, condition: object) -> None:
+        end = time.monotonic() + DEADLINE
+        while True:
+            self._receive()
+            if condition():  # type: ignore[operator]
+                return
+            assert time.monotonic() < end, f"cron did not do it; it said {self.messages[-5:]}"
+
+    def _receive(self) -> None:
+        try:
+            while True:
+                self.messages.append(self._log.recv(8192).decode("utf-8", "replace").rstrip("\0"))
+        except TimeoutError:
+            pass
+
+
+def _command(message: str) -> str | None:
+    """Give the command of a line that tells of a start: ``(root) CMD ([123] true)``."""
+    _, mark, rest = message.partition(") CMD (")
+    if not mark:
+        return None
+    return rest.rstrip("\n").removesuffix(")").partition("] ")[2].strip()
+
+
+@pytest.fixture
+def real_cron() -> type[RealCron]:
+    """Give what runs a real cron, where that can be."""
+    if not CAN_RUN:
+        pytest.skip("needs root, cron, unshare and libfaketime")
+    return RealCron
+
+
+@pytest.fixture
+def unprivileged() -> Callable[[], Any]:
+    """Give a context in which root's privileges do not count."""
+
+    @contextmanager
+    def drop() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return drop

@@ -1,0 +1,129 @@
+"""Where crontabs are, which cron is there, and what decides whether a file is taken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from etlmon.host import crontabs
+from etlmon.host.crontabs import find_daemon, find_files, read_stamp, spool
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for place in ("etc/cron.d", "etc/cron.daily", "usr/sbin", "usr/bin", "run", "var/spool/cron"):
+        (tmp_path / place).mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("programs", "kind"),
+    [
+        ([], None),
+        (["usr/sbin/cron", "etc/debian_version"], "debian"),
+        (["usr/sbin/crond"], "cronie"),
+        (["usr/sbin/cron", "usr/bin/cronnext"], "cronie"),
+        (["usr/sbin/cron", "var/spool/cron/tabs/"], "cronie"),
+        (["usr/sbin/cron"], "debian"),
+    ],
+)
+def test_which_cron_is_installed(root: Path, programs: list[str], kind: str | None) -> None:
+    for program in programs:
+        if program.endswith("/"):
+            (root / program).mkdir()
+        else:
+            (root / program).touch()
+    assert find_daemon(root, root / "proc").kind == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "expected"),
+    [
+        ("debian", [], "crontabs"),
+        ("cronie", [], ""),
+        ("cronie", ["tabs"], "tabs"),
+        ("cronie", ["crontabs"], "crontabs"),
+    ],
+)
+def test_where_users_crontabs_are(root: Path, kind: str, there: list[str], expected: str) -> None:
+    for name in there:
+        (root / "var/spool/cron" / name).mkdir()
+    found = spool(root, kind)  # type: ignore[arg-type]
+    assert found == b"/var/spool/cron" + (b"/" + expected.encode() if expected else b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "lsb"),
+    [
+        ('EXTRA_OPTS="-l -L 15"', ("-l", "-L", "15"), True),
+        ("EXTRA_OPTS='-L 15'", ("-L", "15"), False),
+        ("#EXTRA_OPTS='-l'", (), False),
+        ("EXTRA_OPTS=-fl # x", ("-fl",), True),
+        ("", (), False),
+    ],
+)
+def test_what_it_is_started_with(
+    root: Path, text: str, options: tuple[str, ...], lsb: bool
+) -> None:
+    (root / "usr/sbin/cron").touch()
+    (root / "etc/default").mkdir()
+    (root / "etc/default/cron").write_text(f"# x\n{text}\n")
+    found = find_daemon(root, root)
+    assert (found.options, found.lsb_names) == (options, lsb)
+
+
+def test_files_are_found_in_the_order_of_their_names(root: Path) -> None:
+    for name in ("b", "a", "\udcff"):
+        (root / "etc/cron.d" / name).write_text("x\n")
+    (root / "etc/crontab").write_text("y\n")
+    (root / "etc/cron.daily/run").write_text("z\n")
+    (root / "etc/cron.d/directory").mkdir()
+    found = find_files(root, "debian").files
+    assert [(file.path, file.place, file.content) for file in found if file.content] == [
+        (b"/etc/crontab", "crontab", b"y\n"),
+        (b"/etc/cron.d/a", "cron.d", b"x\n"),
+        (b"/etc/cron.d/b", "cron.d", b"x\n"),
+        (b"/etc/cron.d/\xff", "cron.d", b"x\n"),
+    ]
+    (script,) = (file for file in found if file.place == "run-parts")
+    assert script.content is None  # what a script holds is not looked at
+
+
+def test_a_file_that_is_too_large_is_not_held(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crontabs, "MOST_BYTES", 10)
+    (root / "etc/crontab").write_bytes(b"x" * 11)
+    (file,) = find_files(root, "debian").files
+    assert (file.content, file.error) == (None, "TOOBIG")
+
+
+def test_too_many_files_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crontabs, "MOST_FILES", 2)
+    for name in "abc":
+        (root / "etc/cron.d" / name).touch()
+    found = find_files(root, "debian")
+    assert len(found.files) == 2
+    assert found.unreadable == [(b"/etc/cron.d", "more than 2 names in it")]
+
+
+def test_a_pipe_holds_nobody_up(root: Path) -> None:
+    os.mkfifo(root / "etc/crontab")
+    (file,) = find_files(root, "debian").files
+    assert (file.content, file.error) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "stamp"),
+    [
+        (b"daily", "20261126\n", "20261126"),
+        (b"daily", "soon", None),
+        (b"other", "20261126", None),
+        (b"../../../x", "20261126", None),
+        (b"..", "20261126", None),
+    ],
+)
+def test_when_anacron_last_ran_a_job(root: Path, name: bytes, text: str, stamp: str | None) -> None:
+    (root / "var/spool/anacron").mkdir()
+    (root / "var/spool/anacron/daily").write_text(text)
+    assert read_stamp(root, name) == stamp
