@@ -27,7 +27,15 @@ import msgspec
 from etlmon.host.cursor import Cursor, Owed, decode, encode
 from etlmon.host.generation import BROKEN, Generation, Position, RewrittenError, open_generation
 from etlmon.host.lines import LineReader, Mark, Reading
-from etlmon.host.rotated import Rotated, find, is_packed_form, open_at, rotated, unseen_after
+from etlmon.host.rotated import (
+    Rotated,
+    find,
+    is_packed_form,
+    open_at,
+    open_listed,
+    rotated,
+    unseen_after,
+)
 from etlmon.host.writers import find_writers
 
 Begin = Literal["end", "beginning", "saved"]
@@ -47,6 +55,8 @@ class Limits:
     max_line_bytes: int = 64 << 10
     partial_seconds: float = 5.0
     rotated_hold_seconds: float = 86400.0
+    may_give_back: bool = False
+    """Whether ``give_back`` will be used; it costs memory for the last block of each file."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,7 @@ class Follower:
         self._past_until: dict[tuple[int, int], float] = {}
         self._last: Position | None = None
         self._turn = 0
+        self._last_read: _Source | None = None
         self._looked_at_writers: float | None = None
         self._sees_all_writers = True
 
@@ -194,7 +205,7 @@ class Follower:
             files = unseen_after(was.modified_ns + 1, None, rotated(self.path))
             until_ns = source.generation.modified_ns
             copies = [one for one in files if one.size and one.modified_ns < until_ns]
-            self._line_up(copies, 0.0, _CUT_OFF)
+            self._line_up(copies, 0.0, _CUT_OFF, source.generation)
 
     def _lose_name(self, now: float) -> None:
         """Note that the file that bore the name, if one did, bears it no more."""
@@ -245,10 +256,10 @@ class Follower:
         files = rotated(self.path)
         own = next((one for one in files if _is_at(one.path, last)), None)
         if own is None:
-            packed = find(last, [one for one in files if one.is_packed])
+            packed = find(last, self.path, files, lambda one: one.is_packed)
             if packed is not None:
                 packed.close()
-                own = next(one for one in files if one.path == packed.name)
+                own = next((one for one in files if one.identity == packed.identity), None)
         unseen = unseen_after(last.modified_ns, own, files)
         self._line_up([one for one in unseen if one.identity != named], now)
 
@@ -264,15 +275,24 @@ class Follower:
             for position in (*self._past, *(source.lines.position for source in sources))
         )
 
-    def _line_up(self, files: list[Rotated], now: float, after_each: Mark | None = None) -> None:
-        """Let rotated files wait to be read from their beginning, unless they are known."""
+    def _line_up(
+        self,
+        files: list[Rotated],
+        now: float,
+        after_each: Mark | None = None,
+        live: Generation | None = None,
+    ) -> None:
+        """Let rotated files wait to be read from their beginning, unless they are known.
+
+        Those that are copies of ``live``, which was cut off after each, are followed by a mark.
+        """
         files = [one for one in files if not self._is_known(one)]
         for place, one in enumerate(files):
             if len(files) - place > _MOST_WAITING:
                 self._wait(_gap(one, "too many rotated files at once; left out"))
                 continue
             try:
-                generation = open_generation(one.path)
+                generation = open_listed(self.path, one)
             except OSError as error:
                 self._wait(_gap(one, f"cannot be read ({error.strerror})"))
                 continue
@@ -281,6 +301,9 @@ class Follower:
             except BROKEN as error:
                 generation.close()
                 self._wait(_gap(one, f"cannot be read ({error})"))
+                continue
+            if _begins_like(generation, live):
+                generation.close()  # it is being copied, and not cut off yet
                 continue
             is_copy = one.is_packed or after_each is not None
             source = self._source(generation, now, is_copy=is_copy)
@@ -294,24 +317,29 @@ class Follower:
         """Begin again in a file that does not hold what was read; read the rest from its copy."""
         is_named = is_named or source is self._named
         self._remove(source)
+        source.lines.restart()
         source.generation.refresh()
-        files = [one for one in rotated(self.path) if one.identity != position.identity]
-        copy = find(position, files)
+        files = rotated(self.path)
+        copy = find(
+            position, self.path, files, lambda one: one.identity != source.generation.identity
+        )
         if copy is not None:
-            own = next(one for one in files if one.path == copy.name)
+            own = next((one for one in files if one.identity == copy.identity), None)
             self._wait(self._source(copy, 0.0, is_copy=True))
             self._wait(_CUT_OFF)
+            if own is None:  # they were renamed meanwhile
+                files = rotated(self.path)
+                own = next((one for one in files if one.identity == copy.identity), None)
             later = unseen_after(position.modified_ns, own, files)
             # What was written after this file is no copy of it, nor is this file, compressed.
             copies = [one for one in later if one.modified_ns < source.generation.modified_ns]
-            self._line_up(copies, 0.0, _CUT_OFF)
+            self._line_up(copies, 0.0, _CUT_OFF, source.generation)
         elif position.size > position.offset:
             lost = position.size - position.offset
             detail = f"cut off, or replaced, before its last {lost} bytes were read"
             self._wait(Mark(("gap", "truncated"), lost, detail))
         else:
             self._wait(_CUT_OFF)
-        source.lines.restart()
         if is_named:
             self._name(source)
         else:
@@ -386,7 +414,7 @@ class Follower:
     ) -> None:
         """Go on in a file, wherever it is now; without it, or without the rest of it, a mark."""
         name = os.path.realpath(self.path)
-        rewritten: bytes | None = None
+        rewritten: Generation | None = None
         for path in (name, position.path.encode("latin-1"), *_same(position, files)):
             if not _is_same(path, position):
                 continue
@@ -394,12 +422,13 @@ class Follower:
             if generation is not None:
                 self._go_on(generation, position, now, is_named=was_named and path == name)
                 return
-            rewritten = rewritten or path
-        if rewritten is not None:  # the same inode, with something else in it
-            source = self._source(open_generation(rewritten), now)
-            self._cut_off(source, position, is_named=was_named and rewritten == name)
+            if rewritten is None:
+                rewritten = _open_rewritten(path, position)
+        if rewritten is not None:
+            is_named = was_named and rewritten.name == name
+            self._cut_off(self._source(rewritten, now), position, is_named=is_named)
             return
-        generation = find(position, files)
+        generation = find(position, self.path, files)
         if generation is not None:
             self._wait(self._source(generation, now, is_copy=True))
         elif position.size > position.offset or was_named:
@@ -439,6 +468,16 @@ class Follower:
                 return reading
         return None
 
+    def give_back(self, length: int) -> None:
+        """Count the last bytes of the last reading, which had a ``block``, as not read."""
+        assert self._last_read is not None
+        self._last_read.lines.give_back(length)
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the file of the last reading has nothing more, as of the last look."""
+        return self._last_read is None or self._last_read.lines.left_bytes == 0
+
     def _read_waiting(self, most_lines: int, now: float) -> Reading | None:
         while self._waiting:
             first = self._waiting[0]
@@ -471,7 +510,11 @@ class Follower:
     def _read(self, source: _Source, most_lines: int, now: float) -> Reading | None:
         is_last = source.is_copy or not source.has_writer
         try:
-            return source.lines.read(most_lines, now, is_last=is_last)
+            reading = source.lines.read(most_lines, now, is_last=is_last)
+            if reading is not None:
+                reading.is_named = source is self._named
+                self._last_read = source
+            return reading
         except RewrittenError:
             self._cut_off(source, source.lines.position)
             return None
@@ -503,6 +546,7 @@ class Follower:
             generation,
             max_line_bytes=self._limits.max_line_bytes,
             partial_seconds=self._limits.partial_seconds,
+            may_give_back=self._limits.may_give_back,
         )
         return _Source(lines, rotated_at=now, grew_at=now, is_copy=is_copy)
 
@@ -555,13 +599,23 @@ class Follower:
             sees_all_writers=self._sees_all_writers,
         )
 
-    @property
-    def identities(self) -> frozenset[tuple[int, int]]:
-        """Device and inode of all files that are read here, or were lately."""
-        return frozenset(
-            [source.generation.identity for source in self._sources()]
-            + [position.identity for position in self._past]
+    def knows(self, path: bytes, identity: tuple[int, int]) -> bool:
+        """Whether a file, by its name and its device and inode, is read here, or was lately."""
+        positions = self._past
+        if self._saved is not None:
+            waiting = [one for one in self._saved.waiting if isinstance(one, Position)]
+            positions = [*waiting, *self._saved.held, *self._saved.past]
+        return any(source.generation.identity == identity for source in self._sources()) or any(
+            position.identity == identity and _is_at(path, position) for position in positions
         )
+
+    @property
+    def signature(self) -> tuple[int, int, int] | None:
+        """Inode, size and time of what bears the name, as of the last look."""
+        if self._named is None:
+            return None
+        generation = self._named.generation
+        return generation.inode, generation.size, generation.modified_ns
 
     @property
     def is_idle(self) -> bool:
@@ -597,6 +651,11 @@ def _gap(one: Rotated, why: str) -> Mark:
     return Mark(("gap",), size, f"{why}: {one.path.decode('utf-8', 'backslashreplace')}")
 
 
+def _begins_like(generation: Generation, live: Generation | None) -> bool:
+    length = 0 if live is None else min(len(generation.head), len(live.head))
+    return live is not None and length > 0 and generation.head[:length] == live.head[:length]
+
+
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
@@ -611,6 +670,15 @@ def _is_same(path: bytes, position: Position) -> bool:
         return _identity(os.stat(path)) == position.identity
     except OSError:
         return False
+
+
+def _open_rewritten(path: bytes, position: Position) -> Generation | None:
+    """Open the file of a position, with something else in it; None if it is another file."""
+    generation = open_generation(path)
+    if generation.is_another(position):
+        generation.close()
+        return None
+    return generation
 
 
 def _is_at(path: bytes, position: Position) -> bool:

@@ -19,6 +19,8 @@ from typing import IO
 
 import msgspec
 
+from etlmon.host.birth import birth_ns
+
 HEAD_BYTES = 4096
 """How much of the beginning of a file it is known by, as far as that has been read."""
 TAIL_BYTES = 256
@@ -54,6 +56,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True, tag="at"):
     modified_ns: int
     path: str
     """Where it was when it was opened, byte for character (latin-1)."""
+    born_ns: int = 0
+    """When it was made; 0 where that is not known."""
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -80,6 +84,8 @@ class Generation:
         self.tail = b""
         self._head_hash: tuple[int, str] | None = None
         self._checked: tuple[int, int] | None = None
+        self.born_ns = birth_ns(fd)
+        self._before = b"", b""  # the tail before the last advance, and its data
         self.refresh()
 
     def refresh(self) -> None:
@@ -122,14 +128,27 @@ class Generation:
             raise RewrittenError
         return data[len(self.tail) :]
 
-    def advance(self, data: bytes) -> None:
-        """Go on by ``data``, which is what ``peek`` gave or the beginning of it."""
+    def advance(self, data: bytes, *, may_return: bool = False) -> None:
+        """Go on by ``data``, which is what ``peek`` gave or the beginning of it.
+
+        With ``may_return`` the data is kept in memory until the next advance.
+        """
+        self._before = (self.tail, data) if may_return else (b"", b"")
         known = len(self.head)
         if known < HEAD_BYTES:
             self.head += data[known - self.offset : HEAD_BYTES - self.offset]
         self.tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else self.tail + data
         self.tail = self.tail[-TAIL_BYTES:]
         self.offset += len(data)
+
+    def go_back(self, length: int) -> bytes:
+        """Undo the end of the last advance, which must have been one that may return; give it."""
+        tail, data = self._before
+        kept, returned = data[: len(data) - length], data[len(data) - length :]
+        self.tail = (tail + kept)[-TAIL_BYTES:]
+        self.offset -= length
+        self._before = (tail, kept)
+        return returned
 
     def check(self) -> None:
         """Raise RewrittenError if what has been read is not there any more."""
@@ -159,7 +178,13 @@ class Generation:
             size=self.size,
             modified_ns=self.modified_ns,
             path=self.name.decode("latin-1"),
+            born_ns=self.born_ns,
         )
+
+    def is_another(self, position: Position) -> bool:
+        """Whether it is known not to be the file of a position: it has its inode number only."""
+        known = self.born_ns != 0 and position.born_ns != 0
+        return self.identity != position.identity or (known and self.born_ns != position.born_ns)
 
     def go_to(self, position: Position) -> bool:
         """Go to a position if this file holds it, whatever its identity is.
@@ -228,10 +253,16 @@ class PackedGeneration(Generation):
             self._is_at_end = not more
         return self._ahead[:most_bytes]
 
-    def advance(self, data: bytes) -> None:
+    def advance(self, data: bytes, *, may_return: bool = False) -> None:
         """Go on by ``data``."""
-        super().advance(data)
+        super().advance(data, may_return=may_return)
         self._ahead = self._ahead[len(data) :]
+
+    def go_back(self, length: int) -> bytes:
+        """Undo the end of the last advance; give it."""
+        returned = super().go_back(length)
+        self._ahead = returned + self._ahead
+        return returned
 
     def check(self) -> None:
         """Do nothing: it is not written any more."""

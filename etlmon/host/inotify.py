@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _CHANGES = IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED
 _MASK = _CHANGES | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 _HEADER = struct.Struct("=iIII")
+# So often at most is anybody hinted: as often as the store commits what trickles in.
+_REST_SECONDS = 0.02
 # What others change under these is not told here (and so for all file systems of a server or of
 # a process, see Mount.may_hang).
 _NO_EVENTS = frozenset({"proc", "sysfs"})
@@ -51,14 +53,18 @@ class INotify(inotify.INotify):
 
     There the end of one watched directory ended all watches, an exception in a callback did the
     same, and nobody was told when the kernel's queue had overflowed. Here ``overflowed`` is called
-    then, a directory that ends takes only its own watch along, and an exception is logged.
+    then, a directory that ends takes only its own watch along, and an exception is logged. Events
+    are read every 20 ms at most: a log that is written to a thousand times a second wakes nobody
+    more often.
     """
 
     log = Logger()
 
     def __init__(self, reactor: Any, overflowed: Callable[[], None]) -> None:
         super().__init__(reactor)
+        self._clock: Any = reactor
         self._overflowed = overflowed
+        self._resting: Any = None
 
     def add(self, directory: bytes) -> int | None:
         """Watch a directory and give the number of the watch; None where the kernel refuses.
@@ -92,6 +98,25 @@ class INotify(inotify.INotify):
     def _forget(self, number: int, watch: Any) -> None:
         if self._watchpaths.get(watch.path) == number:
             del self._watchpaths[watch.path]
+
+    def doRead(self) -> None:
+        """Read what the kernel has to tell, then rest: it joins what is equal meanwhile."""
+        super().doRead()
+        if self._fd >= 0 and self._resting is None:
+            self.stopReading()
+            self._resting = self._clock.callLater(_REST_SECONDS, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = None
+        self.startReading()
+
+    def close(self) -> None:
+        """Hear of nothing any more."""
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        self.stopReading()
+        self.loseConnection()
 
     def _doRead(self, in_: bytes) -> None:
         self._buffer += in_
@@ -254,8 +279,7 @@ class DirectoryWatches:
 
     def _close(self) -> None:
         if self._inotify is not None:
-            self._inotify.stopReading()
-            self._inotify.loseConnection()
+            self._inotify.close()
             self._inotify = None
         self._shared.clear()
 

@@ -50,6 +50,8 @@ class Reading:
     """By place in ``lines``."""
     offsets: list[int] = field(default_factory=list)
     """Where each of ``marked`` begins."""
+    is_named: bool = False
+    """Whether the file bears the name that is followed: lines will be added to it."""
 
     @property
     def lines(self) -> list[bytes | None]:
@@ -93,9 +95,15 @@ class LineReader:
     """
 
     def __init__(
-        self, generation: Generation, *, max_line_bytes: int, partial_seconds: float
+        self,
+        generation: Generation,
+        *,
+        max_line_bytes: int,
+        partial_seconds: float,
+        may_give_back: bool = False,
     ) -> None:
         self.generation = generation
+        self._may_give_back = may_give_back
         self._max_line_bytes = max_line_bytes
         self._partial_seconds = partial_seconds
         self._stretch: _Stretch | None = None
@@ -144,6 +152,10 @@ class LineReader:
                 return self._at_end(now, is_last, data)
         return Reading(generation.inode, generation.offset, None)
 
+    def give_back(self, length: int) -> None:
+        """Count the last bytes of the last reading as not read; it must have a ``block``."""
+        self.generation.go_back(length)
+
     def _whole_lines(self, data: bytes, most_lines: int) -> Reading | None:
         """Give what lines ``data`` begins with, if there are any and none is special."""
         end = data.rfind(b"\n") + 1
@@ -160,7 +172,7 @@ class LineReader:
                 return None
         block = data if end == len(data) else data[:end]
         reading = Reading(self.generation.inode, self.generation.offset, block)
-        self.generation.advance(block)
+        self.generation.advance(block, may_return=self._may_give_back)
         self._line_bytes += (end / count - self._line_bytes) / 4
         self._partial = None
         return reading

@@ -9,19 +9,26 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
+from errno import ENOENT
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from etlmon.host.generation import BROKEN, COMPRESSED, Generation, open_generation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from etlmon.host.generation import Position
 
+_MOST_TRIES = 6
 _NUMBER = re.compile(rb"[0-9]{1,4}")
 _DIGITS = re.compile(rb"[0-9]+")
+_MARK = rb"(?:\.[0-9]{1,4}|[.-][0-9]{4,}(?:[0-9TZ:._+-]*[0-9Z])?)"
+_PACKED = rb"(?:%s)?" % b"|".join(re.escape(end) for end in COMPRESSED)
+_AFTER = re.compile(rb"(?P<stem>.+?)%s%s(?P<ending>)" % (_MARK, _PACKED), re.DOTALL)
+_WITHIN = re.compile(rb"(?P<stem>.+?)%s(?P<ending>\.[^.]+)%s" % (_MARK, _PACKED), re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,18 @@ def rotated(path: bytes) -> list[Rotated]:
     Beside its name, and beside the file that this leads to where it is a symbolic link. A
     compressed file whose original is still there is left out: it is being made.
     """
+    found = _list(path)
+    for _ in range(_MOST_TRIES):  # while files are renamed, a listing may miss some
+        before, found = found, _list(path)
+        if before.keys() == found.keys() and all(
+            one.identity == before[name].identity for name, one in found.items()
+        ):
+            break
+    files = [one for one in found.values() if not (one.is_packed and _original(one) in found)]
+    return sorted(files, key=lambda one: (one.modified_ns, -_number(one.mark), one.mark))
+
+
+def _list(path: bytes) -> dict[bytes, Rotated]:
     found: dict[bytes, Rotated] = {}
     for base in {os.path.abspath(path), os.path.realpath(path)}:
         directory, name = os.path.split(base)
@@ -72,8 +91,18 @@ def rotated(path: bytes) -> list[Rotated]:
                         status.st_mtime_ns,
                         (match["a"] or match["b"])[1:],
                     )
-    files = [one for one in found.values() if not (one.is_packed and _original(one) in found)]
-    return sorted(files, key=lambda one: (one.modified_ns, -_number(one.mark), one.mark))
+    return found
+
+
+def bases(path: bytes) -> set[bytes]:
+    """Give the names from which rotation could have made this one; none for most."""
+    directory, name = os.path.split(path)
+    found = set()
+    for pattern in (_AFTER, _WITHIN):
+        match = pattern.fullmatch(name)
+        if match is not None:
+            found.add(os.path.join(directory, match["stem"] + (match["ending"] or b"")))
+    return found
 
 
 def is_rotated_name(path: bytes, of: bytes) -> bool:
@@ -97,22 +126,52 @@ def unseen_after(
     return later
 
 
-def find(position: Position, files: Iterable[Rotated]) -> Generation | None:
+def find(
+    position: Position,
+    path: bytes,
+    files: Sequence[Rotated],
+    allows: Callable[[Rotated], bool] = lambda _: True,
+) -> Generation | None:
     """Open the rotated file that a position is in, and go there; None if there is none.
 
     By identity where possible. Otherwise by what is in it, for it may be a copy, or compressed: the
     oldest that holds it and was written no earlier than the file was when it was looked at last.
+    ``files`` are the rotated ones of ``path``; if one was renamed meanwhile they are listed anew.
+    Only those that ``allows`` are looked at.
     """
-    own = position.identity
-    for one in sorted(files, key=lambda one: one.identity != own):
-        if one.identity != own and (
-            position.head_bytes == 0 or _seconds(one.modified_ns) < _seconds(position.modified_ns)
-        ):
-            continue
-        generation = open_at(one.path, position)
-        if generation is not None:
-            return generation
+    for _ in range(_MOST_TRIES):
+        has_moved = False
+        for one in filter(allows, _candidates(position, files)):
+            generation = open_at(one.path, position)
+            if generation is not None and generation.identity == one.identity:
+                return generation
+            if generation is not None:
+                generation.close()
+            has_moved = has_moved or not _is_there(one)
+        if not has_moved:
+            break
+        files = rotated(path)
     return None
+
+
+def _candidates(position: Position, files: Sequence[Rotated]) -> list[Rotated]:
+    """Give the files that a position may be in, the likeliest first."""
+    own = position.identity
+    oldest = _seconds(position.modified_ns)
+    by_content = [
+        one
+        for one in files
+        if one.identity != own and position.head_bytes and _seconds(one.modified_ns) >= oldest
+    ]
+    return [*(one for one in files if one.identity == own), *by_content]
+
+
+def _is_there(one: Rotated) -> bool:
+    try:
+        status = os.stat(one.path)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == one.identity
 
 
 def is_packed_form(one: Rotated, position: Position) -> bool:
@@ -124,6 +183,35 @@ def is_packed_form(one: Rotated, position: Position) -> bool:
         return False
     generation.close()
     return True
+
+
+def open_listed(path: bytes, one: Rotated) -> Generation:
+    """Open a file that was listed as one of ``path``, though it may have been renamed since.
+
+    Raises OSError if it is gone.
+    """
+    for _ in range(_MOST_TRIES):
+        generation = None
+        with suppress(FileNotFoundError):
+            generation = open_generation(one.path)
+            if generation.identity == one.identity:
+                return generation
+            generation.close()
+        one = _find_again(rotated(path), one)
+    raise FileNotFoundError(ENOENT, "it is gone")
+
+
+def _find_again(files: list[Rotated], one: Rotated) -> Rotated:
+    """Give a file under the name that it has now; it may be compressed by now."""
+    for other in files:
+        if other.identity == one.identity:
+            return other
+    packed = [
+        other
+        for other in files
+        if other.is_packed and _seconds(other.modified_ns) == _seconds(one.modified_ns)
+    ]
+    return min(packed, key=lambda other: abs(other.modified_ns - one.modified_ns), default=one)
 
 
 def open_at(path: bytes, position: Position) -> Generation | None:
@@ -160,10 +248,8 @@ def _is_later(one: Rotated, own: Rotated | None, last_modified_ns: int) -> bool:
 def _pattern(name: bytes) -> re.Pattern[bytes]:
     """Give what matches the names that rotation makes of a name."""
     stem, ending = os.path.splitext(name)
-    mark = rb"(?:\.[0-9]{1,4}|[.-][0-9]{4,}(?:[0-9TZ:._+-]*[0-9Z])?)"
-    packed = rb"(?:%s)?" % b"|".join(re.escape(end) for end in COMPRESSED)
-    after = rb"%s(?P<a>%s)%s" % (re.escape(name), mark, packed)
-    within = rb"%s(?P<b>%s)%s%s" % (re.escape(stem), mark, re.escape(ending), packed)
+    after = rb"%s(?P<a>%s)%s" % (re.escape(name), _MARK, _PACKED)
+    within = rb"%s(?P<b>%s)%s%s" % (re.escape(stem), _MARK, re.escape(ending), _PACKED)
     return re.compile(b"%s|%s" % (after, within if ending else rb"(?P<b>(?!))"))
 
 

@@ -119,7 +119,7 @@ def test_position_is_found_in_the_oldest_that_holds_it(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_text(content)
         os.utime(tmp_path / name, (age, age))
-    found = find(position, rotated(bytes(live)))
+    found = find(position, bytes(live), rotated(bytes(live)))
     assert found is not None
     assert found.name.endswith(b"app.log.2")
     assert found.peek(100) == b"rest\n"
