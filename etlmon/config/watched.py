@@ -144,8 +144,12 @@ class LogSection(Section, frozen=True, kw_only=True):
 
     name: Annotated[UrlName, about("Its name in the API and on the screen.")]
     path: Annotated[AbsolutePath, about("The file; globs are allowed: /var/log/etl/*.log")]
-    follow: Annotated[bool, about("Follow from the start; false: paused until resumed.")] = True
-    buffer_lines: Annotated[Count, about("Lines that one batch takes from the file at most.")] = 500
+    follow: Annotated[
+        bool, about("Follow it; false: only read to its end at the start and at each resume.")
+    ] = True
+    buffer_lines: Annotated[Count, about("Lines that one batch takes from the file at most.")] = (
+        5_000
+    )
     start: Annotated[
         Literal["end", "beginning", "saved"],
         about("Where to begin a file never seen; saved: only where an earlier node stopped."),

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from etlmon.config.node import NodeConfig
 
-NO_COLLECTOR = ("logs",)
-
 
 def without_effect(config: NodeConfig) -> list[str]:
     """Give the settings that have no effect in this version, as paths in node.yaml."""
-    idle = [section for section in NO_COLLECTOR if getattr(config, section)]
+    idle: list[str] = []
     if config.manhole is not None:
         idle.append("manhole")
     for place, path in enumerate(config.paths):

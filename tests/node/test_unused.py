@@ -13,7 +13,7 @@ from etlmon.node.unused import without_effect
     [
         ("", []),
         ("paths: [{path: /a, exclude: [x], max_depth: 2}]", []),
-        ("logs: [{name: a, path: /a}]", ["logs"]),
+        ("logs: [{name: a, path: /a}]", []),
         ("process_watch: [{match: a}]\nxferlog: {path: /a}", []),
         ("node: {db_max_bytes: 1GiB}", []),
         ("retention: {collector_run: {max_bytes: 1MiB}}", []),

@@ -1,0 +1,192 @@
+"""Follows the files of one log and gives what is written to them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from etlmon.collectors.base import Batch
+from etlmon.collectors.log.streams import Step, Streams
+from etlmon.errors import CollectError, EtlmonError
+from etlmon.host.mounts import covering, read_mounts, resolve, waits_for
+from etlmon.records.log import LogSaved
+from etlmon.text import host_text
+from etlmon.units import utc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from datetime import datetime, tzinfo
+
+    from etlmon.collectors.base import CollectorContext
+    from etlmon.config.node import LogSection
+    from etlmon.host.inotify import Watch
+
+_INTERVAL_SECONDS = 5.0
+"""How often the files are looked at though nothing was heard of them."""
+_ANSWER_SECONDS = 5.0
+"""How long a file system that may hang has to answer before its files are looked at."""
+_MOST_WATCHES = 256
+"""Directories of one pattern that are watched; files in others are looked at in their turn."""
+
+
+class LogCollector:
+    """One configured log. A run reads all that is there, batch by batch; hints begin runs.
+
+    Lines and the position behind them are in one batch, so whatever ends a run, the next one goes
+    on where the last commit was.
+    """
+
+    name = "log"
+    interval_seconds = _INTERVAL_SECONDS
+
+    def __init__(
+        self, settings: LogSection, context: CollectorContext, zone: tzinfo | None
+    ) -> None:
+        self.instance = settings.name
+        self.settings = settings
+        self._context = context
+        self._zone = zone
+        self._streams: Streams | None = None
+        self._is_uncommitted = False
+        self._is_paused = False
+        self._hint: Callable[[], None] | None = None
+        self._watches: dict[bytes, Watch] = {}
+        self._looked_at: float | None = None
+
+    # --- hints ------------------------------------------------------------------------------------
+
+    def listen(self, hint: Callable[[], None]) -> None:
+        """Begin to hint when something has changed beside the files."""
+        self._hint = hint
+
+    async def deafen(self) -> None:
+        """Hint no more; close the files."""
+        self._hint = None
+        self._watch(frozenset())
+        await self._close()
+
+    def _heard(self) -> None:
+        if self._streams is not None:
+            self._streams.look_at_once()
+        if self._hint is not None:
+            self._hint()
+
+    def _watch(self, directories: frozenset[bytes]) -> list[Watch]:
+        """Watch these directories and no others; give those that are new."""
+        watches = self._context.watches
+        if watches is None or (self._hint is None and directories):
+            return []
+        for directory in self._watches.keys() - directories:
+            watches.end(self._watches.pop(directory))
+        new = sorted(directories - self._watches.keys())[: _MOST_WATCHES - len(self._watches)]
+        for directory in new:
+            self._watches[directory] = watches.watch(directory, self._heard)
+        return [self._watches[directory] for directory in new]
+
+    # --- pause ------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Read nothing from now on; runs tell what waits."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Read again; with ``follow: false`` once to the end."""
+        self._is_paused = False
+
+    # --- runs -------------------------------------------------------------------------------------
+
+    async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
+        """Give all that waits to be read.
+
+        Raises CollectError where the file system does not answer, or the settings do not fit.
+        """
+        now = self._context.monotonic_clock()
+        all_again = self._looked_at is None or now - self._looked_at >= _INTERVAL_SECONDS - 0.5
+        if self._streams is None or self._is_uncommitted:
+            await self._begin()
+            all_again = True
+        if all_again:
+            self._looked_at = now
+            try:
+                await self._probe()
+            except EtlmonError as error:
+                yield Batch(self._begun.tell_error(str(error), self._wall()))
+                raise
+            await self._arm(list(self._watches.values()))
+        while True:
+            reads = not self._is_paused
+            # Also when this is cancelled: what the thread reads then is not committed.
+            self._is_uncommitted = True
+            step = await self._step(all_again, reads)
+            if step.records:
+                yield Batch(step.records)
+            self._is_uncommitted = all_again = False
+            if await self._arm(self._watch(step.directories)):
+                self._begun.look_at_once()  # what has changed before was not heard of
+            elif not reads:
+                return
+            elif step.is_done:
+                if self.settings.follow:
+                    return
+                self._is_paused = True  # and tell that it is
+
+    async def _begin(self) -> None:
+        """Go on where the last commit was."""
+        await self._close()
+        saved = await self._context.saved(LogSaved, self.instance)
+        cursors = saved[0].cursors if saved else {}
+        if self._looked_at is None and saved and saved[0].paused is not None:
+            self._is_paused = saved[0].paused
+        try:
+            self._streams = Streams(self.settings, cursors, self._zone)
+        except ValueError as error:
+            raise CollectError(str(error)) from error
+
+    async def _close(self) -> None:
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            await self._context.in_thread(streams.close)
+
+    async def _step(self, all_again: bool, reads: bool) -> Step:
+        streams, now, wall = self._begun, self._context.monotonic_clock(), self._wall()
+        modes = {directory: watch.mode for directory, watch in self._watches.items()}
+        return await self._context.in_thread(
+            lambda: streams.step(now, wall, modes, all_again=all_again, reads=reads)
+        )
+
+    async def _arm(self, watches: list[Watch]) -> bool:
+        """Hear of changes in directories; False if there is none among them."""
+        all_watches = self._context.watches
+        assert all_watches is not None or not watches
+        for watch in watches:
+            if all_watches is not None:
+                await all_watches.arm(watch)
+        return bool(watches)
+
+    async def _probe(self) -> None:
+        """Find out whether the file system answers, if it is one that may not."""
+        hangs_on = await self._context.in_thread(self._hangs_on)
+        if hangs_on is not None:
+            path, mount_point = hangs_on
+            await self._context.workers.statvfs(
+                path, mount_point=mount_point, deadline_seconds=_ANSWER_SECONDS
+            )
+
+    def _hangs_on(self) -> tuple[bytes, str] | None:
+        """Give the directory and the mount that a look at the files may hang on."""
+        try:
+            mounts = read_mounts(self._context.proc)
+        except OSError:
+            return None
+        path = resolve(mounts, os.path.dirname(self._begun.fixed_path))
+        own = covering(mounts, path)
+        mount = waits_for(mounts).get(own.mount_id) if own else None
+        return None if mount is None else (path, host_text(mount.mount_point))
+
+    @property
+    def _begun(self) -> Streams:
+        assert self._streams is not None
+        return self._streams
+
+    def _wall(self) -> datetime:
+        return utc(self._context.wall_clock())

@@ -1,0 +1,199 @@
+"""One file of a log: what is read from it as the records that are stored. Blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from etlmon.collectors.log.text import marks
+from etlmon.host.follow import Follower
+from etlmon.records.log import LogBlock, LogFileRead
+from etlmon.text import host_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from etlmon.collectors.log.entries import Joiner
+    from etlmon.collectors.log.text import TextReader
+    from etlmon.collectors.log.times import TimeReader
+    from etlmon.host.follow import Begin, Limits, Standing
+    from etlmon.host.lines import Reading
+    from etlmon.records.log import LogState
+
+_TELL_SECONDS = 60.0
+"""After so long a file that has not changed is told of again, to say that it was looked at."""
+
+
+class Stream:
+    """Follows one file, and keeps what was told of it last."""
+
+    def __init__(
+        self,
+        log_name: str,
+        path: bytes,
+        cursor: str | None,
+        *,
+        begin: Begin,
+        limits: Limits,
+        text: TextReader,
+        joiner: Joiner | None,
+        times: TimeReader | None,
+        entry_seconds: float,
+    ) -> None:
+        self.path = path
+        self.log_path = host_text(path)
+        self.follower = Follower(path, cursor, begin=begin, limits=limits)
+        self.error: str | None = None
+        self.is_asleep = True
+        self.last_bytes = 0
+        """How much the last block took from the file."""
+        self._log_name = log_name
+        self._text = text
+        self._joiner = joiner
+        self._times = times
+        self._entry_seconds = entry_seconds
+        self._entry: tuple[int, int, float] | None = None  # offset, length, since when it is so
+        self._asleep: Standing | None = None
+        self._told: LogFileRead | None = None
+        self._told_at = 0.0
+
+    def look(self, now: float) -> None:
+        """Find out what has become of the file; what hinders is kept as ``error``."""
+        self.is_asleep = False
+        try:
+            self.follower.look(now)
+            self.error = None
+        except OSError as error:
+            self.error = error.strerror or str(error)
+
+    def read(self, most_lines: int, now: float, created_at: datetime) -> LogBlock | None:
+        """Give the next lines of the file; None if there are none at the moment.
+
+        A block without lines tells that there is more to come.
+        """
+        try:
+            reading = self.follower.read(most_lines, now)
+        except OSError as error:
+            self.error = error.strerror or str(error)
+            return None
+        return None if reading is None else self._block(reading, most_lines, now, created_at)
+
+    def _block(
+        self, reading: Reading, most_lines: int, now: float, created_at: datetime
+    ) -> LogBlock | None:
+        self.last_bytes = len(reading.block or b"") or sum(len(one or b"") for one in reading.lines)
+        lines = self._text.lines(reading)
+        found = marks(reading)
+        if self._joiner is not None:
+            whole = self._whole_entries(reading, lines, most_lines, now)
+            if whole == 0:
+                return None
+            lines, found = self._joiner.join(lines[:whole], found)
+        times = None
+        if self._times is not None:
+            reader = self._times
+            times = [None if line is None else reader.millis(line, created_at) for line in lines]
+        return LogBlock(
+            log_name=self._log_name,
+            log_path=self.log_path,
+            source_inode=reading.inode,
+            created_at=created_at,
+            lines=lines,
+            marks=found,
+            logged_at_ms=times,
+        )
+
+    def _whole_entries(
+        self, reading: Reading, lines: list[str | None], most_lines: int, now: float
+    ) -> int:
+        """Give how many lines make up whole entries; the others are given back to the file.
+
+        The last entry of a file is whole when another one follows, or none has followed for long.
+        """
+        assert self._joiner is not None
+        block = reading.block
+        if block is None or (self.follower.is_at_end and not reading.is_named):
+            return len(lines)
+        start = self._joiner.last_start(lines)
+        if start == 0 and (len(lines) >= most_lines or not self.follower.is_at_end):
+            return len(lines)  # an entry of more lines than are read at once
+        offsets = reading.line_offsets()
+        length = reading.offset + len(block) - offsets[start]
+        if self.follower.is_at_end:
+            if self._entry is None or self._entry[:2] != (offsets[start], length):
+                self._entry = (offsets[start], length, now)
+            if now - self._entry[2] >= self._entry_seconds:
+                self._entry = None
+                return len(lines)
+        self.follower.give_back(length)
+        return start
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be read: it may sleep."""
+        return self.error is None and self.follower.is_idle
+
+    @property
+    def signature(self) -> tuple[int, int, int] | None:
+        """Inode, size and time of the file, as of the last look; None if there is none."""
+        return self.follower.signature
+
+    def sleep(self) -> None:
+        """Close the files; the next look goes on where this ended."""
+        self._asleep = self.follower.standing()
+        self.follower.sleep()
+        self.is_asleep = True
+
+    def tell(
+        self, now: float, wall: datetime, watch_mode: str, *, is_paused: bool, has_read: bool
+    ) -> Iterator[LogFileRead]:
+        """Give how far the file has been read, if that is news."""
+        standing = self._asleep if self.is_asleep and self._asleep else self.follower.standing()
+        state: LogState
+        if self.error is not None:
+            state = "error"
+        elif is_paused:
+            state = "paused"
+        elif standing.is_there or self.is_asleep:
+            state = "following"
+        else:
+            state = "waiting"
+        message = self.error
+        if message is None and state == "waiting":
+            message = "there is no such file"
+        told = LogFileRead(
+            log_name=self._log_name,
+            log_path=self.log_path,
+            state=state,
+            error_message=message,
+            watch_mode=watch_mode,
+            offset=standing.offset,
+            size=standing.size,
+            lag_bytes=standing.lag_bytes,
+            source_inode=standing.inode,
+            updated_at=wall,
+            cursor=self.follower.cursor(),
+        )
+        if has_read or self._is_news(told) or now - self._told_at >= _TELL_SECONDS:
+            self._told, self._told_at = told, now
+            yield told
+
+    def told_error(self, message: str, wall: datetime) -> LogFileRead | None:
+        """Give what was told last, as an error; None if nothing was, or that it is one."""
+        told = self._told
+        if told is None or told.error_message == message:
+            return None
+        self._told = msgspec.structs.replace(
+            told, state="error", error_message=message, updated_at=wall
+        )
+        return self._told
+
+    def _is_news(self, told: LogFileRead) -> bool:
+        before = self._told
+        return before is None or _facts(before) != _facts(told)
+
+
+def _facts(told: LogFileRead) -> tuple[object, ...]:
+    return tuple(getattr(told, name) for name in told.__struct_fields__ if name != "updated_at")

@@ -1,0 +1,389 @@
+"""All files of a log, which a pattern may name: found, read in turn, told of. Blocks."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from etlmon.collectors.log.entries import Joiner
+from etlmon.collectors.log.stream import Stream
+from etlmon.collectors.log.text import TextReader
+from etlmon.collectors.log.times import TimeReader
+from etlmon.host.follow import Limits
+from etlmon.host.generation import COMPRESSED
+from etlmon.host.rotated import bases
+from etlmon.records.log import LogFileGone, LogFileRead
+from etlmon.text import host_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, tzinfo
+
+    from etlmon.config.node import LogSection
+    from etlmon.host.follow import Begin
+    from etlmon.records.base import Record
+
+MOST_FILES = 10_000
+"""Files that one pattern may match; those that were written last are taken."""
+_MOST_LINES = 5_000
+_MOST_BYTES = 4 << 20
+"""Lines and bytes that one batch holds, of all files together."""
+_LEAST_LINES = 100
+"""Lines that each file has in its turn, at the least, if there are so many."""
+_GONE_SECONDS = 60.0
+_LOOK_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a look at the files has given."""
+
+    records: list[Record]
+    """Lines, and how far each file has been read: for one transaction."""
+    is_done: bool
+    """Whether all that was there has been read."""
+    directories: frozenset[bytes]
+    """Where changes are to be heard of."""
+
+
+@dataclass(eq=False)
+class _File:
+    """What is known of a file besides what is read from it."""
+
+    stream: Stream
+    is_new: bool = True
+    """Whether nobody has looked at it yet."""
+    seen: tuple[int, int, int] | None = None
+    """Inode, size and time of it when it was put to sleep."""
+    missing_since: float | None = None
+
+
+class Streams:
+    """The files of one log. ``cursors`` are those that were saved, by ``log_path``.
+
+    Raises ValueError for a pattern of first lines, or a format of times, that is none.
+    """
+
+    def __init__(
+        self, settings: LogSection, cursors: Mapping[str, str], zone: tzinfo | None
+    ) -> None:
+        self._settings = settings
+        self._pattern = os.fsencode(settings.path)
+        self.is_pattern = glob.has_magic(self._pattern)
+        self._cursors = dict(cursors)
+        self._limits = Limits(
+            max_line_bytes=settings.max_line_bytes,
+            partial_seconds=settings.partial_timeout,
+            rotated_hold_seconds=settings.rotated_hold,
+            may_give_back=settings.multiline is not None,
+        )
+        self._text = TextReader(settings.encoding, strip_cr=settings.strip_cr)
+        self._joiner = (
+            Joiner(settings.multiline, settings.max_line_bytes) if settings.multiline else None
+        )
+        self._times = TimeReader(settings.time_format, zone) if settings.time_format else None
+        self._files: dict[str, _File] = {}
+        # A step whose run was cancelled goes on in its thread.
+        self._lock = Lock()
+        self._has_begun = False
+        self._turn = 0
+        self._looked_at: float | None = None
+        self._directories: dict[bytes, int] = {}
+        """Where files are looked for, and when each directory had changed last."""
+        self._waits_for_match: LogFileRead | None = None
+
+    @property
+    def fixed_path(self) -> bytes:
+        """The path up to where it depends on what is there."""
+        parts = self._pattern.split(b"/")
+        fixed = [part for place, part in enumerate(parts) if not _is_magic(parts[: place + 1])]
+        return b"/".join(fixed) + (b"/" if len(fixed) < len(parts) else b"")
+
+    def step(
+        self,
+        now: float,
+        wall: datetime,
+        modes: Mapping[bytes, str],
+        *,
+        all_again: bool,
+        reads: bool,
+    ) -> Step:
+        """Look, read, and tell; waits for another step that is still going on.
+
+        ``modes`` says how changes are heard of in each directory. With ``all_again`` the files are
+        looked for anew, and those that sleep are looked at. Without ``reads`` nothing is read.
+        """
+        with self._lock:
+            return self._step(now, wall, modes, all_again=all_again, reads=reads)
+
+    def _step(
+        self,
+        now: float,
+        wall: datetime,
+        modes: Mapping[bytes, str],
+        *,
+        all_again: bool,
+        reads: bool,
+    ) -> Step:
+        records: list[Record] = []
+        if all_again or self._has_new_names():
+            records += self._find_files(now, wall)
+        self._wake(now, all_again=all_again)
+        if all_again or self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS:
+            self._look(now)
+        has_read: set[Stream] = set()
+        is_done = True
+        if reads:
+            is_done = self._read(now, wall, records, has_read)
+        for file in self._files.values():
+            stream = file.stream
+            if stream.is_asleep and stream not in has_read and not all_again:
+                continue
+            mode = modes.get(os.path.dirname(stream.path), "poll")
+            if stream.is_asleep:
+                mode = "poll (max_open_files)"
+            records += stream.tell(
+                now, wall, mode, is_paused=not reads, has_read=stream in has_read
+            )
+        return Step(records, is_done, frozenset(self._directories))
+
+    def look_at_once(self) -> None:
+        """Let the next step look at all files that are open: something has changed."""
+        self._looked_at = None
+
+    def close(self) -> None:
+        """Close all files; waits for a step that is still going on."""
+        with self._lock:
+            for file in self._files.values():
+                file.stream.sleep()
+
+    def tell_error(self, message: str, wall: datetime) -> list[Record]:
+        """Tell that the files cannot be looked at; looks at none and never blocks."""
+        return [
+            told
+            for file in [*self._files.values()]
+            if (told := file.stream.told_error(message, wall)) is not None
+        ]
+
+    # --- which files there are --------------------------------------------------------------------
+
+    def _has_new_names(self) -> bool:
+        return self.is_pattern and any(
+            _modified_ns(directory) != modified_ns
+            for directory, modified_ns in self._directories.items()
+        )
+
+    def _find_files(self, now: float, wall: datetime) -> list[Record]:
+        """Take up new files and give up those that are gone."""
+        if not self.is_pattern:
+            self._directories = dict.fromkeys(
+                {os.path.dirname(self._pattern), os.path.dirname(os.path.realpath(self._pattern))},
+                0,
+            )
+            paths = [self._pattern]
+        else:
+            parents = glob.glob(os.path.dirname(self._pattern), recursive=True)
+            self._directories = {one: _modified_ns(one) for one in parents if os.path.isdir(one)}
+            paths = self._matches()
+        records: list[Record] = []
+        if not self._has_begun:
+            self._has_begun = True
+            records += self._begin(paths)
+        else:
+            for path in paths:
+                self._add(path, "beginning")
+        if self.is_pattern:
+            records += self._forget(set(paths), now)
+            records += self._tell_of_no_match(wall)
+        return records
+
+    def _begin(self, paths: list[bytes]) -> list[Record]:
+        """Take up the files that are there at first, and those of which a position is saved."""
+        saved = [name for name in self._cursors if self._is_ours(name)]
+        # A log that was followed before has not seen the file for it was not there.
+        begin: Begin = "beginning" if saved and self.is_pattern else self._settings.start
+        for path in paths:
+            self._add(path, begin)
+        for name in saved:
+            if name not in self._files:
+                self._add(os.fsencode(name), "beginning")
+        return [
+            LogFileGone(log_name=self._settings.name, log_path=name)
+            for name in self._cursors
+            if name not in self._files
+        ]
+
+    def _is_ours(self, name: str) -> bool:
+        if not self.is_pattern:
+            return name == host_text(self._pattern)
+        return fnmatchcase(name, self._settings.path.replace("**/", "*"))
+
+    def _add(self, path: bytes, begin: Begin) -> None:
+        name = host_text(path)
+        if name in self._files:
+            return
+        stream = Stream(
+            self._settings.name,
+            path,
+            self._cursors.get(name),
+            begin="saved" if self._settings.start == "saved" else begin,
+            limits=self._limits,
+            text=self._text,
+            joiner=self._joiner,
+            times=self._times,
+            entry_seconds=self._settings.partial_timeout,
+        )
+        self._files[name] = _File(stream)
+
+    def _matches(self) -> list[bytes]:
+        """Give the files that the pattern names, but for those that rotation has put aside."""
+        found: list[tuple[int, bytes]] = []
+        paths = glob.glob(self._pattern, recursive=True)
+        names = {*paths, *(file.stream.path for file in self._files.values())}
+        names |= {os.fsencode(name) for name in self._cursors}
+        for path in paths:
+            if path.endswith(COMPRESSED) or bases(path) & names:
+                continue
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode) and not self._belongs_to_another(path, status):
+                found.append((status.st_mtime_ns, path))
+        found.sort(reverse=True)
+        return [path for _, path in found[:MOST_FILES]]
+
+    def _belongs_to_another(self, path: bytes, status: os.stat_result) -> bool:
+        """Whether a file that is new here is one that is read under another name."""
+        if host_text(path) in self._files:
+            return False
+        identity = (status.st_dev, status.st_ino)
+        return any(file.stream.follower.knows(path, identity) for file in self._files.values())
+
+    def _forget(self, paths: set[bytes], now: float) -> list[Record]:
+        """Give up the files that are gone for a while, and have been read to their ends."""
+        gone: list[Record] = []
+        for name, file in list(self._files.items()):
+            stream = file.stream
+            if stream.path in paths:
+                file.missing_since = None
+                continue
+            if file.missing_since is None:
+                file.missing_since = now
+            standing = stream.follower.standing()
+            is_over = not standing.is_there and not standing.rotated_files
+            if is_over and now - file.missing_since >= _GONE_SECONDS:
+                stream.sleep()
+                del self._files[name]
+                self._cursors.pop(name, None)
+                gone.append(LogFileGone(log_name=self._settings.name, log_path=name))
+        return gone
+
+    def _tell_of_no_match(self, wall: datetime) -> list[Record]:
+        """Tell that there is no file yet, and that this is over."""
+        waits = self._waits_for_match
+        if not self._files and waits is None:
+            self._waits_for_match = LogFileRead(
+                log_name=self._settings.name,
+                log_path=self._settings.path,
+                state="waiting",
+                error_message="no file matches",
+                updated_at=wall,
+                cursor=None,
+            )
+            return [self._waits_for_match]
+        if self._files and waits is not None:
+            self._waits_for_match = None
+            return [LogFileGone(log_name=self._settings.name, log_path=self._settings.path)]
+        return []
+
+    # --- which of them are open -------------------------------------------------------------------
+
+    def _wake(self, now: float, *, all_again: bool) -> None:
+        """Open the files that are new or have changed, as many as may be open at once."""
+        wanting = [file for file in self._files.values() if self._wants(file, all_again)]
+        if not wanting:
+            return
+        open_files = [file for file in self._files.values() if not file.stream.is_asleep]
+        for file in wanting:
+            if len(open_files) >= self._settings.max_open_files:
+                idle = next((one for one in open_files if one.stream.is_idle), None)
+                if idle is None:
+                    return  # when those have been read it is its turn
+                open_files.remove(idle)
+                self._put_to_sleep(idle)
+            file.is_new = False
+            file.stream.look(now)
+            open_files.append(file)
+
+    def _wants(self, file: _File, all_again: bool) -> bool:
+        if not file.stream.is_asleep:
+            return False
+        return file.is_new or (all_again and _signature(file.stream.path) != file.seen)
+
+    def _put_to_sleep(self, file: _File) -> None:
+        # Before it sleeps: what changes meanwhile is seen at the next look.
+        file.seen = file.stream.signature
+        file.stream.sleep()
+
+    def _look(self, now: float) -> None:
+        self._looked_at = now
+        for file in self._files.values():
+            if not file.stream.is_asleep:
+                file.stream.look(now)
+
+    # --- reading in turn --------------------------------------------------------------------------
+
+    def _read(
+        self, now: float, wall: datetime, records: list[Record], has_read: set[Stream]
+    ) -> bool:
+        """Read of each file in turn, until the batch is full or there is nothing more."""
+        streams = [file.stream for file in self._files.values() if not file.stream.is_asleep]
+        if not streams:
+            return True
+        start = self._turn % len(streams)
+        waiting = streams[start:] + streams[:start]
+        share = max(_LEAST_LINES, _MOST_LINES // len(streams))
+        most = min(self._settings.buffer_lines, share)
+        left = dict.fromkeys(streams, self._settings.buffer_lines)
+        lines_left, bytes_left = _MOST_LINES, _MOST_BYTES
+        while waiting and lines_left > 0 and bytes_left > 0:
+            stream = waiting.pop(0)
+            self._turn += 1
+            block = stream.read(min(most, left[stream], lines_left), now, wall)
+            if block is None:
+                continue
+            has_read.add(stream)
+            lines_left -= len(block.lines)
+            left[stream] -= len(block.lines)
+            bytes_left -= stream.last_bytes
+            if block.lines:
+                records.append(block)
+            if left[stream] <= 0:
+                return False
+            waiting.append(stream)
+        return not waiting
+
+
+def _is_magic(parts: list[bytes]) -> bool:
+    return any(glob.has_magic(part) for part in parts)
+
+
+def _modified_ns(path: bytes) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return -1
+
+
+def _signature(path: bytes) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,238 @@
+"""Logs under a real logrotate and kill -9: every line that is in a file is stored, once."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Start = Callable[..., Any]
+
+LINES_A_SECOND = 1_000
+"""Of each of the six logs."""
+_TICK_SECONDS = 0.01
+
+LOGROTATE = {
+    "create": "create",
+    "copytruncate": "copytruncate",
+    "compress": "create\n compress\n delaycompress",
+    "dateext": "create\n dateext\n dateformat -%Y%m%d-%s",
+}
+
+
+class Writer:
+    """A program that writes numbered lines to a log, and opens it anew when it is told to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.reopens = threading.Event()
+        self._stops = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stops.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        number = 0
+        file = self.path.open("ab", buffering=0)
+        began = time.monotonic()
+        while not self._stops.wait(_TICK_SECONDS):
+            if self.reopens.is_set():
+                file.close()
+                file = self.path.open("ab", buffering=0)
+                self.reopens.clear()
+            due = int((time.monotonic() - began) * LINES_A_SECOND)
+            if due > number:
+                file.write(b"".join(b"line %07d\n" % n for n in range(number, due)))
+                number = due
+        file.close()
+
+
+class Logs:
+    """Six logs, each rotated in its own way."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.truncated: Counter[str] = Counter()
+        self.switches = 0
+        self.paths = {}
+        for name in (*LOGROTATE, "mv", "symlink"):
+            (directory / name).mkdir(parents=True)
+            self.paths[name] = directory / name / "app.log"
+            if name != "symlink":
+                self.paths[name].touch()
+        for name, options in LOGROTATE.items():
+            (directory / f"{name}.conf").write_text(
+                f"{self.paths[name]} {{\n rotate 1000\n {options}\n}}\n"
+            )
+        self._switch()
+        self.writers: dict[str, Writer] = {}
+
+    def write(self) -> None:
+        self.writers = {name: Writer(path) for name, path in self.paths.items()}
+
+    def config(self) -> str:
+        items = "".join(f"  - {{name: {n}, path: {p}}}\n" for n, p in self.paths.items())
+        return f"logs:\n{items}retention: {{log_lines: {{max_rows: 10000000}}}}\n"
+
+    def rotate(self, name: str) -> None:
+        path = self.paths[name]
+        if name in LOGROTATE:
+            conf, state = (self.directory / f"{name}.{end}" for end in ("conf", "state"))
+            conf.chmod(0o644)
+            # It fails where a file of this second is there already, and does nothing.
+            is_twice = name == "dateext"
+            subprocess.run(["logrotate", "-f", "-s", state, conf], check=not is_twice, timeout=20)
+        elif name == "mv":
+            path.rename(path.with_name(f"app.log.{time.time_ns()}"))
+        else:
+            self._switch()
+        if name == "copytruncate":
+            self.truncated[name] += 1
+        else:
+            self.writers[name].reopens.set()
+
+    def _switch(self) -> None:
+        """Let the symbolic link lead to another file, as programs do that log by the day."""
+        link = self.paths["symlink"]
+        self.switches += 1
+        new = link.with_name("new")
+        target = f"app-{20260000 + self.switches}.log"
+        new.symlink_to(target)
+        (link.parent / target).touch()
+        new.rename(link)
+
+    def stop(self) -> None:
+        for writer in self.writers.values():
+            writer.stop()
+
+    def lines(self, name: str) -> list[str]:
+        """Give the lines that are in all files of a log, in their order."""
+        found: list[str] = []
+        for file in self.paths[name].parent.iterdir():
+            if file.is_symlink():
+                continue
+            data = file.read_bytes()
+            found += (gzip.decompress(data) if file.suffix == ".gz" else data).decode().split("\n")
+        return sorted(line for line in found if line)
+
+
+@pytest.fixture
+def run(start: Start, etlmon: str) -> Start:
+    """Give what runs a node on a configuration."""
+    return lambda config: start(etlmon, "node", "-c", str(config))
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Iterator[Logs]:
+    one = Logs(tmp_path / "logs")
+    yield one
+    one.stop()
+
+
+def stored(database: Path, name: str) -> tuple[list[str], Counter[str]]:
+    """Give the lines of a log that are stored, in their order, and its flags, counted."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        rows = connection.execute(
+            "SELECT line, flags FROM log_lines WHERE log_name = ? ORDER BY id", (name,)
+        ).fetchall()
+    flags = Counter(flags for line, flags in rows if line is None or flags != "[]")
+    return [line for line, _ in rows if line is not None], flags
+
+
+def wait_for_last_lines(logs: Logs, database: Path) -> None:
+    """Wait until the last line of each log is stored, and whatever comes before it."""
+    give_up_at = time.monotonic() + 20
+    for name in logs.paths:
+        last = logs.lines(name)[-1]
+        while last not in stored(database, name)[0]:
+            assert time.monotonic() < give_up_at, f"{last} of {name} is not stored"
+            time.sleep(0.2)
+
+
+def assert_exactly_once(logs: Logs, database: Path) -> None:
+    for name in logs.paths:
+        lines, flags = stored(database, name)
+        written = logs.lines(name)
+        again = [line for line, times in Counter(lines).items() if times > 1]
+        missing = sorted(set(written) - set(lines))
+        assert (again[:3], len(again), missing[:3], len(missing)) == ([], 0, [], 0), (name, flags)
+        if name != "copytruncate":  # it loses lines on the disk that had been read
+            assert sorted(lines) == written, name
+        truncated = sum(times for flag, times in flags.items() if "truncated" in flag)
+        assert truncated >= logs.truncated[name], (name, flags)
+        assert not [flag for flag in flags if "gap" in flag or "partial" in flag], (name, flags)
+
+
+def holds_deleted(pid: int) -> bool:
+    links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return any(link.endswith(".log (deleted)") for link in links)
+
+
+def test_rotation_in_every_way_and_kill_9_at_any_moment(
+    run: Start, write_config: Callable[..., Path], logs: Logs
+) -> None:
+    config = write_config(logs.config())
+    database = config.parent / "db" / "etlmon.db"
+    chance = random.Random(20)
+    node = run(config)
+    node.get_until("logs", lambda rows: [row["state"] for row in rows] == ["following"] * 6)
+    logs.write()
+    for _ in range(20):
+        for name in logs.paths:
+            if chance.random() < 0.4:
+                logs.rotate(name)
+        time.sleep(chance.uniform(0.0, 0.4))
+        node.end(signal.SIGKILL)
+        node = run(config)
+        if chance.random() < 0.7:
+            assert node.address
+    logs.stop()
+    wait_for_last_lines(logs, database)
+    node.end()
+    assert_exactly_once(logs, database)
+
+
+def test_deleted_and_cut_off_while_it_runs(
+    run: Start, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    """``rm`` and ``cp`` with ``>``: what had been written is there, and the next file from 0."""
+    path = tmp_path / "app.log"
+    path.write_text("before\n")
+    node = run(write_config(f"logs: [{{name: app, path: {path}}}]\n"))
+    node.get_until("logs", lambda rows: rows and rows[0]["state"] == "following")
+    with path.open("a") as writer:
+        path.unlink()
+        print("to the deleted file", file=writer, flush=True)
+        path.write_text("first of the new\n")
+        node.get_until("logs/app", lambda rows: len(rows) == 2)
+    shutil.copy(path, tmp_path / "copy")
+    os.truncate(path, 0)
+    path.write_text("after it was cut off\n")
+    rows = node.get_until("logs/app", lambda rows: len(rows) == 4)
+    assert [row["line"] for row in rows] == [
+        "to the deleted file",
+        "first of the new",
+        None,
+        "after it was cut off",
+    ]
+    assert [row["flags"] for row in rows] == [[], [], ["truncated"], []]
+    give_up_at = time.monotonic() + 15
+    while holds_deleted(node.process.pid):
+        assert time.monotonic() < give_up_at, "the deleted file is not let go"
+        time.sleep(0.05)
