@@ -142,12 +142,8 @@ class MaintenanceService(TimerService):
     ) -> TableFigures:
         if table is None or table.time_column is None:
             return TableFigures(table=name, rows=size.rows, size_bytes=size.bytes)
-        column, limits = table.time_column, self.limits(name)
-        (oldest,) = cursor.execute(f"SELECT min({column}) FROM {name}").fetchone()
-        (recent,) = cursor.execute(
-            f"SELECT count(*) FROM {name} WHERE {column} > ? AND {column} <= ?",
-            (now_ms - _DAY_MS, now_ms),
-        ).fetchone()
+        limits = self.limits(name)
+        oldest, recent = _ages(cursor, table, now_ms - _DAY_MS, now_ms)
         return TableFigures(
             table=name,
             rows=size.rows,
@@ -258,6 +254,32 @@ def _all_sizes(cursor: sqlite3.Cursor) -> dict[str, sizes.Size]:
         "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
     ).fetchall()
     return sizes.reckon(cursor, [name for (name,) in names if not name.startswith("sqlite_")])
+
+
+def _ages(
+    cursor: sqlite3.Cursor, table: Table, since_ms: int, until_ms: int
+) -> tuple[int | None, int]:
+    """Give the moment of the oldest row, and how many rows are of a stretch of time."""
+    name, at = table.name, table.time_column
+    if not table.ages_by_id:
+        (oldest,) = cursor.execute(f"SELECT min({at}) FROM {name}").fetchone()
+        (recent,) = cursor.execute(
+            f"SELECT count(*) FROM {name} WHERE {at} > ? AND {at} <= ?", (since_ms, until_ms)
+        ).fetchone()
+        return oldest, recent
+    # No index by time, but ids without holes in its order: halving finds the first of the stretch.
+    first = cursor.execute(f"SELECT id, {at} FROM {name} ORDER BY id LIMIT 1").fetchone()
+    if first is None:
+        return None, 0
+    (low, oldest), (newest,) = first, cursor.execute(f"SELECT max(id) FROM {name}").fetchone()
+    high = newest + 1
+    while low < high:
+        middle = (low + high) // 2
+        (moment,) = cursor.execute(
+            f"SELECT {at} FROM {name} WHERE id >= ? ORDER BY id LIMIT 1", (middle,)
+        ).fetchone()
+        low, high = (middle + 1, high) if moment <= since_ms else (low, middle)
+    return oldest, newest + 1 - low
 
 
 def _optimize(cursor: sqlite3.Cursor) -> None:

@@ -13,6 +13,7 @@ from twisted.internet import reactor, task
 
 from etlmon.config.node import RetentionSection
 from etlmon.records.health import CollectorRun
+from etlmon.records.log import LogBlock
 from etlmon.store.database import StoreService
 from etlmon.store.maintenance import MaintenanceService
 from etlmon.store.tables.all import TABLES
@@ -81,6 +82,19 @@ async def test_figures(store: StoreService, maintenance: MaintenanceService, siz
     assert (largest.max_rows, largest.max_age_seconds, largest.max_bytes) == (5_000, 60.0, None)
     assert {"meta", "migrations", "path_stats"} <= {table.table for table in figures.tables}
     assert (figures.check, figures.backup, figures.compaction) == (None, None, None)
+
+
+async def test_figures_of_a_table_that_has_no_index_by_time(
+    store: StoreService, maintenance: MaintenanceService
+) -> None:
+    for at, count in ((NOW - 90_000, 7), (NOW - 86_401, 3), (NOW - 86_399, 4), (NOW, 5)):
+        await store.write(
+            [LogBlock(log_name="a", log_path="/a", created_at=utc(at), lines=["x"] * count)]
+        )
+    figures = await maintenance.figures(None)
+    (lines,) = [table for table in figures.tables if table.table == "log_lines"]
+    assert (lines.rows, lines.rows_last_day) == (19, 9)
+    assert lines.oldest_at == utc(NOW - 90_000)
 
 
 async def test_a_compaction_gives_the_pages_back(

@@ -1,0 +1,155 @@
+"""The database under load: answers while lines are stored and old ones go, and what that costs.
+
+The yardstick of the answers is the limit itself; that of writing is the same store without limits
+on what it keeps.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from measure import Limit, Load, conclude, etlmon_node, fetch, free_port, server, wrk
+from twisted.internet import reactor, task
+from twisted.internet.defer import ensureDeferred
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from etlmon.config.node import RetentionSection
+from etlmon.records.log import LogBlock
+from etlmon.store import retention
+from etlmon.store.database import StoreService
+from etlmon.store.tables.all import TABLES
+from etlmon.units import utc
+
+LINES_A_SECOND = 10_000
+LINE = b"%09d " + b"x" * 109 + b"\n"
+UNTIL_RETENTION_SECONDS = 55.0
+"""It runs at the start and every 60 s: the load is measured when it runs again."""
+KEPT = 100_000
+BLOCK = 5_000
+BLOCKS = 200
+
+
+class Writing:
+    """Appends lines to a log at an even rate, from a thread."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+
+    def __enter__(self) -> Writing:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        a_turn = LINES_A_SECOND // 50
+        began = time.perf_counter()
+        number = 0
+        with self._log.open("ab", buffering=0) as file:
+            while not self._stop.is_set():
+                file.write(b"".join(LINE % n for n in range(number, number + a_turn)))
+                number += a_turn
+                ahead = began + number / LINES_A_SECOND - time.perf_counter()
+                self._stop.wait(max(0.0, ahead))
+
+
+def answers(directory: Path) -> tuple[Load, int]:
+    """Give how /fs is answered while lines are stored and deleted, and the lines left."""
+    log, port = directory / "app.log", free_port()
+    log.touch()
+    command = etlmon_node(
+        directory,
+        port,
+        f"logs: [{{name: app, path: {log}}}]\nretention: {{log_lines: {{max_rows: {KEPT}}}}}\n",
+    )
+    base = f"http://127.0.0.1:{port}/api/v1"
+    with server(command, f"{base}/health"), Writing(log):
+        time.sleep(UNTIL_RETENTION_SECONDS)
+        load = wrk(f"{base}/fs", connections=4, seconds=12)
+        tables: list[dict[str, Any]] = json.loads(fetch(f"{base}/admin/db"))["tables"]
+        (rows,) = (one["rows"] for one in tables if one["table"] == "log_lines")
+    return load, rows
+
+
+def block(number: int) -> LogBlock:
+    lines = [f"{n:09d} " + "x" * 109 for n in range(number * BLOCK, (number + 1) * BLOCK)]
+    return LogBlock(
+        log_name="app",
+        log_path="/app.log",
+        source_inode=1,
+        lines=lines,
+        created_at=utc(time.time()),
+    )
+
+
+async def written(directory: Path, *, trimmed: bool) -> tuple[float, int]:
+    """Give lines a second that are stored, and how many are left."""
+    store = StoreService(directory / f"{trimmed}.db", reactor, time.time)
+    store.startService()
+    limit = RetentionSection(max_rows=KEPT)
+    service = retention.RetentionService(
+        store,
+        TABLES,
+        lambda table: limit if trimmed and table == "log_lines" else RetentionSection(),
+        reactor,
+        time.time,
+    )
+    service.startService()
+    began = time.perf_counter()
+    for number in range(BLOCKS):
+        await store.write([block(number)])
+    seconds = time.perf_counter() - began
+    left = await store.read(
+        lambda cursor: cursor.execute("SELECT count(*) FROM log_lines").fetchone()[0]
+    )
+    await service.stopService()
+    await store.stopService()
+    return BLOCKS * BLOCK / seconds, left
+
+
+async def rates(directory: Path) -> dict[bool, tuple[float, int]]:
+    retention._EVERY_SECONDS = 1.0  # so that as many go as come
+    return {trimmed: await written(directory, trimmed=trimmed) for trimmed in (False, True)}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        load, rows = answers(Path(name))
+        print(
+            f"/fs while {LINES_A_SECOND:,} lines/s come and go: {load.per_second:,.0f}/s, ", end=""
+        )
+        print(f"p99 {load.p99_ms:.2f} ms; {rows:,} lines left of {LINES_A_SECOND * 67:,}")
+        found: dict[bool, tuple[float, int]] = {}
+
+        async def measure(_: object) -> None:
+            found.update(await rates(Path(name)))
+
+        try:
+            task.react(lambda clock: ensureDeferred(measure(clock)))
+        except SystemExit as ended:
+            if ended.code:
+                raise
+    for trimmed, (rate, left) in found.items():
+        print(f"retention {'on ' if trimmed else 'off'} {rate:9,.0f} lines/s, {left:,} left")
+    conclude(
+        [
+            Limit("p99 of /fs meanwhile, ms", load.p99_ms, 10),
+            Limit("lines left after retention", rows, LINES_A_SECOND * 20),
+            Limit("rate with retention / without", found[True][0] / found[False][0], 0.8, True),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
