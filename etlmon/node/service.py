@@ -44,17 +44,17 @@ from etlmon.control.audit import AuditLog
 from etlmon.control.callers import Gate
 from etlmon.control.kill import Kills
 from etlmon.control.policy import Policy
-from etlmon.errors import ApiError, ConfigError, StoreError
+from etlmon.errors import ConfigError, StoreError
 from etlmon.fsworker.pool import WorkerPool
 from etlmon.host.inotify import DirectoryWatches
 from etlmon.node.listen import ListeningService, is_loopback
+from etlmon.node.paths import PathScans
 from etlmon.node.places import database_path, node_name
 from etlmon.node.systemd import Notifier, SupervisedService, listen_text
 from etlmon.node.unused import without_effect
 from etlmon.records.cron import CronRefreshAnswer
 from etlmon.records.health import CollectorHealth, Health
 from etlmon.records.log import LogSwitchAnswer, LogSwitched
-from etlmon.records.path import PathScanCancelled, ScanAnswer, ScanCancelAnswer, ScanSkipped
 from etlmon.runner import CollectorService
 from etlmon.store.backup_schedule import BackupService
 from etlmon.store.database import StoreService
@@ -134,6 +134,7 @@ class NodeService(Service):
         )
         self._live_processes = self._live(config)
         self.collectors = [self._service(collector) for collector in self._build(config)]
+        self.scans = PathScans(lambda: self.collectors, self.store, wall_clock)
         self.retention = RetentionService(
             self.store, TABLES, config.retention_of, reactor, wall_clock, config.node.db_max_bytes
         )
@@ -150,7 +151,7 @@ class NodeService(Service):
         self.server = ApiServer(
             [
                 *fs.routes(self.store, wall_clock),
-                *paths.routes(self.store, self, self.policy, wall_clock),
+                *paths.routes(self.store, self.scans, self.policy, wall_clock),
                 *processes.routes(self.store, self, wall_clock),
                 *kill.routes(self.kills),
                 *audit.routes(self.store),
@@ -307,67 +308,6 @@ class NodeService(Service):
         if self.running:
             for service in fresh:
                 service.startService()
-
-    def scan_now(self, wanted: Sequence[str] | None) -> ScanAnswer:
-        """Begin scans of the configured paths ``wanted``, or of all.
-
-        Raises ApiError (404) for a path that is not configured, before any scan begins.
-        """
-        started, skipped = [], []
-        for path, service in self._scanning(wanted).items():
-            if service.run_now():
-                started.append(path)
-            else:
-                skipped.append(ScanSkipped(path=path, reason="a scan of it is running"))
-        return ScanAnswer(started=started, skipped=skipped)
-
-    async def cancel_scans(self, wanted: str | None) -> ScanCancelAnswer:
-        """End the scan of the configured path ``wanted``, or all; the next come at their turns.
-
-        Raises ApiError (404) for a path that is not configured.
-        """
-        services = self._scanning(None if wanted is None else [wanted])
-        found = await gatherResults(
-            [Deferred.fromCoroutine(self._cancel_scan(service)) for service in services.values()]
-        )
-        was_running = dict(zip(services, found, strict=True))
-        return ScanCancelAnswer(
-            cancelled=[path for path, running in was_running.items() if running],
-            not_running=[path for path, running in was_running.items() if not running],
-        )
-
-    async def _cancel_scan(self, service: CollectorService) -> bool:
-        """End the scan of a path; give whether one was running. Nobody waits for the commit."""
-        seconds = await service.cancel_run()
-        if seconds is None:
-            return False
-        # At once, so that it is in the writer's queue before the beginning of any later scan.
-        cancelled = PathScanCancelled(
-            path=service.collector.instance,
-            scan_duration_ms=round(seconds * 1000),
-            collected_at=utc(self._wall_clock()),
-        )
-        self.store.write([cancelled]).addErrback(self._not_stored, "The end of a scan")
-        return True
-
-    def _scanning(self, wanted: Sequence[str] | None) -> dict[str, CollectorService]:
-        """Give what scans the configured paths ``wanted``, or all of them, by path.
-
-        Raises ApiError (404) naming one that is not configured.
-        """
-        services = {
-            service.collector.instance: service
-            for service in self.collectors
-            if service.collector.name == "path"
-        }
-        for path in wanted or ():
-            if path not in services:
-                raise ApiError(
-                    404,
-                    "path-not-configured",
-                    f"{path} is not a configured path; GET /api/v1/paths lists them.",
-                )
-        return services if wanted is None else {path: services[path] for path in wanted}
 
     def read_processes(self) -> Deferred[list[ProcessSample]]:
         """Read all processes of the host; fails with CollectError if that cannot be done."""

@@ -85,7 +85,7 @@ async def test_a_trouble_lasts_until_a_run_has_ended_well(tmp_path: Path, tree: 
     await until(lambda: all(one.runs for one in service.health().collectors))
     assert service.health().state == "degraded"
     (tree / "later").mkdir()
-    service.scan_now(None)
+    service.scans.scan_now(None)
     assert service.health().collectors[1].state == "running"
     assert service.health().state == "degraded"
     await until(lambda: service.health().collectors[1].runs == 2)
@@ -153,21 +153,21 @@ async def test_a_start_that_fails_is_undone(tmp_path: Path) -> None:
 
 async def test_scans_on_command(node: NodeService, tree: Path) -> None:
     path = f"{tree}/a"
-    assert node.scan_now([path]) == ScanAnswer(started=[path], skipped=[])
+    assert node.scans.scan_now([path]) == ScanAnswer(started=[path], skipped=[])
     running = [ScanSkipped(path=path, reason="a scan of it is running")]
-    assert node.scan_now(None) == ScanAnswer(started=[], skipped=running)
+    assert node.scans.scan_now(None) == ScanAnswer(started=[], skipped=running)
     await until(lambda: node.health().collectors[1].runs == 2)
     with pytest.raises(ApiError, match="/nowhere is not a configured path"):
-        node.scan_now([path, "/nowhere"])
+        node.scans.scan_now([path, "/nowhere"])
     assert node.health().collectors[1].state == "ok"
 
 
 async def test_scans_are_cancelled_on_command(node: NodeService, tree: Path) -> None:
     path = f"{tree}/a"
     before = (await paths_of(node))[path]
-    node.scan_now(None)
-    assert await node.cancel_scans(path) == ScanCancelAnswer(cancelled=[path], not_running=[])
-    assert await node.cancel_scans(None) == ScanCancelAnswer(cancelled=[], not_running=[path])
+    node.scans.scan_now(None)
+    assert await node.scans.cancel_scans(path) == ScanCancelAnswer(cancelled=[path], not_running=[])
+    assert await node.scans.cancel_scans(None) == ScanCancelAnswer(cancelled=[], not_running=[path])
     await node.store.run(lambda cursor: None)  # in the writer's queue behind what happened
     after = (await paths_of(node))[path]
     assert (after.status, after.error_message) == ("ERROR", "the scan was cancelled")
@@ -176,7 +176,7 @@ async def test_scans_are_cancelled_on_command(node: NodeService, tree: Path) -> 
     assert (health.state, health.collectors[1].state) == ("ok", "ok")
     assert (health.collectors[1].runs, health.collectors[1].cancelled) == (1, 1)
     with pytest.raises(ApiError, match="/nowhere is not a configured path"):
-        await node.cancel_scans("/nowhere")
+        await node.scans.cancel_scans("/nowhere")
 
 
 async def test_cron_is_looked_at_on_command(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""What commands do with configured paths: their scans begin and end here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+
+from etlmon.errors import ApiError, StoreError
+from etlmon.records.path import PathScanCancelled, ScanAnswer, ScanCancelAnswer, ScanSkipped
+from etlmon.units import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from etlmon.runner import CollectorService, Sink
+
+
+class PathScans:
+    """Begins and ends scans of configured paths; ``collectors`` gives all that the node has now."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        collectors: Callable[[], Sequence[CollectorService]],
+        sink: Sink,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._collectors = collectors
+        self._sink = sink
+        self._wall_clock = wall_clock
+
+    def scan_now(self, paths: Sequence[str] | None) -> ScanAnswer:
+        """Begin scans of the configured ``paths``, or of all.
+
+        Raises ApiError (404) for a path that is not configured, before any scan begins.
+        """
+        started, skipped = [], []
+        for path, service in self._services(paths).items():
+            if service.run_now():
+                started.append(path)
+            else:
+                skipped.append(ScanSkipped(path=path, reason="a scan of it is running"))
+        return ScanAnswer(started=started, skipped=skipped)
+
+    async def cancel_scans(self, path: str | None) -> ScanCancelAnswer:
+        """End the scan of the configured ``path``, or all; the next come at their turns.
+
+        Raises ApiError (404) for a path that is not configured.
+        """
+        services = self._services(None if path is None else [path])
+        found = await gatherResults(
+            [Deferred.fromCoroutine(self._cancel_scan(service)) for service in services.values()]
+        )
+        was_running = dict(zip(services, found, strict=True))
+        return ScanCancelAnswer(
+            cancelled=[path for path, running in was_running.items() if running],
+            not_running=[path for path, running in was_running.items() if not running],
+        )
+
+    async def _cancel_scan(self, service: CollectorService) -> bool:
+        """End the scan of a path; give whether one was running. Nobody waits for the commit."""
+        seconds = await service.cancel_run()
+        if seconds is None:
+            return False
+        # At once, so that it is in the writer's queue before the beginning of any later scan.
+        cancelled = PathScanCancelled(
+            path=service.collector.instance,
+            scan_duration_ms=round(seconds * 1000),
+            collected_at=utc(self._wall_clock()),
+        )
+        self._sink.write([cancelled]).addErrback(self._not_stored)
+        return True
+
+    def _not_stored(self, failure: Any) -> None:
+        failure.trap(StoreError)
+        self.log.warn("The end of a scan was not stored: {error}", error=str(failure.value))
+
+    def _services(self, wanted: Sequence[str] | None) -> dict[str, CollectorService]:
+        """Give what scans the configured paths ``wanted``, or all of them, by path.
+
+        Raises ApiError (404) naming one that is not configured.
+        """
+        services = {
+            service.collector.instance: service
+            for service in self._collectors()
+            if service.collector.name == "path"
+        }
+        for path in wanted or ():
+            if path not in services:
+                raise ApiError(
+                    404,
+                    "path-not-configured",
+                    f"{path} is not a configured path; GET /api/v1/paths lists them.",
+                )
+        return services if wanted is None else {path: services[path] for path in wanted}
