@@ -13,9 +13,8 @@ from etlmon.collectors.path.exclude import compile_exclude
 from etlmon.collectors.path.underway import UnderWay
 from etlmon.errors import CollectError, EtlmonError
 from etlmon.fsworker.messages import ScanOrder, ScanOutcome, WorkerStopped, WorkerTimeout
-from etlmon.host.mounts import covering, foreign_below, read_mounts, resolve, waits_for
+from etlmon.fsworker.places import NFS, locate, reach
 from etlmon.records.path import PathScanned, PathScanProgress, PathScanStarted, PathStatus
-from etlmon.text import host_text
 from etlmon.units import format_duration, utc
 
 if TYPE_CHECKING:
@@ -27,24 +26,15 @@ if TYPE_CHECKING:
     from etlmon.host.mounts import Mount
 
 
-_ANSWER_SECONDS = 5.0
-"""How long a file system that may hang has to answer before a scan of it begins."""
-
-
 # File systems that give a directory new times with each change of its entries. Others may not (a
 # FUSE server does as it likes, /proc and /sys do not), so their directories are always listed.
 _RELIABLE_TIMES = frozenset(
     "bcachefs btrfs exfat ext2 ext3 ext4 f2fs jfs nilfs2 overlay tmpfs vfat xfs zfs".split()
 )
-_NFS = frozenset({"nfs", "nfs4"})
 # How old a change must be to be told from the next one: the coarsest times are those of FAT, 2 s.
 # On NFS the clock is the server's, and what it says of a directory may be a minute old (acdirmax).
 _SETTLE_SECONDS = 2.0
 _NFS_SETTLE_SECONDS = 120.0
-# How long a scan may make no progress. A local disk may be slow when it is busy: for it, as long as
-# the kernel itself waits before it tells of a task that hangs.
-_SILENCE_SECONDS = 30.0
-_LOCAL_SILENCE_SECONDS = 120.0
 # Calls at a time where each takes long to answer. A local disk gains nothing by threads.
 _PARALLELISM = 4
 # How far the schedules of paths on a server are spread.
@@ -84,7 +74,7 @@ class PathCollector:
 
     def _share(self) -> float:
         """Give 0 to 1 for this path on this host; 0 where there is no server to spare."""
-        if self._locate(full_scan_due=False).server is None:
+        if locate(self._context.proc, self.settings.path).server is None:
             return 0.0
         host = (self._context.proc / "sys/kernel/hostname").read_bytes().strip()
         text = host + b"\0" + os.fsencode(self.settings.path)
@@ -137,74 +127,47 @@ class PathCollector:
             self._full_scan_at = started
         duration_ms = round((self._context.monotonic_clock() - started) * 1000)
         status, message = self._verdict(outcome, failure)
-        yield Batch(
-            [
-                PathScanned(
-                    path=path,
-                    file_count=outcome.files if outcome else None,
-                    dir_count=outcome.dirs if outcome else None,
-                    other_count=outcome.others if outcome else None,
-                    scan_duration_ms=duration_ms,
-                    status=status,
-                    error_message=message,
-                    collected_at=utc(self._context.wall_clock()),
-                    complete=status == "OK",
-                    newest_change_at=outcome.newest_change_at if outcome else None,
-                    scanned_dirs=outcome.listed_dirs if outcome else None,
-                    reused_dirs=outcome.reused_dirs if outcome else None,
-                    skipped_mounts=outcome.skipped_mounts if outcome else None,
-                    troubles=outcome.troubles if outcome else [],
-                    next_scan_at=next_run_at,
-                )
-            ]
+        scanned = PathScanned(
+            path=path,
+            file_count=outcome.files if outcome else None,
+            dir_count=outcome.dirs if outcome else None,
+            other_count=outcome.others if outcome else None,
+            scan_duration_ms=duration_ms,
+            status=status,
+            error_message=message,
+            collected_at=utc(self._context.wall_clock()),
+            complete=status == "OK",
+            newest_change_at=outcome.newest_change_at if outcome else None,
+            scanned_dirs=outcome.listed_dirs if outcome else None,
+            reused_dirs=outcome.reused_dirs if outcome else None,
+            skipped_mounts=outcome.skipped_mounts if outcome else None,
+            troubles=outcome.troubles if outcome else [],
+            next_scan_at=next_run_at,
         )
+        yield Batch([scanned])
         if failure is not None:
             raise failure
 
     async def _order(self, full_scan_due: bool) -> ScanOrder:
         """Give what to scan; raises CollectError if its file system does not answer."""
-        try:
-            order = await self._context.in_thread(lambda: self._locate(full_scan_due))
-        except OSError as error:
-            raise CollectError(f"cannot read the list of mounts: {error}") from error
-        if order.one_at_a_time:
-            # A scan of a mount that hangs would hold a child that other scans wait for.
-            await self._context.workers.statvfs(
-                order.path, mount_point=order.mount_point, deadline_seconds=_ANSWER_SECONDS
-            )
-        return order
-
-    def _locate(self, full_scan_due: bool) -> ScanOrder:
-        """Find out where the path is; in a thread, for mounts may be many."""
-        path = os.fsencode(self.settings.path).rstrip(b"/") or b"/"
-        mounts = read_mounts(self._context.proc)
-        resolved = resolve(mounts, path)
-        own = covering(mounts, resolved)
-        hangs_on = waits_for(mounts).get(own.mount_id) if own else None
-        named = hangs_on or own
+        place = await reach(self._context, self.settings.path)
         return ScanOrder(
-            path=path,
-            mount_point=host_text(named.mount_point) if named else "/",
-            parallelism=(self.settings.parallelism or _PARALLELISM) if hangs_on else 1,
+            **place.walk(self.settings.max_ops_per_second),
+            parallelism=(self.settings.parallelism or _PARALLELISM) if place.hangs_on else 1,
             max_depth=self.settings.max_depth,
             exclude=self._exclude,
             max_files=self.settings.max_files_per_scan,
             timeout_seconds=self.settings.timeout,
-            silence_seconds=_SILENCE_SECONDS if hangs_on else _LOCAL_SILENCE_SECONDS,
-            skip=foreign_below(mounts, resolved, own),
-            one_at_a_time=hangs_on is not None,
-            server=_server(hangs_on) if hangs_on else None,
-            max_ops_per_second=self.settings.max_ops_per_second,
-            remember=self._may_reuse(own, hangs_on),
+            remember=self._may_reuse(place.own, place.hangs_on),
             relist=full_scan_due,
-            settle_seconds=_NFS_SETTLE_SECONDS if own and own.fs_type in _NFS else _SETTLE_SECONDS,
+            settle_seconds=_NFS_SETTLE_SECONDS if place.is_nfs else _SETTLE_SECONDS,
         )
 
     def _may_reuse(self, own: Mount | None, hangs_on: Mount | None) -> bool:
         """Tell whether the times of directories say if they have changed."""
         if own is None or self.settings.rescan == "full":
             return False
-        if own.fs_type in _NFS:
+        if own.fs_type in NFS:
             return self.settings.rescan == "incremental"
         return hangs_on is None and own.fs_type in _RELIABLE_TIMES
 
@@ -230,12 +193,3 @@ class PathCollector:
                 f"{number:,} {places} could not be read: {first.kind}, for example {first.example}",
             )
         return "OK", None
-
-
-def _server(mount: Mount) -> str | None:
-    """Give the name of the server behind a mount of NFS (host:/export) or CIFS (//host/share)."""
-    if mount.fs_type in _NFS:
-        return host_text(mount.device.partition(b":/")[0])
-    if mount.device.startswith(b"//"):
-        return host_text(mount.device[2:].partition(b"/")[0])
-    return None
