@@ -35,7 +35,14 @@ from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import Health
 from etlmon.records.kill import KillAnswer, KillRequest
 from etlmon.records.log import LogFile, LogLine, LogSwitchAnswer, LogSwitchRequest
-from etlmon.records.path import PathPoint, PathStats, ScanAnswer, ScanCancelAnswer, ScanRequest
+from etlmon.records.path import (
+    PathChild,
+    PathPoint,
+    PathStats,
+    ScanAnswer,
+    ScanCancelAnswer,
+    ScanRequest,
+)
 from etlmon.records.process import (
     ProcessDetail,
     ProcessEvent,
@@ -105,6 +112,18 @@ class FilesystemHistoryQuery(HistoryQuery, frozen=True, kw_only=True):
 
 class PathHistoryQuery(HistoryQuery, frozen=True, kw_only=True):
     """Which part of which path's history."""
+
+    id: Annotated[str, about("The path's id, as GET /paths gives it.", min_length=1)]
+
+
+class PathQuery(Query, frozen=True, kw_only=True):
+    """Which path."""
+
+    id: Annotated[str, about("The path's id, as GET /paths gives it.", min_length=1)]
+
+
+class PathPartsQuery(Page, frozen=True, kw_only=True):
+    """Which path, and which part of what there is of it."""
 
     id: Annotated[str, about("The path's id, as GET /paths gives it.", min_length=1)]
 
@@ -495,6 +514,17 @@ PATH_HISTORY = Endpoint(
     ),
     problems=(404, 503),
 )
+PATH_CHILDREN = Endpoint(
+    name="list_path_children",
+    method="GET",
+    path="/paths/{id}/children",
+    summary="What the newest complete scan found by direct subdirectory, the largest first.",
+    query=PathPartsQuery,
+    body=type(None),
+    answer=list[PathChild],
+    columns=("name", "kind", "file_count", "dir_count", "other_count", "collected_at"),
+    problems=(404, 503),
+)
 SCAN_PATHS = Endpoint(
     name="scan_paths",
     method="POST",
@@ -860,6 +890,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     FILESYSTEM_HISTORY,
     PATHS,
     PATH_HISTORY,
+    PATH_CHILDREN,
     SCAN_PATHS,
     CANCEL_SCANS,
     PROCESSES,

@@ -44,7 +44,7 @@ from etlmon.control.audit import AuditLog
 from etlmon.control.callers import Gate
 from etlmon.control.kill import Kills
 from etlmon.control.policy import Policy
-from etlmon.errors import ConfigError, StoreError
+from etlmon.errors import ApiError, ConfigError, StoreError
 from etlmon.fsworker.pool import WorkerPool
 from etlmon.host.inotify import DirectoryWatches
 from etlmon.node.listen import ListeningService, is_loopback

@@ -113,6 +113,33 @@ class PathPoint(Record, frozen=True, kw_only=True):
     scan_duration_ms: Annotated[int, about("How long it took, milliseconds.")]
 
 
+class PathChild(Record, frozen=True, kw_only=True):
+    """What the newest complete scan found in a part of a path: its rows add up to the whole."""
+
+    path_id: Annotated[str, about("The path's id.")]
+    place: Annotated[int, about("Its place, 0 first: the directories with most entries lead.")]
+    kind: Annotated[
+        str,
+        about(
+            "directory: a direct subdirectory; rest: those that are too many, summed up; itself: "
+            "what is directly in the path, its subdirectories among it."
+        ),
+    ]
+    name: Annotated[str | None, about("Name of the directory; null for the other kinds.")]
+    directory_count: Annotated[int, about("Direct subdirectories that this row stands for.")]
+    file_count: Annotated[int, about("Regular files below it, or for itself directly in it.")]
+    dir_count: Annotated[int, about("Directories likewise; a directory itself is not in its own.")]
+    other_count: Annotated[int, about("Everything else likewise.")]
+    collected_at: Annotated[datetime, about("When the scan ended, UTC.")]
+
+
+class ChildrenCounted(Record, frozen=True, kw_only=True):
+    """A complete scan has told its counts by direct subdirectory."""
+
+    path: str
+    children: list[PathChild]
+
+
 class EndedScan(Record, frozen=True, kw_only=True):
     """What the history keeps of a scan; null counts where nothing is known."""
 

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from etlmon.records.path import PathsConfigured, path_id
+from etlmon.records.path import ChildrenCounted, PathChild, PathsConfigured, path_id
+from etlmon.units import utc
 
 LINK = re.compile(r'<([^>]*)>; rel="next"')
 
@@ -170,6 +171,32 @@ async def test_a_bad_parameter_of_a_paths_history_is_named(api, query: str, says
     answer = await api.ask(f"/api/v1/paths/{path_id('/data')}/history?{query}")
     kind = answer.json["type"].removeprefix("urn:etlmon:problem:")
     assert says in answer.problem(400, kind)
+
+
+async def test_the_children_of_a_path_are_pages(api, store) -> None:
+    target = f"/api/v1/paths/{path_id('/data')}/children"
+    assert (await api.ask(target)).json == []
+    rows = [
+        PathChild(
+            path_id=path_id("/data"),
+            place=place,
+            kind="directory",
+            name=f"{place}",
+            directory_count=1,
+            file_count=9 - place,
+            dir_count=0,
+            other_count=0,
+            collected_at=utc(100),
+        )
+        for place in range(3)
+    ]
+    await store.write([ChildrenCounted(path="/data", children=rows)])
+    answer = await api.ask(f"{target}?limit=2")
+    assert [(row["name"], row["file_count"]) for row in answer.json] == [("0", 9), ("1", 8)]
+    assert answer.headers["x-total-count"] == "3"
+    assert answer.headers["link"] == f'<{target}?limit=2&offset=2>; rel="next"'
+    unknown = await api.ask("/api/v1/paths/nope/children")
+    assert "nope" in unknown.problem(404, "path-not-found")
 
 
 async def test_percent_encoded_parameters_are_read(api) -> None:

@@ -8,15 +8,15 @@ from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
 from etlmon.api.server import Route
-from etlmon.contract import CANCEL_SCANS, PATH_HISTORY, PATHS, SCAN_PATHS
+from etlmon.contract import CANCEL_SCANS, PATH_CHILDREN, PATH_HISTORY, PATHS, SCAN_PATHS
 from etlmon.errors import ApiError
-from etlmon.store.tables import path_history, path_stats
+from etlmon.store.tables import path_children, path_history, path_stats
 from etlmon.units import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from etlmon.contract import Page, PathHistoryQuery, Query, ScanCancelQuery
+    from etlmon.contract import Page, PathHistoryQuery, PathPartsQuery, Query, ScanCancelQuery
     from etlmon.control.policy import Policy
     from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanRequest
     from etlmon.store.database import StoreService
@@ -47,12 +47,14 @@ def routes(
             lambda cursor: path_history.history(cursor, query.id, since, until, query.points)
         )
         if found is None:
-            raise ApiError(
-                404,
-                "path-not-found",
-                f"No path has the id {query.id}; GET /api/v1/paths lists the paths.",
-            )
+            raise _not_found(query.id)
         return Answer(found, found[-1].collected_at if found else None)
+
+    async def list_children(query: PathPartsQuery, _body: None) -> Answer:
+        found = await store.read(lambda cursor: path_children.children(cursor, query.id))
+        if found is None:
+            raise _not_found(query.id)
+        return page(PATH_CHILDREN, query, found, (child.collected_at for child in found))
 
     async def scan_paths(_query: Query, body: ScanRequest) -> Answer:
         with policy.counted("scan", confirmed=body.confirm):
@@ -65,6 +67,15 @@ def routes(
     return [
         Route(PATHS, list_paths, tables=("path_stats",)),
         Route(PATH_HISTORY, get_history, tables=("path_stats", "path_history")),
+        Route(PATH_CHILDREN, list_children, tables=("path_stats", "path_children")),
         Route(SCAN_PATHS, scan_paths),
         Route(CANCEL_SCANS, cancel_scans),
     ]
+
+
+def _not_found(path_id: str) -> ApiError:
+    return ApiError(
+        404,
+        "path-not-found",
+        f"No path has the id {path_id}; GET /api/v1/paths lists the paths.",
+    )

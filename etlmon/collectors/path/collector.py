@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import CancelledError
 
 from etlmon.collectors.base import Batch
+from etlmon.collectors.path.children import counted_children
 from etlmon.collectors.path.exclude import compile_exclude
 from etlmon.collectors.path.underway import UnderWay
 from etlmon.errors import CollectError, EtlmonError
@@ -144,7 +145,10 @@ class PathCollector:
             troubles=outcome.troubles if outcome else [],
             next_scan_at=next_run_at,
         )
-        yield Batch([scanned])
+        if scanned.complete and outcome is not None:
+            yield Batch([scanned, counted_children(path, outcome, scanned.collected_at)])
+        else:
+            yield Batch([scanned])
         if failure is not None:
             raise failure
 

@@ -14,7 +14,7 @@ from etlmon.records.path import (
     PathStats,
     path_id,
 )
-from etlmon.store.tables import path_history
+from etlmon.store.tables import path_children, path_history
 from etlmon.store.tables.base import Table, columns, records, row
 
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ def _insert_configured(cursor: sqlite3.Cursor, configured: Sequence[PathsConfigu
     known = [path for (path,) in cursor.execute("SELECT path FROM path_stats")]
     gone = [path for path in known if path not in wanted]
     cursor.executemany("DELETE FROM path_stats WHERE path = ?", [(path,) for path in gone])
-    path_history.forget(cursor, map(path_id, gone))
+    for table in (path_history, path_children):
+        table.forget(cursor, map(path_id, gone))
 
 
 TABLE = Table(

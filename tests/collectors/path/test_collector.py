@@ -21,7 +21,9 @@ from etlmon.config.node import NodeConfig, RefreshSection
 from etlmon.config.watched import PathSection
 from etlmon.errors import CollectError
 from etlmon.fsworker.messages import (
+    ChildCounts,
     MountStuck,
+    OtherChildren,
     ScanOrder,
     ScanOutcome,
     ScanProgress,
@@ -31,7 +33,14 @@ from etlmon.fsworker.messages import (
     WorkerTimeout,
 )
 from etlmon.fsworker.pool import WorkerPool
-from etlmon.records.path import PathScanned, PathScanStarted, PathsConfigured, ScanTrouble
+from etlmon.records.path import (
+    ChildrenCounted,
+    PathScanned,
+    PathScanStarted,
+    PathsConfigured,
+    ScanTrouble,
+    path_id,
+)
 from etlmon.units import utc
 
 NEXT = utc(9000)
@@ -128,7 +137,7 @@ class Host:
     def scan(self, path: str = "/data", **settings: Any) -> PathScanned:
         """Make a scan that ends at once and give its result; ``raised`` is what came after it."""
         records, self.raised = run(self.collector(path, **settings))
-        started, scanned = records
+        started, scanned, *self.children = records
         assert isinstance(started, PathScanStarted)
         assert isinstance(scanned, PathScanned)
         return scanned
@@ -267,6 +276,38 @@ class TestResult:
         assert host.raised is host.workers.answer
 
 
+class TestChildren:
+    def test_rows_add_up_to_the_whole(self, host: Host) -> None:
+        host.workers.answer = outcome(
+            children=[
+                ChildCounts(name="big", files=1000, dirs=20, others=0),
+                ChildCounts(name="small", files=100, dirs=0, others=1),
+            ],
+            other_children=OtherChildren(children=3, files=60, dirs=5, others=2),
+        )
+        scanned = host.scan()
+        (counted,) = host.children
+        assert isinstance(counted, ChildrenCounted)
+        rows = counted.children
+        assert [(row.kind, row.name, row.directory_count, row.file_count) for row in rows] == [
+            ("directory", "big", 1, 1000),
+            ("directory", "small", 1, 100),
+            ("rest", None, 3, 60),
+            ("itself", None, 0, 40),
+        ]
+        assert sum(row.dir_count for row in rows) == scanned.dir_count
+        assert sum(row.other_count for row in rows) == scanned.other_count
+        assert [row.place for row in rows] == [0, 1, 2, 3]
+        assert {row.path_id for row in rows} == {path_id("/data")}
+        assert {row.collected_at for row in rows} == {scanned.collected_at}
+
+    @pytest.mark.parametrize("end", [outcome(stopped="max_files"), WorkerTimeout("/", 9.0)])
+    def test_only_a_complete_scan_tells_them(self, host: Host, end: Any) -> None:
+        host.workers.answer = end
+        host.scan(max_files_per_scan=1)
+        assert host.children == []
+
+
 class TestNeverScanningForEver:
     def test_unreadable_proc(self, host: Host) -> None:
         host.mountinfo.unlink()
@@ -315,9 +356,9 @@ class TestNeverScanningForEver:
         assert [record.scan_file_count for record in records[1:]] == [2]
         host.progress(4, seconds=1.0)
         scan.callback(outcome())
-        assert [record.scan_file_count for record in records[1:-1]] == [2, 4]
+        assert [record.scan_file_count for record in records[1:-2]] == [2, 4]
         assert (records[2].path, records[2].scan_dir_count) == ("/data", 7)
-        assert records[-1].file_count == 1200
+        assert records[-2].file_count == 1200
 
     def test_run_that_is_cancelled_while_progress_is_stored_cancels_the_scan(
         self, host: Host

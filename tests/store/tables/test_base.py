@@ -20,6 +20,7 @@ from etlmon.records.health import CollectorRun
 from etlmon.records.log import LogFileStored, LogLine, LogSwitched, StoredBlock
 from etlmon.records.path import (
     EndedScan,
+    PathChild,
     PathPoint,
     PathScanCancelled,
     PathScanned,
@@ -46,6 +47,7 @@ ROWS: dict[str, type[Record]] = {
     "filesystem_usage": FilesystemUsage,
     "path_stats": PathStats,
     "path_history": EndedScan,
+    "path_children": PathChild,
     "process_stats": ProcessSample,
     "process_watches": ProcessWatchStatus,
     "process_history": ProcessUsage,
@@ -167,6 +169,17 @@ TROUBLES = [
 ]
 
 RECORDS: list[Record] = [
+    PathChild(
+        path_id="0123456789ab",
+        place=0,
+        kind="directory",
+        name="데이터 \\xff",
+        directory_count=1,
+        file_count=(1 << 63) - 1,
+        dir_count=2,
+        other_count=3,
+        collected_at=EARLY,
+    ),
     FilesystemUsage(mount_point="/", device="", fs_type="ext4", collected_at=EARLY),
     FilesystemUsage(
         mount_point="/데이터 é \\xff",
