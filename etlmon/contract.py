@@ -50,6 +50,7 @@ from etlmon.records.process import (
     ProcessUsage,
     ProcessWatchStatus,
 )
+from etlmon.records.top import TopJob, TopRequest
 from etlmon.records.xferlog import XferlogEntry, XferlogFile, XferlogSummary
 
 if TYPE_CHECKING:
@@ -126,6 +127,12 @@ class PathPartsQuery(Page, frozen=True, kw_only=True):
     """Which path, and which part of what there is of it."""
 
     id: Annotated[str, about("The path's id, as GET /paths gives it.", min_length=1)]
+
+
+class TopCancelQuery(PathQuery, frozen=True, kw_only=True):
+    """Which search to end."""
+
+    confirm: Annotated[bool, about("Must be true.")] = False
 
 
 class AuditQuery(Page, frozen=True, kw_only=True):
@@ -546,6 +553,37 @@ CANCEL_SCANS = Endpoint(
     answer=ScanCancelAnswer,
     problems=(404,),
 )
+START_TOP = Endpoint(
+    name="start_top",
+    method="POST",
+    path="/paths/{id}/top",
+    summary="Begin to look for the largest files and directories of a path.",
+    query=PathQuery,
+    body=TopRequest,
+    answer=TopJob,
+    status=202,
+    problems=(404, 409),
+)
+TOP = Endpoint(
+    name="get_top",
+    method="GET",
+    path="/paths/{id}/top",
+    summary="The newest search for the largest files and directories of a path.",
+    query=PathQuery,
+    body=type(None),
+    answer=TopJob,
+    problems=(404,),
+)
+CANCEL_TOP = Endpoint(
+    name="cancel_top",
+    method="DELETE",
+    path="/paths/{id}/top",
+    summary="End the search for the largest files and directories of a path.",
+    query=TopCancelQuery,
+    body=type(None),
+    answer=TopJob,
+    problems=(404, 409),
+)
 PROCESSES = Endpoint(
     name="list_processes",
     method="GET",
@@ -893,6 +931,9 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     PATH_CHILDREN,
     SCAN_PATHS,
     CANCEL_SCANS,
+    START_TOP,
+    TOP,
+    CANCEL_TOP,
     PROCESSES,
     PROCESS_WATCHES,
     PROCESS_EVENTS,

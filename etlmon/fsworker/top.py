@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from etlmon.fsworker.messages import Order, WireTrouble, convert, moment, shown_text, to_troubles
 from etlmon.records.path import ScanTrouble
-
-MAX_COUNT = 100
+from etlmon.records.top import LargeDirectory, LargeFile
 
 
 class TopOrder(Order, frozen=True, kw_only=True):
-    """A search for the ``count`` largest, at most MAX_COUNT."""
+    """A search for the ``count`` largest, at most 100 (MOST_LARGEST)."""
 
     count: int = 20
 
@@ -25,24 +23,6 @@ class TopProgress(Struct, frozen=True, kw_only=True):
     entries: int
     allocated_bytes: int
     directory: str
-
-
-class TopFile(Struct, frozen=True, kw_only=True):
-    """A large file; ``path`` is relative, and the end of it if it is longer than 1,000."""
-
-    path: str
-    allocated_bytes: int
-    apparent_bytes: int
-    modified_at: datetime | None
-
-
-class TopDirectory(Struct, frozen=True, kw_only=True):
-    """A large directory with all below it; ``path`` is relative, ``""`` the one searched."""
-
-    path: str
-    allocated_bytes: int
-    apparent_bytes: int
-    files: int
 
 
 class TopOutcome(Struct, frozen=True, kw_only=True):
@@ -58,10 +38,10 @@ class TopOutcome(Struct, frozen=True, kw_only=True):
     allocated_bytes: int
     apparent_bytes: int
     links_exact: bool
-    files_by_allocated: list[TopFile]
-    files_by_apparent: list[TopFile]
-    directories_by_allocated: list[TopDirectory]
-    directories_by_apparent: list[TopDirectory]
+    files_by_allocated: list[LargeFile]
+    files_by_apparent: list[LargeFile]
+    directories_by_allocated: list[LargeDirectory]
+    directories_by_apparent: list[LargeDirectory]
     skipped_mounts: int
     stopped: Literal["timeout"] | None
     troubles: list[ScanTrouble]
@@ -111,8 +91,8 @@ def to_top_outcome(content: Any) -> TopOutcome:
     )
 
 
-def _file(path: str, allocated: int, apparent: int, mtime_ns: int) -> TopFile:
-    return TopFile(
+def _file(path: str, allocated: int, apparent: int, mtime_ns: int) -> LargeFile:
+    return LargeFile(
         path=shown_text(path),
         allocated_bytes=allocated,
         apparent_bytes=apparent,
@@ -120,8 +100,8 @@ def _file(path: str, allocated: int, apparent: int, mtime_ns: int) -> TopFile:
     )
 
 
-def _directory(path: str, allocated: int, apparent: int, files: int) -> TopDirectory:
-    return TopDirectory(
+def _directory(path: str, allocated: int, apparent: int, files: int) -> LargeDirectory:
+    return LargeDirectory(
         path=shown_text(path), allocated_bytes=allocated, apparent_bytes=apparent, files=files
     )
 

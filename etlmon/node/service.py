@@ -51,6 +51,7 @@ from etlmon.node.listen import ListeningService, is_loopback
 from etlmon.node.paths import PathScans
 from etlmon.node.places import database_path, node_name
 from etlmon.node.systemd import Notifier, SupervisedService, listen_text
+from etlmon.node.tops import TopSearches
 from etlmon.node.unused import without_effect
 from etlmon.records.cron import CronRefreshAnswer
 from etlmon.records.health import CollectorHealth, Health
@@ -135,6 +136,8 @@ class NodeService(Service):
         self._live_processes = self._live(config)
         self.collectors = [self._service(collector) for collector in self._build(config)]
         self.scans = PathScans(lambda: self.collectors, self.store, wall_clock)
+        self.tops = TopSearches(self._context)
+        self.tops.apply(config.paths)
         self.retention = RetentionService(
             self.store, TABLES, config.retention_of, reactor, wall_clock, config.node.db_max_bytes
         )
@@ -151,7 +154,7 @@ class NodeService(Service):
         self.server = ApiServer(
             [
                 *fs.routes(self.store, wall_clock),
-                *paths.routes(self.store, self.scans, self.policy, wall_clock),
+                *paths.routes(self.store, self.scans, self.tops, self.policy, wall_clock),
                 *processes.routes(self.store, self, wall_clock),
                 *kill.routes(self.kills),
                 *audit.routes(self.store),
@@ -288,6 +291,7 @@ class NodeService(Service):
         """Take what may change while the node runs, but for the collectors."""
         self.policy.apply(config.control)
         self.kills.apply(config)
+        self.tops.apply(config.paths)
         self.retention.limits = self.maintenance.limits = config.retention_of
         self.backups.section = config.backup
 

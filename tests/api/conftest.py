@@ -45,8 +45,9 @@ from etlmon.records.cron import CronRefreshAnswer
 from etlmon.records.disk import FilesystemUsage
 from etlmon.records.health import DatabaseHealth, Health
 from etlmon.records.log import LogSwitchAnswer
-from etlmon.records.path import PathScanned, ScanAnswer, ScanCancelAnswer
+from etlmon.records.path import PathScanned, ScanAnswer, ScanCancelAnswer, path_id
 from etlmon.records.process import ProcessSample
+from etlmon.records.top import TopJob
 from etlmon.store.database import StoreService
 from etlmon.store.maintenance import MaintenanceService
 from etlmon.store.tables import audit_log
@@ -153,6 +154,31 @@ class FakeScans:
         return list(self.known if wanted is None else wanted)
 
 
+class FakeTops:
+    """Looks for the largest by noting it; in /logs a search runs, nobody has looked in others."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, int]] = []
+        self.running = {path_id("/logs")}
+
+    def start(self, path_id: str, count: int) -> TopJob:
+        if path_id in self.running:
+            raise ApiError(409, "search-running", "A search of it is running.")
+        self.begun.append((path_id, count))
+        return self._job(path_id)
+
+    def job(self, path_id: str) -> TopJob:
+        if path_id not in self.running:
+            raise ApiError(404, "no-search", "Nothing was looked for.")
+        return self._job(path_id)
+
+    def cancel(self, path_id: str) -> TopJob:
+        return msgspec.structs.replace(self.job(path_id), state="cancelled")
+
+    def _job(self, path_id: str) -> TopJob:
+        return TopJob(id=path_id, path="/logs", state="running", count=20, started_at=NOW)
+
+
 class FakeProcesses:
     """Stands for all processes of the host: ten, and one that is watched."""
 
@@ -240,6 +266,7 @@ class Api:
 
         self.store = store
         self.scans = FakeScans()
+        self.tops = FakeTops()
         self.processes = FakeProcesses()
         self.no_kills = NoKills()
         self.logs = FakeLogs()
@@ -253,7 +280,7 @@ class Api:
         self.server = ApiServer(
             [
                 *fs.routes(store, NOW.timestamp),
-                *paths.routes(store, self.scans, self.policy, NOW.timestamp),
+                *paths.routes(store, self.scans, self.tops, self.policy, NOW.timestamp),
                 *processes.routes(store, self.processes, NOW.timestamp),
                 *audit.routes(store),
                 *kill.routes(self.no_kills),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import pytest_twisted
 
+from etlmon.records.path import path_id
+
 SCAN = "/api/v1/paths/scan"
 CONFIRMED = b'{"confirm": true}'
 
@@ -209,6 +211,46 @@ async def test_cancellations_count_with_the_scans(slow_api) -> None:
 
 
 # --- the log --------------------------------------------------------------------------------------
+
+
+LOGS = f"/api/v1/paths/{path_id('/logs')}/top"
+DATA = f"/api/v1/paths/{path_id('/data')}/top"
+JSON = {"Content-Type": "application/json"}
+
+
+async def test_a_search_for_the_largest_is_202_and_gives_the_job(api) -> None:
+    answer = await api.ask(DATA, "POST", JSON, b'{"confirm": true, "count": 5}')
+    assert (answer.status, answer.json["state"]) == (202, "running")
+    assert api.tops.begun == [(path_id("/data"), 5)]
+
+
+async def test_a_search_that_runs_is_409_told_and_ended(api) -> None:
+    again = await api.ask(LOGS, "POST", JSON, CONFIRMED)
+    again.problem(409, "search-running")
+    assert (await api.ask(LOGS)).json["state"] == "running"
+    assert (await api.ask(f"{LOGS}?confirm=true", "DELETE")).json["state"] == "cancelled"
+    (await api.ask(DATA)).problem(404, "no-search")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"{}", "confirm"),
+        (b'{"confirm": true, "count": 0}', "count: Expected int >= 1."),
+        (b'{"confirm": true, "count": 101}', "count: Expected int <= 100."),
+    ],
+)
+async def test_a_search_that_is_asked_for_wrongly_is_400(api, body: bytes, says: str) -> None:
+    answer = await api.ask(DATA, "POST", JSON, body)
+    assert (answer.status, says in answer.json["detail"]) == (400, True)
+    assert (await api.ask(LOGS, "DELETE")).problem(400, "confirmation-required")
+    assert api.tops.begun == []
+
+
+async def test_searches_count_with_the_scans(slow_api) -> None:
+    await slow_api.ask(DATA, "POST", JSON, CONFIRMED)
+    await slow_api.ask(f"{LOGS}?confirm=true", "DELETE")
+    (await slow_api.ask(DATA, "POST", JSON, CONFIRMED)).problem(429, "too-many-commands")
 
 
 async def test_the_log_has_a_line_for_each_command_and_none_for_queries(api, log_lines) -> None:

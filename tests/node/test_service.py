@@ -21,7 +21,7 @@ from etlmon.node.listen import CannotListen
 from etlmon.node.service import NodeService
 from etlmon.records.cron import CronRefreshAnswer
 from etlmon.records.log import LogSaved, LogSwitchAnswer
-from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanSkipped
+from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanSkipped, path_id
 from etlmon.store.tables import path_stats
 
 Logs = Callable[..., list[dict[str, Any]]]
@@ -191,6 +191,16 @@ async def test_cron_is_looked_at_on_command(tmp_path: Path) -> None:
     with pytest.raises(ApiError, match=r"cron\.enabled is false"):
         service.refresh_cron()
     await service.stopService()
+
+
+async def test_the_largest_are_looked_for_on_command(node: NodeService, tree: Path) -> None:
+    (tree / "a" / "large").write_bytes(b"x" * 10_000)
+    of = path_id(f"{tree}/a")
+    assert node.tops.start(of, 1).state == "running"
+    job = await until(lambda: (job := node.tops.job(of)).ended_at and job)
+    assert (job.state, job.error_message) == ("done", None)
+    (largest,) = job.files_by_apparent
+    assert (largest.path, largest.apparent_bytes) == ("large", 10_000)
 
 
 class TestReload:

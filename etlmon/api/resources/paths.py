@@ -8,7 +8,16 @@ from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
 from etlmon.api.server import Route
-from etlmon.contract import CANCEL_SCANS, PATH_CHILDREN, PATH_HISTORY, PATHS, SCAN_PATHS
+from etlmon.contract import (
+    CANCEL_SCANS,
+    CANCEL_TOP,
+    PATH_CHILDREN,
+    PATH_HISTORY,
+    PATHS,
+    SCAN_PATHS,
+    START_TOP,
+    TOP,
+)
 from etlmon.errors import ApiError
 from etlmon.store.tables import path_children, path_history, path_stats
 from etlmon.units import utc
@@ -16,9 +25,18 @@ from etlmon.units import utc
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from etlmon.contract import Page, PathHistoryQuery, PathPartsQuery, Query, ScanCancelQuery
+    from etlmon.contract import (
+        Page,
+        PathHistoryQuery,
+        PathPartsQuery,
+        PathQuery,
+        Query,
+        ScanCancelQuery,
+        TopCancelQuery,
+    )
     from etlmon.control.policy import Policy
     from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanRequest
+    from etlmon.records.top import TopJob, TopRequest
     from etlmon.store.database import StoreService
 
 
@@ -32,8 +50,28 @@ class PathScans(Protocol):
         """End the scan of ``path``, or all scans; raise ApiError (404) if it is unknown."""
 
 
+class Tops(Protocol):
+    """Looks for the largest files and directories of paths, which each call names by its id.
+
+    All raise ApiError (404) where there is no such path, or nothing was looked for in it.
+    """
+
+    def start(self, path_id: str, count: int) -> TopJob:
+        """Begin a search for the ``count`` largest; raise ApiError (409) while one runs."""
+
+    def job(self, path_id: str) -> TopJob:
+        """Give the newest search as it is now."""
+
+    def cancel(self, path_id: str) -> TopJob:
+        """End the search that runs and give it; raise ApiError (409) if none does."""
+
+
 def routes(
-    store: StoreService, scans: PathScans, policy: Policy, wall_clock: Callable[[], float]
+    store: StoreService,
+    scans: PathScans,
+    tops: Tops,
+    policy: Policy,
+    wall_clock: Callable[[], float],
 ) -> list[Route]:
     """Give the routes of this resource."""
 
@@ -64,12 +102,26 @@ def routes(
         with policy.counted("scan", confirmed=query.confirm):
             return Answer(await scans.cancel_scans(query.path))
 
+    async def start_top(query: PathQuery, body: TopRequest) -> Answer:
+        with policy.counted("scan", confirmed=body.confirm):
+            return Answer(tops.start(query.id, body.count))
+
+    async def get_top(query: PathQuery, _body: None) -> Answer:
+        return Answer(tops.job(query.id))
+
+    async def cancel_top(query: TopCancelQuery, _body: None) -> Answer:
+        with policy.counted("scan", confirmed=query.confirm):
+            return Answer(tops.cancel(query.id))
+
     return [
         Route(PATHS, list_paths, tables=("path_stats",)),
         Route(PATH_HISTORY, get_history, tables=("path_stats", "path_history")),
         Route(PATH_CHILDREN, list_children, tables=("path_stats", "path_children")),
         Route(SCAN_PATHS, scan_paths),
         Route(CANCEL_SCANS, cancel_scans),
+        Route(START_TOP, start_top),
+        Route(TOP, get_top),
+        Route(CANCEL_TOP, cancel_top),
     ]
 
 
