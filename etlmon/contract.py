@@ -496,6 +496,7 @@ PATHS = Endpoint(
         "other_count",
         "scan_duration_ms",
         "status",
+        "scan_file_count",
         "collected_at",
         "next_scan_at",
         "error_message",

@@ -71,25 +71,23 @@ class TopSearches:
         return search.job()
 
     def job(self, path_id: str) -> TopJob:
-        """Give the newest search of a path as it is now; raises ApiError (404) if there is none."""
+        """Give the newest search of a path as it is now, with state ``none`` if there is none.
+
+        Raises ApiError (404) for a path that is not configured.
+        """
         search = self._searches.get(path_id)
         if search is not None:
             return search.job()
         if path_id not in self._sections:
             raise _unknown(path_id)
-        raise ApiError(
-            404,
-            "no-search",
-            f"Nothing was looked for in {self._sections[path_id].path} since the node began; "
-            f"POST /api/v1/paths/{path_id}/top begins a search.",
-        )
+        return TopJob(id=path_id, path=self._sections[path_id].path, state="none")
 
     def cancel(self, path_id: str) -> TopJob:
         """End the search of a path that runs; raises ApiError: 404 as ``job``, 409 if none runs."""
         job = self.job(path_id)
-        search = self._searches[path_id]
-        if not search.is_running:
-            raise ApiError(409, "search-ended", f"The search of {job.path} has ended: {job.state}.")
+        search = self._searches.get(path_id)
+        if search is None or not search.is_running:
+            raise ApiError(409, "no-search-running", f"No search of {job.path} is running.")
         search.cancel()
         return search.job()
 

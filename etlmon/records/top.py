@@ -10,7 +10,7 @@ import msgspec
 from etlmon.records.base import Record, about
 from etlmon.records.path import ScanTrouble
 
-TopState = Literal["running", "done", "partial", "failed", "cancelled"]
+TopState = Literal["none", "running", "done", "partial", "failed", "cancelled"]
 MOST_LARGEST = 100
 
 
@@ -52,10 +52,13 @@ class TopJob(Record, frozen=True, kw_only=True):
     path: Annotated[str, about("The path as configured.")]
     state: Annotated[
         str,
-        about("running; done; partial: error_message says what is missing; failed; cancelled."),
+        about(
+            "none: nothing was looked for since the node began; running; done; partial: "
+            "error_message says what is missing; failed; cancelled."
+        ),
     ]
-    count: Annotated[int, about("How many of each were asked for.")]
-    started_at: Annotated[datetime, about("When it was asked for, UTC.")]
+    count: Annotated[int, about("How many of each were asked for.")] = 0
+    started_at: Annotated[datetime | None, about("When it was asked for, UTC.")] = None
     ended_at: Annotated[datetime | None, about("When it ended, UTC.")] = None
     duration_ms: Annotated[int, about("How long it has taken so far, or in all; milliseconds.")] = 0
     error_message: Annotated[str | None, about("Why it is partial or failed.")] = None

@@ -70,6 +70,13 @@ PATHS = Place(
         Key("cancel", ("x",), "end the scan of the chosen path, after y", "end scan"),
     ),
 )
+PATH = Place(
+    "In the detail of a path",
+    (
+        Key("largest", ("t",), "look for its largest files and directories, after y", "largest"),
+        Key("end largest", ("T",), "end that search, after y", "end search"),
+    ),
+)
 DETAIL = Place(
     "In a detail or in this help",
     (
@@ -103,7 +110,7 @@ FILTER = Place(
     ),
 )
 
-PLACES = (EVERYWHERE, TABLE, FILESYSTEMS, PATHS, DETAIL, QUESTION, FILTER)
+PLACES = (EVERYWHERE, TABLE, FILESYSTEMS, PATHS, PATH, DETAIL, QUESTION, FILTER)
 
 
 def command_of(key: str, *places: Place) -> str | None:

@@ -169,7 +169,7 @@ class FakeTops:
 
     def job(self, path_id: str) -> TopJob:
         if path_id not in self.running:
-            raise ApiError(404, "no-search", "Nothing was looked for.")
+            return TopJob(id=path_id, path="/data", state="none")
         return self._job(path_id)
 
     def cancel(self, path_id: str) -> TopJob:

@@ -18,7 +18,7 @@ from etlmon.fsworker.messages import MountStuck, WorkerStopped, WorkerTimeout
 from etlmon.fsworker.top import TopOrder, TopOutcome, TopProgress
 from etlmon.node.tops import TopSearches
 from etlmon.records.path import ScanTrouble, path_id
-from etlmon.records.top import LargeDirectory, LargeFile
+from etlmon.records.top import LargeDirectory, LargeFile, TopJob
 from etlmon.units import utc
 
 DATA = path_id("/data")
@@ -187,7 +187,7 @@ def test_it_can_be_cancelled_once(node: Node) -> None:
     node.tops.start(DATA, 1)
     assert node.tops.cancel(DATA).state == "cancelled"
     assert node.workers.running[0].called
-    with pytest.raises(ApiError, match="The search of /data has ended: cancelled") as refused:
+    with pytest.raises(ApiError, match="No search of /data is running") as refused:
         node.tops.cancel(DATA)
     assert refused.value.status == 409
 
@@ -197,9 +197,13 @@ def test_what_is_not_there_is_named(node: Node) -> None:
         with pytest.raises(ApiError, match="No configured path has the id nope") as refused:
             call("nope")
         assert refused.value.status == 404
-    with pytest.raises(ApiError, match="Nothing was looked for in /data") as refused:
-        node.tops.job(DATA)
-    assert refused.value.status == 404
+
+
+def test_before_the_first_search_there_is_none(node: Node) -> None:
+    assert node.tops.job(DATA) == TopJob(id=DATA, path="/data", state="none")
+    with pytest.raises(ApiError, match="No search of /data is running") as refused:
+        node.tops.cancel(DATA)
+    assert refused.value.status == 409
 
 
 def test_a_path_that_is_no_longer_configured_ends_its_search(node: Node) -> None:

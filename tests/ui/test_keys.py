@@ -14,6 +14,7 @@ from etlmon.ui.keys import (
     EVERYWHERE,
     FILESYSTEMS,
     FILTER,
+    PATH,
     PATHS,
     PLACES,
     QUESTION,
@@ -35,7 +36,7 @@ ANSWERS = {
 TOGETHER = [
     (FILESYSTEMS, TABLE, EVERYWHERE),
     (PATHS, TABLE, EVERYWHERE),
-    (PATHS, DETAIL, EVERYWHERE),
+    (PATH, PATHS, DETAIL, EVERYWHERE),
     (DETAIL, EVERYWHERE),
     (QUESTION,),
     (FILTER,),
@@ -44,13 +45,13 @@ TOGETHER = [
 
 def ready(stage: Callable[..., Any], place: Place) -> Any:
     """Give a screen on which the keys of a place hold, in the middle of three nodes."""
-    view = "Paths" if place in (PATHS, QUESTION) else "File systems"
+    view = "Paths" if place in (PATHS, PATH, QUESTION) else "File systems"
     made = stage("one", "two", "three", view=view).start()
     for client in made.clients:
         client.answers = dict(ANSWERS)
     made.advance(2)
     made.press("2", "down")
-    made.press(*{QUESTION: ["s"], FILTER: ["/"], DETAIL: ["enter"]}.get(place, []))
+    made.press(*{QUESTION: ["s"], FILTER: ["/"], DETAIL: ["enter"], PATH: ["enter"]}.get(place, []))
     return made
 
 
@@ -113,6 +114,7 @@ DOES = {
     (FILESYSTEMS, "toggle hidden"): lambda made, before: made.screen.view.want.query.all,
     (PATHS, "scan"): lambda made, before: "Scan /1 now? y/n" in made.show(),
     (PATHS, "scan all"): lambda made, before: "Scan all configured paths now? y/n" in made.show(),
+    (PATH, "largest"): lambda made, before: "Look for the largest files of /1?" in made.show(),
     (DETAIL, "back"): lambda made, before: made.screen.view.title == "File systems",
     (QUESTION, "yes"): lambda made, before: "two: Scanning /1." in made.show(),
     (QUESTION, "back"): lambda made, before: "y/n" not in made.show(),
@@ -169,7 +171,7 @@ def test_help_shows_every_key(stage: Callable[..., Any]) -> None:
     assert len(made.screen._stack) == 1
 
 
-@pytest.mark.parametrize("place", [FILESYSTEMS, PATHS, DETAIL, QUESTION, FILTER])
+@pytest.mark.parametrize("place", [FILESYSTEMS, PATHS, PATH, DETAIL, QUESTION, FILTER])
 def test_the_footer_shows_only_keys_that_hold(stage: Callable[..., Any], place: Place) -> None:
     made = ready(stage, place)
     footer = made.show(200, 24).splitlines()[-1].split("  ")

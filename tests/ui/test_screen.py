@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from etlmon.records.disk import Filesystem
-from etlmon.records.path import PathStats, ScanAnswer, ScanCancelAnswer
+from etlmon.records.path import PathStats, ScanAnswer, ScanCancelAnswer, path_id
+from etlmon.records.top import TopJob
 
 NAMES = [
     "/",
@@ -261,3 +263,34 @@ def test_a_defect_is_shown_logged_once_and_survived(
     assert len(flush_logged_errors(ZeroDivisionError)) == 1
     made.press("j")
     assert "Defect" not in made.show()
+
+
+def test_the_largest_below_a_path_are_looked_for_and_the_search_ended(
+    stage: Callable[..., Any],
+) -> None:
+    made = stage("etl", view="Paths")
+    none = TopJob(id=path_id("/a"), path="/a", state="none")
+    running = replace(none, state="running", entries=1_234, directory="sub", duration_ms=3_000)
+    made.client.answers = {
+        "list_paths": [PathStats(id=path_id("/a"), path="/a", status="OK")],
+        "get_top": none,
+        "start_top": running,
+        "cancel_top": replace(none, state="cancelled"),
+    }
+    made.start()
+    made.press("enter", "T")
+    assert "y/n" not in made.show()
+    made.press("t", "y")
+    assert "Looking for the largest of /a." in made.show()
+    made.client.answers["get_top"] = running
+    made.press("r")
+    assert "running  3 s, 1,234 entries, 0 B on the disk so far, in sub" in made.show()
+    made.press("t")
+    assert "y/n" not in made.show()
+    made.press("T", "y")
+    assert "The search of /a has ended." in made.show()
+    commands = {name: (query, body) for name, query, body in made.client.asked}
+    query, body = commands["start_top"]
+    assert (query.id, body.confirm, body.count) == (path_id("/a"), True, 20)
+    query, _ = commands["cancel_top"]
+    assert (query.id, query.confirm) == (path_id("/a"), True)

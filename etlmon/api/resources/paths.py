@@ -53,14 +53,14 @@ class PathScans(Protocol):
 class Tops(Protocol):
     """Looks for the largest files and directories of paths, which each call names by its id.
 
-    All raise ApiError (404) where there is no such path, or nothing was looked for in it.
+    All raise ApiError (404) where there is no such path.
     """
 
     def start(self, path_id: str, count: int) -> TopJob:
         """Begin a search for the ``count`` largest; raise ApiError (409) while one runs."""
 
     def job(self, path_id: str) -> TopJob:
-        """Give the newest search as it is now."""
+        """Give the newest search as it is now; its state is ``none`` if there is none."""
 
     def cancel(self, path_id: str) -> TopJob:
         """End the search that runs and give it; raise ApiError (409) if none does."""

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from etlmon.contract import (
     CANCEL_SCANS,
+    PATH_CHILDREN,
     PATH_HISTORY,
     PATHS,
     SCAN_PATHS,
+    TOP,
     Page,
     PathHistoryQuery,
+    PathPartsQuery,
+    PathQuery,
     ScanCancelQuery,
 )
 from etlmon.records.path import (
+    PathChild,
     PathPoint,
     PathStats,
     ScanAnswer,
@@ -21,16 +27,20 @@ from etlmon.records.path import (
     ScanRequest,
     path_id,
 )
+from etlmon.records.top import TopJob
 from etlmon.ui.format import format_moment, format_seconds, visible
+from etlmon.ui.keys import PATH, TABLE
 from etlmon.ui.keys import PATHS as KEYS
-from etlmon.ui.keys import TABLE
 from etlmon.ui.session import Session, Want
 from etlmon.ui.views.base import Around, DetailView, TableView, View, why_nothing
 from etlmon.ui.views.generic import record_lines
 from etlmon.ui.views.history import WIDTH, history_lines
+from etlmon.ui.views.largest import end_after_yes, largest_lines, start_after_yes
 from etlmon.ui.views.states import severity, state_piece
 from etlmon.ui.widgets.line import Piece
 from etlmon.ui.widgets.table import Column, Table
+
+_MOST_CHILDREN = 10
 
 
 def _count(number: int | None) -> list[Piece]:
@@ -110,7 +120,7 @@ class PathsView(TableView):
                 right=True,
                 least=6,
             ),
-            Column("MESSAGE", lambda item: [_message(item)], least=12),
+            Column("MESSAGE", lambda item: [self._remark(item)], least=12),
         ]
         self.widget = self.table = Table(columns, lambda item: item.path, self.empty)
         self.table.sort_by("STATUS")
@@ -135,6 +145,12 @@ class PathsView(TableView):
 
     def remark(self, item: PathStats) -> Piece:
         """Give the message, which a narrow table cuts."""
+        return self._remark(item)
+
+    def _remark(self, item: PathStats) -> Piece:
+        """Say how far a scan is, else why the counts are not whole."""
+        if item.status == "SCANNING":
+            return "text", progress_text(item, self._now)
         return _message(item)
 
     def detail(self, item: PathStats) -> View:
@@ -145,28 +161,40 @@ class PathsView(TableView):
 class PathView(DetailView):
     """One path: its counts, how they went, and what could not be read."""
 
-    places = (KEYS, *DetailView.places)
+    places = (PATH, KEYS, *DetailView.places)
 
     def __init__(self, path: str, want: Want) -> None:
         super().__init__()
         self.title = visible(path)
         self._path = path
         self._want = want
-        query = PathHistoryQuery(id=path_id(path), points=WIDTH)
-        self._history = Want(PATH_HISTORY, query)
-        self._scanning = False
+        self._id = path_id(path)
+        self._history = Want(PATH_HISTORY, PathHistoryQuery(id=self._id, points=WIDTH))
+        self._children = Want(PATH_CHILDREN, PathPartsQuery(id=self._id, limit=_MOST_CHILDREN))
+        self._top = Want(TOP, PathQuery(id=self._id))
+        self._scanning = self._searching = False
 
     @property
     def wants(self) -> tuple[Want, ...]:
-        """The paths, and the history of this one."""
-        return (self._want, self._history)
+        """The paths, and of this one its history, its children and the largest below it."""
+        return (self._want, self._history, self._children, self._top)
 
     def can(self, command: str) -> bool:
-        """End a scan that is running."""
-        return super().can(command) and (command != "cancel" or self._scanning)
+        """End what is running, and begin no search while one is."""
+        possible = {
+            "cancel": self._scanning,
+            "largest": not self._searching,
+            "end largest": self._searching,
+        }
+        return super().can(command) and possible.get(command, True)
 
     def run(self, command: str, around: Around) -> bool:
-        """Scan this path now or end its scan, after yes; or scroll."""
+        """Scan this path, look for the largest below it, or end that, after yes; or scroll."""
+        if command in ("largest", "end largest"):
+            ask = start_after_yes if command == "largest" else end_after_yes
+            if self.can(command):
+                ask(around, self._path, self._id)
+            return True
         return _scan_after_yes(command, around, self._path) or super().run(command, around)
 
     def lines(self, session: Session) -> Sequence[Sequence[Piece]]:
@@ -176,11 +204,15 @@ class PathView(DetailView):
         if item is None:
             return [[("text", why_nothing(session, held, "It is not configured any more."))]]
         self._scanning = item.status == "SCANNING"
+        search: TopJob | None = session.held(self._top).value
+        self._searching = search is not None and search.state == "running"
         lines: list[list[Piece]] = [
             [("title", self.title), ("text", "  "), state_piece(item.status)],
         ]
         if item.error_message is not None:
             lines.append([("text", "  "), ("warning", visible(item.error_message))])
+        if self._scanning:
+            lines.append([("text", f"  {progress_text(item, session.now)}")])
         lines.append([])
         lines.append([("text", f"  {_sentence(item)}")])
         if not item.complete and item.last_complete_at is not None:
@@ -193,6 +225,10 @@ class PathView(DetailView):
         points: Sequence[PathPoint] = session.held(self._history).value or ()
         counts = history_lines(points, "files", lambda point: point.file_count, "{:,}".format)
         lines += [[], *counts, []]
+        children: Sequence[PathChild] = session.held(self._children).value or ()
+        if children:
+            lines += [*_children_lines(children), []]
+        lines += [*largest_lines(search, PATH.keys[0].keys[0]), []]
         return lines + record_lines(item, leave_out=("troubles",))
 
 
@@ -234,6 +270,37 @@ def cancel_text(answer: ScanCancelAnswer) -> str:
     if answer.not_running:
         texts.append(f"No scan of {', '.join(map(visible, answer.not_running))} was running.")
     return " ".join(texts) or "No scan was running."
+
+
+def progress_text(item: PathStats, now: datetime | None) -> str:
+    """Say how far a running scan is: what it has counted, for how long, how fast."""
+    seconds = 0.0
+    if item.scan_started_at is not None and now is not None:
+        seconds = max(0.0, (now - item.scan_started_at).total_seconds())
+    since = f", for {format_seconds(seconds)}" if seconds >= 1 else ""
+    if item.scan_file_count is None:
+        return f"a scan is running{since}"
+    counted = f"{item.scan_file_count:,} files, {item.scan_dir_count or 0:,} directories so far"
+    rate = f", {item.scan_file_count / seconds:,.0f} files/s" if seconds >= 1 else ""
+    return f"{counted}{since}{rate}"
+
+
+def _children_lines(children: Sequence[PathChild]) -> list[list[Piece]]:
+    """Give the directories with most entries, as the last complete scan found them."""
+    lines: list[list[Piece]] = [
+        [("heading", f"    {'FILES':>11}  {'DIRS':>9}  {'OTHER':>9}  DIRECTORY")]
+    ]
+    for child in children:
+        name = child.name
+        if child.kind == "itself":
+            name = "(directly in it)"
+        elif name is None:
+            name = f"({child.directory_count:,} more)"
+        counts = f"{child.file_count:>11,}  {child.dir_count:>9,}  {child.other_count:>9,}"
+        lines.append([("text", f"    {counts}  {visible(name)}")])
+    when = format_moment(children[0].collected_at)
+    lines.append([("dim", f"    as of the last complete scan, {when}")])
+    return lines
 
 
 def _sentence(item: PathStats) -> str:

@@ -14,7 +14,8 @@ import pytest
 
 from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import CollectorHealth, DatabaseHealth, Health, StuckWorker
-from etlmon.records.path import PathPoint, PathStats, ScanTrouble
+from etlmon.records.path import PathChild, PathPoint, PathStats, ScanTrouble
+from etlmon.records.top import LargeDirectory, LargeFile, TopJob
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 GIB = 1 << 30
@@ -139,7 +140,14 @@ NEVER = dict.fromkeys(
 PATHS = [
     path("/data/in", file_count=1_204_311, dir_count=10_100, file_count_change=+5_120),
     path("/data/out", file_count_change=-17, collected_at=NOW - timedelta(days=3)),
-    path("/data/한국어", "SCANNING", next_scan_at=None),
+    path(
+        "/data/한국어",
+        "SCANNING",
+        next_scan_at=None,
+        scan_started_at=NOW - timedelta(seconds=34),
+        scan_file_count=1_234_567,
+        scan_dir_count=890,
+    ),
     path("/data/new", "SCANNING", complete=False, next_scan_at=None, **NEVER),
     path(
         "/gone", "ERROR", error_message="/gone: No such file or directory", complete=False, **NEVER
@@ -222,7 +230,66 @@ DEGRADED = health(
         StuckWorker(mount_point="/mnt/nfs", pid=4711, stuck_since=NOW - timedelta(minutes=7))
     ],
 )
+CHILDREN = [
+    PathChild(
+        path_id="x",
+        place=place,
+        kind=kind,
+        name=name,
+        directory_count=count,
+        file_count=files,
+        dir_count=files // 1_000,
+        other_count=place,
+        collected_at=NOW - timedelta(hours=1),
+    )
+    for place, (kind, name, count, files) in enumerate(
+        [
+            ("directory", "2026-11", 1, 100_000),
+            ("directory", "한국어", 1, 20_000),
+            ("rest", None, 1_200, 3_400),
+            ("itself", None, 0, 56),
+        ]
+    )
+]
+LARGE = [
+    LargeFile(
+        path="2026-11/dump.csv",
+        allocated_bytes=80 * GIB,
+        apparent_bytes=81 * GIB,
+        modified_at=NOW - timedelta(days=1),
+    ),
+    LargeFile(
+        path="한국어/데이터.gz", allocated_bytes=5 << 20, apparent_bytes=5 << 20, modified_at=NOW
+    ),
+]
+TOP = TopJob(
+    id="x",
+    path="/data/part",
+    state="done",
+    count=20,
+    started_at=NOW - timedelta(seconds=90),
+    ended_at=NOW - timedelta(seconds=20),
+    duration_ms=70_000,
+    entries=123_556,
+    allocated_bytes=82 * GIB,
+    apparent_bytes=93 * GIB,
+    files_by_allocated=LARGE,
+    files_by_apparent=[
+        LARGE[0],
+        LargeFile(
+            path="sparse.img", allocated_bytes=4096, apparent_bytes=10 * GIB, modified_at=None
+        ),
+    ],
+    directories_by_allocated=[
+        LargeDirectory(path="", allocated_bytes=82 * GIB, apparent_bytes=93 * GIB, files=123_456),
+        LargeDirectory(
+            path="2026-11", allocated_bytes=80 * GIB, apparent_bytes=81 * GIB, files=100_000
+        ),
+    ],
+)
 ANSWERS = {
+    "list_path_children": CHILDREN,
+    "get_top": TOP,
     "get_health": health(),
     "list_filesystems": MOUNTS,
     "get_filesystem_history": HISTORY,

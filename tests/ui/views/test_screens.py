@@ -18,6 +18,8 @@ SCREENS = {
     "fs-filtered": ("File systems", ["/", *"nfs", "enter"]),
     "paths": ("Paths", []),
     "paths-detail": ("Paths", ["down", "enter"]),
+    "paths-largest": ("Paths", ["down", "enter", "page down"]),
+    "paths-scanning": ("Paths", ["down", "down", "enter"]),
     "paths-question": ("Paths", ["s"]),
     "nodes": ("Nodes", []),
     "nodes-detail": ("Nodes", ["enter"]),
