@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta
 
 from etlmon.patterns import Pattern
+from etlmon.times import TimeReader
 from etlmon.units import (
     DURATION_PATTERN,
     SIZE_PATTERN,
@@ -211,6 +212,14 @@ def _read_signal(text: str) -> str:
     return text
 
 
+def _read_time_format(text: str) -> str:
+    try:
+        TimeReader(text, None)
+    except ValueError as error:
+        raise Misfit(str(error)) from None
+    return text
+
+
 def _read_pattern(text: str) -> str:
     try:
         Pattern(text)
@@ -251,6 +260,7 @@ _HOME = Kind(
 _NAME = Kind("a name that fits into a URL", "app or app-errors, without /", _read_name)
 _SIGNAL = Kind("a signal", "SIGTERM, SIGKILL, SIGHUP", _read_signal)
 _PATTERN = Kind("a regular expression", "etl_(load|dump)", _read_pattern)
+_TIME_FORMAT = Kind("a format of times", "%Y-%m-%d %H:%M:%S", _read_time_format)
 _ENCODING = Kind("a known encoding", "utf-8, latin-1, cp949", _read_encoding)
 
 Size = Annotated[int, of_kind(_SIZE, ge=1)]
@@ -265,5 +275,7 @@ SignalName = Annotated[str, of_kind(_SIGNAL)]
 """The name of a signal of this host."""
 PatternText = Annotated[str, of_kind(_PATTERN)]
 """A regular expression as RE2 takes it: its time is linear, whatever it looks through."""
+TimeFormat = Annotated[str, of_kind(_TIME_FORMAT)]
+"""How a time is written, as strptime(3) has it; it tells the day."""
 EncodingName = Annotated[str, of_kind(_ENCODING)]
 """A text encoding that Python knows and in which a line ends with the byte LF."""

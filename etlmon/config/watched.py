@@ -17,6 +17,7 @@ from etlmon.config.kinds import (
     PatternText,
     SignalName,
     Size,
+    TimeFormat,
     TimeZoneName,
     UrlName,
 )
@@ -132,7 +133,8 @@ class MultilineSection(Section, frozen=True, kw_only=True):
     """How lines belong together, for stack traces and the like."""
 
     start: Annotated[
-        str | None, about("Regular expression of an entry's first line; else unindented lines.")
+        PatternText | None,
+        about("Regular expression (RE2) of an entry's first line; else unindented lines."),
     ] = None
     continues_on_blank: Annotated[bool, about("An empty line belongs to the entry before it.")] = (
         True
@@ -167,7 +169,8 @@ class LogSection(Section, frozen=True, kw_only=True):
         MultilineSection | None, about("How lines belong together; else each is one entry.")
     ] = None
     time_format: Annotated[
-        str | None, about("strptime format of the time that begins a line; else none is read.")
+        TimeFormat | None,
+        about("strptime format of the time that begins a line; else none is read."),
     ] = None
     max_open_files: Annotated[Count, about("Files of a glob that are followed at once.")] = 64
 

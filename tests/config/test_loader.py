@@ -363,6 +363,20 @@ MISTAKES = [
         "sequence: \\1); write one without look-around and back-references",
     ),
     (
+        "logs: [{name: a, path: /a, multiline: {start: '['}}]",
+        'logs[0].multiline.start: "[" is no regular expression that RE2 takes (missing ]: [); '
+        "write one without look-around and back-references",
+    ),
+    (
+        "logs: [{name: a, path: /a, time_format: '%Y %Q'}]",
+        'logs[0].time_format: "%Y %Q" has %Q; write only %a %A %b %B %p %d %H %I %m %M %S %f %j '
+        "%y %Y %z %Z %%",
+    ),
+    (
+        "logs: [{name: a, path: /a, time_format: '%H:%M:%S'}]",
+        'logs[0].time_format: "%H:%M:%S" tells no day; write %d with %m or %b, or write %j',
+    ),
+    (
         "redact: {patterns: ['a(?=b)']}",
         'redact.patterns[0]: "a(?=b)" is no regular expression that RE2 takes (invalid '
         "perl operator: (?=); write one without look-around and back-references",

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.log.entries import Joiner
     from etlmon.collectors.log.text import TextReader
-    from etlmon.collectors.log.times import TimeReader
     from etlmon.host.follow import Begin, Limits, Standing
     from etlmon.host.lines import Reading
     from etlmon.records.log import LogState
+    from etlmon.times import TimeReader
 
 _TELL_SECONDS = 60.0
 """After so long a file that has not changed is told of again, to say that it was looked at."""

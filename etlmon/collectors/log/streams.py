@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from etlmon.collectors.log.entries import Joiner
 from etlmon.collectors.log.stream import Stream
 from etlmon.collectors.log.text import TextReader
-from etlmon.collectors.log.times import TimeReader
 from etlmon.host.follow import Limits
 from etlmon.host.generation import COMPRESSED
 from etlmon.host.rotated import bases
 from etlmon.records.log import LogFileGone, LogFileRead
 from etlmon.text import host_text
+from etlmon.times import TimeReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,6 +25,8 @@ _DIRECTIVES = {
     "Z": r"[A-Za-z]{1,5}",
     "%": "%",
 }
+_YEARS = frozenset("Yy")
+_MONTHS = frozenset("bBm")
 _TOKEN = re.compile(r"%(.?)|\s+|[^%\s]+")
 _AHEAD = timedelta(days=2)
 """A time without a year that would be later than this is of the year before."""
@@ -41,7 +43,7 @@ class TimeReader:
         self._format = time_format
         self._zone = zone
         self._pattern = re.compile(_pattern(time_format))
-        self._has_year = "%Y" in time_format or "%y" in time_format
+        self._has_year = not _YEARS.isdisjoint(_directives(time_format))
         # Many lines in a row bear the same second.
         self._parsed = lru_cache(maxsize=512)(self._parse)
 
@@ -91,4 +93,14 @@ def _pattern(time_format: str) -> str:
             parts.append(known)
         else:
             parts.append(r"\s{1,8}" if text.isspace() else re.escape(text))
+    found = _directives(time_format)
+    if len(found) != len(set(found)):
+        raise ValueError("tells something twice; write each of its parts once")
+    if "j" not in found and ("d" not in found or _MONTHS.isdisjoint(found)):
+        raise ValueError("tells no day; write %d with %m or %b, or write %j")
     return "".join(parts)
+
+
+def _directives(time_format: str) -> list[str]:
+    """Give the letters of what stands behind a percent sign, but for that sign itself."""
+    return [token[1] for token in _TOKEN.finditer(time_format) if token[1] not in (None, "%")]
