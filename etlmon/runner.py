@@ -43,8 +43,8 @@ class CollectorService(TimerService):
 
     A collector that is ``Hinted`` runs at each hint too. Hints that come while it runs make it run
     once more; after a run that failed they wait for the timer, so that trouble is not repeated as
-    fast as it can be. A run at a hint that ends well is counted and not stored: hints may come
-    fifty times a second, and the scheduled runs tell the same.
+    fast as it can be. A run at a hint that ends well is counted, but neither stored nor logged:
+    hints may come fifty times a second, and the scheduled runs tell the same.
 
     The schedule of one that is ``Spread`` begins as much later as it says; what is asked for in the
     meantime is not held up.
@@ -256,14 +256,14 @@ class CollectorService(TimerService):
             records=records,
         )
         self._note(run, error)
+        if self._by_hint and error is None:
+            return None
         self.log.debug(
             "{name}: {records} records in {duration_ms} ms",
             name=self._logged_name,
             records=records,
             duration_ms=run.duration_ms,
         )
-        if self._by_hint and error is None:
-            return None
         # Not awaited: with the last batch committed the run is over, and another may be asked for.
         self._sink.write([run]).addErrback(self._run_not_stored, error)
         return None

@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 _CHANGES = IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED
 _MASK = _CHANGES | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 _HEADER = struct.Struct("=iIII")
-# So often at most is anybody hinted: as often as the store commits what trickles in.
-_REST_SECONDS = 0.02
+# So often at most is anybody hinted. It is a little longer than the store lets pass between two
+# commits (20 ms): what is read at a hint need not wait for its commit, and is as new as it can be.
+_REST_SECONDS = 0.022
+_READ_BYTES = 1 << 16
 # What others change under these is not told here (and so for all file systems of a server or of
 # a process, see Mount.may_hang).
 _NO_EVENTS = frozenset({"proc", "sysfs"})
@@ -54,8 +56,8 @@ class INotify(inotify.INotify):
     There the end of one watched directory ended all watches, an exception in a callback did the
     same, and nobody was told when the kernel's queue had overflowed. Here ``overflowed`` is called
     then, a directory that ends takes only its own watch along, and an exception is logged. Events
-    are read every 20 ms at most: a log that is written to a thousand times a second wakes nobody
-    more often.
+    are read every 22 ms at most, by a timer while they come: a log that is written to a thousand
+    times a second wakes nobody more often.
     """
 
     log = Logger()
@@ -79,11 +81,7 @@ class INotify(inotify.INotify):
 
     def hear(self, number: int, directory: bytes, callback: Callable[[bytes, int], None]) -> None:
         """Call ``callback`` with the name and the mask of each event of a watch."""
-
-        def call(_watch: object, path: FilePath[bytes], mask: int) -> None:
-            callback(path.basename() if path != watch.path else b"", mask)
-
-        watch = inotify._Watch(FilePath(directory), _MASK, False, [call])
+        watch = inotify._Watch(FilePath(directory), _MASK, False, [callback])
         self._watchpoints[number] = watch
         self._watchpaths[watch.path] = number
 
@@ -101,14 +99,21 @@ class INotify(inotify.INotify):
 
     def doRead(self) -> None:
         """Read what the kernel has to tell, then rest: it joins what is equal meanwhile."""
-        super().doRead()
-        if self._fd >= 0 and self._resting is None:
-            self.stopReading()
-            self._resting = self._clock.callLater(_REST_SECONDS, self._rested)
+        self.stopReading()
+        self._read_on()
 
-    def _rested(self) -> None:
+    def _read_on(self) -> None:
+        """Read, and again after a rest; once there is nothing the reactor tells when to go on."""
         self._resting = None
-        self.startReading()
+        try:
+            data = os.read(self._fd, _READ_BYTES)
+        except InterruptedError:
+            data = b""
+        except BlockingIOError:
+            self.startReading()
+            return
+        self._resting = self._clock.callLater(_REST_SECONDS, self._read_on)
+        self._doRead(data)
 
     def close(self) -> None:
         """Hear of nothing any more."""
@@ -136,9 +141,8 @@ class INotify(inotify.INotify):
             if mask & IN_IGNORED:  # the kernel has dropped this watch, and no other
                 del self._watchpoints[number]
                 self._forget(number, watch)
-            path = watch.path.child(name) if name else watch.path
             for callback in watch.callbacks:
-                self._guard(callback, watch, path, mask)
+                self._guard(callback, name, mask)
         self._buffer = buffer[at:]
 
     def _guard(self, callback: Callable[..., None], *arguments: Any) -> None:
@@ -162,6 +166,8 @@ class Watch:
     directory: bytes
     """As it was asked for; links are followed."""
     heard: Callable[[], None]
+    heeds: Callable[[bytes], bool] | None = None
+    """Tells by its name whether it matters that a file is written to; None: whatever it is."""
     mode: str = "poll (not yet looked)"
     """``inotify``, or ``poll`` with the reason in brackets why changes are not heard of."""
     _identity: tuple[int, int] | None = None
@@ -196,9 +202,18 @@ class DirectoryWatches:
         self.overflows = 0
         """How often the kernel's queue has overflowed; everybody was hinted then."""
 
-    def watch(self, directory: bytes, heard: Callable[[], None]) -> Watch:
-        """Begin to hear of a directory, once ``arm`` has been called."""
-        watch = Watch(directory, heard)
+    def watch(
+        self,
+        directory: bytes,
+        heard: Callable[[], None],
+        heeds: Callable[[bytes], bool] | None = None,
+    ) -> Watch:
+        """Begin to hear of a directory, once ``arm`` has been called.
+
+        Files that come, go or change names are always heard of, writing to them if ``heeds`` says
+        so of their names.
+        """
+        watch = Watch(directory, heard, heeds)
         self._watches.append(watch)
         return watch
 
@@ -242,7 +257,9 @@ class DirectoryWatches:
             shared = self._shared[found.identity] = _Shared(number)
             identity = found.identity
             kernel.hear(
-                number, watch.directory, lambda _name, mask: self._heard(identity, number, mask)
+                number,
+                watch.directory,
+                lambda name, mask: self._heard(identity, number, name, mask),
             )
         self._join(watch, found.identity, shared)
 
@@ -297,7 +314,7 @@ class DirectoryWatches:
             if self._inotify is not None:
                 self._inotify.drop(shared.number)
 
-    def _heard(self, identity: tuple[int, int], number: int, mask: int) -> None:
+    def _heard(self, identity: tuple[int, int], number: int, name: bytes, mask: int) -> None:
         shared = self._shared.get(identity)
         if shared is None or shared.number != number:
             return
@@ -305,6 +322,8 @@ class DirectoryWatches:
         if mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF):
             for watch in watches:
                 self._disarm(watch, "poll (no directory)")
+        elif mask == IN_MODIFY:
+            watches = [one for one in watches if one.heeds is None or one.heeds(name)]
         self._hint(watches)
 
     def _overflow(self) -> None:

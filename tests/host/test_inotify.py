@@ -160,6 +160,20 @@ async def test_overflow_of_the_queue_hints_everybody(
     await until(lambda: heard.counts["b"] > before)
 
 
+async def test_what_goes_on_and_on_is_read_by_a_timer(
+    heard: Heard, tmp_path: Path, until: Until
+) -> None:
+    """And what comes after a pause wakes the reactor again."""
+    (d,) = directories(tmp_path, "d")
+    await heard.watch(d)
+    for number in range(5):
+        before = heard.counts["d"]
+        (d / f"{number}").touch()
+        await until(lambda before=before: heard.counts["d"] > before)
+        if number % 2:
+            await until(lambda: heard.all._inotify._resting is None)  # type: ignore[union-attr]
+
+
 async def test_exception_of_one_who_hears_harms_nobody(
     heard: Heard, tmp_path: Path, until: Until, flush_logged_errors: Any
 ) -> None:
@@ -188,6 +202,27 @@ async def test_two_who_hear_of_one_directory(heard: Heard, tmp_path: Path, until
     await until(lambda: heard.counts["link"] > before)
     assert heard.counts["d"] == ended
     assert (direct.mode, linked.mode) == ("ended", "inotify")
+
+
+async def test_writing_to_files_that_do_not_matter(
+    heard: Heard, tmp_path: Path, until: Until
+) -> None:
+    """In a directory such as /var/log; their coming and going is heard of all the same."""
+    (d,) = directories(tmp_path, "d")
+    (d / "mine").touch()
+    (d / "other").touch()
+    mine: list[int] = []
+    watch = heard.all.watch(bytes(d), lambda: mine.append(1), lambda name: name == b"mine")
+    await heard.all.arm(watch)
+    await heard.watch(d)
+    (d / "other").write_text("a")
+    await until(lambda: heard.counts["d"])
+    assert mine == []
+    (d / "mine").write_text("a")
+    await until(lambda: len(mine) == 1)
+    (d / "other").rename(d / "another")
+    await until(lambda: len(mine) >= 2)
+    heard.all.end(watch)
 
 
 async def test_modes_of_what_cannot_be_heard(heard: Heard, proc: Path, tmp_path: Path) -> None:

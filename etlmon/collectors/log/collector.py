@@ -71,6 +71,9 @@ class LogCollector:
         if self._hint is not None:
             self._hint()
 
+    def _heeds(self, name: bytes) -> bool:
+        return self._streams is None or self._streams.heeds(name)
+
     def _watch(self, directories: frozenset[bytes]) -> list[Watch]:
         """Watch these directories and no others; give those that are new."""
         watches = self._context.watches
@@ -80,7 +83,7 @@ class LogCollector:
             watches.end(self._watches.pop(directory))
         new = sorted(directories - self._watches.keys())[: _MOST_WATCHES - len(self._watches)]
         for directory in new:
-            self._watches[directory] = watches.watch(directory, self._heard)
+            self._watches[directory] = watches.watch(directory, self._heard, self._heeds)
         return [self._watches[directory] for directory in new]
 
     # --- pause ------------------------------------------------------------------------------------

@@ -136,6 +136,11 @@ class Stream:
         return self.error is None and self.follower.is_idle
 
     @property
+    def has_rotated(self) -> bool:
+        """Whether files that have lost the name are still read."""
+        return not self.is_asleep and self.follower.standing().rotated_files > 0
+
+    @property
     def signature(self) -> tuple[int, int, int] | None:
         """Inode, size and time of the file, as of the last look; None if there is none."""
         return self.follower.signature

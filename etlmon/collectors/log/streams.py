@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from etlmon.text import host_text
 from etlmon.times import TimeReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime, tzinfo
 
     from etlmon.config.node import LogSection
@@ -96,6 +97,18 @@ class Streams:
         self._directories: dict[bytes, int] = {}
         """Where files are looked for, and when each directory had changed last."""
         self._waits_for_match: LogFileRead | None = None
+        names = translate(os.path.basename(settings.path)).encode("utf-8", "surrogateescape")
+        self._own_names: Callable[[bytes], object] = re.compile(names).match
+        self._names: Callable[[bytes], object] | None = None
+
+    def heeds(self, name: bytes) -> bool:
+        """Tell whether it may matter here that a file of this name is written to.
+
+        May be asked in any thread. In a directory such as /var/log others are written to all the
+        time. While a rotated file is read any name may be its name.
+        """
+        names = self._names
+        return names is None or bool(names(name))
 
     @property
     def fixed_path(self) -> bytes:
@@ -150,6 +163,8 @@ class Streams:
             records += stream.tell(
                 now, wall, mode, is_paused=not reads, has_read=stream in has_read
             )
+        has_rotated = any(file.stream.has_rotated for file in self._files.values())
+        self._names = None if has_rotated else self._own_names
         return Step(records, is_done, frozenset(self._directories))
 
     def look_at_once(self) -> None:
@@ -181,10 +196,9 @@ class Streams:
     def _find_files(self, now: float, wall: datetime) -> list[Record]:
         """Take up new files and give up those that are gone."""
         if not self.is_pattern:
-            self._directories = dict.fromkeys(
-                {os.path.dirname(self._pattern), os.path.dirname(os.path.realpath(self._pattern))},
-                0,
-            )
+            places = {self._pattern, os.path.realpath(self._pattern)}
+            self._directories = dict.fromkeys(map(os.path.dirname, places), 0)
+            self._own_names = frozenset(map(os.path.basename, places)).__contains__
             paths = [self._pattern]
         else:
             parents = glob.glob(os.path.dirname(self._pattern), recursive=True)

@@ -1,0 +1,209 @@
+"""Runs of the collector: pauses, hints, file systems that hang, runs that are cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etlmon.errors import CollectError
+from etlmon.host.inotify import Watch
+from tests.collectors.log.conftest import Follow, done, open_files, write
+
+
+class Watches:
+    """Directories that are watched; a test makes itself heard."""
+
+    def __init__(self) -> None:
+        self.all: list[Watch] = []
+        self.armed: list[bytes] = []
+
+    def watch(self, directory: bytes, heard: Callable[[], None], heeds: Any) -> Watch:
+        self.all.append(Watch(directory, heard, heeds, mode="inotify"))
+        return self.all[-1]
+
+    async def arm(self, watch: Watch) -> None:
+        self.armed.append(watch.directory)
+
+    def end(self, watch: Watch) -> None:
+        self.all.remove(watch)
+
+
+class TestPause:
+    def test_nothing_is_read_and_what_waits_is_told(self, follow: Follow, logs: Path) -> None:
+        write(logs / "app.log", "before")
+        one = follow()
+        one.run()
+        one.collector.pause()
+        write(logs / "app.log", "a", "b")
+        assert one.run() == []
+        told = one.told["app.log"]
+        assert (told.state, told.lag_bytes, told.size) == ("paused", 4, 11)
+        one.collector.resume()
+        assert one.run() == ["a", "b"]
+        assert (one.told["app.log"].state, one.told["app.log"].lag_bytes) == ("following", 0)
+
+    def test_in_the_midst_of_a_run(self, follow: Follow, logs: Path) -> None:
+        one = follow(buffer_lines=2, start="beginning")
+        write(logs / "app.log", *range(6))
+        commit = one._commit
+        one._commit = lambda records: (one.collector.pause(), commit(records))[1]  # type: ignore[method-assign]
+        assert one.run() == ["0", "1"]
+        assert one.told["app.log"].state == "paused"
+
+    def test_holds_over_a_restart(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning")
+        one.paused = True
+        write(logs / "app.log", "a")
+        assert one.run() == []
+        one.collector.resume()
+        assert one.run() == ["a"]
+
+    def test_files_that_are_not_followed(self, follow: Follow, logs: Path) -> None:
+        """Read to the end at the start and at each resume, and only then."""
+        one = follow(follow=False, start="beginning", buffer_lines=2)
+        write(logs / "app.log", "a", "b", "c")
+        assert one.run() == ["a", "b", "c"]
+        assert one.told["app.log"].state == "paused"
+        write(logs / "app.log", "d")
+        assert one.run() == []
+        one.collector.resume()
+        assert one.run() == ["d"]
+        write(logs / "app.log", "e")
+        assert one.run() == []
+
+
+class TestMountsThatMayHang:
+    def test_are_asked_about_by_a_worker_first(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning")
+        one.mounts.set(f"2 1 0:2 / {logs} rw - nfs4 server:/x rw")
+        write(logs / "app.log", "a")
+        assert one.run() == ["a"]
+        assert one.workers.asked == [(bytes(logs), str(logs))]
+
+    def test_without_an_answer_nothing_is_touched(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning")
+        one.mounts.set(f"2 1 0:2 / {logs} rw - nfs4 server:/x rw")
+        write(logs / "app.log", "a")
+        one.run()
+        one.workers.error = CollectError("no answer within 5 s")
+        write(logs / "app.log", "b")
+        with pytest.raises(CollectError, match="no answer"):
+            one.run()
+        assert one.lines["app.log"] == ["a"]
+        told = one.told["app.log"]
+        assert (told.state, told.error_message) == ("error", "no answer within 5 s")
+        one.workers.error = None
+        assert one.run() == ["b"]
+        assert one.told["app.log"].state == "following"
+
+    def test_other_mounts_are_not(self, follow: Follow, logs: Path) -> None:
+        one = follow()
+        one.mounts.set(f"2 1 0:2 / {logs}/elsewhere rw - nfs4 server:/x rw")
+        one.run()
+        assert one.workers.asked == []
+
+
+class TestRunsCutShort:
+    def test_what_was_not_committed_is_read_again(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", buffer_lines=2)
+        write(logs / "app.log", *range(6))
+        one.run(most=1)
+        assert one.lines["app.log"] == ["0", "1"]
+        one.run(0.01)
+        assert one.lines["app.log"] == ["0", "1", "2", "3", "4", "5"]
+
+    def test_a_new_collector_goes_on_where_the_last_commit_was(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        one = follow(start="beginning", buffer_lines=2)
+        write(logs / "app.log", *range(4))
+        one.run(most=1)
+        one.end()
+        one.begin_anew()
+        assert one.run() == ["2", "3"]
+
+    def test_a_resume_by_command_outlives_it(self, follow: Follow, logs: Path) -> None:
+        """What is saved of the pause counts at the start only."""
+        one = follow(start="beginning", buffer_lines=2)
+        one.paused = True
+        write(logs / "app.log", *range(4))
+        one.run()
+        one.collector.resume()
+        one.run(most=1)
+        assert one.run() == ["2", "3"]
+
+
+class TestHints:
+    def test_of_the_directories_of_the_log(self, follow: Follow, logs: Path) -> None:
+        (logs / "deep").mkdir()
+        (logs / "deep" / "target.log").touch()
+        (logs / "app.log").symlink_to("deep/target.log")
+        watches, hints = Watches(), []
+        one = follow(watches=watches)
+        one.collector.listen(lambda: hints.append(1))
+        one.run()
+        assert {watch.directory for watch in watches.all} == {bytes(logs), bytes(logs / "deep")}
+        assert set(watches.armed) == {bytes(logs), bytes(logs / "deep")}
+        assert one.told["app.log"].watch_mode == "inotify"
+        write(logs / "app.log", "a")
+        watches.all[0].heard()
+        assert hints == [1]
+        assert one.run(0.01) == ["a"]
+        one.end()
+        assert watches.all == []
+        assert open_files(logs) == 0
+
+    def test_only_files_of_the_log_matter(self, follow: Follow, logs: Path) -> None:
+        watches = Watches()
+        one = follow(watches=watches)
+        one.collector.listen(lambda: None)
+        write(logs / "app.log", "a")
+        one.run()
+        (watch,) = watches.all
+        assert watch.heeds is not None
+        assert watch.heeds(b"app.log")
+        assert not watch.heeds(b"other.log")
+        # Somebody writes to the file under its new name.
+        with (logs / "app.log").open("a"):
+            (logs / "app.log").rename(logs / "other.log")
+            watch.heard()
+            one.run(0.01)
+            assert watch.heeds(b"other.log")
+
+    def test_only_files_that_the_pattern_names_matter(self, follow: Follow, logs: Path) -> None:
+        watches = Watches()
+        one = follow("[ab]*.log", watches=watches)
+        one.collector.listen(lambda: None)
+        write(logs / "a.log", "a")
+        one.run()
+        heeds = watches.all[0].heeds
+        assert heeds is not None
+        names = [b"a.log", b"b\xff\n.log", b"c.log", b"a.log.gz"]
+        assert [heeds(name) for name in names] == [True, True, False, False]
+
+    def test_without_watches_files_are_looked_at_in_their_turn(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        one = follow(start="beginning")
+        one.run()
+        write(logs / "app.log", "a")
+        assert one.run() == ["a"]
+        assert one.told["app.log"].watch_mode == "poll"
+
+
+def test_settings_that_do_not_fit_are_told(follow: Follow) -> None:
+    one = follow(time_format="%Q")
+    with pytest.raises(CollectError, match="has %Q"):
+        one.run()
+
+
+def test_deafen_closes_the_files(follow: Follow, logs: Path) -> None:
+    write(logs / "app.log", "a")
+    one = follow()
+    one.run()
+    assert open_files(logs) == 1
+    done(one.collector.deafen())
+    assert open_files(logs) == 0

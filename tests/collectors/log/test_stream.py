@@ -1,0 +1,105 @@
+"""One file: entries of several lines, times, and what is told of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from etlmon.records.log import LogBlock, LogFileRead
+from tests.collectors.log.conftest import Follow, Harness, write
+
+TRACE = ("Error", "  at a", "  at b")
+
+
+class TestEntries:
+    """The last entry goes back to the file until it is known to be whole."""
+
+    def test_waits_for_the_next_one(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", multiline={}, partial_timeout=60.0)
+        write(logs / "app.log", *TRACE)
+        assert one.run() == []
+        assert one.told["app.log"].lag_bytes == 20
+        write(logs / "app.log", "  at c", "next")
+        assert one.run() == ["Error\n  at a\n  at b\n  at c"]
+        assert (one.told["app.log"].offset, one.told["app.log"].lag_bytes) == (27, 5)
+
+    def test_or_until_none_has_come_for_long(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", multiline={}, partial_timeout=60.0)
+        write(logs / "app.log", *TRACE)
+        one.run()
+        assert one.run(30) == []
+        write(logs / "app.log", "  at c")
+        assert one.run(31) == [], "it has grown: it waits anew"
+        assert one.run(61) == ["Error\n  at a\n  at b\n  at c"]
+        assert one.run() == []
+
+    def test_is_read_again_after_a_restart(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", multiline={}, partial_timeout=60.0)
+        write(logs / "app.log", "first", *TRACE)
+        assert one.run() == ["first"]
+        one.end()
+        one.begin_anew()
+        write(logs / "app.log", "  at c", "next")
+        assert one.run() == ["Error\n  at a\n  at b\n  at c"]
+
+    def test_is_whole_when_the_file_is(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", multiline={}, partial_timeout=3600.0)
+        write(logs / "app.log", *TRACE)
+        one.run()
+        (logs / "app.log").rename(logs / "app.log.1")
+        write(logs / "app.log", "new")
+        assert one.run() == ["Error\n  at a\n  at b"]
+        write(logs / "app.log", "newer")
+        assert one.run() == ["new"]
+
+    def test_that_is_longer_than_what_is_read_at_once(self, follow: Follow, logs: Path) -> None:
+        """It is parted and not waited for without end."""
+        one = follow(start="beginning", multiline={}, buffer_lines=3)
+        write(logs / "app.log", "Error", *(f" {number}" for number in range(7)), "next")
+        found = one.run() + one.run()
+        assert "\n".join(str(line) for line in found).split("\n") == [
+            "Error",
+            *(f" {number}" for number in range(7)),
+            "next",
+        ]
+
+    def test_by_a_pattern_of_first_lines(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", multiline={"start": "^[0-9]"}, partial_timeout=60.0)
+        write(logs / "app.log", "1 a", "Caused by", "2 b")
+        assert one.run() == ["1 a\nCaused by"]
+        assert one.run(61) == ["2 b"]
+
+
+def test_times_of_the_lines(follow: Follow, logs: Path) -> None:
+    one = follow(start="beginning", time_format="%Y-%m-%d %H:%M:%S %z")
+    write(logs / "app.log", "2026-01-01 00:00:01 +0000 a", "no time")
+    one.run()
+    blocks = [r for batch in one.batches for r in batch if isinstance(r, LogBlock)]
+    assert [block.logged_at_ms for block in blocks] == [[1_767_225_601_000, None]]
+
+
+class TestTelling:
+    def told(self, one: Harness) -> int:
+        before = len(one.batches)
+        one.run()
+        return sum(isinstance(r, LogFileRead) for batch in one.batches[before:] for r in batch)
+
+    def test_only_of_what_is_news(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning")
+        write(logs / "app.log", "a")
+        assert [self.told(one) for _ in range(3)] == [1, 0, 0]
+        write(logs / "app.log", "b")
+        assert [self.told(one) for _ in range(2)] == [1, 0]
+
+    def test_once_a_minute_all_the_same(self, follow: Follow, logs: Path) -> None:
+        one = follow()
+        write(logs / "app.log", "a")
+        assert sum(self.told(one) for _ in range(25)) == 3
+
+    def test_that_there_is_no_such_file(self, follow: Follow, logs: Path) -> None:
+        one = follow()
+        one.run()
+        told = one.told["app.log"]
+        assert (told.state, told.error_message) == ("waiting", "there is no such file")
+        write(logs / "app.log", "a")
+        assert one.run() == ["a"]
+        assert one.told["app.log"].error_message is None

@@ -1,0 +1,190 @@
+"""Patterns of files: which are found, opened and read in turn, and told of."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from etlmon.collectors.log import streams
+from tests.collectors.log.conftest import Follow, open_files, write
+
+
+class TestWhichFiles:
+    def test_new_ones_are_read_from_their_beginning(self, follow: Follow, logs: Path) -> None:
+        """Those that were there already, from their end."""
+        write(logs / "a.log", "old")
+        one = follow("*.log")
+        assert one.run() == []
+        write(logs / "a.log", "a")
+        write(logs / "b.log", "b")
+        one.run()
+        assert one.lines == {"a.log": ["a"], "b.log": ["b"]}
+
+    def test_a_new_one_is_found_at_a_hint(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log")
+        one.run()
+        write(logs / "b.log", "b")
+        assert one.run(0.01) == ["b"]
+
+    def test_in_directories_that_come(self, follow: Follow, logs: Path) -> None:
+        one = follow("*/x.log")
+        one.run()
+        (logs / "day").mkdir()
+        write(logs / "day" / "x.log", "a")
+        assert one.run() == ["a"]
+
+    def test_those_that_came_while_nobody_looked_are_new(self, follow: Follow, logs: Path) -> None:
+        write(logs / "a.log", "old")
+        one = follow("*.log")
+        one.run()
+        one.end()
+        write(logs / "b.log", "b")
+        one.begin_anew()
+        assert one.run() == ["b"]
+
+    def test_rotated_files_are_no_logs_of_their_own(self, follow: Follow, logs: Path) -> None:
+        for name in ("app.log", "app.log.1", "app-20260101.log", "app.log.2.gz"):
+            write(logs / name, name)
+        write(logs / "app-2.log", "another log: no rotation makes this name")
+        one = follow("app*", start="beginning")
+        one.run()
+        assert set(one.lines) == {"app.log", "app-2.log"}
+
+    def test_one_that_gets_another_name_is_not_read_again(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", start="beginning")
+        write(logs / "a.log", "a")
+        one.run()
+        (logs / "a.log").rename(logs / "b.log")
+        assert one.run() == []
+
+    def test_no_more_than_there_may_be(
+        self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Those that were written last."""
+        monkeypatch.setattr(streams, "MOST_FILES", 2)
+        for number in range(4):
+            write(logs / f"{number}.log", number)
+            os.utime(logs / f"{number}.log", (number, number))
+        one = follow("*.log", start="beginning")
+        one.run()
+        assert one.lines == {"2.log": ["2"], "3.log": ["3"]}
+
+    def test_only_where_an_earlier_node_stopped(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", start="saved")
+        write(logs / "a.log", "a")
+        assert one.run() == []
+        write(logs / "a.log", "b")
+        assert one.run() == []
+
+
+class TestFilesThatGo:
+    def test_are_told_of_for_a_minute(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", start="beginning")
+        write(logs / "a.log", "a")
+        one.run()
+        (logs / "a.log").unlink()
+        one.run()
+        assert one.told["a.log"].state == "waiting"
+        one.run(55)
+        assert "a.log" in one.told
+        one.run(6)
+        assert set(one.told) == {"*.log"}
+        assert one.cursors == {}
+        assert one.told["*.log"].error_message == "no file matches"
+
+    def test_not_before_they_have_been_read(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", start="beginning")
+        write(logs / "a.log", "a")
+        one.run()
+        one.collector.pause()
+        write(logs / "a.log", "b")
+        (logs / "a.log").unlink()
+        one.run()
+        one.run(100)
+        one.collector.resume()
+        assert one.run() == ["b"]
+
+    def test_no_file_at_all_is_told_until_there_is_one(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log")
+        one.run()
+        assert {name: told.state for name, told in one.told.items()} == {"*.log": "waiting"}
+        write(logs / "a.log", "a")
+        one.run()
+        assert {name: told.state for name, told in one.told.items()} == {"a.log": "following"}
+
+
+class TestManyFiles:
+    def test_no_more_are_open_than_may_be(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", start="beginning", max_open_files=2)
+        for turn in range(3):
+            for number in range(6):
+                write(logs / f"{number}.log", f"{number} {turn}")
+            while one.run():
+                assert open_files(logs) <= 2
+        assert one.lines == {f"{n}.log": [f"{n} {turn}" for turn in range(3)] for n in range(6)}
+        modes = [told.watch_mode for told in one.told.values()]
+        assert modes.count("poll (max_open_files)") == 4
+
+    def test_one_that_sleeps_is_read_to_its_end_when_it_rotates(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        one = follow("*.log", start="beginning", max_open_files=1)
+        for name in ("a.log", "b.log"):
+            write(logs / name, "1")
+        while one.run():
+            pass
+        for name in ("a.log", "b.log"):
+            write(logs / name, "2")
+            (logs / name).rename(logs / f"{name}.1")
+            write(logs / name, "3")
+        while one.run():
+            pass
+        assert one.lines == {"a.log": ["1", "2", "3"], "b.log": ["1", "2", "3"]}
+
+    def test_a_long_one_does_not_keep_others_waiting(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", start="beginning")
+        write(logs / "long.log", *range(30_000))
+        os.utime(logs / "long.log", (1, 1))
+        write(logs / "short.log", "a")
+        one.run(most=1)
+        assert one.lines["short.log"] == ["a"]
+        assert len(one.lines["long.log"]) < 30_000
+
+    def test_each_has_its_share_of_a_batch(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", start="beginning")
+        for name in ("a.log", "b.log", "c.log"):
+            write(logs / name, *range(10_000))
+        one.run(most=1)
+        counts = sorted(len(lines) for lines in one.lines.values())
+        assert counts[0] >= counts[-1] / 2
+        assert sum(counts) <= 5_000
+        one.run()
+        assert {name: len(lines) for name, lines in one.lines.items()} == dict.fromkeys(
+            ("a.log", "b.log", "c.log"), 10_000
+        )
+
+    def test_a_batch_holds_no_more_lines_than_are_read_ahead(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        one = follow("*.log", start="beginning", buffer_lines=3)
+        write(logs / "a.log", *range(10))
+        one.run()
+        blocks = [sum(len(getattr(r, "lines", ())) for r in batch) for batch in one.batches]
+        assert blocks[:4] == [3, 3, 3, 1]
+
+
+def test_what_cannot_be_read_is_told_and_over_when_it_can(follow: Follow, logs: Path) -> None:
+    one = follow("*", start="beginning")
+    write(logs / "a.log", "a")
+    one.run()
+    (logs / "a.log").unlink()
+    (logs / "a.log").mkdir()
+    one.run()
+    assert one.told["a.log"].state == "error"
+    assert one.told["a.log"].error_message == "not a regular file"
+    (logs / "a.log").rmdir()
+    write(logs / "a.log", "b")
+    assert one.run() == ["b"]
+    assert one.told["a.log"].state == "following"
