@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from etlmon.host.follow import Begin, Follower, Limits
+from etlmon.host.follow import Begin, Follower
+from etlmon.host.follow_queue import Limits
 from etlmon.host.lines import Mark
 
 HOLD = 1000.0

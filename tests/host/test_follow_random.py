@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from etlmon.host.follow import Follower, Limits
+from etlmon.host.follow import Follower
+from etlmon.host.follow_queue import Limits
 
 LIMITS = Limits(max_line_bytes=1000, partial_seconds=1000.0, rotated_hold_seconds=1e9)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from etlmon.collectors.log.entries import Joiner
 from etlmon.collectors.log.stream import Stream
 from etlmon.collectors.log.text import TextReader
-from etlmon.host.follow import Limits
+from etlmon.host.follow_queue import Limits
 from etlmon.host.generation import COMPRESSED
 from etlmon.host.rotated import bases
 from etlmon.records.log import LogFileGone, LogFileRead

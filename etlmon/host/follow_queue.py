@@ -1,0 +1,179 @@
+"""The files of one log that are read, in their order, and those that have been."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from etlmon.host.cursor import Cursor, Owed
+from etlmon.host.lines import LineReader, Mark
+from etlmon.host.rotated import is_packed_form, open_at
+
+if TYPE_CHECKING:
+    from etlmon.host.generation import Generation, Position
+    from etlmon.host.rotated import Rotated
+
+CUT_OFF = Mark(("truncated",), None, "cut off, or replaced; read again from the beginning")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How a file is read."""
+
+    max_line_bytes: int = 64 << 10
+    partial_seconds: float = 5.0
+    rotated_hold_seconds: float = 86400.0
+    may_give_back: bool = False
+    """Whether ``give_back`` will be used; it costs memory for the last block of each file."""
+
+
+@dataclass(eq=False)
+class Source:
+    """A file that is being read."""
+
+    lines: LineReader
+    rotated_at: float | None
+    """When it lost its name, by the monotonic clock."""
+    grew_at: float
+    is_copy: bool = False
+    """Whether nobody writes to it, for it is a copy or compressed."""
+    has_writer: bool = True
+    """False once nobody can write to it any more: it is read to its end, and that is all."""
+
+    @property
+    def generation(self) -> Generation:
+        """The file itself."""
+        return self.lines.generation
+
+
+class Queue:
+    """What is to be read of the files that bear a name, or bore it, one after the other."""
+
+    def __init__(self, path: bytes, limits: Limits) -> None:
+        self.path = path
+        self.limits = limits
+        self.waiting: list[Source | Mark] = []
+        """To be read one after the other."""
+        self.named: Source | None = None
+        """What bears the name: always the last of those that wait."""
+        self.held: list[Source] = []
+        """Rotated, read to the end, and maybe still written to."""
+        self.past: list[Position] = []
+        """Read and done with: known again if they come back."""
+        self.past_until: dict[tuple[int, int], float] = {}
+        """Until when those of the past are looked at where they were last."""
+        self.last: Position | None = None
+        """The one that bore the name last."""
+
+    def source(self, generation: Generation, now: float, *, is_copy: bool = False) -> Source:
+        """Give an open file as one to be read; it is nowhere in line yet."""
+        lines = LineReader(
+            generation,
+            max_line_bytes=self.limits.max_line_bytes,
+            partial_seconds=self.limits.partial_seconds,
+            may_give_back=self.limits.may_give_back,
+        )
+        return Source(lines, rotated_at=now, grew_at=now, is_copy=is_copy)
+
+    def sources(self) -> list[Source]:
+        """Give all files that are open."""
+        return [*self.held, *(one for one in self.waiting if isinstance(one, Source))]
+
+    def wait(self, item: Source | Mark) -> None:
+        """Put something in line, before what bears the name."""
+        self.waiting.insert(len(self.waiting) - (self.named is not None), item)
+
+    def name(self, source: Source) -> None:
+        """Put what bears the name at the end of the line."""
+        source.rotated_at, source.has_writer = None, True
+        self.waiting.append(source)
+        self.named = source
+
+    def remove(self, source: Source) -> None:
+        """Take a file out of the line; it stays open."""
+        if source is self.named:
+            self.named = None
+        for line in (self.waiting, self.held):
+            if source in line:
+                line.remove(source)
+
+    def is_known(self, one: Rotated) -> bool:
+        """Whether a file is being read, or was: under this name, another one, or unpacked."""
+        sources = self.sources()
+        if any(one.identity == source.generation.identity for source in sources):
+            return True
+        if any(is_at(one.path, position) for position in self.past):
+            return True
+        return one.is_packed and any(
+            is_packed_form(one, position)
+            for position in (*self.past, *(source.lines.position for source in sources))
+        )
+
+    def lose_name(self, now: float) -> None:
+        """Note that the file that bore the name, if one did, bears it no more."""
+        source, self.named = self.named, None
+        if source is not None:
+            source.rotated_at = source.grew_at = now
+            self.last = source.lines.position
+
+    def take_past(self, generation: Generation) -> bool:
+        """Go on in a file that was done with, if this is one."""
+        for position in self.past:
+            is_same = position.identity == generation.identity and position.head_bytes > 0
+            if is_same and generation.go_to(position):
+                self.past.remove(position)
+                return True
+        return False
+
+    def cursor(self) -> Cursor:
+        """Give where to go on after what has been read."""
+        waiting = tuple(
+            Owed(one.flags, one.length_bytes, one.detail) if isinstance(one, Mark) else lasting(one)
+            for one in self.waiting
+        )
+        held = tuple(lasting(source) for source in self.held)
+        return Cursor(waiting, self.named is not None, held, tuple(self.past))
+
+    def close(self) -> None:
+        """Close all files, and forget what waits."""
+        for source in self.sources():
+            source.generation.close()
+        self.waiting, self.held, self.named = [], [], None
+
+
+def lasting(source: Source) -> Position:
+    """Give the position of a file; without inode where it is deleted: another may get that."""
+    position = source.lines.position
+    if source.generation.is_deleted:
+        return msgspec.structs.replace(position, device=0, inode=0)
+    return position
+
+
+def is_same(path: bytes, position: Position) -> bool:
+    """Whether a name leads to the file of a position, by device and inode."""
+    try:
+        return identity_of(os.stat(path)) == position.identity
+    except OSError:
+        return False
+
+
+def is_at(path: bytes, position: Position) -> bool:
+    """Whether a name leads to the file of a position, by what is in it, too.
+
+    One that was empty is not known again: another may have its inode number now.
+    """
+    if not position.head_bytes or not is_same(path, position):
+        return False
+    generation = open_at(path, position)
+    if generation is None:
+        return False
+    generation.close()
+    return True
+
+
+def identity_of(status: os.stat_result) -> tuple[int, int]:
+    """Give device and inode."""
+    return status.st_dev, status.st_ino

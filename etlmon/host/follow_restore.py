@@ -1,0 +1,90 @@
+"""Going on after a restart: finding again what was being read, wherever it is now."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from etlmon.host.cursor import Owed
+from etlmon.host.follow_lineup import cut_off, line_up_copies
+from etlmon.host.follow_queue import is_same
+from etlmon.host.generation import open_generation
+from etlmon.host.lines import Mark
+from etlmon.host.rotated import find, open_at, rotated
+
+if TYPE_CHECKING:
+    from etlmon.host.cursor import Cursor
+    from etlmon.host.follow_queue import Queue
+    from etlmon.host.generation import Generation, Position
+    from etlmon.host.rotated import Rotated
+
+
+def restore(queue: Queue, cursor: Cursor, now: float) -> None:
+    """Find again what was being read, wherever it is now."""
+    queue.past = list(cursor.past)
+    queue.past_until = dict.fromkeys(
+        (one.identity for one in queue.past), now + queue.limits.rotated_hold_seconds
+    )
+    queue.last = cursor.last
+    files = rotated(queue.path)
+    for position in cursor.held:
+        _resume(queue, position, files, now)
+    for place, item in enumerate(cursor.waiting, start=1):
+        if isinstance(item, Owed):
+            queue.wait(item.mark)
+        else:
+            was_named = cursor.is_named and place == len(cursor.waiting)
+            _resume(queue, item, files, now, was_named=was_named)
+
+
+def _resume(
+    queue: Queue, position: Position, files: list[Rotated], now: float, *, was_named: bool = False
+) -> None:
+    """Go on in a file, wherever it is now; without it, or without the rest of it, a mark."""
+    name = os.path.realpath(queue.path)
+    rewritten: Generation | None = None
+    for path in (name, position.path.encode("latin-1"), *_same(position, files)):
+        if not is_same(path, position):
+            continue
+        generation = open_at(path, position)
+        if generation is not None:
+            _go_on(queue, generation, position, now, is_named=was_named and path == name)
+            return
+        if rewritten is None:
+            rewritten = _open_rewritten(path, position)
+    if rewritten is not None:
+        is_named = was_named and rewritten.name == name
+        cut_off(queue, queue.source(rewritten, now), position, is_named=is_named)
+        return
+    generation = find(position, queue.path, files)
+    if generation is not None:
+        queue.wait(queue.source(generation, now, is_copy=True))
+    elif position.size > position.offset or was_named:
+        left = max(0, position.size - position.offset)
+        known = f"at least {left} bytes" if left else "maybe nothing"
+        detail = f"gone before it had been read to its end; {known} of it are missing"
+        queue.wait(Mark(("gap",), left or None, detail))
+
+
+def _go_on(
+    queue: Queue, generation: Generation, position: Position, now: float, *, is_named: bool
+) -> None:
+    source = queue.source(generation, now, is_copy=generation.is_packed)
+    if is_named:
+        queue.name(source)
+        line_up_copies(queue, source, position)
+    else:
+        queue.wait(source)
+
+
+def _same(position: Position, files: list[Rotated]) -> list[bytes]:
+    return [one.path for one in files if one.identity == position.identity]
+
+
+def _open_rewritten(path: bytes, position: Position) -> Generation | None:
+    """Open the file of a position, with something else in it; None if it is another file."""
+    generation = open_generation(path)
+    if generation.is_another(position):
+        generation.close()
+        return None
+    return generation
