@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from etlmon.host.generation import Generation, Position
     from etlmon.host.rotated import Rotated
 
+_SWITCHED = Mark(
+    ("gap",),
+    None,
+    "a link was switched while nobody looked; other files that it led to meanwhile are missing",
+)
+
 
 def restore(queue: Queue, cursor: Cursor, now: float) -> None:
     """Find again what was being read, wherever it is now."""
@@ -35,6 +41,22 @@ def restore(queue: Queue, cursor: Cursor, now: float) -> None:
         else:
             was_named = cursor.is_named and place == len(cursor.waiting)
             _resume(queue, item, files, now, was_named=was_named)
+            if was_named and _leads_elsewhere(queue.path, item, files):
+                queue.wait(_SWITCHED)
+
+
+def _leads_elsewhere(path: bytes, position: Position, files: list[Rotated]) -> bool:
+    """Whether a link was switched from a file that is where it was and not among the rotated ones.
+
+    Only names as rotation gives them tell which files it may have led to meanwhile.
+    """
+    its_path = position.path.encode("latin-1")
+    return (
+        its_path != os.path.realpath(path)
+        and is_same(its_path, position)
+        and not is_same(path, position)
+        and not _same(position, files)
+    )
 
 
 def _resume(

@@ -271,6 +271,68 @@ class TestRotation:
         log.write("4", to=first)
         assert log.read() == ["4"]
 
+    def test_symlink_that_switches_while_nobody_looks(self, log: Log) -> None:
+        """What it led to in between is not known by its name: a gap tells so, once."""
+        log.stop()
+        log.cursor = None
+        self.link(log, "first")
+        log.follow(begin="beginning")
+        log.write("1", to=log.path.with_name("first"))
+        log.read()
+        log.stop()
+        log.write("2", to=log.path.with_name("first"))
+        for name in ("second", "third"):
+            self.link(log, name)
+            log.write(name)
+        log.follow()
+        assert log.lines == ["1", "2", "third"]
+        assert [mark.flags for mark in log.marks] == [("gap",)]
+        assert "a link was switched" in str(log.marks[0].detail)
+        log.restart()
+        log.write("3")
+        assert log.read() == ["3"]
+        assert len(log.marks) == 1
+
+    def test_symlink_to_names_of_rotation_that_switches_while_nobody_looks(self, log: Log) -> None:
+        """They tell what came in between: nothing is missing."""
+        log.stop()
+        log.cursor = None
+        self.link(log, "app.log-20260101")
+        log.follow(begin="beginning")
+        log.write("1")
+        log.read()
+        log.stop()
+        for day in ("20260102", "20260103"):
+            self.link(log, f"app.log-{day}")
+            log.write(day)
+        log.follow()
+        assert (log.lines, log.marks) == (["1", "20260102", "20260103"], [])
+
+    def test_link_to_the_directory_that_switches_while_nobody_looks(
+        self, log: Log, tmp_path: Path
+    ) -> None:
+        for name in ("old", "new"):
+            (tmp_path / name).mkdir()
+        current = tmp_path / "current"
+        current.symlink_to("old")
+        linked = Log(current / "app.log")
+        linked.write("1")
+        linked.follow(begin="beginning")
+        linked.stop()
+        current.unlink()
+        current.symlink_to("new")
+        linked.write("2")
+        linked.follow()
+        assert linked.lines == ["1", "2"]
+        assert [mark.flags for mark in linked.marks] == [("gap",)]
+        linked.stop()
+
+    @staticmethod
+    def link(log: Log, name: str) -> None:
+        log.path.unlink(missing_ok=True)
+        log.path.symlink_to(name)
+        log.path.with_name(name).touch()
+
     def test_files_of_one_header_are_told_apart(self, log: Log, tmp_path: Path) -> None:
         header = "\n".join(["#" * 63] * 64)
         logs = [Log(tmp_path / f"{number}.csv") for number in range(50)]

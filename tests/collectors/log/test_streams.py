@@ -76,6 +76,7 @@ class TestWhichFiles:
         write(logs / "a.log", "a")
         assert one.run() == []
         write(logs / "a.log", "b")
+        write(logs / "b.log", "b")
         assert one.run() == []
 
 
