@@ -166,10 +166,10 @@ class Watch:
     directory: bytes
     """As it was asked for; links are followed."""
     heard: Callable[[], None]
-    heeds: Callable[[bytes], bool] | None = None
-    """Tells by its name whether it matters that a file is written to; None: whatever it is."""
     mode: str = "poll (not yet looked)"
     """``inotify``, or ``poll`` with the reason in brackets why changes are not heard of."""
+    heeds: Callable[[bytes], bool] | None = None
+    """Tells by its name whether it matters that a file is written to; None: whatever it is."""
     _identity: tuple[int, int] | None = None
 
 
@@ -213,7 +213,7 @@ class DirectoryWatches:
         Files that come, go or change names are always heard of, writing to them if ``heeds`` says
         so of their names.
         """
-        watch = Watch(directory, heard, heeds)
+        watch = Watch(directory, heard, heeds=heeds)
         self._watches.append(watch)
         return watch
 

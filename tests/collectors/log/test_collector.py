@@ -19,13 +19,15 @@ class Watches:
     def __init__(self) -> None:
         self.all: list[Watch] = []
         self.armed: list[bytes] = []
+        self.arms: Callable[[], object] = lambda: None
 
     def watch(self, directory: bytes, heard: Callable[[], None], heeds: Any) -> Watch:
-        self.all.append(Watch(directory, heard, heeds, mode="inotify"))
+        self.all.append(Watch(directory, heard, "inotify", heeds))
         return self.all[-1]
 
     async def arm(self, watch: Watch) -> None:
         self.armed.append(watch.directory)
+        self.arms()
 
     def end(self, watch: Watch) -> None:
         self.all.remove(watch)
@@ -155,6 +157,19 @@ class TestHints:
         one.end()
         assert watches.all == []
         assert open_files(logs) == 0
+
+    def test_what_happens_before_they_are_heard_is_seen(self, follow: Follow, logs: Path) -> None:
+        def rotate() -> None:
+            watches.arms = lambda: None
+            (logs / "app.log").rename(logs / "app.log.1")
+            write(logs / "app.log", "b")
+
+        watches = Watches()
+        one = follow(watches=watches, start="beginning")
+        one.collector.listen(lambda: None)
+        write(logs / "app.log", "a")
+        watches.arms = rotate
+        assert one.run() == ["a", "b"]
 
     def test_only_files_of_the_log_matter(self, follow: Follow, logs: Path) -> None:
         watches = Watches()

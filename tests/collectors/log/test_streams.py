@@ -128,6 +128,8 @@ class TestManyFiles:
         assert one.lines == {f"{n}.log": [f"{n} {turn}" for turn in range(3)] for n in range(6)}
         modes = [told.watch_mode for told in one.told.values()]
         assert modes.count("poll (max_open_files)") == 4
+        one.run()
+        assert {(told.offset, told.size) for told in one.told.values()} == {(12, 12)}
 
     def test_one_that_sleeps_is_read_to_its_end_when_it_rotates(
         self, follow: Follow, logs: Path
