@@ -36,6 +36,9 @@ class Answer:
 class EncodedAnswer:
     """An answer as bytes, with its validators; compressed at most once."""
 
+    endpoint = ""
+    """The name of the endpoint that it is an answer of."""
+
     def __init__(self, answer: Answer) -> None:
         self.body = msgspec.json.encode(answer.value)
         # Weak: the compressed and the plain form count as one.

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from types import NoneType
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
 from etlmon import __version__
-from etlmon.contract import ENDPOINTS, PREFIX, Endpoint
+from etlmon.contract import ENDPOINTS, PLAIN_PAGES, PREFIX, Endpoint, PlainPage
 from etlmon.records.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _REF = "#/components/schemas/{name}"
 _EVERY = (400, 401, 406, 413, 421, 500)
+_EVERY_PAGE = (400, 413, 421, 500)
 _EVERY_COMMAND = (403, 429, 503)
 
 _TOTAL_HEADER = {
@@ -48,6 +52,9 @@ def document() -> dict[str, Any]:
     for endpoint in ENDPOINTS:
         operations = paths.setdefault(PREFIX + endpoint.path, {})
         operations[endpoint.method.lower()] = _operation(endpoint, by_type)
+    for page in PLAIN_PAGES:
+        for path in page.paths:
+            paths[path] = {"get": _page(page, path)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -84,13 +91,7 @@ def _operation(endpoint: Endpoint[Any, Any, Any], schemas: dict[Any, Any]) -> di
         problems.update(_EVERY_COMMAND)
     else:
         responses["304"] = {"description": "Unchanged: If-None-Match names this answer."}
-    for status in sorted(problems):
-        responses[str(status)] = {
-            "description": HTTPStatus(status).phrase,
-            "content": {
-                "application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}
-            },
-        }
+    responses |= _problems(problems)
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
@@ -103,6 +104,36 @@ def _operation(endpoint: Endpoint[Any, Any, Any], schemas: dict[Any, Any]) -> di
             "content": {"application/json": {"schema": schemas[endpoint.body]}},
         }
     return operation
+
+
+def _page(page: PlainPage, path: str) -> dict[str, Any]:
+    """Give the operation of a page that is no JSON, at one of its paths."""
+    content = {kind: {"schema": {"type": "string"}} for kind in page.content_types}
+    responses: dict[str, Any] = {
+        str(status): {
+            "description": page.summary if status == 200 else HTTPStatus(status).phrase,
+            "content": content,
+        }
+        for status in page.statuses
+    }
+    problems = {*_EVERY_PAGE, *((401,) if page.needs_token else ())}
+    return {
+        "operationId": page.name + ("_api" if path.startswith(PREFIX) else ""),
+        "summary": page.summary,
+        "parameters": [],
+        "responses": responses | _problems(problems),
+    }
+
+
+def _problems(statuses: Iterable[int]) -> dict[str, Any]:
+    problem = {"schema": {"$ref": _REF.format(name="Problem")}}
+    return {
+        str(status): {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/problem+json": problem},
+        }
+        for status in sorted(statuses)
+    }
 
 
 def _parameters(endpoint: Endpoint[Any, Any, Any]) -> list[dict[str, Any]]:

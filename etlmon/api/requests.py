@@ -34,6 +34,10 @@ class BoundedRequest(Request):
     """Who asks, as soon as that is known."""
     attempt: Attempt | None = None
     """What the audit hears of it, if it is a command."""
+    began: float | None = None
+    """When it came in, whole, by the server's clock; None for one that never came so far."""
+    endpoint = ""
+    """The name of the endpoint that it has reached, if any."""
     attempt_is_told = False
     """Whether log and audit know already that it was refused."""
 

@@ -24,10 +24,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from etlmon import __version__
 from etlmon.api import problems
 from etlmon.api.access import the_host, who_connected
 from etlmon.api.answers import Answer, EncodedAnswer, KeptAnswers
+from etlmon.api.metrics.traffic import Traffic
+from etlmon.api.pages import SERVER, check_method, send
 from etlmon.api.requests import BoundedRequest, parse_body, parse_query
 from etlmon.api.sse import Streams
 from etlmon.contract import PREFIX, Endpoint
@@ -43,12 +44,12 @@ if TYPE_CHECKING:
     from twisted.web.iweb import IRequest
 
     from etlmon.api.access import HostCheck
+    from etlmon.api.pages import PageRoute
     from etlmon.api.sse import Source
     from etlmon.control.audit import Attempt, AuditLog
     from etlmon.control.policy import Policy
 
 _JSON = [b"application/json"]
-_SERVER = [f"etlmon/{__version__}".encode()]
 _NOSNIFF = [b"nosniff"]
 _NO_CACHE = [b"no-cache"]
 _VARY = [b"Accept-Encoding"]
@@ -101,6 +102,8 @@ class ApiServer:
         *,
         gate: Gate | None = None,
         audit: AuditLog | None = None,
+        pages: Iterable[PageRoute] = (),
+        traffic: Traffic | None = None,
     ) -> None:
         self.kept = KeptAnswers()
         self.streams = Streams(clock)
@@ -109,6 +112,9 @@ class ApiServer:
         self._gate = gate or Gate()
         self._audit = audit
         self._commands = [route.endpoint for route in routes if route.endpoint.is_command]
+        self._clock = clock
+        self._pages = {path.encode(): route for route in pages for path in route.page.paths}
+        self._traffic = traffic or Traffic()
         self._running: set[Deferred[Any]] = set()
         self._is_closing = False
         self._app = Klein()
@@ -130,6 +136,7 @@ class ApiServer:
         )
         site.displayTracebacks = False
         site.too_large = self._too_large
+        site.answered = self._answered
         return site
 
     def committed(self, tables: frozenset[str]) -> None:
@@ -150,9 +157,13 @@ class ApiServer:
 
         An answer that is kept goes out from here: finding its route would take longer.
         """
+        request.began = self._clock.seconds()
         try:
             request.caller = Caller(origin=who_connected(request)[0])
             self._check_host(request)
+            page = self._pages.get(request.path)
+            if page is not None:
+                return self._enter_page(request, page)
             self._identify(request)
             _check_accept(request)
             _check_path(request)
@@ -163,10 +174,25 @@ class ApiServer:
             if kept is None:
                 request.postpath = [*map(_guard, request.postpath or ())]
                 return self._router.render(request)
+            request.endpoint = kept.endpoint
             body = _respond(request, kept)
         request.write(body)
         request.finish()
         return NOT_DONE_YET
+
+    def _enter_page(self, request: BoundedRequest, route: PageRoute) -> Any:
+        """Answer with a page that is no JSON; one that supervises may have no token."""
+        request.endpoint = route.page.name
+        if route.page.needs_token:
+            self._identify(request)
+        check_method(request)
+        return send(route, request, takes_gzip=_takes_gzip(request), failed=self._failed)
+
+    def _answered(self, request: BoundedRequest) -> None:
+        """Count a request whose answer is on its way; how long a stream lasted says nothing."""
+        began, is_stream = request.began, _is_stream(request)
+        seconds = None if began is None or is_stream else self._clock.seconds() - began
+        self._traffic.answered(request.endpoint, request.code, seconds)
 
     def _serve(self, route: Route) -> Callable[[BoundedRequest], Any]:
         endpoint = route.endpoint
@@ -176,13 +202,18 @@ class ApiServer:
             return parse_query(request.uri.partition(b"?")[2], endpoint.query, segments)
 
         def answer_query(request: BoundedRequest, **guarded: str) -> Any:
+            request.endpoint = endpoint.name
             query = read(request, guarded)
             if route.source is not None and query.follow:
                 return self._stream(request, route.source(query))
             is_live = route.is_live is not None and route.is_live(query)
             tables = () if is_live else route.tables
             made = self.kept.make(request.uri, tables, lambda: route.handler(query, None))
-            return made.addCallback(lambda encoded: _respond(request, encoded))
+            return made.addCallback(respond, request)
+
+        def respond(encoded: EncodedAnswer, request: BoundedRequest) -> bytes:
+            encoded.endpoint = endpoint.name
+            return _respond(request, encoded)
 
         async def do(request: BoundedRequest, guarded: dict[str, str]) -> Answer:
             if self._is_closing:
@@ -217,6 +248,7 @@ class ApiServer:
             return _write_json(request, EncodedAnswer(answer))
 
         def answer_command(request: BoundedRequest, **guarded: str) -> Any:
+            request.endpoint = endpoint.name
             request.attempt = self._attempt(request)
             running = Deferred.fromCoroutine(do_and_tell(request, guarded))
             self._running.add(running)
@@ -258,6 +290,7 @@ class ApiServer:
         with suppress(ApiError):
             self._identify(request)
         self._note_refusal(request, problem)
+        self._traffic.answered("", problem.status, None)
 
     async def _stream(
         self, request: Request, finding: Coroutine[Deferred[Any], Any, Source]
@@ -327,7 +360,7 @@ class ApiServer:
         headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
         headers.setRawHeaders(b"Cache-Control", [b"no-store"])
         headers.setRawHeaders(b"X-Content-Type-Options", _NOSNIFF)
-        headers.setRawHeaders(b"Server", _SERVER)
+        headers.setRawHeaders(b"Server", SERVER)
         for name, text in problem.headers.items():
             headers.setRawHeaders(name, [text])
         return body
@@ -373,8 +406,12 @@ class _QuietSite(Site):
     too_large: Callable[[BoundedRequest, ApiError], None]
     """Told of a request whose body is too large."""
 
+    answered: Callable[[BoundedRequest], None]
+    """Told of a request whose answer is on its way."""
+
     def log(self, request: Any) -> None:
-        """Do nothing."""
+        """Count it; there is no access log."""
+        self.answered(request)
 
 
 def _respond(request: Request, encoded: EncodedAnswer) -> bytes:
@@ -385,7 +422,7 @@ def _respond(request: Request, encoded: EncodedAnswer) -> bytes:
     set_header(b"Cache-Control", _NO_CACHE)
     known = request.requestHeaders.getRawHeaders(b"if-none-match")
     if known is not None and _matches(b",".join(known), encoded.etag):
-        set_header(b"Server", _SERVER)
+        set_header(b"Server", SERVER)
         set_header(b"Vary", _VARY)
         request.setResponseCode(304)
         return b""
@@ -395,7 +432,7 @@ def _respond(request: Request, encoded: EncodedAnswer) -> bytes:
 def _write_json(request: Request, encoded: EncodedAnswer) -> bytes:
     """Set the headers that go with a body and give it, compressed if that is worth it."""
     set_header = request.responseHeaders.setRawHeaders
-    set_header(b"Server", _SERVER)
+    set_header(b"Server", SERVER)
     set_header(b"Vary", _VARY)
     set_header(b"Content-Type", _JSON)
     set_header(b"X-Content-Type-Options", _NOSNIFF)
@@ -405,6 +442,10 @@ def _write_json(request: Request, encoded: EncodedAnswer) -> bytes:
         set_header(b"Content-Encoding", _GZIP)
     set_header(b"Content-Length", [b"%d" % len(body)])
     return body
+
+
+def _is_stream(request: Request) -> bool:
+    return request.responseHeaders.getRawHeaders(b"content-type") == _EVENT_STREAM
 
 
 def _matches(if_none_match: bytes, etag: bytes) -> bool:

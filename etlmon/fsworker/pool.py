@@ -30,6 +30,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -113,6 +114,19 @@ _SEARCHES = 2
 _QUIET_SECONDS = 1.0
 # After so many requests a child is replaced.
 _SERVE_AT_MOST = 10_000
+
+
+@dataclass(frozen=True)
+class LaneState:
+    """What is going on in a lane."""
+
+    name: str
+    limit: int
+    """How many children there may be; those that hang in the kernel come on top."""
+    processes: int
+    busy: int
+    waiting: int
+    """Requests that wait for a child."""
 
 
 class WorkerPool:
@@ -208,6 +222,21 @@ class WorkerPool:
     def stuck_workers(self) -> list[StuckWorker]:
         """Give the children that cannot be killed, the longest first."""
         return self._crew.stuck_workers()
+
+    def lanes(self) -> list[LaneState]:
+        """Tell of each lane how many children it has, and what they do."""
+        named = zip(("scan", "probe", "search"), self._lanes, strict=True)
+        return [self._lane_state(name, lane) for name, lane in named]
+
+    def _lane_state(self, name: str, lane: Lane) -> LaneState:
+        children = [child for child in self._crew.children if child.lane is lane]
+        return LaneState(
+            name=name,
+            limit=lane.limit,
+            processes=len(children),
+            busy=sum(child.request is not None for child in children),
+            waiting=len(lane.waiting),
+        )
 
     def stuck_since(self, mount_point: str) -> datetime | None:
         """Give since when a child hangs on this mount, None if none does."""

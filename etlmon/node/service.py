@@ -21,6 +21,11 @@ from twisted.logger import Logger
 
 from etlmon import __version__
 from etlmon.api.access import HostCheck
+from etlmon.api.metrics.exposition import Metrics
+from etlmon.api.metrics.node import NodeFigures, NodeMetrics
+from etlmon.api.metrics.readings import readings
+from etlmon.api.metrics.traffic import ReactorDelay, Traffic
+from etlmon.api.pages import pages
 from etlmon.api.resources import (
     admin,
     audit,
@@ -151,6 +156,15 @@ class NodeService(Service):
             if config.auth is None
             else AdmissionService(Path(config.auth.tokens_file), reactor, self._in_thread)
         )
+        self.delay = ReactorDelay(reactor)
+        traffic = Traffic()
+        self.metrics = Metrics(
+            [self.delay, traffic],
+            [NodeMetrics(self._figures), *readings()],
+            self._in_thread,
+            proc,
+        )
+        self.store.on_records(self.metrics.stored)
         self.server = ApiServer(
             [
                 *fs.routes(self.store, wall_clock),
@@ -170,6 +184,8 @@ class NodeService(Service):
             reactor,
             gate=Gate(self.admission),
             audit=AuditLog(self.store, reactor, wall_clock),
+            pages=pages(self.readiness, self.metrics),
+            traffic=traffic,
         )
         self.store.on_commit(self.server.committed)
         self.store.on_replaced(lambda: self._declare(self.config))
@@ -222,6 +238,8 @@ class NodeService(Service):
         if self.admission is not None:
             self.admission.startService()
             started(("admission", self.admission.stopService))
+        self.delay.startService()
+        started(("the reactor's watch", lambda: maybeDeferred(self.delay.stopService)))
         # After the port is closed: what was begun ends, and is stored before the store closes.
         started(("the commands", self._finish_commands))
         self.listening.startService()
@@ -398,6 +416,30 @@ class NodeService(Service):
             if service.overdue_seconds > _LONGEST_OVERDUE_SECONDS:
                 return f"The timer of the collector {service.name}"
         return None
+
+    def readiness(self) -> dict[str, bool]:
+        """Tell of each part whether it does its work, for who sends requests here, from memory.
+
+        A collector that fails is no reason to send them elsewhere: it is one that tells so.
+        """
+        return {
+            "node": self._is_whole,
+            "database": self.store.health().state == "ok"
+            and self.store.committing_seconds <= _LONGEST_COMMIT_SECONDS,
+            "collectors": all(
+                service.overdue_seconds <= _LONGEST_OVERDUE_SECONDS for service in self.collectors
+            ),
+        }
+
+    def _figures(self) -> NodeFigures:
+        return NodeFigures(
+            health=self.health(),
+            committing_seconds=self.store.committing_seconds,
+            check=self.maintenance.check,
+            backup=self.backups.state(),
+            lanes=self.workers.lanes(),
+            streams=len(self.server.streams),
+        )
 
     def _status(self) -> str:
         """Tell in a line how the node is."""

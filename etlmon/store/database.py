@@ -85,6 +85,7 @@ class StoreService(Service):
         self._connections: Connections | None = None
         self._schema_version = 0
         self._listeners: list[Callable[[frozenset[str]], None]] = []
+        self._record_listeners: list[Callable[[Sequence[Record]], None]] = []
         self._opened = self._on_disk = _OnDisk(None, None, None)
         self._looking = False
         self._looked_at = -math.inf
@@ -168,7 +169,12 @@ class StoreService(Service):
 
     def write(self, records: Sequence[Record]) -> Deferred[None]:
         """Store records in one transaction; fires when they are committed (see Writer.write)."""
-        return fail(_not_open()) if self._writer is None else self._writer.write(records)
+        if self._writer is None:
+            return fail(_not_open())
+        taken = self._writer.write(records)
+        if self._record_listeners:
+            taken.addCallback(self._tell_of, records)
+        return taken
 
     def run(
         self,
@@ -214,6 +220,14 @@ class StoreService(Service):
     def on_commit(self, listener: Callable[[frozenset[str]], None]) -> None:
         """Call ``listener`` with the names of the tables that changed, after each commit."""
         self._listeners.append(listener)
+
+    def on_records(self, listener: Callable[[Sequence[Record]], None]) -> None:
+        """Call ``listener`` with the records of each batch that has been taken, in their order.
+
+        Taken is what is committed, and what is held in memory while the database takes no writes:
+        it hears what is so now also when nothing can be stored.
+        """
+        self._record_listeners.append(listener)
 
     def on_replaced(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` when a new database has taken the place of a damaged one."""
@@ -383,6 +397,13 @@ class StoreService(Service):
                 listener(tables)
             except Exception:
                 self.log.failure("A listener to commits failed.")
+
+    def _tell_of(self, _taken: None, records: Sequence[Record]) -> None:
+        for listener in self._record_listeners:
+            try:
+                listener(records)
+            except Exception:
+                self.log.failure("A listener to records failed.")
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:

@@ -12,13 +12,17 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from etlmon.api.access import HostCheck
+from etlmon.api.metrics.exposition import Metrics
+from etlmon.api.metrics.readings import readings
+from etlmon.api.metrics.traffic import Traffic
+from etlmon.api.pages import pages
 from etlmon.api.resources import (
     admin,
     audit,
@@ -277,6 +281,10 @@ class Api:
         )
         self.policy = Policy(ControlSection(**settings), self.clock.seconds)
         self.audit = AuditLog(store, reactor, NOW.timestamp)
+        self.readiness = {"node": True, "database": True, "collectors": True}
+        traffic = Traffic()
+        self.metrics = Metrics([traffic], readings(), maybeDeferred, Path("/nonexistent"))
+        store.on_records(self.metrics.stored)
         self.server = ApiServer(
             [
                 *fs.routes(store, NOW.timestamp),
@@ -297,6 +305,8 @@ class Api:
             self.clock,
             gate=Gate(tokens),
             audit=self.audit,
+            pages=pages(lambda: self.readiness, self.metrics),
+            traffic=traffic,
         )
         store.on_commit(self.server.committed)
         self._reactor = reactor

@@ -16,7 +16,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from etlmon import __version__
 from etlmon.api.openapi import document
-from etlmon.contract import ENDPOINTS, PREFIX
+from etlmon.contract import ENDPOINTS, PLAIN_PAGES, PREFIX
 
 RELEASED = Path(__file__).with_name("released")
 Document = dict[str, Any]
@@ -50,7 +50,12 @@ def test_every_endpoint_has_its_operation_and_there_are_no_others(present) -> No
         for path, methods in present["paths"].items()
         for method, operation in methods.items()
     }
-    assert operations == {(e.method, PREFIX + e.path): e.name for e in ENDPOINTS}
+    pages = {
+        ("GET", path): page.name + ("_api" if path.startswith(PREFIX) else "")
+        for page in PLAIN_PAGES
+        for path in page.paths
+    }
+    assert operations == {(e.method, PREFIX + e.path): e.name for e in ENDPOINTS} | pages
 
 
 def test_every_reference_leads_to_a_schema(present) -> None:

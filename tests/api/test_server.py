@@ -506,6 +506,8 @@ class HangingStore:
 
     def on_commit(self, _listener: object) -> None: ...
 
+    def on_records(self, _listener: object) -> None: ...
+
 
 async def test_a_store_that_hangs_does_not_hang_others(make_api) -> None:
     hanging = HangingStore()

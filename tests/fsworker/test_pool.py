@@ -25,6 +25,7 @@ from etlmon.fsworker.find import FindPattern
 from etlmon.fsworker.messages import ChildCounts, OtherChildren
 from etlmon.fsworker.pool import (
     FindOrder,
+    LaneState,
     MountStuck,
     ScanOrder,
     ScanOutcome,
@@ -251,6 +252,20 @@ def test_scans_do_not_hold_up_probes() -> None:
     for process in bench.processes[1:]:
         process.say(answer=STATVFS)
     assert [len(probe) for probe in probes] == [1, 1, 1, 1, 0, 0]
+
+
+def test_lanes_tell_how_many_work_and_wait() -> None:
+    bench = Bench(processes=1)
+    bench.scan("/a")
+    bench.scan("/b")
+    bench.probe()
+    assert bench.pool.lanes() == [
+        LaneState("scan", limit=1, processes=1, busy=1, waiting=1),
+        LaneState("probe", limit=4, processes=1, busy=1, waiting=0),
+        LaneState("search", limit=2, processes=0, busy=0, waiting=0),
+    ]
+    bench.processes[1].say(answer=STATVFS)
+    assert bench.pool.lanes()[1] == LaneState("probe", limit=4, processes=1, busy=0, waiting=0)
 
 
 def test_clock_of_a_request_starts_with_its_child() -> None:

@@ -77,6 +77,47 @@ async def test_health_tells_of_every_part(node: NodeService) -> None:
     assert health.database.commits >= 2
 
 
+async def test_a_node_is_ready_while_its_parts_do_their_work(
+    node: NodeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collector that fails is no reason: it is one that tells so."""
+    ready = {"node": True, "database": True, "collectors": True}
+    assert node.readiness() == ready
+    monkeypatch.setattr(node.collectors[1], "_last_error", node.collectors[1]._last)
+    assert node.health().state == "degraded"
+    assert node.readiness() == ready
+    monkeypatch.setattr(node.collectors[1], "_due", reactor.seconds() - 61)
+    assert node.readiness() == ready | {"collectors": False}
+    monkeypatch.undo()
+    assert node.store._writer is not None
+    monkeypatch.setattr(node.store._writer.state, "failing", True)
+    assert node.readiness() == ready | {"database": False}
+    monkeypatch.undo()
+    stopped = node.stopService()
+    assert node.readiness() == ready | {"node": False}
+    await stopped
+
+
+async def test_metrics_tell_of_every_collector_and_of_what_it_saw(
+    node: NodeService, tree: Path
+) -> None:
+    page = (await node.metrics.write(openmetrics=False, compressed=False)).decode()
+    path = tree / "a"
+    for line in (
+        "etlmon_healthy 1.0",
+        'etlmon_collector_up{collector="disk",subject=""} 1.0',
+        f'etlmon_collector_up{{collector="path",subject="{path}"}} 1.0',
+        f'etlmon_path_files{{path="{path}"}} 1.0',
+        f'etlmon_path_scans_total{{path="{path}",status="OK"}} 1.0',
+        "etlmon_database_up 1.0",
+        'etlmon_worker_limit{lane="scan"} 2.0',
+        'etlmon_metrics_left_out{kind="path"} 0.0',
+    ):
+        assert f"\n{line}\n" in page, line
+    assert "etlmon_filesystem_size_bytes{mount_point=" in page
+    assert "process_resident_memory_bytes " in page
+
+
 async def test_a_trouble_lasts_until_a_run_has_ended_well(tmp_path: Path, tree: Path) -> None:
     """While the next run is going, the node is as the last one left it."""
     more = f"paths: [{{path: {tree}/later, scan_interval: 1h}}]\nrefresh: {{disk: 1h}}\n"

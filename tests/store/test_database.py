@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
@@ -124,6 +125,25 @@ async def test_listeners_hear_of_tables_and_one_that_fails_harms_nobody(
     assert heard == [frozenset({"collector_run"}), frozenset({"meta"})]
     assert await store.read(count) == 1
     assert len(flush_logged_errors(LookupError)) == 2
+
+
+async def test_listeners_hear_of_records_that_were_taken_and_of_no_others(
+    store: StoreService, flush_logged_errors: Callable[..., list[Any]]
+) -> None:
+    """What is refused has not happened; a listener that fails harms nobody."""
+    heard: list[Any] = []
+
+    def fails(records: Any) -> None:
+        raise LookupError("a listener's own fault")
+
+    store.on_records(fails)
+    store.on_records(heard.append)
+    good, bad = run_of(1), replace(run_of(2), state=None)
+    await store.write([good])
+    with pytest.raises(StoreError):
+        await store.write([bad])
+    assert heard == [[good]]
+    assert len(flush_logged_errors(LookupError)) == 1
 
 
 async def test_other_work_gives_its_result_and_is_rolled_back_when_it_fails(

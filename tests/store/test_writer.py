@@ -541,6 +541,8 @@ async def test_locked_by_another_connection(
     await store.run(lambda cursor: cursor.execute("PRAGMA busy_timeout = 10"))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
+        heard: list[Any] = []
+        store.on_records(heard.extend)
         done = [store.write([run_of(number)]) for number in range(5)]
         await until(lambda: store.health().state == "degraded")
         assert store.health().last_error == "database is locked"
@@ -548,8 +550,10 @@ async def test_locked_by_another_connection(
         done += [store.write([run_of(number)]) for number in range(5, 10)]
         await gatherResults(done)
         assert await store.read(lambda cursor: cursor.execute(NUMBERS).fetchall()) == []
+        assert len(heard) == 10
         other.execute("ROLLBACK")
     await until(lambda: not store.health().held_records)
+    assert len(heard) == 10
     assert store.health().state == "ok"
     assert sql(NUMBERS) == [(number,) for number in range(10)]
     flush_logged_errors("takes no writes: database is locked")

@@ -1,0 +1,1 @@
+"""The node in numbers, for Prometheus: what it sees of its host, and how it fares itself."""

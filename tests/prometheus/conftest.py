@@ -1,0 +1,33 @@
+"""Debian's Prometheus and Alertmanager: unpacked beside the virtualenv, or installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+RULES = TOP / "conf" / "prometheus" / "etlmon.rules.yml"
+_PACKAGES = {
+    "promtool": "prometheus",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+}
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Give the path of one of their programs; skip where it cannot be had."""
+
+    def find(name: str) -> str:
+        servers = Path(os.environ.get("ETLMON_TEST_SERVERS", "/nonexistent"))
+        unpacked = servers / _PACKAGES[name] / "usr" / "bin" / name
+        found = str(unpacked) if unpacked.exists() else shutil.which(name)
+        if found is None:
+            pytest.skip(f"{_PACKAGES[name]} is not here; ./run test fetches it where apt-get can")
+        return found
+
+    return find
