@@ -37,6 +37,7 @@ from etlmon.records.kill import KillAnswer, KillRequest
 from etlmon.records.log import LogFile, LogLine, LogSwitchAnswer, LogSwitchRequest
 from etlmon.records.path import (
     PathChild,
+    PathExpected,
     PathPoint,
     PathStats,
     ScanAnswer,
@@ -497,6 +498,7 @@ PATHS = Endpoint(
         "scan_duration_ms",
         "status",
         "scan_file_count",
+        "expectation_state",
         "collected_at",
         "next_scan_at",
         "error_message",
@@ -531,6 +533,29 @@ PATH_CHILDREN = Endpoint(
     body=type(None),
     answer=list[PathChild],
     columns=("name", "kind", "file_count", "dir_count", "other_count", "collected_at"),
+    problems=(404, 503),
+)
+PATH_EXPECTATIONS = Endpoint(
+    name="list_path_expectations",
+    method="GET",
+    path="/paths/{id}/expectations",
+    summary="The files that must have arrived below a path today, and whether they have.",
+    query=PathPartsQuery,
+    body=type(None),
+    answer=list[PathExpected],
+    columns=(
+        "glob",
+        "state",
+        "due_at",
+        "arrived_count",
+        "min_count",
+        "growing_count",
+        "newest_path",
+        "newest_bytes",
+        "arrived_at",
+        "previous_state",
+        "error_message",
+    ),
     problems=(404, 503),
 )
 SCAN_PATHS = Endpoint(
@@ -930,6 +955,7 @@ ENDPOINTS: tuple[Endpoint[Any, Any, Any], ...] = (
     PATHS,
     PATH_HISTORY,
     PATH_CHILDREN,
+    PATH_EXPECTATIONS,
     SCAN_PATHS,
     CANCEL_SCANS,
     START_TOP,

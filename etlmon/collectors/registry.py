@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etlmon.collectors import cron, disk, log, path, process, xferlog
+from etlmon.collectors import arrival, cron, disk, log, path, process, xferlog
 
 if TYPE_CHECKING:
     from etlmon.collectors.base import Kind
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 KINDS: tuple[Kind, ...] = (
     disk.KIND,
     path.KIND,
+    arrival.KIND,
     log.KIND,
     process.KIND,
     xferlog.KIND,

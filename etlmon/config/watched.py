@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
@@ -21,13 +22,15 @@ from etlmon.config.kinds import (
     TimeZoneName,
     UrlName,
 )
-from etlmon.config.mistakes import keyed
+from etlmon.config.mistakes import keyed, visible
 from etlmon.config.section import Problem, Section, list_of
+from etlmon.globs import expand, glob_parts
 from etlmon.records.base import about
 
 Rescan = Literal["incremental", "full"]
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Count = Annotated[int, Meta(ge=1)]
+_ANY_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class MountThresholds(Section, frozen=True, kw_only=True):
@@ -80,16 +83,30 @@ class DiskSection(Section, frozen=True, kw_only=True):
 class PathExpectation(Section, frozen=True, kw_only=True):
     """Files that must have arrived by a time of day."""
 
-    pattern: Annotated[str, about("Which files, as a glob below the path: in_*.csv")]
+    pattern: Annotated[
+        str, about("Which files, as a glob below the path, dates as in strftime: in_%Y%m%d_*.csv")
+    ]
     by: Annotated[ClockTime, about("Time of day by which they must be there: 06:30")]
     timezone: Annotated[TimeZoneName | None, about("Zone of `by`; node.timezone if not given.")] = (
         None
     )
     min_count: Annotated[Count, about("How many there must be.")] = 1
-    min_bytes: Annotated[Size | None, about("How large each of them must be at the least.")] = None
+    min_bytes: Annotated[Size, about("How large each of them must be at the least.")] = 1
     within: Annotated[
         Duration | None, about("How old they may be then; since midnight if not given.")
     ] = None
+    days_before: Annotated[
+        Annotated[int, Meta(ge=0, le=366)],
+        about("How many days before that of `by` the dates in the pattern are."),
+    ] = 0
+
+    def problems(self) -> Iterator[Problem]:
+        """The pattern must be a glob, and mean something as a date."""
+        try:
+            glob_parts(expand(self.pattern, _ANY_DAY))
+        except ValueError as error:
+            text = str(error).replace(self.pattern, visible(self.pattern))
+            yield Problem("pattern", text, ("pattern",))
 
 
 class PathSection(Section, frozen=True, kw_only=True):

@@ -13,7 +13,4 @@ def without_effect(config: NodeConfig) -> list[str]:
     idle: list[str] = []
     if config.manhole is not None:
         idle.append("manhole")
-    for place, path in enumerate(config.paths):
-        if path.expect:
-            idle.append(f"paths[{place}].expect")
     return idle

@@ -11,6 +11,7 @@ import msgspec
 from etlmon.records.base import Record, about
 
 PathStatus = Literal["OK", "SCANNING", "ERROR", "PARTIAL"]
+ExpectedState = Literal["late", "empty", "small", "unknown", "waiting", "arrived"]
 
 
 def path_id(path: str) -> str:
@@ -89,6 +90,65 @@ class PathStats(Record, frozen=True, kw_only=True):
     scan_dir_count: Annotated[
         int | None, about("Directories that the scan under way has counted; likewise null.")
     ] = None
+    expectation_state: Annotated[
+        str | None,
+        about(
+            "The worst of what is expected below it: late, empty, small, unknown, waiting, "
+            "arrived; null without."
+        ),
+    ] = None
+
+
+class PathExpected(Record, frozen=True, kw_only=True):
+    """Files that must have arrived by a time of today, and whether they have.
+
+    Today is the day in the zone of ``by``. A file counts when it is of today (or of the time
+    ``within``), large enough, and not written to any more.
+    """
+
+    path_id: Annotated[str, about("The path's id.")]
+    place: Annotated[int, about("Its place in the configuration, from 0.")]
+    pattern: Annotated[str, about("The pattern as configured.")]
+    glob: Annotated[str, about("The pattern of today, its dates put in.")]
+    state: Annotated[
+        str,
+        about(
+            "arrived; waiting: not yet due; late; empty, small: enough files are there, too "
+            "small; unknown: error_message says why it could not be seen."
+        ),
+    ]
+    due_at: Annotated[datetime, about("By when they must be there, UTC.")]
+    since: Annotated[datetime, about("From when on files count, by their modification time, UTC.")]
+    min_count: Annotated[int, about("How many there must be.")]
+    min_bytes: Annotated[int, about("How large each must be at the least, bytes.")]
+    arrived_count: Annotated[int, about("Files that count.")] = 0
+    growing_count: Annotated[int, about("Files that may still be written to.")] = 0
+    small_count: Annotated[
+        int, about("Files that are too small, the empty ones not among them.")
+    ] = 0
+    empty_count: Annotated[int, about("Files without a byte.")] = 0
+    total_bytes: Annotated[int, about("All of these files together, bytes.")] = 0
+    newest_path: Annotated[str | None, about("The newest file, relative to the path.")] = None
+    newest_bytes: Annotated[int | None, about("Its size, bytes.")] = None
+    newest_at: Annotated[datetime | None, about("When it was modified last, UTC.")] = None
+    arrived_at: Annotated[
+        datetime | None, about("When the node saw first that they had arrived, UTC.")
+    ] = None
+    checked_at: Annotated[datetime, about("When it was looked, UTC.")]
+    error_message: Annotated[str | None, about("Why it could not be seen.")] = None
+    previous_due_at: Annotated[
+        datetime | None, about("When those of the day before were due, UTC; null if unknown.")
+    ] = None
+    previous_state: Annotated[
+        str | None, about("How those of the day before were when last looked.")
+    ] = None
+
+
+class ExpectationsChecked(Record, frozen=True, kw_only=True):
+    """The files that are expected below a path have been looked for."""
+
+    path: str
+    expected: list[PathExpected]
 
 
 class PathPoint(Record, frozen=True, kw_only=True):
@@ -201,6 +261,8 @@ class PathsConfigured(Record, frozen=True, kw_only=True):
     """The paths that the configuration names now: others are forgotten."""
 
     paths: tuple[str, ...]
+    expecting: tuple[str, ...] = ()
+    """Those of them below which files are expected."""
 
 
 class ScanRequest(Record, frozen=True, kw_only=True):

@@ -6,7 +6,14 @@ import re
 
 import pytest
 
-from etlmon.records.path import ChildrenCounted, PathChild, PathsConfigured, path_id
+from etlmon.records.path import (
+    ChildrenCounted,
+    ExpectationsChecked,
+    PathChild,
+    PathExpected,
+    PathsConfigured,
+    path_id,
+)
 from etlmon.units import utc
 
 LINK = re.compile(r'<([^>]*)>; rel="next"')
@@ -197,6 +204,29 @@ async def test_the_children_of_a_path_are_pages(api, store) -> None:
     assert answer.headers["link"] == f'<{target}?limit=2&offset=2>; rel="next"'
     unknown = await api.ask("/api/v1/paths/nope/children")
     assert "nope" in unknown.problem(404, "path-not-found")
+
+
+async def test_what_is_expected_below_a_path_is_listed_and_its_worst_told(api, store) -> None:
+    target = f"/api/v1/paths/{path_id('/data')}/expectations"
+    assert (await api.ask(target)).json == []
+    late = PathExpected(
+        path_id=path_id("/data"),
+        place=0,
+        pattern="in_%d",
+        glob="in_24",
+        state="late",
+        due_at=utc(100),
+        since=utc(0),
+        min_count=1,
+        min_bytes=1,
+        checked_at=utc(110),
+    )
+    await store.write([ExpectationsChecked(path="/data", expected=[late])])
+    (one,) = (await api.ask(target)).json
+    assert (one["glob"], one["state"]) == ("in_24", "late")
+    paths = {row["path"]: row["expectation_state"] for row in (await api.ask("/api/v1/paths")).json}
+    assert paths["/data"] == "late"
+    (await api.ask("/api/v1/paths/nope/expectations")).problem(404, "path-not-found")
 
 
 async def test_percent_encoded_parameters_are_read(api) -> None:

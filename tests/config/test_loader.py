@@ -390,6 +390,15 @@ MISTAKES = [
         'process_watch[1].name: "a" is process_watch[0] too; give it another name',
     ),
     (
+        "paths: [{path: /a, expect: [{pattern: in_%Q.csv, by: '06:00'}]}]",
+        'paths[0].expect[0].pattern: "in_%Q.csv": %Q means nothing; write %% for a % itself',
+    ),
+    (
+        "paths: [{path: /a, expect: [{pattern: ../x, by: '06:00'}]}]",
+        'paths[0].expect[0].pattern: "../x" is no glob below a directory; write one such as '
+        "in/*.csv",
+    ),
+    (
         "process_watch: [{pid: 1, expect: {min: 3, max: 2}}]",
         "process_watch[0].expect.min: 3 is above max 2; write at most that",
     ),

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etlmon.fsworker.find import FindOrder, FindPattern, expand, find_request, glob_parts
+from etlmon.fsworker.find import FindOrder, FindPattern, find_request
 from etlmon.fsworker.jobs.find import Find
 from etlmon.fsworker.pool import WorkerPool
+from etlmon.globs import expand, glob_parts
 from tests.fsworker.conftest import Worker
 
 NAMES = ["a", "b", "in_1.csv", "in_2.csv", ".in_3.csv", "x.csv", "[a]", "A"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from etlmon.node.service import NodeService
 from etlmon.records.cron import CronRefreshAnswer
 from etlmon.records.log import LogSaved, LogSwitchAnswer
 from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanSkipped, path_id
-from etlmon.store.tables import path_stats
+from etlmon.store.tables import path_expected, path_stats
 
 Logs = Callable[..., list[dict[str, Any]]]
 
@@ -242,6 +245,39 @@ async def test_the_largest_are_looked_for_on_command(node: NodeService, tree: Pa
     assert (job.state, job.error_message) == ("done", None)
     (largest,) = job.files_by_apparent
     assert (largest.path, largest.apparent_bytes) == ("large", 10_000)
+
+
+async def test_files_that_are_expected_are_seen(tmp_path: Path, tree: Path) -> None:
+    """By real workers: what is there, what is not, what is empty, and a path that is gone."""
+    (tree / "b" / "in_1.csv").write_bytes(b"x")
+    os.utime(tree / "b" / "in_1.csv", (time.time() - 30,) * 2)
+    os.utime(tree / "b" / "file", (time.time() - 30,) * 2)
+    expect = "within: 26h, by: '23:59', timezone: UTC"
+    more = f"""
+refresh: {{disk: 1h}}
+paths:
+  - path: {tree}/b
+    expect:
+      - {{pattern: "in_*.csv", {expect}}}
+      - {{pattern: "out_*.csv", {expect}}}
+      - {{pattern: "file", {expect}}}
+  - path: {tree}/gone
+    expect: [{{pattern: "x", {expect}}}]
+"""
+    service = NodeService(config(tmp_path, more), reactor)
+    service.startService()
+    await until(lambda: all(one.runs for one in service.health().collectors))
+    await service.store.run(lambda cursor: None)
+    rows = await paths_of(service)
+    of = path_id(f"{tree}/b")
+    found = await service.store.read(lambda cursor: path_expected.expected(cursor, of))
+    assert found is not None
+    waiting = "waiting" if datetime.now(UTC).strftime("%H:%M") < "23:59" else "late"
+    assert [one.state for one in found] == ["arrived", waiting, "empty"]
+    assert (found[0].newest_path, found[0].newest_bytes) == ("in_1.csv", 1)
+    assert rows[f"{tree}/b"].expectation_state == "empty"
+    assert rows[f"{tree}/gone"].expectation_state == "unknown"
+    await service.stopService()
 
 
 class TestReload:

@@ -17,11 +17,7 @@ from etlmon.node.unused import without_effect
         ("process_watch: [{match: a}]\nxferlog: {path: /a}", []),
         ("node: {db_max_bytes: 1GiB}", []),
         ("retention: {collector_run: {max_bytes: 1MiB}}", []),
-        (
-            "paths: [{path: /a}, {path: /b, expect: [{pattern: x, by: 06:30}]}]",
-            ["paths[1].expect"],
-        ),
-        ("paths: [{path: /a, expect: [{pattern: x, by: '06:00'}]}]", ["paths[0].expect"]),
+        ("paths: [{path: /a, expect: [{pattern: x, by: '06:00'}]}]", []),
     ],
 )
 def test_settings_without_effect_are_named(text: str, told: list[str]) -> None:

@@ -12,6 +12,7 @@ from etlmon.contract import (
     CANCEL_SCANS,
     CANCEL_TOP,
     PATH_CHILDREN,
+    PATH_EXPECTATIONS,
     PATH_HISTORY,
     PATHS,
     SCAN_PATHS,
@@ -19,7 +20,7 @@ from etlmon.contract import (
     TOP,
 )
 from etlmon.errors import ApiError
-from etlmon.store.tables import path_children, path_history, path_stats
+from etlmon.store.tables import path_children, path_expected, path_history, path_stats
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -94,6 +95,12 @@ def routes(
             raise _not_found(query.id)
         return page(PATH_CHILDREN, query, found, (child.collected_at for child in found))
 
+    async def list_expectations(query: PathPartsQuery, _body: None) -> Answer:
+        found = await store.read(lambda cursor: path_expected.expected(cursor, query.id))
+        if found is None:
+            raise _not_found(query.id)
+        return page(PATH_EXPECTATIONS, query, found, (one.checked_at for one in found))
+
     async def scan_paths(_query: Query, body: ScanRequest) -> Answer:
         with policy.counted("scan", confirmed=body.confirm):
             return Answer(scans.scan_now(body.paths))
@@ -117,6 +124,7 @@ def routes(
         Route(PATHS, list_paths, tables=("path_stats",)),
         Route(PATH_HISTORY, get_history, tables=("path_stats", "path_history")),
         Route(PATH_CHILDREN, list_children, tables=("path_stats", "path_children")),
+        Route(PATH_EXPECTATIONS, list_expectations, tables=("path_stats", "path_expected")),
         Route(SCAN_PATHS, scan_paths),
         Route(CANCEL_SCANS, cancel_scans),
         Route(START_TOP, start_top),

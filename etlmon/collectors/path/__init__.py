@@ -31,7 +31,14 @@ def _always_full(section: PathSection) -> PathSection:
 
 
 def _declare(config: NodeConfig) -> Batch:
-    return Batch([PathsConfigured(paths=tuple(section.path for section in config.paths))])
+    return Batch(
+        [
+            PathsConfigured(
+                paths=tuple(section.path for section in config.paths),
+                expecting=tuple(section.path for section in config.paths if section.expect),
+            )
+        ]
+    )
 
 
 KIND = Kind("path", _build, _declare)

@@ -14,7 +14,7 @@ from etlmon.records.path import (
     PathStats,
     path_id,
 )
-from etlmon.store.tables import path_children, path_history
+from etlmon.store.tables import path_children, path_expected, path_history
 from etlmon.store.tables.base import Table, columns, records, row
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ WHERE status = 'SCANNING'
 
 def _insert_started(cursor: sqlite3.Cursor, scans: Sequence[PathScanStarted]) -> None:
     cursor.executemany(_STARTED, [(path_id(scan.path), *row(scan)) for scan in scans])
+    path_expected.note(cursor, [path_id(scan.path) for scan in scans])
 
 
 def _insert_progress(cursor: sqlite3.Cursor, scans: Sequence[PathScanProgress]) -> None:
@@ -131,6 +132,7 @@ def _insert_configured(cursor: sqlite3.Cursor, configured: Sequence[PathsConfigu
     cursor.executemany("DELETE FROM path_stats WHERE path = ?", [(path,) for path in gone])
     for table in (path_history, path_children):
         table.forget(cursor, map(path_id, gone))
+    path_expected.keep_only(cursor, set(map(path_id, configured[-1].expecting)))
 
 
 TABLE = Table(

@@ -8,6 +8,7 @@ from datetime import datetime
 from etlmon.contract import (
     CANCEL_SCANS,
     PATH_CHILDREN,
+    PATH_EXPECTATIONS,
     PATH_HISTORY,
     PATHS,
     SCAN_PATHS,
@@ -20,6 +21,7 @@ from etlmon.contract import (
 )
 from etlmon.records.path import (
     PathChild,
+    PathExpected,
     PathPoint,
     PathStats,
     ScanAnswer,
@@ -28,7 +30,7 @@ from etlmon.records.path import (
     path_id,
 )
 from etlmon.records.top import TopJob
-from etlmon.ui.format import format_moment, format_seconds, visible
+from etlmon.ui.format import format_bytes, format_moment, format_seconds, visible
 from etlmon.ui.keys import PATH, TABLE
 from etlmon.ui.keys import PATHS as KEYS
 from etlmon.ui.session import Session, Want
@@ -76,7 +78,7 @@ class PathsView(TableView):
                 lambda item: item.file_count,
                 largest_first=True,
                 right=True,
-                least=7,
+                least=10,
             ),
             Column(
                 "CHANGE",
@@ -89,14 +91,22 @@ class PathsView(TableView):
             Column(
                 "STATUS",
                 lambda item: [state_piece(item.status)],
-                lambda item: severity(item.status),
+                _severity,
                 least=10,
+            ),
+            Column(
+                "DUE",
+                lambda item: (
+                    [state_piece(item.expectation_state)] if item.expectation_state else []
+                ),
+                lambda item: severity(item.expectation_state or ""),
+                least=9,
             ),
             Column(
                 "SCANNED",
                 lambda item: [self._when(item.collected_at)],
                 lambda item: item.collected_at,
-                least=8,
+                least=11,
             ),
             Column(
                 "TOOK",
@@ -171,13 +181,14 @@ class PathView(DetailView):
         self._id = path_id(path)
         self._history = Want(PATH_HISTORY, PathHistoryQuery(id=self._id, points=WIDTH))
         self._children = Want(PATH_CHILDREN, PathPartsQuery(id=self._id, limit=_MOST_CHILDREN))
+        self._expected = Want(PATH_EXPECTATIONS, PathPartsQuery(id=self._id, limit=100))
         self._top = Want(TOP, PathQuery(id=self._id))
         self._scanning = self._searching = False
 
     @property
     def wants(self) -> tuple[Want, ...]:
-        """The paths, and of this one its history, its children and the largest below it."""
-        return (self._want, self._history, self._children, self._top)
+        """The paths, and of this one all else that there is."""
+        return (self._want, self._history, self._children, self._expected, self._top)
 
     def can(self, command: str) -> bool:
         """End what is running, and begin no search while one is."""
@@ -222,6 +233,9 @@ class PathView(DetailView):
         for trouble in item.troubles:
             text = f"  {trouble.kind}: {trouble.count:,}, for example {visible(trouble.example)}"
             lines.append([("warning", text)])
+        expected: Sequence[PathExpected] = session.held(self._expected).value or ()
+        if expected:
+            lines += [[], *(line for one in expected for line in expected_lines(one))]
         points: Sequence[PathPoint] = session.held(self._history).value or ()
         counts = history_lines(points, "files", lambda point: point.file_count, "{:,}".format)
         lines += [[], *counts, []]
@@ -270,6 +284,43 @@ def cancel_text(answer: ScanCancelAnswer) -> str:
     if answer.not_running:
         texts.append(f"No scan of {', '.join(map(visible, answer.not_running))} was running.")
     return " ".join(texts) or "No scan was running."
+
+
+def _severity(item: PathStats) -> int:
+    """Give the worst of how a path was scanned and of what is expected below it."""
+    states = [item.status, *([item.expectation_state] if item.expectation_state else [])]
+    return min(map(severity, states))
+
+
+def expected_lines(one: PathExpected) -> list[list[Piece]]:
+    """Say of an expectation what must be there by when, and what is."""
+    wanted = "1 file" if one.min_count == 1 else f"{one.min_count:,} files"
+    said = f"  {visible(one.glob)}: {wanted} by {format_moment(one.due_at)[:16]}"
+    lines: list[list[Piece]] = [[("text", "  "), state_piece(one.state), ("text", said)]]
+    counts = [
+        f"{count:,} {word}"
+        for count, word in (
+            (one.arrived_count, "arrived"),
+            (one.growing_count, "growing"),
+            (one.small_count, "too small"),
+            (one.empty_count, "empty"),
+        )
+        if count
+    ]
+    if one.arrived_at is not None:
+        counts.append(f"first seen {format_moment(one.arrived_at)[:16]}")
+    if one.newest_path is not None and one.newest_bytes is not None:
+        counts.append(f"newest {visible(one.newest_path)}, {format_bytes(one.newest_bytes)}")
+    if counts:
+        lines.append([("text", f"      {', '.join(counts)}")])
+    if one.error_message is not None:
+        lines.append([("warning", f"      {visible(one.error_message)}")])
+    if one.previous_state is not None and one.previous_due_at is not None:
+        day = format_moment(one.previous_due_at)[:16]
+        lines.append(
+            [("dim", f"      the day before, by {day}: "), state_piece(one.previous_state)]
+        )
+    return lines
 
 
 def progress_text(item: PathStats, now: datetime | None) -> str:

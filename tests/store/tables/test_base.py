@@ -21,6 +21,7 @@ from etlmon.records.log import LogFileStored, LogLine, LogSwitched, StoredBlock
 from etlmon.records.path import (
     EndedScan,
     PathChild,
+    PathExpected,
     PathPoint,
     PathScanCancelled,
     PathScanned,
@@ -48,6 +49,7 @@ ROWS: dict[str, type[Record]] = {
     "path_stats": PathStats,
     "path_history": EndedScan,
     "path_children": PathChild,
+    "path_expected": PathExpected,
     "process_stats": ProcessSample,
     "process_watches": ProcessWatchStatus,
     "process_history": ProcessUsage,
@@ -169,6 +171,30 @@ TROUBLES = [
 ]
 
 RECORDS: list[Record] = [
+    PathExpected(
+        path_id="0123456789ab",
+        place=0,
+        pattern="in_%Y.csv",
+        glob="in_2026.csv",
+        state="late",
+        due_at=EARLY,
+        since=EARLY,
+        min_count=1,
+        min_bytes=2,
+        arrived_count=3,
+        growing_count=4,
+        small_count=5,
+        empty_count=6,
+        total_bytes=(1 << 63) - 1,
+        newest_path="데이터",
+        newest_bytes=7,
+        newest_at=EARLY,
+        arrived_at=EARLY,
+        checked_at=EARLY,
+        error_message="it is so",
+        previous_due_at=EARLY,
+        previous_state="arrived",
+    ),
     PathChild(
         path_id="0123456789ab",
         place=0,
@@ -227,6 +253,7 @@ RECORDS: list[Record] = [
         next_scan_at=AT,
         scan_file_count=5,
         scan_dir_count=1,
+        expectation_state="late",
     ),
     EndedScan(
         path_id="a",

@@ -14,7 +14,7 @@ import pytest
 
 from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import CollectorHealth, DatabaseHealth, Health, StuckWorker
-from etlmon.records.path import PathChild, PathPoint, PathStats, ScanTrouble
+from etlmon.records.path import PathChild, PathExpected, PathPoint, PathStats, ScanTrouble
 from etlmon.records.top import LargeDirectory, LargeFile, TopJob
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -138,8 +138,19 @@ NEVER = dict.fromkeys(
     )
 )
 PATHS = [
-    path("/data/in", file_count=1_204_311, dir_count=10_100, file_count_change=+5_120),
-    path("/data/out", file_count_change=-17, collected_at=NOW - timedelta(days=3)),
+    path(
+        "/data/in",
+        expectation_state="waiting",
+        file_count=1_204_311,
+        dir_count=10_100,
+        file_count_change=+5_120,
+    ),
+    path(
+        "/data/out",
+        expectation_state="arrived",
+        file_count_change=-17,
+        collected_at=NOW - timedelta(days=3),
+    ),
     path(
         "/data/한국어",
         "SCANNING",
@@ -165,6 +176,7 @@ PATHS = [
         last_complete_at=NOW - timedelta(hours=1),
         troubles=[ScanTrouble(kind="EACCES", count=3, example="private/keys")],
     ),
+    path("/srv/late", expectation_state="late"),
 ]
 
 
@@ -230,6 +242,48 @@ DEGRADED = health(
         StuckWorker(mount_point="/mnt/nfs", pid=4711, stuck_since=NOW - timedelta(minutes=7))
     ],
 )
+EXPECTED = [
+    PathExpected(
+        path_id="x",
+        place=place,
+        pattern="",
+        glob=glob,
+        state=state,
+        due_at=NOW - timedelta(hours=6),
+        since=NOW - timedelta(hours=12),
+        min_count=1 + place,
+        min_bytes=1,
+        checked_at=NOW,
+        **fields,
+    )
+    for place, (glob, state, fields) in enumerate(
+        [
+            (
+                "sales_20261124.csv",
+                "arrived",
+                {
+                    "arrived_count": 1,
+                    "newest_path": "sales_20261124.csv",
+                    "newest_bytes": 5 << 20,
+                    "arrived_at": NOW - timedelta(hours=7),
+                },
+            ),
+            (
+                "in/한국어_*.gz",
+                "late",
+                {
+                    "arrived_count": 1,
+                    "growing_count": 1,
+                    "empty_count": 2,
+                    "newest_path": "in/한국어_2.gz",
+                    "newest_bytes": 0,
+                    "previous_due_at": NOW - timedelta(hours=30),
+                    "previous_state": "late",
+                },
+            ),
+        ]
+    )
+]
 CHILDREN = [
     PathChild(
         path_id="x",
@@ -289,6 +343,7 @@ TOP = TopJob(
 )
 ANSWERS = {
     "list_path_children": CHILDREN,
+    "list_path_expectations": EXPECTED,
     "get_top": TOP,
     "get_health": health(),
     "list_filesystems": MOUNTS,

@@ -17,9 +17,9 @@ SCREENS = {
     "fs-sorted": ("File systems", ["o", "o", "o", "o", "o"]),
     "fs-filtered": ("File systems", ["/", *"nfs", "enter"]),
     "paths": ("Paths", []),
-    "paths-detail": ("Paths", ["down", "enter"]),
-    "paths-largest": ("Paths", ["down", "enter", "page down"]),
-    "paths-scanning": ("Paths", ["down", "down", "enter"]),
+    "paths-detail": ("Paths", ["down", "down", "enter"]),
+    "paths-largest": ("Paths", ["down", "down", "enter", "page down"]),
+    "paths-scanning": ("Paths", ["down", "down", "down", "enter"]),
     "paths-question": ("Paths", ["s"]),
     "nodes": ("Nodes", []),
     "nodes-detail": ("Nodes", ["enter"]),
@@ -250,7 +250,7 @@ def test_tabs_and_rows_are_clicked(stage: Callable[..., Any], recorded: dict[str
     assert made.screen.view.title == "Paths"
     made.show()
     made.screen.mouse_event((80, 24), "mouse press", 5, 0, 5, True)
-    assert made.screen.view.table.chosen.path == "/data/part"
+    assert made.screen.view.table.chosen.path == "/srv/late"
 
 
 def test_the_chosen_tab_is_seen_however_many_there_are(stage: Callable[..., Any]) -> None:
