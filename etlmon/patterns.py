@@ -39,6 +39,10 @@ class Pattern:
         """Whether it is found anywhere in ``text``, which is UTF-8."""
         return self._compiled.search(text) is not None
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Give where it is found in ``text``: begin and end of each, which do not overlap."""
+        return [found.span() for found in self._compiled.finditer(text)]
+
     def replace(self, text: str, by: Callable[[Any], str]) -> str:
         """Give ``text`` with what ``by`` makes of each match in its place."""
         replaced: str = self._compiled.sub(by, text)

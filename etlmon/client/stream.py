@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
-    from etlmon.client.http import NodeClient
     from etlmon.contract import Endpoint
 
 Q = TypeVar("Q", bound=Query)
@@ -31,6 +30,8 @@ _SILENCE_SECONDS = 45.0
 
 class OpensStreams(Protocol):
     """What a follower needs of a client."""
+
+    address: str
 
     def open_stream(self, target: str, last_event_id: str) -> Deferred[Any]:
         """Fire with a response whose body goes on; fail with ClientError."""
@@ -128,7 +129,7 @@ class StreamFollower:
 
 
 def follow(
-    client: NodeClient,
+    client: OpensStreams,
     endpoint: Endpoint[Q, Any, Any],
     query: Q,
     clock: Any,

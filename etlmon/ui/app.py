@@ -23,14 +23,15 @@ from etlmon.ui.terminal import Terminal
 from etlmon.ui.views.base import View
 from etlmon.ui.views.fs import FilesystemsView
 from etlmon.ui.views.generic import GenericTable
+from etlmon.ui.views.logs import LogsView
 from etlmon.ui.views.nodes import NodesView
 from etlmon.ui.views.paths import PathsView
 
 _OWN_VIEWS: dict[str, Callable[[], View]] = {
     "list_filesystems": FilesystemsView,
     "list_paths": PathsView,
+    "list_logs": LogsView,
 }
-_LEAST_BETWEEN_DRAWS_SECONDS = 0.5
 _TICK_SECONDS = 1.0
 
 
@@ -89,9 +90,10 @@ class App:
             self._done.callback(None)
 
     def _draw_soon(self, at_once: bool) -> None:
-        """Draw new data, at most every half second; ``at_once`` what answers a key."""
+        """Draw new data, as often as the view says; ``at_once`` what answers a key."""
         now = self._reactor.seconds()
-        wait = 0.0 if at_once else max(0.0, self._drawn_at + _LEAST_BETWEEN_DRAWS_SECONDS - now)
+        least = self._screen.view.least_between_draws_seconds
+        wait = 0.0 if at_once else max(0.0, self._drawn_at + least - now)
         if self._drawing is None or not self._drawing.active():
             self._drawing = self._reactor.callLater(wait, self._draw)
         elif self._drawing.getTime() > now + wait:

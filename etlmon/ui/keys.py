@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,52 @@ PATH = Place(
         Key("end largest", ("T",), "end that search, after y", "end search"),
     ),
 )
+LOGS = Place(
+    "Logs",
+    (
+        Key("switch", ("P",), "pause or resume the node's reading of the log, after y", "pause"),
+        Key("fields", ("i",), "all that is known of the file", "about"),
+    ),
+)
+LOG = Place(
+    "In a log",
+    (
+        Key("back", ("esc", "backspace"), "back", "back"),
+        Key("follow", ("f",), "go to the newest line and stay there, or stay here", "follow"),
+        Key("freeze", ("p",), "freeze the screen and count what is new, or go on", "freeze"),
+        Key(
+            "search",
+            ("/",),
+            "search by a regular expression (RE2; (?i) folds case); empty ends it",
+            "search",
+        ),
+        Key("next match", ("n",), "next match, as far as the node has lines", "next"),
+        Key("previous match", ("N",), "previous match, as far as the node has lines"),
+        Key("only matches", ("&",), "only lines that match, or all", "only"),
+        Key("time format", ("t",), "time: local, UTC, how long ago, the line's own, none", "time"),
+        Key("wrap", ("w",), "wrap long lines, or cut them", "wrap"),
+        Key("jump", ("g", ":"), "go to the lines read at a time", "go to"),
+        Key("shift right", ("right", "l"), "what is further right of long lines"),
+        Key("shift left", ("left", "h"), "what is further left"),
+        Key("shift to start", ("0",), "the beginning of the lines"),
+        Key("switch", ("P",), "pause or resume the node's reading of the log, after y", "pause"),
+        Key("down", ("j", "down"), "a line down"),
+        Key("up", ("k", "up"), "a line up"),
+        Key("page down", ("page down", "ctrl f", " "), "a page down"),
+        Key("page up", ("page up", "ctrl b"), "a page up"),
+        Key("first", ("home",), "the oldest line on this side; again for those before it"),
+        Key("last", ("G", "end"), "the newest line, and follow"),
+    ),
+)
+PROMPT = Place(
+    "While writing in a log",
+    (
+        Key("done", ("enter",), "search for it, or go there", "done"),
+        Key("back", ("esc",), "leave all as it was", "leave"),
+        Key("shorten", ("backspace",), "take away the last letter"),
+        Key("clear", ("ctrl u",), "take away all letters"),
+    ),
+)
 DETAIL = Place(
     "In a detail or in this help",
     (
@@ -110,7 +156,19 @@ FILTER = Place(
     ),
 )
 
-PLACES = (EVERYWHERE, TABLE, FILESYSTEMS, PATHS, PATH, DETAIL, QUESTION, FILTER)
+PLACES = (
+    EVERYWHERE,
+    TABLE,
+    FILESYSTEMS,
+    PATHS,
+    PATH,
+    LOGS,
+    LOG,
+    PROMPT,
+    DETAIL,
+    QUESTION,
+    FILTER,
+)
 
 
 def command_of(key: str, *places: Place) -> str | None:
@@ -120,6 +178,16 @@ def command_of(key: str, *places: Place) -> str | None:
             if key in entry.keys:
                 return entry.command
     return None
+
+
+def rest_of(place: Place, taken: tuple[Place, ...]) -> Place:
+    """Give a place with only those of its keys that none of ``taken`` has for itself."""
+    keys = {key for other in taken for entry in other.keys for key in entry.keys}
+    left = (
+        replace(entry, keys=tuple(key for key in entry.keys if key not in keys))
+        for entry in place.keys
+    )
+    return Place(place.name, tuple(entry for entry in left if entry.keys))
 
 
 def shown(key: str) -> str:

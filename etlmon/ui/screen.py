@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from etlmon.client.http import ClientError
 from etlmon.contract import Endpoint
 from etlmon.ui.format import visible
-from etlmon.ui.keys import EVERYWHERE, FILTER, QUESTION, Place, command_of, shown
+from etlmon.ui.keys import EVERYWHERE, FILTER, QUESTION, Place, command_of, rest_of, shown
 from etlmon.ui.session import Held, Session, Want
 from etlmon.ui.views.base import TableView, View, when
 from etlmon.ui.views.help import HelpView
@@ -46,6 +46,7 @@ class Screen(Box):
         self._node = node
         self._view = view
         self._stack: list[View] = []
+        self._shown = self.view
         self._quit = quit
         self._message: Piece = ("message", "")
         self._question: tuple[str, Callable[[], None]] | None = None
@@ -139,7 +140,12 @@ class Screen(Box):
             return self._answer(command_of(key, QUESTION))
         if self._filtering:
             return self._write_filter(key)
-        command = command_of(key, *self.view.places, EVERYWHERE)
+        command = command_of(key, *self._places())
+        if self.view.is_alone:
+            view = self.view
+            handled = view.write(key) if command is None else view.run(command, self)
+            view.update(self.session)
+            return handled
         if command is None:
             return False
         if command == "node by number":
@@ -221,7 +227,7 @@ class Screen(Box):
         self, size: Any, event: str, button: int, col: int, row: int, focus: bool
     ) -> bool:
         """Give clicks and the wheel to the view under the pointer; tabs are chosen by click."""
-        if not event.endswith("mouse press") or self._question is not None:
+        if not event.endswith("mouse press") or self._question is not None or self.view.is_alone:
             return False
         top, height = self._body
         if row < min(top, 2) and button == 1:
@@ -256,6 +262,9 @@ class Screen(Box):
     def _enter(self) -> None:
         """Show what is chosen now: say what is wanted, and what is there already."""
         self._filtering = False
+        if self._shown is not self.view:
+            self._shown.left()
+            self._shown = self.view
         self._await_answers()
         self.session.want(self.view.wants)
         self.view.update(self.session)
@@ -285,7 +294,9 @@ class Screen(Box):
 
     def look_at_clock(self) -> None:
         """Have it drawn if time alone has changed what is to be seen: answers have grown old."""
-        if self.status() != self._status:
+        if self.view.moves:
+            self.view.update(self.session)
+        if self.view.moves or self.status() != self._status:
             self.changed()
             self.to_draw(False)
 
@@ -301,7 +312,7 @@ class Screen(Box):
         notice = self._notice()
         if notice:
             above.append(notice)
-        below = [self._panel(), self._footer()]
+        below = [self._panel(), _whole_keys(self._footer(), width)]
         if height < len(above) + len(below) + 3:
             above, below = above[:1], below[:1]
         if height < 4:
@@ -386,13 +397,15 @@ class Screen(Box):
             style, said = self._message
             return [("message", f" {text}"), ("dim", rows), (style, f"  {said}" if said else "")]
         style, text = self._message
+        if not text and self.view.prompt():
+            return list(self.view.prompt())
         if not text and isinstance(self.view, TableView) and self.view.table.chosen is not None:
             style, text = self.view.remark(self.view.table.chosen) or ("text", "")
         return [(style, f" {text}")]
 
     def _footer(self) -> list[Piece]:
         """The keys that hold now."""
-        places: tuple[Place, ...] = (*self.view.places, EVERYWHERE)
+        places = self._places()
         if self._question is not None:
             places = (QUESTION,)
         elif self._filtering:
@@ -402,6 +415,11 @@ class Screen(Box):
             if key.short and self._can(key.command):
                 line += [("key", shown(key.keys[0])), ("text", f" {key.short}  ")]
         return line
+
+    def _places(self) -> tuple[Place, ...]:
+        """Give where the keys are that hold in the view."""
+        own = self.view.places
+        return own if self.view.is_alone else (*own, rest_of(EVERYWHERE, own))
 
     def _can(self, command: str) -> bool:
         """Say whether a command would do anything now."""
@@ -423,6 +441,16 @@ def _fitting(tabs: list[list[Piece]], chosen: int, width: int) -> list[list[Piec
 def _in_footer(places: tuple[Place, ...]) -> tuple[Place, ...]:
     """Give places in the order of the footer: how to leave first, then what the view alone has."""
     return (places[-1], *places[:-1]) if len(places) > 1 else places
+
+
+def _whole_keys(footer: list[Piece], width: int) -> list[Piece]:
+    """Leave out the keys at the end that have no room, and never write into the last corner.
+
+    There a terminal would scroll; the way round that is not known to all of them.
+    """
+    while len(footer) > 2 and pieces_width(footer) - 2 >= width:
+        footer = footer[:-2]
+    return footer
 
 
 def _side_by_side(tabs: Sequence[Sequence[Piece]]) -> list[Piece]:

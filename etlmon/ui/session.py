@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from etlmon.client.backoff import BackOff
 from etlmon.client.http import ClientError, ProblemError
+from etlmon.client.stream import StreamFollower, follow
 from etlmon.contract import HEALTH, Endpoint, Query
 from etlmon.units import utc
 
@@ -42,8 +43,13 @@ class Asks(Protocol):
 
     address: str
 
-    async def call(self, endpoint: Any, query: Any = None, body: Any = None) -> Any:
-        """Ask; give a reply with its ``value``."""
+    async def call(
+        self, endpoint: Any, query: Any = None, body: Any = None, *, page: str | None = None
+    ) -> Any:
+        """Ask; give a reply with its ``value`` and its ``next_page``."""
+
+    def open_stream(self, target: str, last_event_id: str) -> Deferred[Any]:
+        """Open a stream of events."""
 
     async def close(self) -> None:
         """End the connections."""
@@ -82,7 +88,9 @@ class Session:
         self._clock = clock
         self._wall_clock = wall_clock
         self._refresh_seconds = refresh_seconds
+        self._random = random
         self._back_off = BackOff(random)
+        self._followers: list[StreamFollower] = []
         self._wants: tuple[Want, ...] = ()
         self._held: dict[Want, Held] = {}
         self._asking: dict[Want, Deferred[None]] = {}
@@ -131,6 +139,8 @@ class Session:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._cancel(self._asking)
+        while self._followers:
+            self.unfollow(self._followers[-1])
         return Deferred.fromCoroutine(self.client.close())
 
     def want(self, wants: Sequence[Want]) -> None:
@@ -160,6 +170,38 @@ class Session:
         reply = await self.client.call(endpoint, query, body)
         self.refresh()
         return reply.value
+
+    def follow(
+        self,
+        endpoint: Endpoint[Any, Any, Any],
+        query: Any,
+        *,
+        heard: Callable[[Any], None],
+        resynced: Callable[[str], None],
+        lost: Callable[[ClientError, float], None],
+        found: Callable[[], None],
+    ) -> StreamFollower:
+        """Follow a list (client.stream.follow) until ``unfollow``, or until the session stops."""
+        follower = follow(
+            self.client,
+            endpoint,
+            query,
+            self._clock,
+            BackOff(self._random),
+            heard=heard,
+            resynced=resynced,
+            lost=lost,
+            found=found,
+        )
+        self._followers.append(follower)
+        follower.start()
+        return follower
+
+    def unfollow(self, follower: StreamFollower) -> None:
+        """Close a stream; one that is closed already stays so."""
+        if follower in self._followers:
+            self._followers.remove(follower)
+            follower.stop()
 
     def _begin(self) -> None:
         """Ask for what is wanted, but for what a round before still waits for.

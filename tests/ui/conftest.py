@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -19,6 +20,42 @@ from etlmon.ui.session import Session
 NOW = 1_795_521_600.0  # 2026-11-24 12:00:00 UTC
 
 
+class FakeStream:
+    """A stream of events that says what the test says."""
+
+    def __init__(self, target: str, last_event_id: str) -> None:
+        self.target = target
+        self.last_event_id = last_event_id
+        self.is_closed = False
+        self.opened: Deferred[Any] = Deferred(lambda _: self.loseConnection())
+        self.body: Any = None
+
+    def deliverBody(self, body: Any) -> None:
+        self.body = body
+        body.makeConnection(self)
+
+    def loseConnection(self) -> None:
+        self.is_closed = True
+
+    def begin(self) -> None:
+        self.opened.callback(self)
+
+    def send(self, *items: Any, kind: str = "") -> None:
+        """Give items, records with an id or other data, in one piece."""
+        if self.body is None:
+            self.begin()
+        head = f"event: {kind}\n" if kind else ""
+        pieces = []
+        for item in items:
+            told = "" if isinstance(item, dict) else f"id: {item.id}\n"
+            pieces.append(f"{head}{told}data: {msgspec.json.encode(item).decode()}\n\n")
+        self.body.dataReceived("".join(pieces).encode())
+
+    def end(self) -> None:
+        """End as the node does when it goes."""
+        self.body.connectionLost()
+
+
 class FakeClient:
     """A node: gives the answers of a dictionary by the endpoint's name, or waits for ``answer``."""
 
@@ -26,20 +63,29 @@ class FakeClient:
         self.address = address
         self.answers: dict[str, Any] = {}
         self.asked: list[tuple[str, Any, Any]] = []
+        self.streams: list[FakeStream] = []
         self.cancelled: list[str] = []
         self.cut_with: Exception | None = None
         self.is_closed = False
         self.waits = False
         self._waiting: list[tuple[str, Deferred[Any]]] = []
 
-    async def call(self, endpoint: Any, query: Any = None, body: Any = None) -> Any:
-        self.asked.append((endpoint.name, query, body))
+    async def call(
+        self, endpoint: Any, query: Any = None, body: Any = None, *, page: str | None = None
+    ) -> Any:
+        self.asked.append((endpoint.name, query if page is None else page, body))
         if self.waits:
             await self._wait(endpoint.name)
         answer = self.answers.get(endpoint.name, None if endpoint.item is None else [])
         if isinstance(answer, Exception):
             raise answer
+        if callable(answer):
+            return answer(query, page)
         return Reply(answer, b"", None)
+
+    def open_stream(self, target: str, last_event_id: str) -> Deferred[Any]:
+        self.streams.append(FakeStream(target, last_event_id))
+        return self.streams[-1].opened
 
     def _wait(self, name: str) -> Deferred[Any]:
         def cut(waiting: Deferred[Any]) -> None:

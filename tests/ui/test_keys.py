@@ -8,19 +8,24 @@ from typing import Any
 import pytest
 
 from etlmon.records.disk import Filesystem
+from etlmon.records.log import LogFile
 from etlmon.records.path import PathStats, ScanAnswer
 from etlmon.ui.keys import (
     DETAIL,
     EVERYWHERE,
     FILESYSTEMS,
     FILTER,
+    LOG,
+    LOGS,
     PATH,
     PATHS,
     PLACES,
+    PROMPT,
     QUESTION,
     TABLE,
     Place,
     command_of,
+    rest_of,
     shown,
 )
 
@@ -30,6 +35,10 @@ ANSWERS = {
         for n in range(3)
     ],
     "list_paths": [PathStats(id=str(n), path=f"/{n}", status="OK") for n in range(3)],
+    "list_logs": [
+        LogFile(name=str(n), path=f"/{n}", state="following", updated_at="2026-11-24")
+        for n in range(3)
+    ],
     "scan_paths": ScanAnswer(started=["/1"], skipped=[]),
 }
 # What holds at one time: the keys of one view and those that hold everywhere.
@@ -37,6 +46,9 @@ TOGETHER = [
     (FILESYSTEMS, TABLE, EVERYWHERE),
     (PATHS, TABLE, EVERYWHERE),
     (PATH, PATHS, DETAIL, EVERYWHERE),
+    (LOGS, TABLE, EVERYWHERE),
+    (LOG, rest_of(EVERYWHERE, (LOG,))),
+    (PROMPT,),
     (DETAIL, EVERYWHERE),
     (QUESTION,),
     (FILTER,),
@@ -46,12 +58,22 @@ TOGETHER = [
 def ready(stage: Callable[..., Any], place: Place) -> Any:
     """Give a screen on which the keys of a place hold, in the middle of three nodes."""
     view = "Paths" if place in (PATHS, PATH, QUESTION) else "File systems"
+    view = "Logs" if place in (LOGS, LOG, PROMPT) else view
     made = stage("one", "two", "three", view=view).start()
     for client in made.clients:
         client.answers = dict(ANSWERS)
     made.advance(2)
     made.press("2", "down")
-    made.press(*{QUESTION: ["s"], FILTER: ["/"], DETAIL: ["enter"], PATH: ["enter"]}.get(place, []))
+    made.press(
+        *{
+            QUESTION: ["s"],
+            FILTER: ["/"],
+            DETAIL: ["enter"],
+            PATH: ["enter"],
+            LOG: ["enter"],
+            PROMPT: ["enter", "/"],
+        }.get(place, [])
+    )
     return made
 
 
@@ -93,7 +115,7 @@ def test_a_key_that_is_not_in_the_table_is_handled_by_none(stage: Callable[..., 
 DOES = {
     # place, key: how it is seen
     (EVERYWHERE, "quit"): lambda made, before: made.quits == 1,
-    (EVERYWHERE, "help"): lambda made, before: "Glyphs" in made.show(200, 100),
+    (EVERYWHERE, "help"): lambda made, before: "Glyphs" in made.show(200, 200),
     (EVERYWHERE, "next view"): lambda made, before: made.screen.view.title == "Paths",
     (EVERYWHERE, "previous view"): lambda made, before: made.screen.view.title == "Nodes",
     (EVERYWHERE, "next node"): lambda made, before: made.screen.session.name == "three",
@@ -115,6 +137,19 @@ DOES = {
     (PATHS, "scan"): lambda made, before: "Scan /1 now? y/n" in made.show(),
     (PATHS, "scan all"): lambda made, before: "Scan all configured paths now? y/n" in made.show(),
     (PATH, "largest"): lambda made, before: "Look for the largest files of /1?" in made.show(),
+    (LOGS, "switch"): lambda made, before: "Have two stop reading 1?" in made.show(),
+    (LOGS, "fields"): lambda made, before: "source_inode" in made.show(),
+    (LOG, "back"): lambda made, before: made.screen.view.title == "Logs",
+    (LOG, "follow"): lambda made, before: "stays" in made.show(),
+    (LOG, "freeze"): lambda made, before: "frozen, 0 new" in made.show(),
+    (LOG, "switch"): lambda made, before: "Have two stop reading 1?" in made.show(),
+    (LOG, "search"): lambda made, before: "/█" in made.show(),
+    (LOG, "jump"): lambda made, before: ":█" in made.show(),
+    (LOG, "time format"): lambda made, before: "Time: when it was read, UTC." in made.show(),
+    (LOG, "wrap"): lambda made, before: made.screen.view._style.wraps,
+    (LOG, "shift right"): lambda made, before: "from column 21" in made.show(),
+    (PROMPT, "done"): lambda made, before: "█" not in made.show(),
+    (PROMPT, "back"): lambda made, before: "█" not in made.show(),
     (DETAIL, "back"): lambda made, before: made.screen.view.title == "File systems",
     (QUESTION, "yes"): lambda made, before: "two: Scanning /1." in made.show(),
     (QUESTION, "back"): lambda made, before: "y/n" not in made.show(),
@@ -161,7 +196,7 @@ def test_a_filter_is_written_shortened_cleared_and_ended(stage: Callable[..., An
 def test_help_shows_every_key(stage: Callable[..., Any]) -> None:
     made = ready(stage, TABLE)
     made.press("?")
-    text = made.show(100, 120)
+    text = made.show(100, 200)
     for place in PLACES:
         assert place.name in text
         for entry in place.keys:
@@ -171,12 +206,15 @@ def test_help_shows_every_key(stage: Callable[..., Any]) -> None:
     assert len(made.screen._stack) == 1
 
 
-@pytest.mark.parametrize("place", [FILESYSTEMS, PATHS, PATH, DETAIL, QUESTION, FILTER])
+@pytest.mark.parametrize(
+    "place", [FILESYSTEMS, PATHS, PATH, LOGS, LOG, PROMPT, DETAIL, QUESTION, FILTER]
+)
 def test_the_footer_shows_only_keys_that_hold(stage: Callable[..., Any], place: Place) -> None:
     made = ready(stage, place)
     footer = made.show(200, 24).splitlines()[-1].split("  ")
-    alone = (QUESTION, FILTER)
-    places = (place,) if place in alone else (*made.screen.view.places, EVERYWHERE)
+    alone = (QUESTION, FILTER, PROMPT)
+    own = made.screen.view.places
+    places = (place,) if place in alone else (*own, rest_of(EVERYWHERE, own))
     for item in footer:
         name, _, short = item.strip().partition(" ")
         entry = next(e for p in places for e in p.keys if shown(e.keys[0]) == name)
@@ -227,7 +265,17 @@ def test_the_keys_of_the_requirements(stage: Callable[..., Any], view: str) -> N
         (" ", "Space"),
         ("esc", "Esc"),
         ("home", "Home"),
+        ("&", "&"),
     ],
 )
 def test_how_a_key_is_called(key: str, name: str) -> None:
     assert shown(key) == name
+
+
+def test_a_view_has_a_key_before_all_others() -> None:
+    rest = rest_of(EVERYWHERE, (LOG,))
+    assert command_of("n", LOG, rest) == "next match"
+    assert command_of("]", LOG, rest) == "next node"
+    assert {entry.command for entry in rest.keys} == {entry.command for entry in EVERYWHERE.keys}
+    node = next(entry for entry in rest.keys if entry.command == "next node")
+    assert shown(node.keys[0]) == "]"

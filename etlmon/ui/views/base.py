@@ -19,6 +19,10 @@ from etlmon.ui.widgets.table import Table
 class Around(Protocol):
     """The screen around a view: the only way by which a view brings something about."""
 
+    @property
+    def session(self) -> Session:
+        """The node on the screen."""
+
     def open(self, view: View) -> None:
         """Show a view in place of this one, until it is left."""
 
@@ -49,6 +53,15 @@ class View:
     places: tuple[Place, ...] = ()
     """Where its keys are, beside those that hold everywhere; the first that knows a key has it."""
     widget: Box
+    is_alone = False
+    """Whether it has keys and mouse to itself: those that hold everywhere do not hold in it."""
+    least_between_draws_seconds = 0.5
+    """How often it is drawn at most for new data; what answers a key is drawn at once."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether time alone changes what it shows."""
+        return False
 
     @property
     def wants(self) -> tuple[Want, ...]:
@@ -65,6 +78,17 @@ class View:
     def run(self, command: str, around: Around) -> bool:
         """Do a command; False if it is not one of this view."""
         return False
+
+    def write(self, key: str) -> bool:
+        """Take a key that is no command of a view that ``is_alone``; False if it is no letter."""
+        return False
+
+    def prompt(self) -> Sequence[Piece]:
+        """Give what stands in the line above the keys as long as there is no message."""
+        return ()
+
+    def left(self) -> None:
+        """End what was begun for it: it is not on the screen any more. ``update`` begins anew."""
 
 
 class TableView(View):

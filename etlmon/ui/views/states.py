@@ -19,6 +19,8 @@ _STATES: dict[str, tuple[str, str, str]] = {
     "ERROR": ("\u2717", "error", "critical"),
     "error": ("\u2717", "error", "critical"),
     "offline": ("\u2717", "offline", "critical"),
+    "following": ("\u2713", "following", "ok"),
+    "paused": ("\u2016", "paused", "warning"),
     "SCANNING": ("\u2026", "scanning", "text"),
     "running": ("\u2026", "running", "text"),
     "arrived": ("\u2713", "arrived", "ok"),

@@ -67,6 +67,11 @@ class Table(Box, Generic[T]):
         return self._rows[self._chosen] if self._rows else None
 
     @property
+    def items(self) -> Sequence[T]:
+        """All items, also those that the filter leaves out."""
+        return self._items
+
+    @property
     def shown_rows(self) -> int:
         """How many rows the filter lets through."""
         return len(self._rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, get_args, get_type_hints
 
 import msgspec
@@ -13,7 +13,10 @@ import pytest
 from urwid.display.raw import Screen as Terminal
 
 from etlmon.records.base import Record
+from etlmon.records.log import LogLine
 from etlmon.ui.palette import PALETTE
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 EVIL = [
     "\x1b[2J\x1b]0;title\x07\x1bP1$r\x1b\\",
@@ -23,7 +26,11 @@ EVIL = [
     "\x1b(0qqq\x0e\x0f\x1b[?1049l",
 ]
 # What the terminal is told by urwid itself, and nothing else.
-OURS = re.compile(r"\x1b\)0|\x1b\[\?25[hl]|\x1b\[[0-9;]*[mHK]")
+OURS = re.compile(
+    r"\x1b\)0|\x1b\[\?25[hl]|\x1b\[[0-9;]*[mHK]"
+    # The last corner of the screen is filled from the left, lest the terminal scrolls.
+    r"|\x08{1,2}(?=(?:\x1b\[[0-9;]*m)*\x1b\[4h)|\x1b\[4[hl]"
+)
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0041]")
 
 
@@ -75,7 +82,7 @@ KEYS = [[], ["enter"], ["down", "enter", "end"], ["/", *"zz"], ["s"], ["s", "y"]
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=ascii)
-@pytest.mark.parametrize("view", ["File systems", "Paths", "Nodes"])
+@pytest.mark.parametrize("view", ["File systems", "Paths", "Logs", "Nodes"])
 def test_hostile_answers(
     stage: Callable[..., Any],
     recorded: dict[str, Any],
@@ -95,6 +102,26 @@ def test_hostile_answers(
             text = drawn(made)
             assert len(text) > 1500
             assert not CONTROL.search(OURS.sub("", text))
+
+
+@pytest.mark.parametrize("evil", EVIL, ids=ascii)
+def test_hostile_lines(stage: Callable[..., Any], recorded: dict[str, Any], evil: str) -> None:
+    """Marked, shifted, wrapped and cut they drive nothing either."""
+    line = LogLine(id=0, log_name="app", log_path=evil, line=evil, created_at=NOW)
+    lines = [
+        line,
+        msgspec.structs.replace(line, id=1, line=f"ERROR {evil * 50}", flags=["cut", evil]),
+        msgspec.structs.replace(line, id=2, line=None, flags=["gap", evil], detail=evil),
+    ]
+    for keys in ([], ["w"], ["l"], ["/", *".", "enter"], ["/", *".", "enter", "w"], ["/", *evil]):
+        made = stage("etl", view="Logs")
+        made.client.answers = recorded
+        made.start()
+        made.press("/", *"app", "enter", "enter")
+        made.client.streams[0].send(*lines)
+        made.press(*keys)
+        assert "ERROR" in drawn(made) or "l" in keys or "." in keys
+        assert not CONTROL.search(OURS.sub("", drawn(made)))
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=ascii)

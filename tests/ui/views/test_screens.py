@@ -21,6 +21,7 @@ SCREENS = {
     "paths-largest": ("Paths", ["down", "down", "enter", "page down"]),
     "paths-scanning": ("Paths", ["down", "down", "down", "enter"]),
     "paths-question": ("Paths", ["s"]),
+    "logs": ("Logs", []),
     "nodes": ("Nodes", []),
     "nodes-detail": ("Nodes", ["enter"]),
     "help": ("File systems", ["?"]),
