@@ -18,7 +18,7 @@ def version() -> str:
 
 # The lowest releases that the tests pass with; requirements.lock has the exact ones that we run.
 RUN = [
-    "twisted[tls]>=24.11",
+    "twisted[conch,tls]>=24.11",
     "klein>=24.8",
     "treq>=24.9",
     "psutil>=6.0",

@@ -76,8 +76,8 @@ def demo(paths: Sequence[str]) -> None:
 def ui(addresses: Sequence[str], config: str | None) -> None:
     """Show nodes on this terminal: file systems, paths, and how the nodes are.
 
-    Without a file and without addresses: $XDG_CONFIG_HOME/etlmon/ui.yaml if it is there, else
-    the node on localhost:8080.
+    Without a file and without addresses: $XDG_CONFIG_HOME/etlmon/ui.yaml (~/.config/etlmon) if it
+    is there, else /etc/etlmon/ui.yaml, else the node on localhost:8080.
     """
     from etlmon.ui.start import choose_nodes, run_ui
 
@@ -281,6 +281,36 @@ def restore(copy: str, config: str | None) -> None:
         old = put_back(Path(copy), path, time.time())
         kept = "" if old is None else f"; the old database is kept as {old}"
         click.echo(f"{path}: restored from {copy}{kept}")
+
+
+@main.command()
+@click.option("-c", "--config", metavar="FILE", help="The node's configuration, node.yaml.")
+@click.option("--socket", "path", metavar="PATH", help="The node's manhole.socket.")
+def console(config: str | None, path: str | None) -> None:
+    """Open a Python console in the running node of this host, for debugging.
+
+    The node must have it: manhole: {socket: /run/etlmon/manhole.sock} in node.yaml. Only root and
+    the node's own user are let in. Without an option /etc/etlmon/node.yaml says where it is.
+    Ctrl-D ends the session; Ctrl-] leaves it even if the node hangs.
+
+    \b
+    etlmon console
+    echo 'collectors' | etlmon console
+    """  # noqa: D301
+    from etlmon.node.manhole.terminal import run_console
+    from etlmon.node.places import CONFIG_FILE
+
+    with _errors():
+        if path is None:
+            config = CONFIG_FILE if config is None else config
+            section = _node_config(config).manhole
+            if section is None or section.socket is None:
+                raise EtlmonError(
+                    f"{config}: manhole.socket is not set, so the node has no console; write "
+                    "manhole: {socket: /run/etlmon/manhole.sock} and restart the node"
+                )
+            path = section.socket
+        run_console(path)
 
 
 @main.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated
 
 from etlmon.config.kinds import Kind, of_kind, read_absolute_path
@@ -45,6 +45,17 @@ def parse_listen(text: str) -> TcpAddress | UnixAddress:
     if not _HOST_NAME.fullmatch(host):
         raise ValueError(f'"{text}" has no host')
     return TcpAddress(host, int(port))
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether a listening address takes connections from this host alone."""
+    where = parse_listen(listen)
+    if isinstance(where, UnixAddress) or where.host == "localhost":
+        return True
+    try:
+        return ip_address(where.host).is_loopback
+    except ValueError:
+        return False
 
 
 def _read_listen(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from etlmon.config.addresses import ListenAddress
+from etlmon.config.addresses import ListenAddress, UnixAddress, is_loopback, parse_listen
 from etlmon.config.kinds import (
     AbsolutePath,
     Duration,
@@ -237,7 +237,9 @@ class ManholeSection(Section, frozen=True, kw_only=True):
     """A Python console in the running node, for debugging."""
 
     socket: Annotated[AbsolutePath | None, about("Unix socket of the console.")] = None
-    ssh: Annotated[ListenAddress | None, about("Where SSH reaches the console.")] = None
+    ssh: Annotated[ListenAddress | None, about("Where SSH reaches the console; loopback only.")] = (
+        None
+    )
     authorized_keys: Annotated[AbsolutePath | None, about("Public keys that SSH lets in.")] = None
 
     def problems(self) -> Iterator[Problem]:
@@ -246,6 +248,11 @@ class ManholeSection(Section, frozen=True, kw_only=True):
             yield Problem("", "no way in; give socket or ssh, or remove manhole", ("",))
         if self.ssh is not None and self.authorized_keys is None:
             yield Problem("ssh", "needs authorized_keys, the public keys that it lets in", ("",))
+        if self.ssh is not None and (
+            isinstance(parse_listen(self.ssh), UnixAddress) or not is_loopback(self.ssh)
+        ):
+            text = f'"{visible(self.ssh)}" is not of this host alone; write 127.0.0.1:8022'
+            yield Problem("ssh", f"{text}, and reach it with ssh -J HOST", ("ssh",))
 
 
 class NodeConfig(Section, frozen=True, kw_only=True):

@@ -188,7 +188,7 @@ class Attempt:
             self._ids, begun = self._audit.begin(self._event)
             await begun
 
-    def done(self, status: int, detail: str | None) -> Deferred[None]:
+    def done(self, status: int | None, detail: str | None) -> Deferred[None]:
         """Store that the command was done; fires when that is committed, or after half a second."""
         return self._end("done", status, None, detail)
 
@@ -200,7 +200,7 @@ class Attempt:
     def _end(
         self,
         outcome: AuditOutcome,
-        status: int,
+        status: int | None,
         problem: str | None,
         detail: str | None,
     ) -> Deferred[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -126,14 +125,3 @@ def _take_over(listening: socket.socket, factory: Any, reactor: Any) -> Any:
     port._bindPath = b"\0" + port._bindPath
     port.startListening()
     return port
-
-
-def is_loopback(listen: str) -> bool:
-    """Whether a listening address takes connections from this host alone."""
-    where = parse_listen(listen)
-    if isinstance(where, UnixAddress) or where.host == "localhost":
-        return True
-    try:
-        return ip_address(where.host).is_loopback
-    except ValueError:
-        return False

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from etlmon.config.node import NodeConfig
 
+CONFIG_FILE = "/etc/etlmon/node.yaml"
+"""The configuration of the node that the Debian package runs."""
+
 
 def state_directory(environ: Mapping[str, str], uid: int) -> Path:
     """Give ``/var/lib/etlmon`` for root, the user's XDG state directory for anybody else."""

@@ -43,7 +43,7 @@ from etlmon.api.server import ApiServer
 from etlmon.collectors.base import CollectorContext, Pausable, Warned
 from etlmon.collectors.process.live import LiveProcesses
 from etlmon.collectors.registry import KINDS
-from etlmon.config.addresses import UnixAddress, parse_listen
+from etlmon.config.addresses import UnixAddress, is_loopback, parse_listen
 from etlmon.control.admission import AdmissionService
 from etlmon.control.audit import AuditLog
 from etlmon.control.callers import Gate
@@ -52,7 +52,7 @@ from etlmon.control.policy import Policy
 from etlmon.errors import ApiError, ConfigError, StoreError
 from etlmon.fsworker.pool import WorkerPool
 from etlmon.host.inotify import DirectoryWatches
-from etlmon.node.listen import ListeningService, is_loopback
+from etlmon.node.listen import ListeningService
 from etlmon.node.paths import PathScans
 from etlmon.node.places import database_path, node_name
 from etlmon.node.systemd import Notifier, SupervisedService, listen_text
@@ -74,7 +74,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from etlmon.collectors.base import Collector
-    from etlmon.config.node import NodeConfig
+    from etlmon.config.node import ManholeSection, NodeConfig
+    from etlmon.node.manhole.service import ManholeService
     from etlmon.records.process import ProcessSample
 
 T = TypeVar("T")
@@ -127,16 +128,16 @@ class NodeService(Service):
             limits=config.workers.limits,
         )
         self.policy = Policy(config.control, reactor.seconds)
-        self.kills = Kills(config, self.policy, self._samples_of, reactor, self._in_thread, proc)
+        self.kills = Kills(config, self.policy, self._samples_of, reactor, self.in_thread, proc)
         self._context = CollectorContext(
             wall_clock=wall_clock,
             monotonic_clock=reactor.seconds,
-            in_thread=self._in_thread,
+            in_thread=self.in_thread,
             workers=self.workers,
             proc=proc,
             reactor=reactor,
             saved=self.store.saved,
-            watches=DirectoryWatches(reactor, self._in_thread, proc),
+            watches=DirectoryWatches(reactor, self.in_thread, proc),
         )
         self._live_processes = self._live(config)
         self.collectors = [self._service(collector) for collector in self._build(config)]
@@ -154,17 +155,18 @@ class NodeService(Service):
         self.admission = (
             None
             if config.auth is None
-            else AdmissionService(Path(config.auth.tokens_file), reactor, self._in_thread)
+            else AdmissionService(Path(config.auth.tokens_file), reactor, self.in_thread)
         )
         self.delay = ReactorDelay(reactor)
         traffic = Traffic()
         self.metrics = Metrics(
             [self.delay, traffic],
             [NodeMetrics(self._figures), *readings()],
-            self._in_thread,
+            self.in_thread,
             proc,
         )
         self.store.on_records(self.metrics.stored)
+        self.audit = AuditLog(self.store, reactor, wall_clock)
         self.server = ApiServer(
             [
                 *fs.routes(self.store, wall_clock),
@@ -183,10 +185,11 @@ class NodeService(Service):
             self.policy,
             reactor,
             gate=Gate(self.admission),
-            audit=AuditLog(self.store, reactor, wall_clock),
+            audit=self.audit,
             pages=pages(self.readiness, self.metrics),
             traffic=traffic,
         )
+        self.manhole = None if config.manhole is None else self._console(config.manhole)
         self.store.on_commit(self.server.committed)
         self.store.on_replaced(lambda: self._declare(self.config))
         self.listening = ListeningService(self._listen, self.server.site(), reactor, inherited)
@@ -244,6 +247,9 @@ class NodeService(Service):
         started(("the commands", self._finish_commands))
         self.listening.startService()
         started(("the API", self.listening.stopService))
+        if self.manhole is not None:
+            self.manhole.startService()
+            started(("the console", self.manhole.stopService))
         self.supervised.startService()
         started(("systemd", lambda: maybeDeferred(self.supervised.stopService)))
         started(("the streams", self._close_streams))
@@ -283,7 +289,7 @@ class NodeService(Service):
 
     async def _reload(self, load: Callable[[], NodeConfig]) -> None:
         try:
-            config = await self._in_thread(load)
+            config = await self.in_thread(load)
         except ConfigError as error:
             for mistake in error.mistakes:
                 self.log.error("{mistake}", mistake=mistake)
@@ -377,6 +383,20 @@ class NodeService(Service):
             404,
             "cron-not-watched",
             "Cron is not watched on this node: cron.enabled is false in its node.yaml.",
+        )
+
+    def _console(self, section: ManholeSection) -> ManholeService:
+        # Imported here: conch and what it needs take time and memory that few nodes have a use for.
+        from etlmon.node.manhole.service import ManholeService
+        from etlmon.node.manhole.tools import make_namespace
+
+        return ManholeService(
+            section,
+            self.audit,
+            lambda: make_namespace(self, self._reactor),
+            self.store.path.parent,
+            self._reactor,
+            self.in_thread,
         )
 
     def health(self) -> Health:
@@ -483,7 +503,8 @@ class NodeService(Service):
         failure.trap(StoreError)
         self.log.warn("{what} was not stored: {error}", what=what, error=str(failure.value))
 
-    def _in_thread(self, function: Callable[[], T]) -> Deferred[T]:
+    def in_thread(self, function: Callable[[], T]) -> Deferred[T]:
+        """Run a blocking function in a thread of the reactor's pool; fires with its result."""
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
 
     def _host_check(self, config: NodeConfig) -> HostCheck | None:
@@ -512,6 +533,8 @@ class NodeService(Service):
         for service in self.collectors:
             if isinstance(service.collector, Warned):
                 warnings += service.collector.warnings
+        if self.manhole is not None:
+            warnings += self.manhole.warnings
         idle = without_effect(self.config)
         if idle:
             warnings.append(

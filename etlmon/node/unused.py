@@ -11,6 +11,4 @@ if TYPE_CHECKING:
 def without_effect(config: NodeConfig) -> list[str]:
     """Give the settings that have no effect in this version, as paths in node.yaml."""
     idle: list[str] = []
-    if config.manhole is not None:
-        idle.append("manhole")
     return idle

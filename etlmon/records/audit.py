@@ -19,11 +19,19 @@ class AuditEvent(Record, frozen=True, kw_only=True):
     requested_at: Annotated[datetime, about("When it came, UTC.")]
     who: Annotated[
         str,
-        about("Name of the token; uid:N, the peer of a unix socket; - where nobody is known."),
+        about(
+            "Name of the token; uid:N, the peer of a unix socket; key:..., who has this SSH key; "
+            "- where nobody is known."
+        ),
     ]
     origin: Annotated[str, about("Where it came from: an IP address, or unix and a pid.")]
-    command: Annotated[str, about("The API's name of the command, for example kill_process.")]
-    target: Annotated[str, about("What it was sent to: the path below /api/v1.")]
+    command: Annotated[
+        str,
+        about("The API's name of the command, for example kill_process; console for a session."),
+    ]
+    target: Annotated[
+        str, about("What it was sent to: the path below /api/v1; the address of the console.")
+    ]
     arguments: Annotated[
         str | None,
         about("What else was asked for, as JSON; null if it was refused before it was read."),

@@ -12,10 +12,13 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from etlmon.store.damage import read_only_uri
 from etlmon.store.open import reader_pragmas, writer_pragmas
+from etlmon.store.slowest import place_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
+
+    from etlmon.store.slowest import Slowest
 
 T = TypeVar("T")
 
@@ -23,13 +26,15 @@ _READERS = 4
 _LONGEST_READ_SECONDS = 5.0
 """An older read transaction would keep the write-ahead log from being used again."""
 _STEPS_BETWEEN_LOOKS = 100_000
+_MOST_SQL_CHARACTERS = 300
 
 
 class Connections:
     """A pool of one connection for the writer, and a pool for reading."""
 
-    def __init__(self, path: Path, reactor: Any, max_bytes: int | None) -> None:
+    def __init__(self, path: Path, reactor: Any, max_bytes: int | None, slowest: Slowest) -> None:
         self._reactor = reactor
+        self._slowest = slowest
         self._reading = DeferredSemaphore(_READERS)
         self.writing = _pool(
             str(path), partial(writer_pragmas, max_bytes=max_bytes), size=1, reactor=reactor
@@ -41,14 +46,32 @@ class Connections:
 
         Fires with what ``query`` returns; fails with an error of sqlite3.
         """
+        asked_at = self._reactor.seconds()
 
         def transaction(cursor: Any) -> T:
-            give_up_at = self._reactor.seconds() + _LONGEST_READ_SECONDS
+            began_at = self._reactor.seconds()
+            give_up_at = began_at + _LONGEST_READ_SECONDS
+            statements: list[str] = []
             cursor.connection.set_progress_handler(
                 lambda: self._reactor.seconds() > give_up_at, _STEPS_BETWEEN_LOOKS
             )
             cursor.execute("BEGIN")
-            return query(cursor)
+            cursor.connection.set_trace_callback(
+                lambda sql: (
+                    statements.append(sql[:_MOST_SQL_CHARACTERS]) if not statements else None
+                )
+            )
+            try:
+                return query(cursor)
+            finally:
+                cursor.connection.set_trace_callback(None)
+                self._slowest.note(
+                    "read",
+                    place_of(query),
+                    self._reactor.seconds() - began_at,
+                    waited_seconds=began_at - asked_at,
+                    detail=" ".join("".join(statements).split()),
+                )
 
         return self._reading.run(self._readers.runInteraction, transaction)
 

@@ -29,6 +29,7 @@ from etlmon.store.damage import (
     stamp,
 )
 from etlmon.store.open import lock, prepare
+from etlmon.store.slowest import Slowest
 from etlmon.store.tables.all import TABLES
 from etlmon.store.writer import Writer, is_full
 from etlmon.units import to_millis, utc
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from etlmon.records.base import Record
+    from etlmon.store.writer import Queued
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Record")
@@ -95,6 +97,7 @@ class StoreService(Service):
         self._replacing: Deferred[None] | None = None
         self._replaced: list[Callable[[], None]] = []
         self._on_full: list[Callable[[], None]] = []
+        self.slowest = Slowest(wall_clock)
         self.set_aside: Path | None = None
         """Where a damaged database has been put since the node began."""
 
@@ -120,6 +123,7 @@ class StoreService(Service):
             self._wall_clock,
             self._tell,
             self._writing_failed,
+            self.slowest,
         )
         super().startService()
 
@@ -140,7 +144,7 @@ class StoreService(Service):
         )
 
     def _open(self) -> Connections:
-        self._connections = Connections(self.path, self._reactor, self.max_bytes)
+        self._connections = Connections(self.path, self._reactor, self.max_bytes, self.slowest)
         self._opened = self._on_disk = _look(self.path)
         return self._connections
 
@@ -360,6 +364,10 @@ class StoreService(Service):
             last_error=_LOST if is_lost else state.last_error,
             last_error_at=None if state.last_error_at is None else utc(state.last_error_at),
         )
+
+    def queued(self) -> list[Queued]:
+        """Give what the writer has to do; nothing while the store is closed."""
+        return [] if self._writer is None else self._writer.queued()
 
     @property
     def committing_seconds(self) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from etlmon.records.base import Record
+    from etlmon.store.slowest import Slowest
     from etlmon.store.tables.base import Table
 
 T = TypeVar("T")
@@ -69,6 +70,17 @@ class _Waiting:
     may_be_held: bool = False
     held: bool = False
     """Nobody waits for it any more: it is kept until the database takes writes again."""
+    came_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Queued:
+    """What the writer has to do, as who debugs sees it."""
+
+    state: Literal["committing", "waiting", "held"]
+    tables: frozenset[str]
+    records: int
+    waited_seconds: float
 
 
 @dataclass
@@ -108,8 +120,10 @@ class Writer:
         wall_clock: Callable[[], float],
         committed: Callable[[frozenset[str]], None],
         failed: Callable[[BaseException], None] | None = None,
+        slowest: Slowest | None = None,
     ) -> None:
         self.state = WriterState()
+        self._slowest = slowest
         self._pool = pool
         self._told_of_failure = failed
         tables = tuple(tables)
@@ -139,6 +153,19 @@ class Writer:
     def pending(self) -> int:
         """How many batches wait for their commit."""
         return len(self._group) + len(self._queue)
+
+    def queued(self) -> list[Queued]:
+        """Give what is being committed, and what waits for that, in this order."""
+        now = self._clock.seconds()
+        return [
+            Queued(
+                "committing" if place < len(self._group) else "held" if one.held else "waiting",
+                one.tables,
+                one.records,
+                now - one.came_at,
+            )
+            for place, one in enumerate((*self._group, *self._queue))
+        ]
 
     @property
     def committing_seconds(self) -> float:
@@ -237,6 +264,7 @@ class Writer:
         if self._closing:
             waiting.done.errback(StoreError("the store has been closed"))
             return waiting.done
+        waiting.came_at = self._clock.seconds()
         if waiting.makes_room:
             self._queue.appendleft(waiting)
         else:
@@ -288,6 +316,14 @@ class Writer:
 
     def _succeeded(self, results: list[Any]) -> None:
         group, self._group = self._group, []
+        tables = frozenset().union(*(waiting.tables for waiting in group))
+        if self._slowest is not None:
+            self._slowest.note(
+                "commit",
+                ", ".join(sorted(tables)) or "no table",
+                self._clock.seconds() - self._began_at,
+                detail=f"{sum(one.records for one in group)} records, {len(group)} batches",
+            )
         self.state.commits += 1
         self.state.last_commit_at = self._wall_clock()
         self._retry_seconds = _FIRST_RETRY_SECONDS
@@ -297,7 +333,7 @@ class Writer:
             self._dropped_before = self.state.dropped_records
             lost = f" {dropped} samples were dropped meanwhile." if dropped else ""
             self.log.info("The database takes writes again.{lost}", lost=lost)
-        self._committed(frozenset().union(*(waiting.tables for waiting in group)))
+        self._committed(tables)
         for waiting, result in zip(group, results, strict=True):
             if waiting.held:
                 self._held_records -= waiting.records

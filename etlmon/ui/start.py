@@ -30,11 +30,19 @@ from etlmon.errors import EtlmonError
 from etlmon.ui.app import App
 from etlmon.ui.terminal import Terminal
 
+_HOSTS_FILE = Path("/etc/etlmon/ui.yaml")
+"""For all users of this host; the Debian package puts it there."""
+
 
 def choose_nodes(
-    addresses: Sequence[str], config_path: str | None, environ: Mapping[str, str] = os.environ
+    addresses: Sequence[str],
+    config_path: str | None,
+    environ: Mapping[str, str] = os.environ,
+    hosts_file: Path = _HOSTS_FILE,
 ) -> UiConfig:
-    """Give the nodes to show: those named, those of the file, of the user's file, or localhost.
+    """Give the nodes to show: those named, those of the file, of the user's file, the host's.
+
+    Where there is neither, it is the node on localhost.
 
     Raises ConfigError for a file with mistakes, EtlmonError for an address that is none.
     """
@@ -46,7 +54,10 @@ def choose_nodes(
     base = environ.get("XDG_CONFIG_HOME", "")
     root = Path(base) if base.startswith("/") else Path.home() / ".config"
     own = root / "etlmon" / "ui.yaml"
-    return load_ui_config(own) if own.exists() else UiConfig()
+    for path in (own, hosts_file):
+        if path.exists():
+            return load_ui_config(path)
+    return UiConfig()
 
 
 def _url(address: str) -> str:

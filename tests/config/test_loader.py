@@ -407,6 +407,14 @@ MISTAKES = [
         "manhole: {ssh: 127.0.0.1:8022}",
         "manhole.ssh: needs authorized_keys, the public keys that it lets in",
     ),
+    *(
+        (
+            f"manhole: {{ssh: {listen}, authorized_keys: /k}}",
+            f'manhole.ssh: "{listen}" is not of this host alone; write 127.0.0.1:8022, and reach '
+            "it with ssh -J HOST",
+        )
+        for listen in ("0.0.0.0:8022", "10.0.0.11:8022", "etl-01:22", "unix:/run/ssh")
+    ),
 ]
 
 

@@ -11,7 +11,8 @@ from twisted.internet import reactor
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from etlmon.node.listen import CannotListen, ListeningService, is_loopback
+from etlmon.config.addresses import is_loopback
+from etlmon.node.listen import CannotListen, ListeningService
 
 
 def service(listen: str) -> ListeningService:

@@ -23,7 +23,8 @@ def addresses(config: UiConfig) -> list[tuple[str, str]]:
 
 class TestChooseNodes:
     def test_nothing_said_is_the_node_of_this_host(self, tmp_path: Path) -> None:
-        config = choose_nodes([], None, {"XDG_CONFIG_HOME": str(tmp_path)})
+        none = tmp_path / "none.yaml"
+        config = choose_nodes([], None, {"XDG_CONFIG_HOME": str(tmp_path)}, none)
         assert addresses(config) == [("localhost", "http://localhost:8080")]
 
     def test_the_file_of_the_user_counts_if_it_is_there(self, tmp_path: Path) -> None:
@@ -31,6 +32,15 @@ class TestChooseNodes:
         (tmp_path / "etlmon" / "ui.yaml").write_text(FILE)
         config = choose_nodes([], None, {"XDG_CONFIG_HOME": str(tmp_path)})
         assert addresses(config) == [("a", "http://a:1")]
+
+    def test_the_file_of_the_host_counts_where_the_user_has_none(self, tmp_path: Path) -> None:
+        hosts = tmp_path / "ui.yaml"
+        hosts.write_text(FILE.replace("a:1", "c:3"))
+        home = {"XDG_CONFIG_HOME": str(tmp_path)}
+        assert addresses(choose_nodes([], None, home, hosts)) == [("a", "http://c:3")]
+        (tmp_path / "etlmon").mkdir()
+        (tmp_path / "etlmon" / "ui.yaml").write_text(FILE)
+        assert addresses(choose_nodes([], None, home, hosts)) == [("a", "http://a:1")]
 
     def test_a_file_that_is_named_comes_before_it(self, tmp_path: Path) -> None:
         named = tmp_path / "other.yaml"
