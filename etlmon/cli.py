@@ -31,6 +31,12 @@ class _Failed(click.ClickException):
             click.echo(f"etlmon: {visible(line)}", err=True, file=file)
 
 
+class _Problem(_Failed):
+    """The same, where status 1 says that there are no more than warnings."""
+
+    exit_code = 2
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Watch the hosts that run ETL jobs.
@@ -285,6 +291,46 @@ def restore(copy: str, config: str | None) -> None:
 
 @main.command()
 @click.option("-c", "--config", metavar="FILE", help="The node's configuration, node.yaml.")
+@click.option("--user", metavar="USER", help="Check what this user may; for root.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+def doctor(config: str | None, user: str | None, as_json: bool) -> None:
+    """Check whether this host gives the node what its configuration asks for.
+
+    Rights on everything configured, the database's place, ports, limits, cron's logging, the
+    clock: a line for each, with the remedy. Nothing is changed. Without -c it is
+    /etc/etlmon/node.yaml if that is there. Exit status 0: all well, 1: warnings, 2: problems.
+
+    \b
+    sudo etlmon doctor --user etlmon
+    """  # noqa: D301
+    from etlmon.node.doctor.examine import examine, exit_status, host_for
+    from etlmon.node.places import CONFIG_FILE
+    from etlmon.ui.format import visible
+
+    with _errors(_Problem):
+        if config is None and Path(CONFIG_FILE).exists():
+            config = CONFIG_FILE
+        host = host_for(user)
+        findings = examine(host, _node_config(config))
+        status = exit_status(findings)
+        if as_json:
+            click.echo(_json(findings))
+        else:
+            for one in findings:
+                click.echo(visible(f"{one.level:8} {one.check:9} {one.what}"))
+                if one.remedy is not None:
+                    click.echo(visible(f"{'':8} {'':9} -> {one.remedy}"))
+            bad = sum(one.level == "problem" for one in findings)
+            warned = sum(one.level == "warning" for one in findings)
+            click.echo(
+                f"{bad} problems, {warned} warnings, {len(findings) - bad - warned} ok, for the "
+                f"user {visible(host.user)} and {visible(config or 'no configuration file')}"
+            )
+    raise SystemExit(status)
+
+
+@main.command()
+@click.option("-c", "--config", metavar="FILE", help="The node's configuration, node.yaml.")
 @click.option("--socket", "path", metavar="PATH", help="The node's manhole.socket.")
 def console(config: str | None, path: str | None) -> None:
     """Open a Python console in the running node of this host, for debugging.
@@ -491,9 +537,9 @@ def _json(document: Any) -> str:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
-    """Turn the errors of ours into clear lines and exit status 1."""
+def _errors(failed: type[_Failed] = _Failed) -> Iterator[None]:
+    """Turn the errors of ours into clear lines and an exit status: 1, unless said otherwise."""
     try:
         yield
     except EtlmonError as error:
-        raise _Failed(str(error)) from error
+        raise failed(str(error)) from error

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 # Another host may write there too: its locks may not be ours, its shared memory never is.
-_NETWORK = frozenset(
+NETWORK_FILE_SYSTEMS = frozenset(
     "9p afs beegfs ceph cifs coda fuse.ceph fuse.glusterfs fuse.sshfs gfs2 glusterfs gpfs lustre "
     "ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs".split()
 )
@@ -163,7 +163,7 @@ def _refuse_network_filesystem(path: Path, proc: Path) -> None:
         mount = covering(read_mounts(proc), os.fsencode(path.resolve()))
     except OSError:
         return  # without /proc nothing can be said
-    if mount is not None and mount.fs_type in _NETWORK:
+    if mount is not None and mount.fs_type in NETWORK_FILE_SYSTEMS:
         raise StoreError(
             f"the database {path} would be on a network file system ({mount.fs_type}), where "
             "SQLite's locks do not hold; name a local node.db_path, or set "

@@ -1,0 +1,163 @@
+"""Runs the checks: each in a child of its own, as the node's user, with a deadline.
+
+A mount that does not answer holds up its child, and no one else. A child that cannot even be killed
+is left behind.
+"""
+
+from __future__ import annotations
+
+import codecs
+import importlib
+import os
+import pwd
+import select
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from etlmon.errors import EtlmonError
+from etlmon.node.doctor import system, watched
+from etlmon.node.doctor.base import Finding, Host
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etlmon.config.node import NodeConfig
+    from etlmon.node.doctor.base import Check
+
+CHECKS: tuple[Check, ...] = (
+    system.database,
+    system.files,
+    system.ports,
+    system.limits,
+    system.clock,
+    watched.paths,
+    watched.logs,
+    watched.xferlogs,
+    watched.cron,
+    watched.processes,
+)
+_DEADLINE_SECONDS = 10.0
+
+
+def host_for(user: str | None) -> Host:
+    """Give the host as a user sees it; None is whoever runs this. Raises EtlmonError."""
+    if user is None:
+        uid = os.geteuid()
+        try:
+            return Host(user=pwd.getpwuid(uid).pw_name, uid=uid)
+        except KeyError:
+            return Host(user=str(uid), uid=uid)
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError as error:
+        raise EtlmonError(f"there is no user {user} on this host") from error
+    if found.pw_uid != os.geteuid() and os.geteuid() != 0:
+        raise EtlmonError(f"only root may look as {user}: sudo etlmon doctor --user {user}")
+    return Host(user=user, uid=found.pw_uid)
+
+
+def examine(
+    host: Host,
+    config: NodeConfig,
+    checks: Sequence[Check] = CHECKS,
+    deadline_seconds: float = _DEADLINE_SECONDS,
+) -> list[Finding]:
+    """Give what all checks find, in their order."""
+    return [
+        finding for check in checks for finding in _in_child(check, host, config, deadline_seconds)
+    ]
+
+
+def exit_status(findings: Sequence[Finding]) -> int:
+    """Give 0 if all is well, 1 if there is a warning, 2 if there is a problem."""
+    ranks = {"ok": 0, "warning": 1, "problem": 2}
+    return max((ranks[one.level] for one in findings), default=0)
+
+
+def _in_child(
+    check: Check, host: Host, config: NodeConfig, deadline_seconds: float
+) -> list[Finding]:
+    name = getattr(check, "__name__", "check")
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _be_child(check, host, config, writer, name)
+    os.close(writer)
+    try:
+        answer = _read(reader, deadline_seconds)
+    finally:
+        os.close(reader)
+        _end(child)
+    if answer is None:
+        return [
+            Finding(
+                "problem",
+                name,
+                f"no answer in {deadline_seconds:g} s: something that it looks at hangs",
+                "look for a mount that does not answer: etlmon get fs, or timeout 5 df",
+            )
+        ]
+    try:
+        return msgspec.json.decode(answer, type=list[Finding])
+    except msgspec.DecodeError:
+        return [Finding("problem", name, "the check itself failed", None)]
+
+
+def _be_child(check: Check, host: Host, config: NodeConfig, writer: int, name: str) -> None:
+    """Look, as the user, and end without a trace of what the parent has open."""
+    try:
+        _become(host, config)
+        try:
+            found = list(check(host, config))
+        except Exception as error:
+            found = [Finding("problem", name, f"the check itself failed: {error!r}", None)]
+        answer = msgspec.json.encode(found)
+        while answer:
+            answer = answer[os.write(writer, answer) :]
+    finally:
+        os._exit(0)
+
+
+def _become(host: Host, config: NodeConfig) -> None:
+    if host.uid == os.geteuid():
+        return
+    found = pwd.getpwuid(host.uid)
+    # What is needed later must be here before: the user may not be able to read this Python.
+    codecs.lookup("ascii")
+    if config.manhole is not None:
+        importlib.import_module("etlmon.node.manhole.keys")
+    os.environ["HOME"] = found.pw_dir
+    os.environ.pop("XDG_STATE_HOME", None)
+    os.initgroups(found.pw_name, found.pw_gid)
+    os.setgid(found.pw_gid)
+    os.setuid(found.pw_uid)
+
+
+def _read(reader: int, deadline_seconds: float) -> bytes | None:
+    answer = bytearray()
+    give_up_at = time.monotonic() + deadline_seconds
+    while True:
+        left = give_up_at - time.monotonic()
+        if left <= 0 or not select.select([reader], [], [], left)[0]:
+            return None
+        piece = os.read(reader, 65_536)
+        if not piece:
+            return bytes(answer)
+        answer += piece
+
+
+def _end(child: int) -> None:
+    """Collect a child, or kill it; one that hangs in the kernel is not waited for."""
+    give_up_at = time.monotonic() + 0.5
+    os.kill(child, signal.SIGKILL)  # it has ended, or has not been collected: the pid is its own
+    while time.monotonic() < give_up_at:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return
+        select.select([], [], [], 0.005)

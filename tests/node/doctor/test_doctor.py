@@ -1,0 +1,246 @@
+"""What the doctor finds on hosts that lack something."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from etlmon.config.loader import parse_node_config
+from etlmon.config.node import NodeConfig
+from etlmon.errors import EtlmonError
+from etlmon.node.doctor import system, watched
+from etlmon.node.doctor.base import Check, Finding, Host
+from etlmon.node.doctor.examine import examine, exit_status, host_for
+
+ETLMON = Path(sys.executable).with_name("etlmon")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def config(text: str) -> NodeConfig:
+    return parse_node_config(text.encode(), "node.yaml")
+
+
+def found(check: Check, host: Host, text: str) -> list[tuple[str, str]]:
+    return [(one.level, one.what) for one in check(host, config(text))]
+
+
+def make(root: Path, path: str, text: str = "") -> Path:
+    place = root / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
+    return place
+
+
+class TestPaths:
+    def test_each_is_listed_missing_or_no_directory(self, tmp_path: Path) -> None:
+        make(tmp_path, "file")
+        text = (
+            f"paths: [{{path: {tmp_path}}}, {{path: {tmp_path}/none}}, {{path: {tmp_path}/file}}]"
+        )
+        assert found(watched.paths, Host(), text) == [
+            ("ok", f"{tmp_path}: can be listed"),
+            ("problem", f"{tmp_path}/none: not there"),
+            ("problem", f"{tmp_path}/file: not a directory"),
+        ]
+
+    @needs_root
+    def test_what_the_user_may_not_list_is_named_with_the_remedy(self, tmp_path: Path) -> None:
+        closed = tmp_path / "closed"
+        closed.mkdir(0o700)
+        text = f"paths: [{{path: {closed}}}]"
+        for one in (tmp_path, *tmp_path.parents[:-2]):
+            one.chmod(one.stat().st_mode | 0o755)
+        host = Host(user="nobody", uid=pwd.getpwnam("nobody").pw_uid)
+        (one,) = examine(host, config(text), [watched.paths])
+        assert (one.level, one.what) == ("problem", f"{closed}: nobody may not read it")
+        assert one.remedy is not None
+        assert one.remedy.startswith(f"setfacl -m u:nobody:rX {closed}; or install -D")
+        make(tmp_path, "etc/systemd/system/etlmon-node.service.d/read-all.conf")
+        allowed = Host(root=tmp_path, user="nobody", uid=host.uid)
+        (one,) = examine(allowed, config(text), [watched.paths])
+        assert one.level == "ok"
+
+
+class TestLogs:
+    def test_logrotate_that_truncates_is_found(self, tmp_path: Path) -> None:
+        log = make(tmp_path, "var/etl.log", "x\n")
+        make(
+            tmp_path,
+            "etc/logrotate.d/etl",
+            f"# {log} {{ copytruncate }}\n{tmp_path}/var/*.log {{\n  daily\n  copytruncate\n}}\n",
+        )
+        text = f"logs: [{{name: etl, path: {log}}}]"
+        assert [level for level, _ in found(watched.logs, Host(root=tmp_path), text)] == [
+            "ok",
+            "warning",
+        ]
+        make(tmp_path, "etc/logrotate.d/etl", f"{log} {{\n  #copytruncate\n  create\n}}\n")
+        assert [level for level, _ in found(watched.logs, Host(root=tmp_path), text)] == ["ok"]
+
+    def test_one_that_is_not_there_or_no_file(self, tmp_path: Path) -> None:
+        text = f"logs: [{{name: a, path: {tmp_path}/none}}, {{name: b, path: {tmp_path}}}]"
+        levels = [level for level, _ in found(watched.logs, Host(root=tmp_path), text)]
+        assert levels == ["warning", "problem"]
+
+
+class TestXferlogs:
+    @pytest.mark.parametrize(
+        ("settings", "level"),
+        [
+            ("xferlog_enable=YES\nxferlog_std_format=YES\n", "ok"),
+            ("xferlog_enable=YES\nxferlog_std_format=YES\nxferlog_file=/x\n", "warning"),
+            ("xferlog_enable=YES\n", "warning"),
+            ("xferlog_enable=YES\ndual_log_enable=YES\n", "ok"),
+            ("#xferlog_enable=YES\n", "warning"),
+        ],
+    )
+    def test_vsftpd_must_write_it(self, tmp_path: Path, settings: str, level: str) -> None:
+        make(tmp_path, "etc/vsftpd.conf", settings)
+        text = "xferlog: {path: /var/log/xferlog}"
+        told = found(watched.xferlogs, Host(root=tmp_path), text)
+        assert next(one for one in told if "vsftpd" in one[1])[0] == level
+
+
+class TestCron:
+    @pytest.mark.parametrize(
+        ("options", "level"),
+        [("", "warning"), ('EXTRA_OPTS="-L 15"', "ok"), ('EXTRA_OPTS="-l -L 5"', "warning")],
+    )
+    def test_it_must_log_how_jobs_end(self, tmp_path: Path, options: str, level: str) -> None:
+        make(tmp_path, "usr/sbin/cron")
+        make(tmp_path, "etc/debian_version")
+        make(tmp_path, "etc/default/cron", options)
+        make(tmp_path, "run/crond.pid", "7")
+        make(tmp_path, "proc/7/comm", "cron\n")
+        make(tmp_path, "var/spool/cron/crontabs/etl")
+        host = Host(root=tmp_path, proc=tmp_path / "proc")
+        assert [one[0] for one in found(watched.cron, host, "")] == [level, "ok"]
+        assert found(watched.cron, host, "cron: {enabled: false}") == []
+
+
+class TestSystem:
+    def test_the_database_has_a_place(self, tmp_path: Path) -> None:
+        text = f"node: {{db_path: {tmp_path}/new/etlmon.db}}"
+        told = found(system.database, Host(), text)
+        assert ("ok", f"{tmp_path}/new: not there, and will be made") in told
+        assert any("MiB free" in what for _, what in told)
+
+    def test_a_network_file_system_is_a_problem(self, tmp_path: Path) -> None:
+        make(
+            tmp_path,
+            "proc/self/mountinfo",
+            f"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:50 / {tmp_path} rw - nfs4 srv:/x rw\n",
+        )
+        host = Host(proc=tmp_path / "proc")
+        node = f"db_path: {tmp_path}/etlmon.db"
+        told = found(system.database, host, f"node: {{{node}}}")
+        assert next(one for one in told if "network" in one[1])[0] == "problem"
+        told = found(system.database, host, f"node: {{{node}, db_on_network_filesystem: true}}")
+        assert next(one for one in told if "network" in one[1])[0] == "warning"
+
+    def test_a_port_that_is_taken_names_who_has_it(self) -> None:
+        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+            port = server.getsockname()[1]
+            ((level, what),) = found(system.ports, Host(), f"node: {{listen: '127.0.0.1:{port}'}}")
+        comm = Path("/proc/self/comm").read_text().strip()
+        assert (level, what) == (
+            "problem",
+            f"127.0.0.1:{port}: in use by {comm} (pid {os.getpid()})",
+        )
+        assert found(system.ports, Host(), f"node: {{listen: '127.0.0.1:{port}'}}") == [
+            ("ok", f"127.0.0.1:{port}: free")
+        ]
+
+    def test_few_watches_are_a_warning(self, tmp_path: Path) -> None:
+        make(tmp_path, "sys/fs/inotify/max_user_watches", "100\n")
+        make(tmp_path, "sys/fs/inotify/max_user_instances", "128\n")
+        told = found(system.limits, Host(proc=tmp_path), "")
+        assert told[:2] == [
+            ("warning", "fs.inotify.max_user_watches is 100"),
+            ("ok", "fs.inotify.max_user_instances is 128"),
+        ]
+
+    def test_tokens_that_others_can_read_are_a_problem(self, tmp_path: Path) -> None:
+        tokens = make(tmp_path, "tokens")
+        tokens.chmod(0o644)
+        ((level, what),) = found(system.files, Host(), f"auth: {{tokens_file: {tokens}}}")
+        assert level == "problem"
+        assert "is open to others" in what
+
+    def test_without_localtime_it_is_utc(self, tmp_path: Path) -> None:
+        told = found(system.clock, Host(root=tmp_path), "")
+        assert told[-1][0] == "warning"
+        assert "read as UTC" in told[-1][1]
+        assert found(system.clock, Host(root=tmp_path), "node: {timezone: Asia/Seoul}")[-1] == (
+            "ok",
+            "cron and transfers are read in Asia/Seoul",
+        )
+
+
+class TestExamine:
+    def test_a_check_that_hangs_holds_up_no_other(self) -> None:
+        def hangs(_host: Host, _config: NodeConfig) -> Iterator[Finding]:
+            time.sleep(60)
+            yield Finding("ok", "a", "never")
+
+        def fails(_host: Host, _config: NodeConfig) -> Iterator[Finding]:
+            raise ValueError("broken")
+
+        def works(_host: Host, _config: NodeConfig) -> Iterator[Finding]:
+            yield Finding("ok", "c", "well")
+
+        told = examine(Host(), NodeConfig(), [hangs, fails, works], deadline_seconds=0.2)
+        assert [(one.level, one.what.split(":")[0]) for one in told] == [
+            ("problem", "no answer in 0.2 s"),
+            ("problem", "the check itself failed"),
+            ("ok", "well"),
+        ]
+
+    def test_the_status_is_that_of_the_worst(self) -> None:
+        ok, bad = Finding("ok", "a", "b"), Finding("problem", "a", "b")
+        assert [exit_status(one) for one in ([], [ok], [ok, bad, ok])] == [0, 0, 2]
+        assert exit_status([Finding("warning", "a", "b"), ok]) == 1
+
+    def test_a_user_that_is_not_there_is_named(self) -> None:
+        with pytest.raises(EtlmonError, match="there is no user nobody-at-all on this host"):
+            host_for("nobody-at-all")
+
+
+class TestCommand:
+    def test_it_tells_in_lines_and_in_json(self, tmp_path: Path) -> None:
+        file = make(
+            tmp_path,
+            "node.yaml",
+            f"node: {{listen: '127.0.0.1:0', db_path: {tmp_path}/db}}\n"
+            "paths: [{path: /no/such}]\n",
+        )
+        lines = subprocess.run(
+            [ETLMON, "doctor", "-c", file], capture_output=True, text=True, check=False
+        )
+        assert (lines.returncode, lines.stderr) == (2, "")
+        assert "problem  path      /no/such: not there\n" in lines.stdout
+        assert "-> mkdir -p /no/such, or correct paths in node.yaml\n" in lines.stdout
+        made = subprocess.run(
+            [ETLMON, "doctor", "-c", file, "--json"], capture_output=True, text=True, check=False
+        )
+        assert made.returncode == 2
+        assert {"level", "check", "what", "remedy"} == set(json.loads(made.stdout)[0])
+        assert not (tmp_path / "db").exists()
+
+    def test_mistakes_in_the_file_are_problems(self, tmp_path: Path) -> None:
+        file = make(tmp_path, "node.yaml", "nodes: {}\n")
+        done = subprocess.run(
+            [ETLMON, "doctor", "-c", file], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert "node.yaml:1: nodes:" in done.stderr
