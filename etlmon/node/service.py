@@ -57,7 +57,6 @@ from etlmon.node.paths import PathScans
 from etlmon.node.places import database_path, node_name
 from etlmon.node.systemd import Notifier, SupervisedService, listen_text
 from etlmon.node.tops import TopSearches
-from etlmon.node.unused import without_effect
 from etlmon.records.cron import CronRefreshAnswer
 from etlmon.records.health import CollectorHealth, Health
 from etlmon.records.log import LogSwitchAnswer, LogSwitched
@@ -535,12 +534,6 @@ class NodeService(Service):
                 warnings += service.collector.warnings
         if self.manhole is not None:
             warnings += self.manhole.warnings
-        idle = without_effect(self.config)
-        if idle:
-            warnings.append(
-                f"Without effect in etlmon {__version__}, though checked and kept: "
-                f"{', '.join(idle)}."
-            )
         if self.store.set_aside is not None:
             warnings.append(
                 f"The database was damaged: it is kept as {self.store.set_aside}, and a new one "
