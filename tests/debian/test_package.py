@@ -139,6 +139,8 @@ def assert_helpful(debian: Debian) -> None:
     words = "COMP_WORDS='etlmon che' COMP_CWORD=1 _ETLMON_COMPLETE=bash_complete etlmon"
     assert debian.run("sh", "-c", words) == "plain,check-config\n"
     assert debian.run("sh", "-c", "ls /usr/share/doc/etlmon/rights | wc -l") == "4\n"
+    for kept in ("prometheus/prometheus.yml", "prometheus/etlmon.rules.yml", "grafana/etlmon.json"):
+        debian.run("test", "-s", f"/usr/share/doc/etlmon/{kept}")
 
 
 def assert_supervised(debian: Debian) -> None:
