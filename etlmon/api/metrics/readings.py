@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from etlmon.api.metrics.arrival import Expectations
 from etlmon.api.metrics.cron import Cron
 from etlmon.api.metrics.host import Filesystems, Paths, Watches
 from etlmon.api.metrics.logs import Logs, Xferlogs
@@ -14,4 +15,4 @@ if TYPE_CHECKING:
 
 def readings() -> list[Reading]:
     """Give a new one of each kind of reading. Those of a new collector are added here."""
-    return [Filesystems(), Paths(), Watches(), Logs(), Xferlogs(), Cron()]
+    return [Filesystems(), Paths(), Expectations(), Watches(), Logs(), Xferlogs(), Cron()]
