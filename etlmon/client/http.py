@@ -71,6 +71,7 @@ FailureKind = Literal[
     "forbidden",
     "server error",
     "problem",
+    "busy",
 ]
 
 

@@ -117,11 +117,13 @@ def format_value(name: str, value: Any) -> str:
 
 
 def _format_number(name: str, value: float) -> str:
+    if name in ("id", "pid") or name.endswith("_pid"):
+        return str(value)  # a name, not a quantity
     if name.endswith("_bytes"):
         return format_bytes(int(value))
     if name.endswith("_percent"):
         return format_percent(value)
-    if name.endswith("_seconds"):
+    if name.endswith(("_seconds", "_sec")):
         return format_seconds(value)
     if name.endswith("_ms"):
         return format_seconds(value / 1000)

@@ -26,6 +26,8 @@ class Want:
 
     endpoint: Endpoint[Any, Any, Any]
     query: Query
+    pages: int = 1
+    """How many pages of a list to ask for at most, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Session:
         self._held: dict[Want, Held] = {}
         self._asking: dict[Want, Deferred[None]] = {}
         self._given_up: set[Want] = set()
+        self._commanding: str | None = None
         self._running = False
         self._timer: Any = None
         self._in_round = False
@@ -166,8 +169,18 @@ class Session:
     async def command(
         self, endpoint: Endpoint[Any, Any, Any], body: Any = None, query: Any = None
     ) -> Any:
-        """Give a command and then ask anew; raises ClientError."""
-        reply = await self.client.call(endpoint, query, body)
+        """Give a command and then ask anew; raises ClientError.
+
+        One at a time: as long as one has no answer there is no other.
+        """
+        if self._commanding is not None:
+            text = f"{self.address}: the answer to {self._commanding} is still awaited; try again"
+            raise ClientError(f"{text} when it is there. Nothing was sent.", "busy")
+        self._commanding = endpoint.name
+        try:
+            reply = await self.client.call(endpoint, query, body)
+        finally:
+            self._commanding = None
         self.refresh()
         return reply.value
 
@@ -244,16 +257,26 @@ class Session:
     async def _ask(self, want: Want) -> None:
         before = self.held(want)
         try:
-            reply = await self.client.call(want.endpoint, want.query)
+            value = await self._pages(want)
         except Exception as error:
             if want in self._given_up or isinstance(error, CancelledError):
                 return  # cut while connecting, it looks like any failure
             self._held[want] = Held(before.value, before.received_at, self._told(error))
         else:
-            self._held[want] = Held(reply.value, self.now)
+            self._held[want] = Held(value, self.now)
         if want == _HEALTH:
             self._judge(self._held[want].error)
         self.changed(self)
+
+    async def _pages(self, want: Want) -> Any:
+        reply = await self.client.call(want.endpoint, want.query)
+        value = reply.value
+        for _ in range(want.pages - 1):
+            if reply.next_page is None:
+                break
+            reply = await self.client.call(want.endpoint, page=reply.next_page)
+            value = [*value, *reply.value]
+        return value
 
     def _told(self, error: Exception) -> ClientError:
         if isinstance(error, ClientError):

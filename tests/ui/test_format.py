@@ -185,6 +185,8 @@ def test_seconds_never_carry_over(seconds: float) -> None:
         ("used_percent", 79.1, "80%"),
         ("scan_duration_ms", 1500, "1.5 s"),
         ("interval_seconds", 300.0, "5m"),
+        ("runtime_sec", 7380.0, "2h 3m"),
+        ("parent_pid", 4711, "4711"),
         ("x", "a\x1bb", "a␛b"),
         ("x", ["a\x1b"], r'["a\u001b"]'),
         ("x", ["a\x9b"], '["a\\x9b"]'),

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
+from etlmon.client.http import Reply
 from etlmon.contract import FILESYSTEMS, HEALTH, PATHS, SCAN_PATHS, FilesystemsQuery, Page, Query
 from etlmon.ui.session import Session, Want
 
@@ -375,3 +377,36 @@ def test_who_is_told_of_changes_may_fail(
     rounds.asked()
     rounds.stage.advance(2)
     assert rounds.asked() == ROUND
+
+
+def test_one_command_at_a_time(rounds: Rounds) -> None:
+    rounds.session.start()
+    rounds.asked()
+    rounds.wait()
+    first = Deferred.fromCoroutine(rounds.session.command(SCAN_PATHS))
+    second = Deferred.fromCoroutine(rounds.session.command(SCAN_PATHS))
+    failures: list[Any] = []
+    second.addErrback(failures.append)
+    assert failures[0].value.kind == "busy"
+    assert rounds.asked() == ["scan_paths"]
+    rounds.client.answer("scan_paths")
+    assert first.called
+    third = Deferred.fromCoroutine(rounds.session.command(SCAN_PATHS))
+    assert rounds.client.waiting().count("scan_paths") == 1
+    rounds.client.answer()
+    assert third.called
+
+
+def test_pages_are_asked_for_up_to_a_number(rounds: Rounds) -> None:
+    pages: list[str | None] = []
+
+    async def call(endpoint: Any, query: Any = None, body: Any = None, *, page: Any = None) -> Any:
+        pages.append(page)
+        return Reply([len(pages)], b"", f"p{len(pages)}")
+
+    rounds.client.call = call
+    want = Want(PATHS, Page(), 3)
+    rounds.session.want([want])
+    rounds.session.start()
+    assert rounds.session.held(want).value == [1, 2, 3]
+    assert pages[:3] == [None, "p1", "p2"]

@@ -11,10 +11,16 @@ from etlmon.ui.widgets.line import Piece, lines_canvas, wrapped
 
 
 class Lines(Box):
-    """Lines that are scrolled as a whole; what is wider than the box is wrapped."""
+    """Lines that are scrolled as a whole; what is wider than the box is wrapped.
 
-    def __init__(self) -> None:
+    With ``from_end`` it is the beginning that is left out where there is no room.
+    """
+
+    def __init__(self, *, from_end: bool = False) -> None:
         super().__init__()
+        self.is_seen = False
+        """Whether the lines of now have been drawn."""
+        self._from_end = from_end
         self._lines: Sequence[Sequence[Piece]] = ()
         self._top = 0
         self._height = 1
@@ -24,6 +30,7 @@ class Lines(Box):
         """Show other lines; the place stays."""
         if lines != self._lines:
             self._lines = lines
+            self.is_seen = False
             self.changed()
 
     def scroll(self, command: str) -> bool:
@@ -50,6 +57,8 @@ class Lines(Box):
         rows = [row for line in self._lines for row in wrapped(line, width)]
         self._rows = len(rows)
         self._height = height
-        self._top = max(0, min(self._top, self._rows - height))
+        self.is_seen = True
+        last = max(0, self._rows - height)
+        self._top = last if self._from_end else min(self._top, last)
         shown = rows[self._top : self._top + height]
         return lines_canvas(shown + [[]] * (height - len(shown)), width)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import urwid
 
@@ -19,6 +19,8 @@ from etlmon.ui.widgets.line import Piece, cut, fit, lines_canvas, pieces_width, 
 T = TypeVar("T")
 
 _GAP = 1
+Arranging: TypeAlias = Callable[[list[T], Callable[[Sequence[T]], list[T]]], list[T]]
+"""Makes rows of items, with a function that puts some of them in the chosen order."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class Table(Box, Generic[T]):
         self.sort_column: int | None = None
         self.reverse = False
         self.empty = empty
+        self.arranging: Arranging[T] | None = None
+        """Makes rows of the items that the filter lets through; absent: they are sorted."""
+        self.has_slipped = False
+        """Whether another row has come to be the chosen one, and has not been seen yet."""
         self._key = key
         self._items: Sequence[T] = ()
         self._rows: list[T] = []
@@ -89,19 +95,28 @@ class Table(Box, Generic[T]):
         self._cells.clear()
         wanted = self.filter.casefold()
         self._rows = [item for item in self._items if not wanted or wanted in self._text(item)]
-        if self.sort_column is not None:
-            value = self.columns[self.sort_column].sort
-            if value is not None:
-                known = [item for item in self._rows if value(item) is not None]
-                unknown = [item for item in self._rows if value(item) is None]
-                self._rows = sorted(known, key=value, reverse=self.reverse) + unknown
+        if self.arranging is None:
+            self._rows = self._sorted(self._rows)
+        else:
+            self._rows = self.arranging(self._rows, self._sorted)
         places = [place for place, item in enumerate(self._rows) if self._key(item) == before]
         if places and self._chosen not in places:
             self._chosen = places[0]
         self._chosen = min(self._chosen, max(0, len(self._rows) - 1))
+        if before is not None and not places:
+            self.has_slipped = True
         # At the top one wants to see what comes in above.
         self._top = 0 if at_top else max(0, self._chosen - offset)
         self.changed()
+
+    def _sorted(self, items: Sequence[T]) -> list[T]:
+        """Give items in the order of the chosen column."""
+        value = None if self.sort_column is None else self.columns[self.sort_column].sort
+        if value is None:
+            return list(items)
+        known = [item for item in items if value(item) is not None]
+        unknown = [item for item in items if value(item) is None]
+        return sorted(known, key=value, reverse=self.reverse) + unknown
 
     def sort_by(self, title: str | None) -> None:
         """Sort by the column of this title; None for the order in which the items come."""
@@ -147,6 +162,7 @@ class Table(Box, Generic[T]):
 
     def draw(self, width: int, height: int) -> urwid.Canvas:
         """Draw the heading and the rows that fit."""
+        self.has_slipped = False
         self._height = max(1, height - 1)
         self._top = min(self._top, self._chosen, max(0, len(self._rows) - self._height))
         self._top = max(self._top, self._chosen - self._height + 1, 0)

@@ -84,3 +84,15 @@ def test_any_size_and_any_scrolling(
         canvas = lines.render((width, height))
         assert (canvas.cols(), canvas.rows()) == (width, height)
         assert count == 0 or b"".join(canvas.text).strip()
+
+
+def test_lines_from_the_end_and_whether_they_have_been_seen() -> None:
+    lines = Lines(from_end=True)
+    lines.set_lines([[("text", str(number))] for number in range(10)])
+    assert not lines.is_seen
+    assert show(lines) == "7 8 9"
+    assert lines.is_seen
+    lines.set_lines([[("text", str(number))] for number in range(10)])
+    assert lines.is_seen
+    lines.set_lines([[("text", "other")]])
+    assert not lines.is_seen

@@ -249,3 +249,26 @@ def test_every_width_with_wide_text(width: int, height: int) -> None:
     table = make([Item("한국어 👍🏽" * 5, 5, "e\u0301☺\ufe0f" * 9), Item("", None, "")])
     canvas = table.render((width, height))
     assert (canvas.cols(), canvas.rows()) == (width, height)
+
+
+def test_rows_are_arranged_by_who_knows_how(table: Table[Item]) -> None:
+    table.arranging = lambda items, order: [Item("head"), *order(items)[:2]]
+    table.sort_by("NAME")
+    assert names(table) == ["head", "a", "b"]
+    table.filter = "c"
+    table.arrange()
+    assert names(table) == ["head", "c"]
+
+
+def test_a_row_that_took_the_place_of_the_chosen_one_is_known_until_it_is_seen(
+    table: Table[Item],
+) -> None:
+    choose(table, "d")
+    table.set_items([Item("d"), Item("a")])
+    assert not table.has_slipped
+    table.set_items([Item("a"), Item("b")])
+    assert table.has_slipped
+    table.move("down")
+    assert table.has_slipped
+    names(table)
+    assert not table.has_slipped
