@@ -21,17 +21,24 @@ from etlmon.ui.screen import Screen
 from etlmon.ui.session import Session
 from etlmon.ui.terminal import Terminal
 from etlmon.ui.views.base import View
+from etlmon.ui.views.events import AuditView, ProcessEventsView
 from etlmon.ui.views.fs import FilesystemsView
 from etlmon.ui.views.generic import GenericTable
 from etlmon.ui.views.logs import LogsView
 from etlmon.ui.views.nodes import NodesView
 from etlmon.ui.views.paths import PathsView
+from etlmon.ui.views.processes import ProcessesView
 
 _OWN_VIEWS: dict[str, Callable[[], View]] = {
     "list_filesystems": FilesystemsView,
     "list_paths": PathsView,
     "list_logs": LogsView,
+    "list_processes": ProcessesView,
+    "list_process_events": ProcessEventsView,
+    "list_audit": AuditView,
 }
+_WITHIN_OTHERS = ("list_process_watches",)
+"""Lists that stand in the view of another one."""
 _TICK_SECONDS = 1.0
 
 
@@ -144,7 +151,8 @@ def make_views(sessions: Sequence[Session]) -> list[View]:
     """Give the views: the nodes, and one for each list of the contract."""
     views: list[View] = [NodesView(sessions)]
     for endpoint in ENDPOINTS:
-        if endpoint.method == "GET" and endpoint.item is not None and not endpoint.needs_parameters:
+        is_list = endpoint.method == "GET" and endpoint.item is not None
+        if is_list and not endpoint.needs_parameters and endpoint.name not in _WITHIN_OTHERS:
             own = _OWN_VIEWS.get(endpoint.name)
             title = endpoint.path.strip("/").replace("/", " ").title()
             views.append(GenericTable(endpoint, title) if own is None else own())

@@ -123,6 +123,18 @@ PROMPT = Place(
         Key("clear", ("ctrl u",), "take away all letters"),
     ),
 )
+PROCESSES = Place(
+    "Processes",
+    (
+        Key("toggle all", ("a",), "all processes of the host, read now; or those watched", "all"),
+        Key("toggle tree", ("t",), "children below their parents, or not", "tree"),
+        Key("toggle watches", ("w",), "watched processes by their watch, or in one list"),
+    ),
+)
+PROCESS = Place(
+    "A process",
+    (Key("kill", ("d",), "send it a signal: a form asks for all of it first", "signal"),),
+)
 DETAIL = Place(
     "In a detail or in this help",
     (
@@ -140,6 +152,33 @@ QUESTION = Place(
     (
         Key("yes", ("y", "Y"), "yes, do it", "yes"),
         Key("back", ("n", "N", "esc", "q"), "no", "no"),
+    ),
+)
+KILL = Place(
+    "In the form for a signal",
+    (
+        Key(
+            "go on", ("enter",), "next field; after the last one it is sent, if confirmed", "go on"
+        ),
+        Key("back", ("esc",), "leave, and send nothing", "send nothing"),
+        Key("next signal", ("right",), "next signal", "signal"),
+        Key("previous signal", ("left",), "previous signal"),
+        Key("next field", ("tab", "down"), "next field", "field"),
+        Key("previous field", ("shift tab", "up"), "previous field"),
+        Key("shorten", ("backspace",), "take away the last letter"),
+        Key("clear", ("ctrl u",), "take away all letters"),
+    ),
+)
+KILL_WAITING = Place(
+    "While a signal is under way",
+    (Key("back", ("esc", "enter"), "leave; what came of it is told all the same", "leave"),),
+)
+KILL_OUTCOME = Place(
+    "When a signal has been answered",
+    (
+        Key("back", ("esc", "enter"), "leave", "leave"),
+        Key("again", ("d",), "the form again, for the same process", "another signal"),
+        Key("escalate", ("K",), "the form again with SIGKILL, if it is still running", "SIGKILL"),
     ),
 )
 FILTER = Place(
@@ -165,8 +204,13 @@ PLACES = (
     LOGS,
     LOG,
     PROMPT,
+    PROCESSES,
+    PROCESS,
     DETAIL,
     QUESTION,
+    KILL,
+    KILL_WAITING,
+    KILL_OUTCOME,
     FILTER,
 )
 

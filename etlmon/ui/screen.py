@@ -77,6 +77,11 @@ class Screen(Box):
         self._stack.append(view)
         self._enter()
 
+    def leave(self) -> None:
+        """Leave the view that was opened last."""
+        self._stack.pop()
+        self._enter()
+
     def choose(self, session: Session) -> None:
         """Make a node the one on the screen."""
         self._show_node(self.sessions.index(session))
@@ -102,12 +107,39 @@ class Screen(Box):
     ) -> None:
         """Give a command to the node on the screen and tell what came of it."""
         session = self.session
+        self.send(
+            session,
+            endpoint,
+            lambda answer: self.say(f"{session.name}: {told(answer)}"),
+            lambda error: self.say(f"{session.name}: {error}", "critical"),
+            body=body,
+            query=query,
+        )
+
+    def send(
+        self,
+        session: Session,
+        endpoint: Endpoint[Any, Any, Any],
+        answered: Callable[[Any], None],
+        failed: Callable[[ClientError], None],
+        *,
+        body: Any = None,
+        query: Any = None,
+    ) -> None:
+        """Give a command to a node, and one of the two what came of it."""
 
         async def give() -> None:
             try:
-                self.say(f"{session.name}: {told(await session.command(endpoint, body, query))}")
-            except ClientError as error:
-                self.say(f"{session.name}: {error}", "critical")
+                try:
+                    answer = await session.command(endpoint, body, query)
+                except ClientError as error:
+                    failed(error)
+                else:
+                    answered(answer)
+                if self.view.is_alone:
+                    self.view.update(self.session)
+                    self.changed()
+                    self.to_draw(True)
             except Exception as error:
                 self.trouble(error)
 
@@ -181,8 +213,7 @@ class Screen(Box):
         elif command == "redraw":
             self.redraw_all()
         elif command == "back" and self._stack:
-            self._stack.pop()
-            self._enter()
+            self.leave()
         elif command == "filter" and isinstance(self.view, TableView):
             self._filtering = True
         elif command == "back" and isinstance(self.view, TableView):
@@ -312,7 +343,7 @@ class Screen(Box):
         notice = self._notice()
         if notice:
             above.append(notice)
-        below = [self._panel(), _whole_keys(self._footer(), width)]
+        below = [self._panel(), self._footer(width)]
         if height < len(above) + len(below) + 3:
             above, below = above[:1], below[:1]
         if height < 4:
@@ -403,8 +434,8 @@ class Screen(Box):
             style, text = self.view.remark(self.view.table.chosen) or ("text", "")
         return [(style, f" {text}")]
 
-    def _footer(self) -> list[Piece]:
-        """The keys that hold now."""
+    def _footer(self, width: int) -> list[Piece]:
+        """The keys that hold now, as many as have room; help has all of them."""
         places = self._places()
         if self._question is not None:
             places = (QUESTION,)
@@ -413,7 +444,10 @@ class Screen(Box):
         line: list[Piece] = [("text", " ")]
         for key in (key for place in _in_footer(places) for key in place.keys):
             if key.short and self._can(key.command):
-                line += [("key", shown(key.keys[0])), ("text", f" {key.short}  ")]
+                item = [("key", shown(key.keys[0])), ("text", f" {key.short}  ")]
+                if pieces_width([*line, *item]) > width + 1:  # the spaces may go
+                    break
+                line += item
         return line
 
     def _places(self) -> tuple[Place, ...]:
@@ -441,16 +475,6 @@ def _fitting(tabs: list[list[Piece]], chosen: int, width: int) -> list[list[Piec
 def _in_footer(places: tuple[Place, ...]) -> tuple[Place, ...]:
     """Give places in the order of the footer: how to leave first, then what the view alone has."""
     return (places[-1], *places[:-1]) if len(places) > 1 else places
-
-
-def _whole_keys(footer: list[Piece], width: int) -> list[Piece]:
-    """Leave out the keys at the end that have no room, and never write into the last corner.
-
-    There a terminal would scroll; the way round that is not known to all of them.
-    """
-    while len(footer) > 2 and pieces_width(footer) - 2 >= width:
-        footer = footer[:-2]
-    return footer
 
 
 def _side_by_side(tabs: Sequence[Sequence[Piece]]) -> list[Piece]:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from etlmon.records.disk import Filesystem
+from etlmon.records.kill import KillAnswer
 from etlmon.records.log import LogFile
 from etlmon.records.path import PathStats, ScanAnswer
+from etlmon.records.process import ProcessSample
 from etlmon.ui.keys import (
     DETAIL,
     EVERYWHERE,
     FILESYSTEMS,
     FILTER,
+    KILL,
+    KILL_OUTCOME,
+    KILL_WAITING,
     LOG,
     LOGS,
     PATH,
     PATHS,
     PLACES,
+    PROCESS,
+    PROCESSES,
     PROMPT,
     QUESTION,
     TABLE,
@@ -40,7 +48,37 @@ ANSWERS = {
         for n in range(3)
     ],
     "scan_paths": ScanAnswer(started=["/1"], skipped=[]),
+    "list_processes": [
+        ProcessSample(
+            pid=pid,
+            process_name=f"p{pid}",
+            cmdline="",
+            start_time=datetime(2026, 11, 24, tzinfo=UTC),
+            runtime_sec=1.0,
+            cpu_seconds=1.0,
+            mem_rss_bytes=1,
+            status="RUNNING",
+            state="S",
+            threads=1,
+            user="etl",
+            parent_pid=pid - 1,
+            visibility="full",
+            identity=f"boot:{pid}:1",
+            collected_at=datetime(2026, 11, 24, tzinfo=UTC),
+        )
+        for pid in (11, 12, 13)
+    ],
+    "kill_process": KillAnswer(
+        pid=12,
+        process_name="p12",
+        identity="boot:12:1",
+        signals=["SIGTERM"],
+        outcome="running",
+        waited_seconds=5.0,
+        message="still running 5s after SIGTERM",
+    ),
 }
+ON_PROCESSES = (PROCESS, PROCESSES, KILL, KILL_WAITING, KILL_OUTCOME)
 # What holds at one time: the keys of one view and those that hold everywhere.
 TOGETHER = [
     (FILESYSTEMS, TABLE, EVERYWHERE),
@@ -49,6 +87,11 @@ TOGETHER = [
     (LOGS, TABLE, EVERYWHERE),
     (LOG, rest_of(EVERYWHERE, (LOG,))),
     (PROMPT,),
+    (PROCESS, PROCESSES, TABLE, EVERYWHERE),
+    (PROCESS, DETAIL, EVERYWHERE),
+    (KILL,),
+    (KILL_WAITING,),
+    (KILL_OUTCOME,),
     (DETAIL, EVERYWHERE),
     (QUESTION,),
     (FILTER,),
@@ -59,11 +102,13 @@ def ready(stage: Callable[..., Any], place: Place) -> Any:
     """Give a screen on which the keys of a place hold, in the middle of three nodes."""
     view = "Paths" if place in (PATHS, PATH, QUESTION) else "File systems"
     view = "Logs" if place in (LOGS, LOG, PROMPT) else view
+    view = "Processes" if place in ON_PROCESSES else view
     made = stage("one", "two", "three", view=view).start()
     for client in made.clients:
         client.answers = dict(ANSWERS)
     made.advance(2)
     made.press("2", "down")
+    made.show()
     made.press(
         *{
             QUESTION: ["s"],
@@ -74,6 +119,13 @@ def ready(stage: Callable[..., Any], place: Place) -> Any:
             PROMPT: ["enter", "/"],
         }.get(place, [])
     )
+    if place in (KILL, KILL_WAITING, KILL_OUTCOME):
+        made.press("d")
+    if place in (KILL_WAITING, KILL_OUTCOME):
+        made.clients[1].waits = place is KILL_WAITING
+        made.press("enter", "enter")
+        made.show()
+        made.press("y")
     return made
 
 
@@ -150,6 +202,19 @@ DOES = {
     (LOG, "shift right"): lambda made, before: "from column 21" in made.show(),
     (PROMPT, "done"): lambda made, before: "█" not in made.show(),
     (PROMPT, "back"): lambda made, before: "█" not in made.show(),
+    (PROCESSES, "toggle all"): lambda made, before: made.screen.view.want.query.all,
+    (PROCESSES, "toggle tree"): lambda made, before: "\u2514\u2500p13 " in made.show(),
+    (PROCESSES, "toggle watches"): lambda made, before: "In one list." in made.show(),
+    (PROCESS, "kill"): lambda made, before: "A signal to 12 p12 on two" in made.show(),
+    (KILL, "back"): lambda made, before: made.screen.view.title == "Processes",
+    (KILL, "go on"): lambda made, before: "> reason" in made.show(),
+    (KILL, "next field"): lambda made, before: "> reason" in made.show(),
+    (KILL, "next signal"): lambda made, before: "\u2039 SIGKILL \u203a" in made.show(),
+    (KILL, "previous signal"): lambda made, before: "\u2039 SIGCONT \u203a" in made.show(),
+    (KILL_WAITING, "back"): lambda made, before: made.screen.view.title == "Processes",
+    (KILL_OUTCOME, "back"): lambda made, before: made.screen.view.title == "Processes",
+    (KILL_OUTCOME, "again"): lambda made, before: "\u2039 SIGTERM \u203a" in made.show(),
+    (KILL_OUTCOME, "escalate"): lambda made, before: "\u2039 SIGKILL \u203a" in made.show(),
     (DETAIL, "back"): lambda made, before: made.screen.view.title == "File systems",
     (QUESTION, "yes"): lambda made, before: "two: Scanning /1." in made.show(),
     (QUESTION, "back"): lambda made, before: "y/n" not in made.show(),
@@ -207,12 +272,14 @@ def test_help_shows_every_key(stage: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", [FILESYSTEMS, PATHS, PATH, LOGS, LOG, PROMPT, DETAIL, QUESTION, FILTER]
+    "place",
+    [FILESYSTEMS, PATHS, PATH, LOGS, LOG, PROMPT, DETAIL, QUESTION, FILTER, *ON_PROCESSES],
+    ids=lambda p: p.name,
 )
 def test_the_footer_shows_only_keys_that_hold(stage: Callable[..., Any], place: Place) -> None:
     made = ready(stage, place)
     footer = made.show(200, 24).splitlines()[-1].split("  ")
-    alone = (QUESTION, FILTER, PROMPT)
+    alone = (QUESTION, FILTER, PROMPT, KILL, KILL_WAITING, KILL_OUTCOME)
     own = made.screen.view.places
     places = (place,) if place in alone else (*own, rest_of(EVERYWHERE, own))
     for item in footer:
@@ -236,7 +303,7 @@ def test_the_footer_leaves_out_what_would_do_nothing(stage: Callable[..., Any]) 
     assert "Esc all rows" in made.show().splitlines()[-1]
 
 
-@pytest.mark.parametrize("view", ["File systems", "Paths", "Nodes"])
+@pytest.mark.parametrize("view", ["File systems", "Paths", "Processes", "Events", "Nodes"])
 def test_the_keys_of_the_requirements(stage: Callable[..., Any], view: str) -> None:
     places = (*stage(view=view).screen.view.places, EVERYWHERE)
     wanted = {

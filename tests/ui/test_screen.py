@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from etlmon.records.disk import Filesystem
+from etlmon.records.kill import KillAnswer
 from etlmon.records.path import PathStats, ScanAnswer, ScanCancelAnswer, path_id
+from etlmon.records.process import ProcessSample, ProcessWatchStatus
 from etlmon.records.top import TopJob
 
+SOME_TIME = datetime(2026, 11, 24, tzinfo=UTC)
 NAMES = [
     "/",
     "/한국어",
@@ -55,6 +59,12 @@ KEYS = [
     "한",
     "f2",
     "ctrl l",
+    "d",
+    "a",
+    "t",
+    "w",
+    "K",
+    "left",
 ]
 
 
@@ -84,7 +94,54 @@ def answers(chance: random.Random) -> dict[str, Any]:
             for name in some
         ],
         "scan_paths": ScanAnswer(started=some, skipped=[]),
+        "list_processes": [a_process(chance, name) for name in some],
+        "list_process_watches": [
+            ProcessWatchStatus(
+                watch=name,
+                state=chance.choice(["ok", "down", "한국"]),
+                reason=chance.choice([None, *NAMES]),
+                since=SOME_TIME,
+                process_count=1,
+                mem_rss_bytes=1,
+                threads=1,
+                visibility="full",
+                collected_at=SOME_TIME,
+            )
+            for name in chance.sample(NAMES, 3)
+        ],
+        "kill_process": KillAnswer(
+            pid=1,
+            process_name="한",
+            identity="i",
+            signals=["SIGTERM"],
+            outcome=chance.choice(["exited", "running"]),
+            waited_seconds=5.0,
+            message=chance.choice(NAMES),
+        ),
     }
+
+
+def a_process(chance: random.Random, name: str) -> ProcessSample:
+    pid = chance.randrange(1, 8)
+    return ProcessSample(
+        watch=chance.choice([None, *NAMES]),
+        pid=pid,
+        process_name=name,
+        cmdline=chance.choice([None, *NAMES]),
+        start_time=SOME_TIME,
+        runtime_sec=10.0 ** chance.randrange(9),
+        cpu_percent=chance.choice([None, 0.0, 9.96, 6400.0]),
+        cpu_seconds=1.0,
+        mem_rss_bytes=chance.choice([0, 1 << 40]),
+        status=chance.choice(["RUNNING", "STOPPED"]),
+        state=chance.choice([None, "R", "Z", "한"]),
+        threads=1,
+        user=chance.choice([None, *NAMES]),
+        parent_pid=chance.randrange(8),
+        visibility="partial",
+        identity=f"boot:{pid}:{name}",
+        collected_at=SOME_TIME,
+    )
 
 
 SIZE = st.tuples(st.integers(1, 300), st.integers(1, 50))
@@ -100,7 +157,8 @@ STEP = st.tuples(SIZE, st.sampled_from(KEYS), st.integers(0, 99), st.integers(0,
 def test_any_size_while_keys_data_and_the_mouse_come(
     stage: Callable[..., Any], fail: Any, steps: list[Any], chance: random.Random
 ) -> None:
-    made = stage("one", "한국", "three").start()
+    view = chance.choice(["File systems", "Processes"])
+    made = stage("one", "한국", "three", view=view).start()
     for size, key, event, place in steps:
         client = chance.choice(made.clients)
         if event < 50:

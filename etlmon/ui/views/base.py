@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from etlmon.client.http import ClientError
 from etlmon.contract import Endpoint
 from etlmon.ui.format import format_moment, visible
 from etlmon.ui.keys import DETAIL, TABLE, Place
@@ -26,6 +27,9 @@ class Around(Protocol):
     def open(self, view: View) -> None:
         """Show a view in place of this one, until it is left."""
 
+    def leave(self) -> None:
+        """Leave the view that was opened last."""
+
     def choose(self, session: Session) -> None:
         """Make a node the one on the screen."""
 
@@ -44,6 +48,18 @@ class Around(Protocol):
         query: Any = None,
     ) -> None:
         """Give a command to the node on the screen; ``told`` puts the answer into words."""
+
+    def send(
+        self,
+        session: Session,
+        endpoint: Endpoint[Any, Any, Any],
+        answered: Callable[[Any], None],
+        failed: Callable[[ClientError], None],
+        *,
+        body: Any = None,
+        query: Any = None,
+    ) -> None:
+        """Give a command to a node, and one of the two what came of it."""
 
 
 class View:

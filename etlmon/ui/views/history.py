@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from etlmon.ui.format import format_moment
 from etlmon.ui.widgets.bar import sparkline
 from etlmon.ui.widgets.line import Piece
+
+T = TypeVar("T", int, float)
 
 WIDTH = 60
 """How many points a history on the screen has at most."""
 
 
 def history_lines(
-    points: Sequence[Any], what: str, value: Callable[[Any], int | None], show: Callable[[int], str]
+    points: Sequence[Any],
+    what: str,
+    value: Callable[[Any], T | None],
+    show: Callable[[T], str],
 ) -> list[list[Piece]]:
     """Give the line of a history, and its span in time and in figures.
 

@@ -79,10 +79,13 @@ def test_the_check_sees_what_it_should() -> None:
 
 
 KEYS = [[], ["enter"], ["down", "enter", "end"], ["/", *"zz"], ["s"], ["s", "y"], ["h"]]
+KILLING = [["w", "d"], ["w", "d", "enter", "enter"], ["w", "t", "enter"]]
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=ascii)
-@pytest.mark.parametrize("view", ["File systems", "Paths", "Logs", "Nodes"])
+@pytest.mark.parametrize(
+    "view", ["File systems", "Paths", "Logs", "Processes", "Events", "Audit", "Nodes"]
+)
 def test_hostile_answers(
     stage: Callable[..., Any],
     recorded: dict[str, Any],
@@ -94,7 +97,7 @@ def test_hostile_answers(
     answers = {name: poisoned(value, evil) for name, value in recorded.items()}
     answers["scan_paths"] = refuse(409, evil)
     for health in (degraded, poisoned(degraded, evil)):
-        for keys in KEYS:
+        for keys in (*KEYS, *(KILLING if view == "Processes" else ())):
             made = stage(f"etl{evil}", view=view)
             made.client.answers = answers | {"get_health": health}
             made.start()

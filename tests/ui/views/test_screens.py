@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 SIZES = [(80, 24), (200, 50)]
-NAMES = {"File systems": "fs", "Paths": "paths", "Nodes": "nodes"}
+NAMES = {"File systems": "fs", "Paths": "paths", "Processes": "processes", "Nodes": "nodes"}
 SCREENS = {
     # name: view, keys
     "fs": ("File systems", []),
@@ -22,6 +22,15 @@ SCREENS = {
     "paths-scanning": ("Paths", ["down", "down", "down", "enter"]),
     "paths-question": ("Paths", ["s"]),
     "logs": ("Logs", []),
+    "processes": ("Processes", []),
+    "processes-tree": ("Processes", ["t", "down"]),
+    "processes-list": ("Processes", ["w", "o", "o", "o"]),
+    "processes-detail": ("Processes", [*"/loader", "enter", *"w", "enter"]),
+    "processes-watch": ("Processes", ["enter"]),
+    "processes-form": ("Processes", ["w", "d"]),
+    "events": ("Events", []),
+    "events-detail": ("Events", ["down", "enter"]),
+    "audit": ("Audit", []),
     "nodes": ("Nodes", []),
     "nodes-detail": ("Nodes", ["enter"]),
     "help": ("File systems", ["?"]),
@@ -95,7 +104,7 @@ def test_a_degraded_node_in_full(
     is_as_kept("nodes-detail-degraded", made.show(100, 34))
 
 
-@pytest.mark.parametrize("view", ["File systems", "Paths"])
+@pytest.mark.parametrize("view", ["File systems", "Paths", "Processes"])
 def test_what_stands_where_there_are_no_rows(
     stage: Callable[..., Any],
     recorded: dict[str, Any],
@@ -130,7 +139,7 @@ def test_what_stands_where_there_are_no_rows(
     is_as_kept(f"nothing-{NAMES[view]}", shown)
 
 
-@pytest.mark.parametrize("view", ["File systems", "Paths", "Nodes"])
+@pytest.mark.parametrize("view", ["File systems", "Paths", "Processes", "Nodes"])
 def test_old_answers_stay_and_are_marked(
     stage: Callable[..., Any], recorded: dict[str, Any], fail: Any, is_as_kept: Any, view: str
 ) -> None:
