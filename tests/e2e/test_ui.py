@@ -450,3 +450,119 @@ def test_a_slow_node_is_waited_for_while_keys_work(terminal: Callable[..., Termi
         assert ui.end() == 0
     finally:
         server.close()
+
+
+LOADER = f"etl_loader_{os.getpid()}"
+STUBBORN = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+READY = "sys.stdout.write('ready'); sys.stdout.flush(); time.sleep(600)"
+
+
+@pytest.fixture
+def worker() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a process with a word in its command line; it is killed when the test is over."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begin(word: str, *, stubborn: bool = False) -> subprocess.Popen[bytes]:
+        code = (STUBBORN if stubborn else "import sys, time; ") + READY
+        process = subprocess.Popen([sys.executable, "-c", code, word], stdout=subprocess.PIPE)
+        begun.append(process)
+        assert process.stdout is not None
+        assert process.stdout.read(5) == b"ready"
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def node_with(start: Any, etlmon: str, write_config: Any, *workers: Any) -> Any:
+    """Give a node that has seen these processes."""
+    watch = f"process_watch: [{{name: loaders, match: {LOADER}, expect: {{min: 1}}}}]\n"
+    more = watch + "refresh: {process: 1s}\n"
+    node = start(etlmon, "node", "-c", str(write_config(more)))
+    pids = {worker.pid for worker in workers}
+    node.get_until("processes", lambda seen: pids <= {one["pid"] for one in seen})
+    return node
+
+
+@pytest.mark.deadline(90)
+def test_a_process_that_ignores_sigterm_is_killed_from_the_screen(
+    start: Callable[..., Any],
+    terminal: Callable[..., Terminal],
+    etlmon: str,
+    write_config: Callable[..., Path],
+    worker: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    stubborn = worker(LOADER, stubborn=True)
+    node = node_with(start, etlmon, write_config, stubborn)
+    ui = terminal("ui", node.address)
+    ui.wait("q quit")
+    ui.type("\t\t")
+    ui.wait(rf"loaders .*✓ ok(.|\n)* {stubborn.pid} ")
+    ui.type("jd")
+    ui.wait(rf"A signal to {stubborn.pid} python\S* on e2e")
+    ui.wait(r"command .*python -c import signal")
+    ui.type("\rstuck since 02:10\r")
+    ui.wait(rf"Send SIGTERM to {stubborn.pid} .* y/n  Reason: stuck since 02:10")
+    ui.type("y")
+    ui.wait("SIGTERM is under way")
+    ui.wait(r"! still running 5s after SIGTERM")
+    assert stubborn.poll() is None
+    ui.type("K")
+    ui.wait("signal .*SIGKILL .*ends it at once")
+    ui.type("\r\rwrong\r")
+    ui.wait("SIGKILL needs a name: type e2e or python")
+    assert stubborn.poll() is None
+    ui.type("\x15e2e\r")
+    ui.wait(r"✓ exited \S+ after SIGKILL")
+    assert stubborn.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+    ui.type("\x1b")
+    ui.wait("filter")
+    ui.type("\t")
+    ui.wait(rf"{stubborn.pid} python\S* +exited")
+    ui.type("\t")
+    ui.wait("✓ done(.|\n)*✓ done")
+    rows = node.get("audit")
+    assert [(row["command"], row["outcome"], row["reason"]) for row in rows] == [
+        ("kill_process", "done", "stuck since 02:10"),
+        ("kill_process", "done", "stuck since 02:10"),
+    ]
+    ui.type("q")
+    assert ui.end() == 0
+    assert ui.is_clean()
+
+
+@pytest.mark.deadline(60)
+def test_a_row_that_moves_under_the_form_is_not_hit(
+    start: Callable[..., Any],
+    terminal: Callable[..., Terminal],
+    etlmon: str,
+    write_config: Callable[..., Path],
+    worker: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    meant, other = sorted((worker(LOADER) for _ in range(2)), key=lambda one: one.pid)
+    node = node_with(start, etlmon, write_config, meant, other)
+    ui = terminal("ui", node.address, NO_COLOR="1")
+    ui.resize(80, 24)
+    ui.wait("q quit")
+    ui.type("\t\twoo")  # in one list, by pid
+    ui.wait(lambda text: "PID ▴" in text and f" {other.pid} " in text)
+    ui.type(f"/{meant.pid}\r")
+    ui.wait("1 row")
+    ui.type("d")
+    ui.wait(f"A signal to {meant.pid} ")
+    meant.kill()
+    meant.wait()
+    another = worker(LOADER)
+    node.get_until("processes", lambda seen: another.pid in {one["pid"] for one in seen})
+    ui.wait("It has ended meanwhile|It is not in the list any more")
+    ui.type("\r\r")
+    ui.wait(f"Send SIGTERM to {meant.pid} ")
+    ui.type("y")
+    ui.wait(rf"✗ There is no process {meant.pid}: it has ended")
+    assert [one.poll() for one in (other, another)] == [None, None]
+    [row] = node.get("audit")
+    assert (row["outcome"], row["problem"]) == ("refused", "process-not-found")
