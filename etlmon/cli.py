@@ -118,6 +118,7 @@ def get_resource(
     etlmon get logs app match=ERROR lines=20   lines of one
     etlmon get logs app --follow               and what comes
     etlmon get xferlog user=etl limit=20       newest transfers
+    etlmon get xferlog --follow                and each that comes
     etlmon get xferlog/summary by=user         what they add up to
     etlmon get cron                            jobs, the next one to run first
     etlmon get cron user=etl command=load      some of them
@@ -136,7 +137,7 @@ def get_resource(
         endpoint, segments, pairs = _wanted(resource, parameters)
         if follow:
             if not endpoint.follows:
-                raise click.UsageError(f"{resource} cannot be followed; logs NAME can.")
+                raise click.UsageError(f"{resource} cannot be followed; logs NAME and xferlog can.")
             pairs.append(("follow", "true"))
         query = read_query(pairs, endpoint.query, segments)
         token = None if token_file is None else read_token_file(token_file, "--token-file")

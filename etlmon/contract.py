@@ -269,7 +269,10 @@ _Until = Annotated[Moment | None, about("Only transfers that ended then or befor
 
 
 class XferlogQuery(Query, frozen=True, kw_only=True):
-    """Which entries of the transfer logs. Without ``after`` the newest ones, the newest first."""
+    """Which entries of the transfer logs, and whether those that come shall follow.
+
+    Without ``after`` the newest ones, the newest first.
+    """
 
     limit: Annotated[int, _natural("Most entries to give; more than 1,000 count as 1,000.", 1)] = (
         100
@@ -309,6 +312,14 @@ class XferlogQuery(Query, frozen=True, kw_only=True):
     ] = None
     since: _Since = None
     until: _Until = None
+    follow: Annotated[
+        bool,
+        about(
+            "Answer with Server-Sent Events: these entries, the oldest first, then each that "
+            "comes. The event's id is the entry's; Last-Event-ID goes on after it. An event resync "
+            "says that entries in between are not stored any more."
+        ),
+    ] = False
 
 
 _GROUP = "(hour|user|host|direction)"
@@ -794,7 +805,7 @@ XFERLOG = Endpoint(
     name="list_transfers",
     method="GET",
     path="/xferlog",
-    summary="The newest transfers of the FTP servers, or those after an id.",
+    summary="The newest transfers of the FTP servers, or with follow a stream of them.",
     query=XferlogQuery,
     body=type(None),
     answer=list[XferlogEntry],
@@ -810,6 +821,7 @@ XFERLOG = Endpoint(
         "filename",
         "reason",
     ),
+    follows=True,
     problems=(503,),
 )
 XFERLOG_SUMMARY = Endpoint(

@@ -205,7 +205,7 @@ def test_no_file_is_a_mistake_of_usage() -> None:
         ((), 2, "Missing argument 'RESOURCE'."),
         (("fs", "--nope"), 2, "No such option"),
         (("logs", "a", "b"), 2, "a: write NAME=VALUE, for example limit=10."),
-        (("fs", "--follow"), 2, "fs cannot be followed; logs NAME can."),
+        (("fs", "--follow"), 2, "fs cannot be followed; logs NAME and xferlog can."),
         (("logs", "a", "-f", "follow=true"), 1, "The parameter follow is given twice."),
     ],
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from etlmon.records.log import LogLine
+    from etlmon.records.xferlog import XferlogEntry
 
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _NOTHING = "-"
@@ -86,6 +87,23 @@ def format_moment(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def format_distance(seconds: float) -> str:
+    """Give how far a moment is from now, in whole units: ``in 3 min``, ``now``, ``2 h ago``.
+
+    ``seconds`` is negative for what is past.
+    """
+    away = abs(seconds)
+    if away < 1:
+        return "now"
+    for unit, length, below in (("s", 1, 60), ("min", 60, 5_400), ("h", 3_600, 172_800)):
+        if away < below:
+            text = f"{int(away // length)} {unit}"
+            break
+    else:
+        text = f"{int(away // 86_400):,} d"
+    return f"in {text}" if seconds > 0 else f"{text} ago"
+
+
 def format_line(line: LogLine) -> str:
     """Give a line of a log: when it was read, its text, and what is special about it."""
     at = line.logged_at or line.created_at
@@ -99,6 +117,19 @@ def format_line(line: LogLine) -> str:
         length = "" if line.length_bytes is None else f", of {line.length_bytes:,} bytes"
         mark = f"  -- {visible(', '.join(line.flags))}{length} --"
     return f"{when}  {visible(line.line)}{mark}"
+
+
+def format_transfer(entry: XferlogEntry) -> str:
+    """Give a transfer in a line: when, which way, how it ended, how much, who, which file."""
+    when = format_moment(entry.log_time or entry.created_at)
+    if entry.direction is None:
+        text = entry.line or ""
+        return f"{when}  -- {visible(entry.status)}: {visible(entry.reason or text)} --"
+    state = entry.status if entry.landing is None else f"{entry.status}, {entry.landing}"
+    size = _NOTHING if entry.bytes is None else format_bytes(entry.bytes)
+    who = f"{visible(entry.username or _NOTHING)}  {visible(entry.remote_host or _NOTHING)}"
+    what = f"{visible(entry.direction)}  {visible(state)}  {size}"
+    return f"{when}  {what}  {who}  {visible(entry.filename or _NOTHING)}"
 
 
 def format_value(name: str, value: Any) -> str:

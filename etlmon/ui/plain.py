@@ -15,7 +15,8 @@ from etlmon.client.backoff import BackOff
 from etlmon.client.stream import follow
 from etlmon.records.base import Record
 from etlmon.records.log import LogLine
-from etlmon.ui.format import format_line, text_fields, text_table
+from etlmon.records.xferlog import XferlogEntry
+from etlmon.ui.format import format_line, format_transfer, text_fields, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +105,8 @@ async def follow_items(
 def _item(item: Any, *, as_json: bool) -> str:
     if isinstance(item, LogLine) and not as_json:
         return format_line(item)
+    if isinstance(item, XferlogEntry) and not as_json:
+        return format_transfer(item)
     return _ESCAPED.sub(_escaped, msgspec.json.encode(item).decode())
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 import pytest_twisted
 
+from etlmon.api.resources import xferlog
 from etlmon.records.xferlog import XferlogBlock, XferlogFileRead, XferlogLine
 from etlmon.units import to_millis
 
@@ -217,3 +218,98 @@ async def test_how_far_logs_are_read(api, transfers) -> None:
     assert (found["path"], found["state"]) == ("/var/log/xferlog", "following")
     assert (found["lines_total"], found["unparsed_total"]) == (30, 1)
     assert "cursor" not in found
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+STREAM = "/api/v1/xferlog?follow=true"
+
+
+def block(*lines: XferlogLine) -> XferlogBlock:
+    return XferlogBlock(
+        log_path="/var/log/xferlog", source_inode=1, created_at=NOW, lines=list(lines)
+    )
+
+
+def came(stream) -> list[int]:
+    return [int(event.last_id) for event in stream.events() if event.kind == "message"]
+
+
+async def test_some_that_are_stored_then_what_comes(api, transfers) -> None:
+    stream = await api.stream(f"{STREAM}&limit=3")
+    await stream.until(3)
+    assert came(stream) == [28, 29, 30]
+    await transfers.write([block(line(31), line(32))])
+    await stream.until(5)
+    assert came(stream) == [28, 29, 30, 31, 32]
+    assert b'"filename":"/in/32.csv"' in stream.body
+    await stream.close()
+
+
+async def test_a_stream_resumes_without_gap_or_repeat(api, transfers) -> None:
+    await transfers.write([block(*map(line, range(31, 1_031)))])
+    stream = await api.stream(f"{STREAM}&limit=1", last_id="7")
+    await stream.until(1_023)
+    assert came(stream) == list(range(8, 1_031))
+    await stream.close()
+    after = await api.stream(f"{STREAM}&after=1028")
+    await after.until(2)
+    assert came(after) == [1_029, 1_030]
+    await after.close()
+
+
+async def test_a_stream_of_some_users_and_files(api, transfers) -> None:
+    stream = await api.stream(f"{STREAM}&user=ann&filename=*.csv&after=0")
+    await stream.wire.until(lambda received: b"retry" in received)
+    await transfers.write(
+        [block(line(31, username="ann"), line(32), line(33, username="ann", filename="/in/x"))]
+    )
+    await transfers.write([block(line(34, username="ann"))])
+    await stream.until(2)
+    assert came(stream) == [31, 34]
+    await stream.close()
+
+
+async def test_a_filter_is_looked_for_piece_by_piece(api, transfers, monkeypatch) -> None:
+    monkeypatch.setattr(xferlog, "_LOOKED_AT", 4)
+    stream = await api.stream(f"{STREAM}&after=0&direction=download")
+    await stream.until(1)
+    assert came(stream) == [5]
+    await transfers.write([block(line(31, direction="download"))])
+    api.clock.advance(0.05)  # it has found nothing many times
+    await stream.until(2)
+    assert came(stream) == [5, 31]
+    await stream.close()
+
+
+async def test_an_id_of_another_database_is_told(api, transfers) -> None:
+    stream = await api.stream(STREAM, last_id="500")
+    (first,) = await stream.until(1)
+    assert (first.kind, first.last_id) == ("resync", "30")
+    assert "new database" in first.data
+    await stream.close()
+
+
+async def test_entries_that_are_not_stored_any_more_are_told(api, transfers) -> None:
+    await transfers.run(lambda cursor: cursor.execute("DELETE FROM xferlog_entries WHERE id < 28"))
+    stream = await api.stream(STREAM, last_id="3")
+    first, *_ = await stream.until(4)
+    assert (first.kind, first.last_id) == ("resync", "27")
+    assert came(stream) == [28, 29, 30]
+    await stream.close()
+
+
+async def test_a_stream_of_an_empty_table_begins_with_the_first(api, store) -> None:
+    stream = await api.stream(STREAM)
+    await stream.wire.until(lambda received: b"retry" in received)
+    await store.write([block(line(1))])
+    await stream.until(1)
+    assert came(stream) == [1]
+    await stream.close()
+
+
+@pytest.mark.parametrize("query", ["before=7", "until=2026-11-24T12:00:00Z"])
+async def test_a_stream_has_no_end(api, query: str) -> None:
+    told = (await api.ask(f"{STREAM}&{query}")).problem(400, "bad-parameter")
+    assert told.startswith(query.partition("=")[0])
+    assert "a stream has no end" in told

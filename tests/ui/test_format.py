@@ -12,10 +12,13 @@ from wcwidth import wcswidth
 
 from etlmon.records.disk import Filesystem
 from etlmon.records.path import ScanAnswer, ScanSkipped
+from etlmon.records.xferlog import XferlogEntry
 from etlmon.ui.format import (
     format_bytes,
+    format_distance,
     format_percent,
     format_seconds,
+    format_transfer,
     format_value,
     heading,
     text_fields,
@@ -250,3 +253,38 @@ def test_a_record_is_a_line_for_each_field_and_its_records_are_tables() -> None:
     assert text_fields(msgspec.structs.replace(answer, started=[], skipped=[])) == (
         "started  -\nskipped  -"
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "now"),
+        (-0.9, "now"),
+        (1, "in 1 s"),
+        (59.9, "in 59 s"),
+        (60, "in 1 min"),
+        (239, "in 3 min"),
+        (5_399, "in 89 min"),
+        (5_400, "in 1 h"),
+        (172_799, "in 47 h"),
+        (172_800, "in 2 d"),
+        (400 * 86_400, "in 400 d"),
+        (-200, "3 min ago"),
+    ],
+)
+def test_distances(seconds: float, text: str) -> None:
+    assert format_distance(seconds) == text
+
+
+def test_a_transfer_is_a_line() -> None:
+    at = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    entry = XferlogEntry(
+        id=1, log_path="/l", created_at=at, status="complete", landing="landed", log_time=at,
+        direction="upload", bytes=1536, username="etl", remote_host="10.0.0.7",
+        filename="/in/\x1b[2J.csv",
+    )  # fmt: skip
+    assert format_transfer(entry) == (
+        "2026-11-24 12:00:00  upload  complete, landed  1.50 KiB  etl  10.0.0.7  /in/\u241b[2J.csv"
+    )
+    none = XferlogEntry(id=2, log_path="/l", created_at=at, status="unparsed", line="\x07?")
+    assert format_transfer(none) == "2026-11-24 12:00:00  -- unparsed: \u2407? --"

@@ -6,22 +6,31 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from etlmon.api import sse
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
 from etlmon.api.server import Route
 from etlmon.contract import MOST_ITEMS, XFERLOG, XFERLOG_FILES, XFERLOG_SUMMARY
+from etlmon.errors import ApiError
 from etlmon.store.tables import xferlog_entries, xferlog_files
 from etlmon.store.tables.xferlog_entries import Wanted
 from etlmon.units import utc
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
 
     from etlmon.contract import Page, XferlogQuery, XferlogSummaryQuery
     from etlmon.store.database import StoreService
 
 _GROUPS = {"hour": "hour", "user": "username", "host": "remote_host", "direction": "direction"}
+_PIECE_ENTRIES = 250
+"""How much of a stream is on its way to a client at a time."""
+_LOOKED_AT = 20_000
+"""How many entries a read of a stream with a filter passes at most."""
 
 
 def routes(store: StoreService, wall_clock: Callable[[], float]) -> list[Route]:
@@ -29,16 +38,7 @@ def routes(store: StoreService, wall_clock: Callable[[], float]) -> list[Route]:
 
     async def list_transfers(query: XferlogQuery, _body: None) -> Answer:
         limit, after = min(query.limit, MOST_ITEMS), query.after
-        wanted = Wanted(
-            user=query.user,
-            host=_plain(query.host),
-            filename=query.filename,
-            direction=query.direction,
-            status=query.status,
-            landing=query.landing,
-            since=query.since,
-            until=query.until,
-        )
+        wanted = _wanted(query)
         # One more tells whether there is a next page.
         if after is None:
             found = await store.read(
@@ -63,6 +63,13 @@ def routes(store: StoreService, wall_clock: Callable[[], float]) -> list[Route]:
             (entry.landing_checked_at or entry.created_at for entry in shown), default=None
         )
         return Answer(shown, changed_at, headers)
+
+    async def follow_transfers(query: XferlogQuery) -> _Source:
+        if query.before is not None or query.until is not None:
+            name = "until" if query.before is None else "before"
+            text = f"{name}: a stream has no end; leave it out, or leave out follow."
+            raise ApiError(400, "bad-parameter", text)
+        return _Source(store, _wanted(query), min(query.limit, MOST_ITEMS), query.after)
 
     async def summarize(query: XferlogSummaryQuery, _body: None) -> Answer:
         since, until = period(query, utc(wall_clock()))
@@ -91,13 +98,78 @@ def routes(store: StoreService, wall_clock: Callable[[], float]) -> list[Route]:
         return page(XFERLOG_FILES, query, found, (one.updated_at for one in found))
 
     return [
-        Route(XFERLOG, list_transfers, tables=("xferlog_entries",)),
+        Route(XFERLOG, list_transfers, tables=("xferlog_entries",), source=follow_transfers),
         # Not kept: its period ends now, whether or not there is a new transfer.
         Route(XFERLOG_SUMMARY, summarize),
         Route(XFERLOG_FILES, list_files, tables=("xferlog_files",)),
     ]
 
 
+def _wanted(query: XferlogQuery) -> Wanted:
+    return Wanted(
+        user=query.user,
+        host=_plain(query.host),
+        filename=query.filename,
+        direction=query.direction,
+        status=query.status,
+        landing=query.landing,
+        since=query.since,
+        until=query.until,
+    )
+
+
 def _plain(host: str | None) -> str | None:
     """Give an IPv4 address without the form that it has in IPv6, as it is stored."""
     return host if host is None else host.removeprefix("::ffff:")
+
+
+class _Source:
+    """Transfers as a stream: some that are stored, then all that come, in the order of their ids.
+
+    An entry comes once, as it is stored: what its landing became later is in the list.
+    """
+
+    tables = frozenset({"xferlog_entries"})
+
+    def __init__(self, store: StoreService, wanted: Wanted, most: int, after: int | None) -> None:
+        self._store = store
+        self._wanted = wanted
+        self._most = most
+        self._after = after
+
+    @property
+    def key(self) -> tuple[str, Wanted]:
+        """What tells this stream from others."""
+        return "xferlog", self._wanted
+
+    def start(self) -> Deferred[int]:
+        """Give the position before the newest entries that are asked for."""
+        return self._store.read(self._start)
+
+    def _start(self, cursor: sqlite3.Cursor) -> int:
+        if self._after is not None:
+            return self._after
+        found = xferlog_entries.newest(cursor, self._wanted, self._most)
+        return found[-1].id - 1 if found else xferlog_entries.last_id(cursor)
+
+    def read(self, position: int) -> Deferred[sse.Piece]:
+        """Give the entries that follow a position, as many as go into a piece."""
+        return self._store.read(lambda cursor: self._read(cursor, position))
+
+    def _read(self, cursor: sqlite3.Cursor, position: int) -> sse.Piece:
+        last, oldest = xferlog_entries.last_id(cursor), xferlog_entries.oldest_id(cursor)
+        events = []
+        if position > last:
+            events.append(sse.resync(last, "the node has a new database"))
+            position = last
+        elif position + 1 < oldest:
+            events.append(sse.resync(oldest - 1, "entries in between are not stored any more"))
+            position = oldest - 1
+        end = min(last, position + _LOOKED_AT)
+        found = xferlog_entries.following(
+            cursor, self._wanted, _PIECE_ENTRIES, after=position, before=end + 1
+        )
+        if len(found) == _PIECE_ENTRIES:
+            end = found[-1].id
+        events.extend(sse.event(entry.id, entry) for entry in found)
+        return sse.Piece(b"".join(events), end, is_all=end == last)

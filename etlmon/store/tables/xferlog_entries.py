@@ -48,6 +48,7 @@ _UNSETTLED = f"""
 SELECT {", ".join(columns(XferlogPending))} FROM xferlog_entries
 WHERE log_path = ? AND landing IN ('pending', 'partial') ORDER BY id DESC LIMIT 10000
 """
+_LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'xferlog_entries'"
 _HOUR_MS = 3_600_000
 _CLOCKS_DIFFER_MS = 86_400_000
 _GROUPS = {
@@ -134,6 +135,18 @@ class Wanted:
             texts.append("log_time <= ?")
             values.append(to_millis(self.until))
         return texts, values
+
+
+def last_id(cursor: sqlite3.Cursor) -> int:
+    """Give the number of the newest entry, also if it is deleted by now; 0 for none."""
+    found: int = cursor.execute(_LAST).fetchone()[0]
+    return found
+
+
+def oldest_id(cursor: sqlite3.Cursor) -> int:
+    """Give the number of the oldest entry that is left, else that which the next one will have."""
+    found: int | None = cursor.execute("SELECT min(id) FROM xferlog_entries").fetchone()[0]
+    return last_id(cursor) + 1 if found is None else found
 
 
 def newest(
