@@ -21,6 +21,7 @@ from etlmon.ui.screen import Screen
 from etlmon.ui.session import Session
 from etlmon.ui.terminal import Terminal
 from etlmon.ui.views.base import View
+from etlmon.ui.views.cron import CronView
 from etlmon.ui.views.events import AuditView, ProcessEventsView
 from etlmon.ui.views.fs import FilesystemsView
 from etlmon.ui.views.generic import GenericTable
@@ -28,6 +29,7 @@ from etlmon.ui.views.logs import LogsView
 from etlmon.ui.views.nodes import NodesView
 from etlmon.ui.views.paths import PathsView
 from etlmon.ui.views.processes import ProcessesView
+from etlmon.ui.views.xferlog import XferlogView
 
 _OWN_VIEWS: dict[str, Callable[[], View]] = {
     "list_filesystems": FilesystemsView,
@@ -36,8 +38,15 @@ _OWN_VIEWS: dict[str, Callable[[], View]] = {
     "list_processes": ProcessesView,
     "list_process_events": ProcessEventsView,
     "list_audit": AuditView,
+    "list_cron_jobs": CronView,
+    "list_transfers": XferlogView,
 }
-_WITHIN_OTHERS = ("list_process_watches",)
+_WITHIN_OTHERS = (
+    "list_process_watches",
+    "list_cron_files",
+    "summarize_transfers",
+    "list_transfer_logs",
+)
 """Lists that stand in the view of another one."""
 _TICK_SECONDS = 1.0
 

@@ -135,6 +135,35 @@ PROCESS = Place(
     "A process",
     (Key("kill", ("d",), "send it a signal: a form asks for all of it first", "signal"),),
 )
+CRON = Place(
+    "Cron",
+    (
+        Key("files", ("f",), "the files of cron, and which are ignored", "files"),
+        Key("timeline", ("t",), "the runs of the next 24 hours", "24 hours"),
+        Key("look", ("c",), "have the node look at the crontabs now, after y", "look now"),
+    ),
+)
+XFERLOG = Place(
+    "Xferlog",
+    (
+        Key("follow", ("f",), "show each transfer as it comes, or end that", "follow"),
+        Key("summary", ("s",), "transfers added up", "sums"),
+        Key("user", ("u",), "only those of the chosen user, all that the node has", "user"),
+        Key("host", ("h",), "only those of the chosen client, all that the node has", "host"),
+        Key("file", ("F",), "only files whose names hold the filter, all that the node has"),
+        Key("logs", ("L",), "the logs that are read, and how far"),
+    ),
+)
+SUMS = Place(
+    "Transfers added up",
+    (Key("group", ("b",), "by user, host, direction or hour, or by all of these", "by"),),
+)
+PART = Place(
+    "In a table that another view has opened",
+    (Key("back", ("esc", "backspace"), "back", "back"),),
+)
+IN_PART = (PART, replace(TABLE, keys=tuple(key for key in TABLE.keys if key.command != "back")))
+"""The places of such a table: all that a table has, but that Esc leads back."""
 DETAIL = Place(
     "In a detail or in this help",
     (
@@ -206,6 +235,10 @@ PLACES = (
     PROMPT,
     PROCESSES,
     PROCESS,
+    CRON,
+    XFERLOG,
+    SUMS,
+    PART,
     DETAIL,
     QUESTION,
     KILL,

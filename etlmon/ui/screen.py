@@ -265,7 +265,7 @@ class Screen(Box):
             self.changed()
             if row == 0:
                 return _click(self._node_tabs(), self._node, col, size[0], self._show_node)
-            return _click(self._view_tabs(), self._view, col, size[0], self._show_view)
+            return _click(self._view_tabs(), self._seen_tab, col, size[0], self._show_view)
         if top <= row < top + height:
             self.changed()
             return self.view.widget.pressed(button, row - top)
@@ -338,7 +338,7 @@ class Screen(Box):
         self._status = self.status()
         above = [
             _side_by_side(_fitting(self._node_tabs(), self._node, width)),
-            _side_by_side(_fitting(self._view_tabs(), self._view, width)),
+            _side_by_side(_fitting(self._view_tabs(), self._seen_tab, width)),
         ]
         notice = self._notice()
         if notice:
@@ -390,6 +390,11 @@ class Screen(Box):
             trail = " \u203a ".join(view.title for view in self._stack)
             tabs.append([("title", f" \u203a {trail} ")])
         return tabs
+
+    @property
+    def _seen_tab(self) -> int:
+        """The tab that must have room: that of the view, or what stands for all opened over it."""
+        return len(self.views) if self._stack else self._view
 
     def _notice(self) -> list[Piece]:
         """Say what is wrong with the node on the screen, if anything is."""

@@ -13,16 +13,20 @@ from etlmon.records.kill import KillAnswer
 from etlmon.records.log import LogFile
 from etlmon.records.path import PathStats, ScanAnswer
 from etlmon.records.process import ProcessSample
+from etlmon.records.xferlog import XferlogEntry
 from etlmon.ui.keys import (
+    CRON,
     DETAIL,
     EVERYWHERE,
     FILESYSTEMS,
     FILTER,
+    IN_PART,
     KILL,
     KILL_OUTCOME,
     KILL_WAITING,
     LOG,
     LOGS,
+    PART,
     PATH,
     PATHS,
     PLACES,
@@ -30,7 +34,9 @@ from etlmon.ui.keys import (
     PROCESSES,
     PROMPT,
     QUESTION,
+    SUMS,
     TABLE,
+    XFERLOG,
     Place,
     command_of,
     rest_of,
@@ -45,6 +51,17 @@ ANSWERS = {
     "list_paths": [PathStats(id=str(n), path=f"/{n}", status="OK") for n in range(3)],
     "list_logs": [
         LogFile(name=str(n), path=f"/{n}", state="following", updated_at="2026-11-24")
+        for n in range(3)
+    ],
+    "list_transfers": [
+        XferlogEntry(
+            id=3 - n,
+            status="complete",
+            username="etl",
+            remote_host="10.0.0.7",
+            log_path="/var/log/xferlog",
+            created_at=datetime(2026, 11, 24, tzinfo=UTC),
+        )
         for n in range(3)
     ],
     "scan_paths": ScanAnswer(started=["/1"], skipped=[]),
@@ -92,6 +109,12 @@ TOGETHER = [
     (KILL,),
     (KILL_WAITING,),
     (KILL_OUTCOME,),
+    (CRON, TABLE, EVERYWHERE),
+    (CRON, DETAIL, EVERYWHERE),
+    (*IN_PART, EVERYWHERE),
+    (XFERLOG, TABLE, EVERYWHERE),
+    (XFERLOG, *IN_PART, EVERYWHERE),
+    (SUMS, *IN_PART, EVERYWHERE),
     (DETAIL, EVERYWHERE),
     (QUESTION,),
     (FILTER,),
@@ -103,6 +126,8 @@ def ready(stage: Callable[..., Any], place: Place) -> Any:
     view = "Paths" if place in (PATHS, PATH, QUESTION) else "File systems"
     view = "Logs" if place in (LOGS, LOG, PROMPT) else view
     view = "Processes" if place in ON_PROCESSES else view
+    view = "Cron" if place in (CRON, PART) else view
+    view = "Xferlog" if place in (XFERLOG, SUMS) else view
     made = stage("one", "two", "three", view=view).start()
     for client in made.clients:
         client.answers = dict(ANSWERS)
@@ -117,6 +142,8 @@ def ready(stage: Callable[..., Any], place: Place) -> Any:
             PATH: ["enter"],
             LOG: ["enter"],
             PROMPT: ["enter", "/"],
+            PART: ["f"],
+            SUMS: ["s"],
         }.get(place, [])
     )
     if place in (KILL, KILL_WAITING, KILL_OUTCOME):
@@ -215,6 +242,17 @@ DOES = {
     (KILL_OUTCOME, "back"): lambda made, before: made.screen.view.title == "Processes",
     (KILL_OUTCOME, "again"): lambda made, before: "\u2039 SIGTERM \u203a" in made.show(),
     (KILL_OUTCOME, "escalate"): lambda made, before: "\u2039 SIGKILL \u203a" in made.show(),
+    (CRON, "files"): lambda made, before: made.screen.view.title == "files",
+    (CRON, "timeline"): lambda made, before: made.screen.view.title == "24 hours",
+    (CRON, "look"): lambda made, before: "Look at the crontabs now? y/n" in made.show(),
+    (XFERLOG, "follow"): lambda made, before: "… following" in made.show(),
+    (XFERLOG, "summary"): lambda made, before: made.screen.view.title == "sums",
+    (XFERLOG, "user"): lambda made, before: made.screen.view.title == "user etl",
+    (XFERLOG, "host"): lambda made, before: made.screen.view.title == "host 10.0.0.7",
+    (XFERLOG, "file"): lambda made, before: "Write a part of a name after /" in made.show(),
+    (XFERLOG, "logs"): lambda made, before: made.screen.view.title == "logs",
+    (SUMS, "group"): lambda made, before: "Added up by user." in made.show(),
+    (PART, "back"): lambda made, before: made.screen.view.title == "Cron",
     (DETAIL, "back"): lambda made, before: made.screen.view.title == "File systems",
     (QUESTION, "yes"): lambda made, before: "two: Scanning /1." in made.show(),
     (QUESTION, "back"): lambda made, before: "y/n" not in made.show(),

@@ -41,6 +41,27 @@ _STATES: dict[str, tuple[str, str, str]] = {
     "waiting": ("\u2026", "waiting", "dim"),
     "connecting": ("\u2026", "connecting", "dim"),
     "hidden": ("-", "hidden", "dim"),
+    # of transfers
+    "complete": ("\u2713", "complete", "ok"),
+    "incomplete": ("\u2717", "incomplete", "critical"),
+    "unparsed": ("?", "unparsed", "warning"),
+    "broken": ("?", "broken", "warning"),
+    "gap": ("!", "gap", "warning"),
+    "truncated": ("!", "cut off", "warning"),
+    "nul_run": ("!", "NUL bytes", "warning"),
+    "landed": ("\u2713", "landed", "ok"),
+    "pending": ("\u2026", "pending", "text"),
+    "overwritten": ("!", "overwritten", "warning"),
+    "vanished": ("\u2717", "vanished", "critical"),
+    "ambiguous": ("?", "ambiguous", "warning"),
+    # of crontabs and jobs
+    "active": ("\u2713", "active", "ok"),
+    "planned": ("\u2713", "planned", "ok"),
+    "ignored": ("\u2717", "ignored", "critical"),
+    "missed": ("\u2717", "missed", "critical"),
+    "overlap": ("!", "overlap", "warning"),
+    "never": ("!", "never", "warning"),
+    "blocked": ("!", "blocked", "warning"),
 }
 
 _ORDER = ("critical", "warning", "text", "ok", "dim")

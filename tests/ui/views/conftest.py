@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from etlmon.client.http import Reply
 from etlmon.records.audit import AuditEntry
+from etlmon.records.cron import CronFile, CronJob, CronRefreshAnswer
 from etlmon.records.disk import Filesystem, FilesystemPoint
 from etlmon.records.health import CollectorHealth, DatabaseHealth, Health, StuckWorker
 from etlmon.records.kill import KillAnswer
@@ -26,6 +28,7 @@ from etlmon.records.process import (
     ProcessWatchStatus,
 )
 from etlmon.records.top import LargeDirectory, LargeFile, TopJob
+from etlmon.records.xferlog import XferlogEntry, XferlogSummary
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 GIB = 1 << 30
@@ -557,11 +560,188 @@ SURVIVED = structs.replace(
     state="S",
     message="still running 5s after SIGTERM; SIGKILL ends it without asking it",
 )
+
+
+def job(number: int, command: str, **fields: Any) -> CronJob:
+    """Give a job of /etc/cron.d/etl that runs at some minutes past twelve."""
+    at = NOW + timedelta(minutes=number)
+    fields = {
+        "schedule": f"{number} 12 * * *",
+        "user": "etl",
+        "source": "cron.d",
+        "file": "/etc/cron.d/etl",
+        "line": number,
+        "next_run": at,
+        "next_run_local": f"{(at + timedelta(hours=9)).isoformat()[:19]}+09:00",
+        "next_run_kind": "exact",
+        "next_runs": [at + timedelta(days=day) for day in range(10)],
+        "runs_by_hour": [1] + [0] * 23,
+        "timezone": "Asia/Seoul",
+        "file_status": "active",
+        "dialect": "debian",
+        "last_checked": NOW,
+    } | fields
+    return CronJob(job_id=f"{number:012x}", command=command, **fields)
+
+
+NO_RUN = {"next_run": None, "next_run_local": None, "next_runs": [], "runs_by_hour": [0] * 24}
+CRON_JOBS = [
+    job(
+        3,
+        "/srv/etl/load orders",
+        last_start=NOW - timedelta(days=1, minutes=-3),
+        last_end=NOW - timedelta(days=1, minutes=-8),
+        last_exit=0,
+        median_runtime_seconds=301.0,
+        recent_runtimes_seconds=[290.0, 301.0, 300.0],
+    ),
+    job(5, "/srv/etl/load 한국어", user="etl", last_start=NOW - timedelta(hours=1)),
+    job(
+        7,
+        "/srv/etl/purge",
+        last_start=NOW - timedelta(hours=2),
+        last_end=NOW - timedelta(hours=2),
+        last_exit=1,
+    ),
+    job(
+        10,
+        "/srv/etl/poll",
+        schedule="*/10 * * * *",
+        runs_by_hour=[6] * 24,
+        last_start=NOW - timedelta(minutes=10),
+        running_pids=[4711, 4712],
+        overlap=True,
+        next_run_local="2026-11-24T21:10:00+09:00",
+    ),
+    job(
+        12,
+        "/srv/etl/sync",
+        running_pids=[4713],
+        last_start=NOW - timedelta(minutes=1),
+        schedule="* * * * *",
+        runs_by_hour=[60] * 24,
+    ),
+    job(15, "/srv/etl/wait", reason="cron is not running"),
+    job(20, "/srv/etl/late", missed_at=NOW - timedelta(hours=3), dst_risk=True),
+    job(
+        30,
+        "run-parts /etc/cron.daily",
+        user="root",
+        source="anacron",
+        file="/etc/anacrontab",
+        schedule="1 5",
+        next_run_kind="window",
+        window_end=NOW + timedelta(hours=2),
+    ),
+    job(
+        40,
+        "/srv/etl/boot",
+        schedule="@reboot",
+        next_run_kind="on_boot",
+        history_reason="Debian's cron does not log how jobs end; add -L 15 to EXTRA_OPTS.",
+        **NO_RUN,
+    ),
+    job(
+        41,
+        "/srv/etl/leap",
+        schedule="0 0 30 2 *",
+        next_run_kind="never",
+        reason="No year has this day.",
+        lint=["It can never run."],
+        **NO_RUN,
+    ),
+    job(42, "\x1b[2J/tmp/evil", file="/etc/cron.d/a.b", file_status="ignored", last_exit=137),
+]
+CRON_FILES = [
+    CronFile(path="/etc/crontab", source="crontab", dialect="debian", status="active", jobs=4,
+             owner="root", mode="0644", changed_at=NOW - timedelta(days=90), last_checked=NOW),
+    CronFile(path="/etc/cron.d/a.b", source="cron.d", dialect="debian", status="ignored", jobs=1,
+             reason="its name has a dot", owner="root", mode="0644",
+             changed_at=NOW - timedelta(minutes=9), last_checked=NOW),
+    CronFile(path="/etc/cron.d/etl", source="cron.d", dialect="debian", status="active", jobs=7,
+             owner="root", mode="0644", changed_at=NOW - timedelta(days=2),
+             lint=["line 41: it can never run", "line 12: the step wraps"], last_checked=NOW),
+    CronFile(path="/var/spool/cron/crontabs/gone", source="user", dialect="debian",
+             status="ignored", reason="line 3: no account has this name", line=3, jobs=0,
+             owner="1007", mode="0600", last_checked=NOW),
+    CronFile(path="/var/spool/cron/crontabs", source="user", dialect="debian", status="unknown",
+             reason="Permission denied", visibility="partial", last_checked=NOW),
+]  # fmt: skip
+
+
+def transfer(number: int, name: str | None, **fields: Any) -> XferlogEntry:
+    """Give an upload of 10 MiB in 5 s, read as many minutes before noon as 100 has more."""
+    at = NOW - timedelta(minutes=100 - number)
+    fields = {
+        "log_time": at,
+        "remote_host": "10.0.0.7",
+        "username": "etl",
+        "bytes": 10 << 20,
+        "transfer_time_sec": 5,
+        "direction": "upload",
+        "status": "complete",
+        "ts_quality": "exact",
+        "log_path": "/var/log/xferlog",
+        "created_at": at,
+    } | fields
+    return XferlogEntry(id=number, filename=name, **fields)
+
+
+TRANSFERS = [
+    transfer(99, "/in/orders.csv", landing="pending"),
+    transfer(98, "/in/한국어.csv", landing="landed", landed_path="/srv/in/한국어.csv",
+             landed_bytes=10 << 20),
+    transfer(97, "/in/cut.csv", status="incomplete", landing="partial", bytes=1234,
+             landing_reason="the file has 1,234 bytes"),
+    transfer(96, "/in/gone.csv", landing="vanished", landing_reason="no such file"),
+    transfer(95, "/out/report.pdf", direction="download", username="guest@example.org",
+             remote_host="2001:db8::7", transfer_time_sec=1),
+    transfer(94, "/in/old.csv", direction="delete", bytes=0, transfer_time_sec=0),
+    transfer(93, None, direction=None, status="unparsed", username=None, remote_host=None,
+             log_time=None, bytes=None, transfer_time_sec=None, line="\x1b[2Jno transfer",
+             reason="no date at its beginning"),
+    transfer(10, "/in/night.csv", ts_quality="ambiguous", log_time=NOW - timedelta(days=1),
+             rate_bytes_per_second=12_345.6, transfer_time_sec=None),
+]  # fmt: skip
+
+
+def sums(count: int, **fields: Any) -> XferlogSummary:
+    """Give transfers added up: each of 1 MiB in 2 s."""
+    fields = {"failures": 0, "last_arrival_at": NOW - timedelta(minutes=count)} | fields
+    return XferlogSummary(count=count, bytes=count << 20, transfer_time_sec=2 * count, **fields)
+
+
+HOUR = {"hour": NOW - timedelta(hours=1), "username": "etl", "remote_host": "10.0.0.7"}
+SUMS = {
+    "hour,user,host,direction": [
+        sums(12, **HOUR, direction="upload", failures=2),
+        sums(3, **HOUR, direction="download"),
+        sums(1, **(HOUR | {"hour": NOW - timedelta(hours=9), "username": "한국어"}),
+             direction="delete"),
+    ],
+    "direction": [
+        sums(12, direction="upload", failures=2),
+        sums(3, direction="download"),
+        sums(1, direction="delete"),
+    ],
+    "user": [sums(15, username="etl", failures=2), sums(1, username="한국어")],
+}  # fmt: skip
+
+
+def answer_sums(query: Any, _page: str | None) -> Reply:
+    return Reply(SUMS.get(query.by, []), b"", None)
+
+
 ANSWERS = {
     "list_logs": LOGS,
     "list_path_children": CHILDREN,
     "list_path_expectations": EXPECTED,
     "get_top": TOP,
+    "list_transfers": TRANSFERS,
+    "summarize_transfers": answer_sums,
+    "list_cron_jobs": CRON_JOBS,
+    "list_cron_files": CRON_FILES,
+    "refresh_cron": CronRefreshAnswer(started=True),
     "get_health": health(),
     "list_processes": PROCESSES,
     "list_process_watches": WATCHES,
