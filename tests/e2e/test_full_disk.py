@@ -25,7 +25,7 @@ print(max(count for _, count in rows))
 print(max(b - a for (a, _), (b, _) in zip(rows, rows[1:])) / 1000)
 """
 IN_PRIVATE = """
-mount -t tmpfs -o size=600k tmpfs "$1" &&
+mount -t tmpfs -o size=6m tmpfs "$1" &&
 cd "$1" && exec "$2" node -c "$3"
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from twisted.internet.defer import ensureDeferred
 from etlmon.records.health import CollectorRun
 from etlmon.store.database import StoreService
 from etlmon.units import utc
+
+
+LEFT_BYTES = 64 << 10
 
 
 def run_of(number: int) -> CollectorRun:
@@ -30,7 +34,8 @@ async def main(directory: Path) -> None:
     store = StoreService(directory / "etlmon.db", reactor, lambda: 0.0)
     store.startService()
     ballast = directory / "ballast"
-    ballast.write_bytes(bytes(1_900_000))
+    left = os.statvfs(directory)
+    ballast.write_bytes(bytes(left.f_bavail * left.f_frsize - LEFT_BYTES))
     for first in range(0, 2000, 50):
         store.write([run_of(n) for n in range(first, first + 50)])
     while store.health().state == "ok" and store.health().pending_batches:

