@@ -447,7 +447,9 @@ async def test_only_what_a_watch_selects_unless_others_are_allowed(make_host, no
 async def test_each_watch_says_which_signals_may_be_sent(
     host: Host, watches: tuple[str, ...], asked: dict[str, Any], allowed: str
 ) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and is inherited
     child = host.start()
+    signal.signal(signal.SIGHUP, before)
     host.watch(child.pid, *watches)
     if allowed == "exited":
         assert (await host.kill(child.pid, **asked)).outcome == "exited"

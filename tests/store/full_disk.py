@@ -15,7 +15,6 @@ from etlmon.records.health import CollectorRun
 from etlmon.store.database import StoreService
 from etlmon.units import utc
 
-
 LEFT_BYTES = 64 << 10
 
 

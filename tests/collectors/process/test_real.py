@@ -268,6 +268,10 @@ async def test_children_count_though_their_parent_has_ended(subject, looker) -> 
     watching = looker(ProcessWatch(name="tree", comm="etl_parent", with_children=True))
     (child_pid,) = map(int, told(one.pid, f"task/{one.pid}/children").split())
     try:
+        while told(child_pid, "comm") == told(
+            one.pid, "comm"
+        ):  # forked, and not yet another program
+            await deferLater(reactor, 0.005)
         parent, child = await watching.look()
         assert (parent.pid, parent.is_child) == (one.pid, False)
         assert (child.pid, child.is_child, child.parent_pid) == (child_pid, True, one.pid)
@@ -383,7 +387,7 @@ async def test_a_process_in_a_container_has_its_own_pid_there(looker) -> None:
 def test_a_pid_that_is_given_out_again_is_seen_at_once() -> None:
     """In a namespace of pids of its own, where the next one can be chosen."""
     script = """
-import os, subprocess
+import os, subprocess, time
 from pathlib import Path
 from typing import Any
 from etlmon.host.process_table import ProcessTable, opened
@@ -394,7 +398,8 @@ def look():
         return table.look(directory, ())
 first = subprocess.Popen(["sleep", "60"])
 identity = read_identity(proc, first.pid)
-while first.pid in look():
+born = time.monotonic()
+while first.pid in look() or time.monotonic() < born + 0.05:  # some ticks of its clock older
     pass
 first.kill()
 first.wait()
