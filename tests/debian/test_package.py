@@ -58,7 +58,9 @@ def test_install_run_upgrade_remove_purge(debian: Debian, package: Path, tmp_pat
     else:
         debian.start_node()
     health = debian.get_until("health", lambda health: health["collectors"][0]["runs"])
-    assert (health["version"], health["state"]) == (__version__, "ok"), health
+    ill = [one["last_error"] for one in health["collectors"] if one["last_error"]]
+    assert not ill, "; ".join(ill)
+    assert (health["version"], health["state"]) == (__version__, "ok")
     assert health["database"]["path"] == "/var/lib/etlmon/etlmon.db"
     user = debian.run("stat", "-c", "%U %a", "/var/lib/etlmon/etlmon.db")
     assert user == "etlmon 640\n"

@@ -336,6 +336,12 @@ class TestTimers:
         host.observe(systemctl=str(host.root / "nothing"))
         assert host.look().trouble is None
 
+    def test_without_a_bus_there_is_nobody_to_ask(self, host: Host) -> None:
+        """As on a Debian without D-Bus: its timers stay unknown, and the node is well."""
+        said = "Failed to connect to bus: No such file or directory"
+        host.observe(systemctl=str(host.systemctl(then=f"echo {said} >&2; exit 1")))
+        assert host.look().trouble is None
+
     def test_what_is_not_heard_of_is_not_gone(self, host: Host) -> None:
         host.observe(systemctl=str(host.systemctl()))
         before = host.look()
