@@ -168,7 +168,6 @@ def assert_supervised(debian: Debian) -> None:
 NICES = "for c in $(cat /proc/{}/task/*/children); do cut -d' ' -f19 /proc/$c/stat; done"
 
 
-@pytest.mark.xfail(reason="fails since more collectors came in; the cause is open", strict=False)
 def test_lintian_finds_nothing(package: Path) -> None:
     """What it may find is written down, with the reason, in the overrides."""
     command = ["lintian", "--allow-root", "--fail-on", "error,warning", str(package)]
