@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from etlmon.config.node import NodeConfig
-    from etlmon.contract import Endpoint
+    from etlmon.contract.endpoint import Endpoint
 
 _DEFAULT_NODE = "http://localhost:8080"
 
@@ -131,7 +131,7 @@ def get_resource(
     read it.
     """  # noqa: D301
     from etlmon.client.token import read_token_file
-    from etlmon.contract import read_query
+    from etlmon.contract.wire import read_query
 
     with _errors():
         endpoint, segments, pairs = _wanted(resource, parameters)
@@ -468,7 +468,7 @@ def _wanted(
     """
     from urllib.parse import quote
 
-    from etlmon.contract import find_query
+    from etlmon.contract.all import find_query
     from etlmon.errors import ApiError
 
     below = [quote(word, safe="") for word in words if "=" not in word]

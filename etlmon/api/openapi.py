@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import msgspec
 
 from etlmon import __version__
-from etlmon.contract import ENDPOINTS, PLAIN_PAGES, PREFIX, Endpoint, PlainPage
+from etlmon.contract.all import ENDPOINTS
+from etlmon.contract.endpoint import PREFIX, Endpoint
+from etlmon.contract.pages import PLAIN_PAGES, PlainPage
 from etlmon.records.problem import Problem
 
 if TYPE_CHECKING:

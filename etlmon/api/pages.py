@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from etlmon import __version__
 from etlmon.api.metrics.exposition import OPENMETRICS, TEXT, prefers_openmetrics
-from etlmon.contract import LIVE, METRICS, READY
+from etlmon.contract.pages import LIVE, METRICS, READY
 from etlmon.errors import ApiError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from etlmon.api.metrics.exposition import Metrics
     from etlmon.api.requests import BoundedRequest
-    from etlmon.contract import PlainPage
+    from etlmon.contract.pages import PlainPage
 
 SERVER = [f"etlmon/{__version__}".encode()]
 _PLAIN = b"text/plain; charset=utf-8"

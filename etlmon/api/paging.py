@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from etlmon.api.answers import Answer
-from etlmon.contract import MOST_ITEMS, Endpoint, Page
+from etlmon.contract.endpoint import Endpoint
+from etlmon.contract.query import MOST_ITEMS, Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,7 +10,8 @@ from etlmon.errors import ApiError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from etlmon.contract import HistoryQuery, XferlogSummaryQuery
+    from etlmon.contract.query import HistoryQuery
+    from etlmon.contract.xferlog import XferlogSummaryQuery
 
 _USUAL = timedelta(days=1)
 

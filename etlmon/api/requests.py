@@ -9,7 +9,9 @@ import msgspec
 from twisted.web.server import Request
 
 from etlmon.api import problems
-from etlmon.contract import Query, in_words, read_query
+from etlmon.contract.query import Query
+from etlmon.contract.wire import read_query
+from etlmon.contract.words import in_words
 from etlmon.control.callers import Caller
 from etlmon.errors import ApiError
 

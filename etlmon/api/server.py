@@ -31,7 +31,7 @@ from etlmon.api.metrics.traffic import Traffic
 from etlmon.api.pages import SERVER, check_method, send
 from etlmon.api.requests import BoundedRequest, parse_body, parse_query
 from etlmon.api.sse import Streams
-from etlmon.contract import PREFIX, Endpoint
+from etlmon.contract.endpoint import PREFIX, Endpoint
 from etlmon.control.callers import Caller, Gate
 from etlmon.errors import ApiError
 from etlmon.records.audit import NOBODY

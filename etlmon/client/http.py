@@ -33,7 +33,8 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from etlmon.config.addresses import read_node_url
-from etlmon.contract import PREFIX, Endpoint, Query
+from etlmon.contract.endpoint import PREFIX, Endpoint
+from etlmon.contract.query import Query
 from etlmon.errors import EtlmonError
 from etlmon.records.problem import Problem
 

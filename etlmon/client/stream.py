@@ -13,14 +13,15 @@ from twisted.logger import Logger
 from etlmon.client.backoff import BackOff
 from etlmon.client.events import Event, EventParser, EventTooLargeError
 from etlmon.client.http import ClientError
-from etlmon.contract import PREFIX, Query
+from etlmon.contract.endpoint import PREFIX
+from etlmon.contract.query import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.python.failure import Failure
 
-    from etlmon.contract import Endpoint
+    from etlmon.contract.endpoint import Endpoint
 
 Q = TypeVar("Q", bound=Query)
 

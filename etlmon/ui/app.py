@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from etlmon.client.http import NodeClient
 from etlmon.client.token import read_token_file
 from etlmon.config.ui import NodeAddress, UiConfig
-from etlmon.contract import ENDPOINTS
+from etlmon.contract.all import ENDPOINTS
 from etlmon.ui.palette import PALETTE, colours
 from etlmon.ui.screen import Screen
 from etlmon.ui.session import Session

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from etlmon.client.http import ClientError
 from etlmon.client.stream import StreamFollower
-from etlmon.contract import LOG_LINES, LogLinesQuery
+from etlmon.contract.logs import LOG_LINES, LogLinesQuery
 from etlmon.records.log import LogLine
 from etlmon.ui import stretch
 from etlmon.ui.session import Session

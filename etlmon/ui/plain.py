@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from etlmon.client.http import ClientError, NodeClient
-    from etlmon.contract import Endpoint, Query
+    from etlmon.contract.endpoint import Endpoint
+    from etlmon.contract.query import Query
 
 _ESCAPED = re.compile(r"[^ -~\n]")
 

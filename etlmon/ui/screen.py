@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from etlmon.client.http import ClientError
-from etlmon.contract import Endpoint
+from etlmon.contract.endpoint import Endpoint
 from etlmon.ui.format import visible
 from etlmon.ui.keys import EVERYWHERE, FILTER, QUESTION, Place, command_of, rest_of, shown
 from etlmon.ui.session import Held, Session, Want

@@ -14,7 +14,9 @@ from twisted.python.failure import Failure
 from etlmon.client.backoff import BackOff
 from etlmon.client.http import ClientError, ProblemError
 from etlmon.client.stream import StreamFollower, follow
-from etlmon.contract import HEALTH, Endpoint, Query
+from etlmon.contract.endpoint import Endpoint
+from etlmon.contract.health import HEALTH
+from etlmon.contract.query import Query
 from etlmon.units import utc
 
 SessionState = Literal["connecting", "online", "offline", "refused"]

@@ -39,7 +39,7 @@ from etlmon.api.resources import (
 from etlmon.api.server import ApiServer, Route
 from etlmon.client.events import Event, EventParser
 from etlmon.config.node import ControlSection, NodeConfig
-from etlmon.contract import AuditQuery
+from etlmon.contract.audit import AuditQuery
 from etlmon.control.audit import AuditLog
 from etlmon.control.callers import Gate, Known
 from etlmon.control.policy import Policy

@@ -17,7 +17,7 @@ from etlmon.api import requests
 from etlmon.api.answers import Answer
 from etlmon.api.requests import MOST_BODY_BYTES
 from etlmon.api.server import Route
-from etlmon.contract import SCAN_PATHS
+from etlmon.contract.paths import SCAN_PATHS
 from etlmon.control import audit as control_audit
 
 SCAN = "/api/v1/paths/scan"

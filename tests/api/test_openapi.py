@@ -16,7 +16,9 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from etlmon import __version__
 from etlmon.api.openapi import document
-from etlmon.contract import ENDPOINTS, PLAIN_PAGES, PREFIX
+from etlmon.contract.all import ENDPOINTS
+from etlmon.contract.endpoint import PREFIX
+from etlmon.contract.pages import PLAIN_PAGES
 
 RELEASED = Path(__file__).with_name("released")
 Document = dict[str, Any]

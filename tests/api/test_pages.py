@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from etlmon.api.metrics.exposition import prefers_openmetrics
-from etlmon.contract import PLAIN_PAGES
+from etlmon.contract.pages import PLAIN_PAGES
 from tests.api.conftest import sample_scan
 
 PAGES = ("/livez", "/readyz", "/metrics", "/api/v1/metrics")

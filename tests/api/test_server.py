@@ -18,7 +18,9 @@ from etlmon.api import requests
 from etlmon.api.answers import Answer
 from etlmon.api.requests import MOST_BODY_BYTES
 from etlmon.api.server import Route
-from etlmon.contract import HEALTH, Endpoint, Query
+from etlmon.contract.endpoint import Endpoint
+from etlmon.contract.health import HEALTH
+from etlmon.contract.query import Query
 from etlmon.errors import StoreError
 
 FS = "/api/v1/fs"

@@ -31,15 +31,10 @@ from etlmon.api.server import ApiServer, Route
 from etlmon.client import http
 from etlmon.client.http import ClientError, NodeClient, ProblemError, base_url
 from etlmon.config.node import ControlSection
-from etlmon.contract import (
-    FILESYSTEM_HISTORY,
-    PATHS,
-    SCAN_PATHS,
-    Endpoint,
-    FilesystemHistoryQuery,
-    Page,
-    Query,
-)
+from etlmon.contract.endpoint import Endpoint
+from etlmon.contract.fs import FILESYSTEM_HISTORY, FilesystemHistoryQuery
+from etlmon.contract.paths import PATHS, SCAN_PATHS
+from etlmon.contract.query import Page, Query
 from etlmon.control.policy import Policy
 from etlmon.errors import ApiError, EtlmonError
 from etlmon.records.path import PathStats, ScanAnswer, ScanRequest

@@ -18,7 +18,7 @@ from etlmon.client.backoff import BackOff
 from etlmon.client.events import Event
 from etlmon.client.http import ClientError, FailureKind, NodeClient
 from etlmon.client.stream import StreamFollower, follow
-from etlmon.contract import LOG_LINES, LogLinesQuery
+from etlmon.contract.logs import LOG_LINES, LogLinesQuery
 from etlmon.records.log import LogLine
 from etlmon.units import utc
 

@@ -10,15 +10,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from etlmon.client.http import ClientError, Reply
-from etlmon.contract import (
-    LOG_LINES,
-    OPENAPI,
-    PATHS,
-    SCAN_PATHS,
-    LogLinesQuery,
-    Page,
-    Query,
-)
+from etlmon.contract.logs import LOG_LINES, LogLinesQuery
+from etlmon.contract.openapi import OPENAPI
+from etlmon.contract.paths import PATHS, SCAN_PATHS
+from etlmon.contract.query import Page, Query
 from etlmon.records.log import LogLine
 from etlmon.records.path import PathStats, ScanAnswer
 from etlmon.ui.plain import fetch_json, fetch_text, follow_items

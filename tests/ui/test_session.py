@@ -10,7 +10,10 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from etlmon.client.http import Reply
-from etlmon.contract import FILESYSTEMS, HEALTH, PATHS, SCAN_PATHS, FilesystemsQuery, Page, Query
+from etlmon.contract.fs import FILESYSTEMS, FilesystemsQuery
+from etlmon.contract.health import HEALTH
+from etlmon.contract.paths import PATHS, SCAN_PATHS
+from etlmon.contract.query import Page, Query
 from etlmon.ui.session import Session, Want
 
 FS = Want(FILESYSTEMS, FilesystemsQuery())

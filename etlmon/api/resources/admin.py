@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from etlmon.api.answers import Answer
 from etlmon.api.server import Route
-from etlmon.contract import COMPACT_DATABASE, DATABASE
+from etlmon.contract.admin import COMPACT_DATABASE, DATABASE
 from etlmon.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from etlmon.contract import Query
+    from etlmon.contract.query import Query
     from etlmon.control.policy import Policy
     from etlmon.records.database import BackupState, CompactJob, CompactRequest, DatabaseFigures
 

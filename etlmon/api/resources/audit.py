@@ -8,11 +8,12 @@ from msgspec.structs import replace
 
 from etlmon.api.answers import Answer
 from etlmon.api.server import Route
-from etlmon.contract import AUDIT, MOST_ITEMS
+from etlmon.contract.audit import AUDIT
+from etlmon.contract.query import MOST_ITEMS
 from etlmon.store.tables import audit_log
 
 if TYPE_CHECKING:
-    from etlmon.contract import AuditQuery
+    from etlmon.contract.audit import AuditQuery
     from etlmon.store.database import StoreService
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.server import Route
-from etlmon.contract import CRON_FILES, CRON_JOB, CRON_JOBS, REFRESH_CRON
+from etlmon.contract.cron import CRON_FILES, CRON_JOB, CRON_JOBS, REFRESH_CRON
 from etlmon.errors import ApiError
 from etlmon.store.tables import cron_files, cron_jobs
 
 if TYPE_CHECKING:
-    from etlmon.contract import CronJobQuery, CronJobsQuery, Page, Query
+    from etlmon.contract.cron import CronJobQuery, CronJobsQuery
+    from etlmon.contract.query import Page, Query
     from etlmon.control.policy import Policy
     from etlmon.records.cron import CronRefreshAnswer, CronRefreshRequest
     from etlmon.store.database import StoreService

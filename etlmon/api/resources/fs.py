@@ -8,7 +8,8 @@ from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
 from etlmon.api.server import Route
-from etlmon.contract import FILESYSTEM_HISTORY, FILESYSTEMS, MOST_ITEMS
+from etlmon.contract.fs import FILESYSTEM_HISTORY, FILESYSTEMS
+from etlmon.contract.query import MOST_ITEMS
 from etlmon.errors import ApiError
 from etlmon.store.tables import filesystem_usage
 from etlmon.units import utc
@@ -16,7 +17,7 @@ from etlmon.units import utc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from etlmon.contract import FilesystemHistoryQuery, FilesystemsQuery
+    from etlmon.contract.fs import FilesystemHistoryQuery, FilesystemsQuery
     from etlmon.store.database import StoreService
 
 

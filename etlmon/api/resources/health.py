@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from etlmon.api.answers import Answer
 from etlmon.api.server import Route
-from etlmon.contract import HEALTH
+from etlmon.contract.health import HEALTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from etlmon.contract import Query
+    from etlmon.contract.query import Query
     from etlmon.records.health import Health
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from etlmon.api.answers import Answer
 from etlmon.api.server import Route
-from etlmon.contract import KILL_PROCESS
+from etlmon.contract.kill import KILL_PROCESS
 
 if TYPE_CHECKING:
-    from etlmon.contract import ProcessKillQuery
+    from etlmon.contract.kill import ProcessKillQuery
     from etlmon.control.audit import Attempt
     from etlmon.records.kill import KillAnswer, KillRequest
 

@@ -12,7 +12,8 @@ from etlmon.api import sse
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.server import Route
-from etlmon.contract import LOG_LINES, LOGS, MOST_ITEMS, PAUSE_LOG, RESUME_LOG
+from etlmon.contract.logs import LOG_LINES, LOGS, PAUSE_LOG, RESUME_LOG
+from etlmon.contract.query import MOST_ITEMS
 from etlmon.errors import ApiError
 from etlmon.store import search
 from etlmon.store.search import Wanted
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from etlmon.contract import LogLinesQuery, LogSwitchQuery, Page
+    from etlmon.contract.logs import LogLinesQuery, LogSwitchQuery
+    from etlmon.contract.query import Page
     from etlmon.control.policy import Policy
     from etlmon.records.log import LogLine, LogSwitchAnswer, LogSwitchRequest
     from etlmon.store.database import StoreService

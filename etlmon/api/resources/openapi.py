@@ -9,10 +9,10 @@ import msgspec
 from etlmon.api.answers import Answer
 from etlmon.api.openapi import document
 from etlmon.api.server import Route
-from etlmon.contract import OPENAPI
+from etlmon.contract.openapi import OPENAPI
 
 if TYPE_CHECKING:
-    from etlmon.contract import Query
+    from etlmon.contract.query import Query
 
 
 def routes() -> list[Route]:

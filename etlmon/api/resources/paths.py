@@ -8,7 +8,7 @@ from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
 from etlmon.api.server import Route
-from etlmon.contract import (
+from etlmon.contract.paths import (
     CANCEL_SCANS,
     CANCEL_TOP,
     PATH_CHILDREN,
@@ -26,15 +26,14 @@ from etlmon.units import utc
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from etlmon.contract import (
-        Page,
+    from etlmon.contract.paths import (
         PathHistoryQuery,
         PathPartsQuery,
         PathQuery,
-        Query,
         ScanCancelQuery,
         TopCancelQuery,
     )
+    from etlmon.contract.query import Page, Query
     from etlmon.control.policy import Policy
     from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanRequest
     from etlmon.records.top import TopJob, TopRequest

@@ -10,14 +10,14 @@ from etlmon.api.answers import Answer
 from etlmon.api.paging import page, page_of
 from etlmon.api.period import period
 from etlmon.api.server import Route
-from etlmon.contract import (
-    MOST_ITEMS,
+from etlmon.contract.processes import (
     PROCESS,
     PROCESS_EVENTS,
     PROCESS_HISTORY,
     PROCESS_WATCHES,
     PROCESSES,
 )
+from etlmon.contract.query import MOST_ITEMS
 from etlmon.errors import ApiError, CollectError
 from etlmon.records.process import ProcessDetail
 from etlmon.store.tables import process_events, process_history, process_stats, process_watches
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Awaitable, Callable
 
-    from etlmon.contract import (
-        Page,
+    from etlmon.contract.processes import (
         ProcessesQuery,
         ProcessEventsQuery,
         ProcessHistoryQuery,
         ProcessQuery,
     )
+    from etlmon.contract.query import Page
     from etlmon.records.process import ProcessSample
     from etlmon.store.database import StoreService
 

@@ -11,7 +11,8 @@ from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
 from etlmon.api.server import Route
-from etlmon.contract import MOST_ITEMS, XFERLOG, XFERLOG_FILES, XFERLOG_SUMMARY
+from etlmon.contract.query import MOST_ITEMS
+from etlmon.contract.xferlog import XFERLOG, XFERLOG_FILES, XFERLOG_SUMMARY
 from etlmon.errors import ApiError
 from etlmon.store.tables import xferlog_entries, xferlog_files
 from etlmon.store.tables.xferlog_entries import Wanted
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from etlmon.contract import Page, XferlogQuery, XferlogSummaryQuery
+    from etlmon.contract.query import Page
+    from etlmon.contract.xferlog import XferlogQuery, XferlogSummaryQuery
     from etlmon.store.database import StoreService
 
 _GROUPS = {"hour": "hour", "user": "username", "host": "remote_host", "direction": "direction"}

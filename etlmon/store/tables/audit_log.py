@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from etlmon.contract import AuditQuery
+    from etlmon.contract.audit import AuditQuery
 
 _COLUMNS = ", ".join(columns(AuditEntry))
 _EVENT = columns(AuditEvent)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from etlmon.client.http import ClientError
-from etlmon.contract import Endpoint
+from etlmon.contract.endpoint import Endpoint
 from etlmon.ui.format import format_moment, visible
 from etlmon.ui.keys import DETAIL, TABLE, Place
 from etlmon.ui.session import Held, Session, Want

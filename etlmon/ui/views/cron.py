@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from etlmon.contract import CRON_JOB, CRON_JOBS, REFRESH_CRON, CronJobQuery, CronJobsQuery
+from etlmon.contract.cron import CRON_JOB, CRON_JOBS, REFRESH_CRON, CronJobQuery, CronJobsQuery
 from etlmon.records.cron import CronJob, CronRefreshAnswer, CronRefreshRequest
 from etlmon.ui.format import format_distance, format_moment, format_seconds, visible
 from etlmon.ui.keys import CRON as KEYS

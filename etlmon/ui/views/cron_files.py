@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etlmon.contract import CRON_FILES, Page
+from etlmon.contract.cron import CRON_FILES
+from etlmon.contract.query import Page
 from etlmon.records.cron import CronFile
 from etlmon.ui.format import visible
 from etlmon.ui.keys import IN_PART

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from etlmon.contract import AUDIT, PROCESS_EVENTS, AuditQuery, ProcessEventsQuery
+from etlmon.contract.audit import AUDIT, AuditQuery
+from etlmon.contract.processes import PROCESS_EVENTS, ProcessEventsQuery
 from etlmon.records.audit import AuditEntry
 from etlmon.records.process import ProcessEvent
 from etlmon.ui.format import visible

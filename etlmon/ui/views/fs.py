@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etlmon.contract import (
+from etlmon.contract.fs import (
     FILESYSTEM_HISTORY,
     FILESYSTEMS,
     FilesystemHistoryQuery,

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import fields
 
-from etlmon.contract import Endpoint
+from etlmon.contract.endpoint import Endpoint
 from etlmon.records.base import Record
 from etlmon.ui.format import format_value, heading
 from etlmon.ui.session import Session, Want

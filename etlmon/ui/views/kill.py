@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from etlmon.client.http import ClientError, ProblemError
-from etlmon.contract import KILL_PROCESS, ProcessKillQuery
+from etlmon.contract.kill import KILL_PROCESS, ProcessKillQuery
 from etlmon.records.health import Health
 from etlmon.records.kill import KillAnswer, KillRequest
 from etlmon.records.process import ProcessSample

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from etlmon.contract import CANCEL_TOP, START_TOP, PathQuery, TopCancelQuery
+from etlmon.contract.paths import CANCEL_TOP, START_TOP, PathQuery, TopCancelQuery
 from etlmon.records.top import LargeDirectory, LargeFile, TopJob, TopRequest
 from etlmon.ui.format import format_bytes, format_moment, format_seconds, visible
 from etlmon.ui.views.base import Around

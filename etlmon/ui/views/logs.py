@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 
-from etlmon.contract import LOGS, PAUSE_LOG, RESUME_LOG, LogSwitchQuery, Page
+from etlmon.contract.logs import LOGS, PAUSE_LOG, RESUME_LOG, LogSwitchQuery
+from etlmon.contract.query import Page
 from etlmon.records.log import LogFile, LogSwitchAnswer, LogSwitchRequest
 from etlmon.ui.format import format_bytes, format_seconds, visible
 from etlmon.ui.keys import LOGS as KEYS

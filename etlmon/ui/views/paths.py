@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from etlmon.contract import (
+from etlmon.contract.paths import (
     CANCEL_SCANS,
     PATH_CHILDREN,
     PATH_EXPECTATIONS,
@@ -13,12 +13,12 @@ from etlmon.contract import (
     PATHS,
     SCAN_PATHS,
     TOP,
-    Page,
     PathHistoryQuery,
     PathPartsQuery,
     PathQuery,
     ScanCancelQuery,
 )
+from etlmon.contract.query import Page
 from etlmon.records.path import (
     PathChild,
     PathExpected,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etlmon.contract import (
+from etlmon.contract.processes import (
     PROCESS_EVENTS,
     PROCESS_HISTORY,
     ProcessEventsQuery,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from etlmon.contract import PROCESS_WATCHES, PROCESSES, Page, ProcessesQuery
+from etlmon.contract.processes import PROCESS_WATCHES, PROCESSES, ProcessesQuery
+from etlmon.contract.query import Page
 from etlmon.records.process import ProcessSample, ProcessWatchStatus
 from etlmon.ui.format import format_bytes, format_seconds, visible
 from etlmon.ui.keys import PROCESS, TABLE

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from etlmon.client.http import ClientError
 from etlmon.client.stream import StreamFollower
-from etlmon.contract import XFERLOG, XFERLOG_FILES, XferlogQuery
+from etlmon.contract.xferlog import XFERLOG, XFERLOG_FILES, XferlogQuery
 from etlmon.records.xferlog import XferlogEntry
 from etlmon.ui.format import format_bytes, format_moment, format_seconds, visible
 from etlmon.ui.keys import IN_PART, TABLE

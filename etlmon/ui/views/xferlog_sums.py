@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from etlmon.contract import XFERLOG_SUMMARY, XferlogQuery, XferlogSummaryQuery
+from etlmon.contract.xferlog import XFERLOG_SUMMARY, XferlogQuery, XferlogSummaryQuery
 from etlmon.records.xferlog import XferlogSummary
 from etlmon.ui.format import format_bytes, format_moment, visible
 from etlmon.ui.keys import IN_PART, SUMS

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from etlmon.contract import AuditQuery
+from etlmon.contract.audit import AuditQuery
 from etlmon.records.audit import AuditEvent
 from etlmon.store.tables import audit_log
 

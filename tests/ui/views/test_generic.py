@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from etlmon.contract import ENDPOINTS, Endpoint, Page
+from etlmon.contract.all import ENDPOINTS
+from etlmon.contract.endpoint import Endpoint
+from etlmon.contract.query import Page
 from etlmon.records.health import CollectorRun
 from etlmon.ui import app
 from etlmon.ui.session import Held, Want

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from etlmon.contract import XferlogQuery
+from etlmon.contract.xferlog import XferlogQuery
 from etlmon.ui.views.xferlog import rate
 
 SIZES = [(80, 24), (200, 50)]
