@@ -14,17 +14,18 @@ from etlmon.units import utc
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from etlmon.node.collectors import Collectors
     from etlmon.runner import CollectorService, Sink
 
 
 class PathScans:
-    """Begins and ends scans of configured paths; ``collectors`` gives all that the node has now."""
+    """Begins and ends scans of configured paths."""
 
     log = Logger()
 
     def __init__(
         self,
-        collectors: Callable[[], Sequence[CollectorService]],
+        collectors: Collectors,
         sink: Sink,
         wall_clock: Callable[[], float],
     ) -> None:
@@ -83,11 +84,7 @@ class PathScans:
 
         Raises ApiError (404) naming one that is not configured.
         """
-        services = {
-            service.collector.instance: service
-            for service in self._collectors()
-            if service.collector.name == "path"
-        }
+        services = self._collectors.named("path")
         for path in wanted or ():
             if path not in services:
                 raise ApiError(

@@ -1,0 +1,81 @@
+"""How the node is, told from memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from twisted.internet import reactor
+
+from etlmon.node.service import NodeService
+from tests.node.conftest import config, until
+
+
+async def test_health_tells_of_every_part(node: NodeService) -> None:
+    health = node.health()
+    assert (health.node_name, health.state, health.warnings) == ("test", "ok", [])
+    assert [(one.name, one.runs, one.errors) for one in health.collectors] == [
+        ("disk", 1, 0),
+        ("path", 1, 0),
+    ]
+    assert health.database.state == "ok"
+    assert health.database.commits >= 2
+
+
+async def test_a_node_is_ready_while_its_parts_do_their_work(
+    node: NodeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collector that fails is no reason: it is one that tells so."""
+    ready = {"node": True, "database": True, "collectors": True}
+    assert node.state.readiness() == ready
+    monkeypatch.setattr(node.collectors[1], "_last_error", node.collectors[1]._last)
+    assert node.health().state == "degraded"
+    assert node.state.readiness() == ready
+    monkeypatch.setattr(node.collectors[1], "_due", reactor.seconds() - 61)
+    assert node.state.readiness() == ready | {"collectors": False}
+    monkeypatch.undo()
+    assert node.store._writer is not None
+    monkeypatch.setattr(node.store._writer.state, "failing", True)
+    assert node.state.readiness() == ready | {"database": False}
+    monkeypatch.undo()
+    stopped = node.stopService()
+    assert node.state.readiness() == ready | {"node": False}
+    await stopped
+
+
+async def test_a_trouble_lasts_until_a_run_has_ended_well(tmp_path: Path, tree: Path) -> None:
+    """While the next run is going, the node is as the last one left it."""
+    more = f"paths: [{{path: {tree}/later, scan_interval: 1h}}]\nrefresh: {{disk: 1h}}\n"
+    service = NodeService(config(tmp_path, more), reactor)
+    service.startService()
+    await until(lambda: all(one.runs for one in service.health().collectors))
+    assert service.health().state == "degraded"
+    (tree / "later").mkdir()
+    service.scans.scan_now(None)
+    assert service.health().collectors[1].state == "running"
+    assert service.health().state == "degraded"
+    await until(lambda: service.health().collectors[1].runs == 2)
+    assert service.health().state == "ok"
+    await service.stopService()
+
+
+async def test_a_part_that_makes_no_progress_is_named(
+    node: NodeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog is fed while there is none."""
+    assert node.state.dead_part() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(type(node.collectors[0]), "overdue_seconds", 61.0)
+        assert node.state.dead_part() == "The timer of the collector disk"
+    with monkeypatch.context() as patch:
+        patch.setattr(type(node.store), "committing_seconds", 901.0)
+        assert node.state.dead_part() == "The writer"
+
+
+async def test_systemd_is_told_in_a_line_how_the_node_is(tmp_path: Path, tree: Path) -> None:
+    more = f"paths: [{{path: {tree}/later, scan_interval: 1h}}]\nrefresh: {{disk: 1h}}\n"
+    service = NodeService(config(tmp_path, more), reactor)
+    service.startService()
+    await until(lambda: all(one.runs for one in service.health().collectors))
+    assert service.state.status() == f"degraded: path {tree}/later; 2 collectors"
+    await service.stopService()
