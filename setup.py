@@ -22,7 +22,6 @@ RUN = [
     "klein>=24.8",
     "treq>=24.9",
     "psutil>=6.0",
-    "croniter>=6.0",
     "pyyaml>=6.0.1",
     "urwid>=2.6.15",
     "wcwidth>=0.2.13",
@@ -30,6 +29,7 @@ RUN = [
     "click>=8.1.7",
     "prometheus-client>=0.21",
     "google-re2>=1.1.20240702",
+    "tzdata>=2024.1",  # the time zones, for a host that has not installed its own
 ]
 
 TEST = [
@@ -41,6 +41,7 @@ TEST = [
     "schemathesis>=4.0",
     "jsonschema-rs>=0.30",
     "pyte>=0.8.2",
+    "croniter>=6.0",
     "cronsim>=2.6",
 ]
 
