@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.web.server import NOT_DONE_YET
 
 from etlmon import __version__
+from etlmon.api import problems
 from etlmon.api.metrics.exposition import OPENMETRICS, TEXT, prefers_openmetrics
 from etlmon.contract.pages import LIVE, METRICS, READY
-from etlmon.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,10 +73,7 @@ def pages(readiness: Callable[[], Mapping[str, bool]], metrics: Metrics) -> list
 def check_method(request: BoundedRequest) -> None:
     """Raise ApiError (405) for a method that no page takes."""
     if request.method not in _METHODS:
-        allowed = b", ".join(_METHODS).decode()
-        raise ApiError(
-            405, "method-not-allowed", f"This path takes {allowed}.", headers={"Allow": allowed}
-        )
+        raise problems.method_not_allowed(method.decode() for method in _METHODS)
 
 
 def send(

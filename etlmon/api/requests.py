@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 
 import msgspec
 from twisted.web.server import Request
@@ -97,11 +97,28 @@ class BoundedRequest(Request):
         channel.setTimeout(_LINGER_SECONDS)
 
 
-def parse_query(raw: bytes, wanted: type[Q], segments: Mapping[str, str]) -> Q:
-    """Decode a query string, and what the path holds of the query.
+def guard(segment: bytes) -> bytes:
+    """Give a decoded segment of a path so that a slash within it divides nothing.
+
+    The router is handed the path in one piece; ``parse_query`` undoes this for what it takes out.
+    """
+    return segment.replace(b"%", b"%25").replace(b"/", b"%2F")
+
+
+def check_path(request: Request) -> None:
+    """Raise ApiError (404) for a path that is no text: Klein would answer it in its own way."""
+    try:
+        unquote_to_bytes(request.path).decode()
+    except UnicodeDecodeError as error:
+        raise problems.no_such_path() from error
+
+
+def parse_query(request: Request, wanted: type[Q], guarded: Mapping[str, str]) -> Q:
+    """Decode the query string of a request, and what the router took out of its path.
 
     Raises ApiError (400) naming the parameter and what it may be.
     """
+    raw = request.uri.partition(b"?")[2]
     try:
         pairs = parse_qsl(
             raw.decode("ascii", "surrogateescape"),
@@ -112,7 +129,7 @@ def parse_query(raw: bytes, wanted: type[Q], segments: Mapping[str, str]) -> Q:
         )
     except ValueError as error:
         raise ApiError(400, "bad-query", f"The query string cannot be read: {error}.") from error
-    return read_query(pairs, wanted, segments)
+    return read_query(pairs, wanted, {name: unquote(text) for name, text in guarded.items()})
 
 
 def parse_body(raw: bytes, content_type: bytes | None, wanted: type[T]) -> T:

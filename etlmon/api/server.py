@@ -1,40 +1,38 @@
 """The Klein application: a route for each endpoint of the contract, and one way through it.
 
 Every request comes in by ``_enter`` and every route is made by ``_serve``, so none can leave out
-the Host check, the token, the policy, the errors, the audit or the log. Resources give values; this
-module alone speaks HTTP.
+the Host check, the token, the policy, the errors, the audit or the log. Resources give values;
+HTTP is spoken here and beside this module: ``requests`` and ``negotiate`` read it, ``respond``
+writes it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
-from types import NoneType
-from typing import TYPE_CHECKING, Any, get_type_hints
-from urllib.parse import quote, unquote, unquote_to_bytes
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from klein import Klein
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from etlmon.api import problems
 from etlmon.api.access import the_host, who_connected
-from etlmon.api.answers import Answer, EncodedAnswer, KeptAnswers
+from etlmon.api.answers import EncodedAnswer, KeptAnswers
+from etlmon.api.commands import READING, Commands
 from etlmon.api.metrics.traffic import Traffic
-from etlmon.api.pages import SERVER, check_method, send
-from etlmon.api.requests import BoundedRequest, parse_body, parse_query
+from etlmon.api.negotiate import check_accept, takes_gzip
+from etlmon.api.pages import check_method, send
+from etlmon.api.requests import BoundedRequest, check_path, guard, parse_query
+from etlmon.api.respond import EVENT_STREAM, is_stream, respond, write_problem
+from etlmon.api.route import rule
+from etlmon.api.site import Entrance, QuietSite
 from etlmon.api.sse import Streams
-from etlmon.contract.endpoint import PREFIX, Endpoint
+from etlmon.contract.endpoint import PREFIX
 from etlmon.control.callers import Caller, Gate
 from etlmon.errors import ApiError
-from etlmon.records.audit import NOBODY
 from etlmon.text import one_line
 
 if TYPE_CHECKING:
@@ -45,43 +43,12 @@ if TYPE_CHECKING:
 
     from etlmon.api.access import HostCheck
     from etlmon.api.pages import PageRoute
+    from etlmon.api.route import Route
     from etlmon.api.sse import Source
-    from etlmon.control.audit import Attempt, AuditLog
+    from etlmon.control.audit import AuditLog
     from etlmon.control.policy import Policy
 
-_JSON = [b"application/json"]
-_NOSNIFF = [b"nosniff"]
-_NO_CACHE = [b"no-cache"]
-_VARY = [b"Accept-Encoding"]
-_GZIP = [b"gzip"]
-_EVENT_STREAM = [b"text/event-stream"]
-_JSON_NAMES = (b"application/json", b"application/*", b"*/*")
-_STREAM_NAMES = (b"text/event-stream", b"text/*", b"*/*")
-_FOLLOW = b"follow=true"
-_READING = (b"GET", b"HEAD")
-_REFUSING = re.compile(rb"q\s*=\s*0(\.0*)?")
 _IDLE_SECONDS = 60
-
-Handler = Callable[..., Coroutine[Deferred[Any], Any, Answer]]
-"""Takes the query and the body of a request, gives its answer or raises ApiError, StoreError."""
-
-
-@dataclass(frozen=True)
-class Route:
-    """An endpoint and what answers it."""
-
-    endpoint: Endpoint[Any, Any, Any]
-    handler: Handler
-    tables: tuple[str, ...] = ()
-    """The tables that the answer comes from: it is kept until one of them commits. Without any,
-    it is made anew each time."""
-    is_live: Callable[[Any], bool] | None = None
-    """Tells of a query whether its answer comes from elsewhere all the same, and is not kept."""
-    takes_attempt: bool = False
-    """Whether the handler of a command takes its Attempt as a third argument: who gives it, and
-    what the audit should know before it is done."""
-    source: Callable[[Any], Coroutine[Deferred[Any], Any, Source]] | None = None
-    """Takes a query with ``follow`` and gives what its stream sends, or raises as the handler."""
 
 
 class ApiServer:
@@ -108,21 +75,19 @@ class ApiServer:
         self.kept = KeptAnswers()
         self.streams = Streams(clock)
         self.hosts = hosts
-        self.policy = policy
         self._gate = gate or Gate()
-        self._audit = audit
-        self._commands = [route.endpoint for route in routes if route.endpoint.is_command]
+        self._commands = Commands(
+            (route.endpoint for route in routes), policy, audit, self._problem
+        )
         self._clock = clock
         self._pages = {path.encode(): route for route in pages for path in route.page.paths}
         self._traffic = traffic or Traffic()
-        self._running: set[Deferred[Any]] = set()
-        self._is_closing = False
         self._app = Klein()
         self._app.url_map.merge_slashes = False
         self._app.handle_errors(Exception)(self._failed)
         for route in routes:
             self._app.route(
-                PREFIX + _rule(route.endpoint),
+                PREFIX + rule(route.endpoint),
                 methods=[route.endpoint.method],
                 endpoint=route.endpoint.name,
                 strict_slashes=True,
@@ -131,8 +96,8 @@ class ApiServer:
 
     def site(self) -> Site:
         """Give the factory that serves the API: bounded bodies, idle connections closed."""
-        site = _QuietSite(
-            _Entrance(self._enter), requestFactory=BoundedRequest, timeout=_IDLE_SECONDS
+        site = QuietSite(
+            Entrance(self._enter), requestFactory=BoundedRequest, timeout=_IDLE_SECONDS
         )
         site.displayTracebacks = False
         site.too_large = self._too_large
@@ -146,11 +111,7 @@ class ApiServer:
 
     async def finish(self) -> None:
         """Take no more commands; come back when those under way are over, and in the audit."""
-        self._is_closing = True
-        while self._running:
-            await gatherResults(list(self._running), consumeErrors=True)
-        if self._audit is not None:
-            self._audit.stop()
+        await self._commands.finish()
 
     def _enter(self, request: BoundedRequest) -> Any:
         """Check what must be so of every request, and answer what is at hand; Klein does the rest.
@@ -165,17 +126,17 @@ class ApiServer:
             if page is not None:
                 return self._enter_page(request, page)
             self._identify(request)
-            _check_accept(request)
-            _check_path(request)
+            check_accept(request)
+            check_path(request)
         except ApiError as error:
             body = self._refuse(request, error)
         else:
-            kept = self.kept.get(request.uri) if request.method in _READING else None
+            kept = self.kept.get(request.uri) if request.method in READING else None
             if kept is None:
-                request.postpath = [*map(_guard, request.postpath or ())]
+                request.postpath = [*map(guard, request.postpath or ())]
                 return self._router.render(request)
             request.endpoint = kept.endpoint
-            body = _respond(request, kept)
+            body = respond(request, kept)
         request.write(body)
         request.finish()
         return NOT_DONE_YET
@@ -186,81 +147,34 @@ class ApiServer:
         if route.page.needs_token:
             self._identify(request)
         check_method(request)
-        return send(route, request, takes_gzip=_takes_gzip(request), failed=self._failed)
+        return send(route, request, takes_gzip=takes_gzip(request), failed=self._failed)
 
     def _answered(self, request: BoundedRequest) -> None:
         """Count a request whose answer is on its way; how long a stream lasted says nothing."""
-        began, is_stream = request.began, _is_stream(request)
-        seconds = None if began is None or is_stream else self._clock.seconds() - began
+        began = request.began
+        seconds = None if began is None or is_stream(request) else self._clock.seconds() - began
         self._traffic.answered(request.endpoint, request.code, seconds)
 
     def _serve(self, route: Route) -> Callable[[BoundedRequest], Any]:
         endpoint = route.endpoint
 
-        def read(request: Request, guarded: dict[str, str]) -> Any:
-            segments = {name: unquote(text) for name, text in guarded.items()}
-            return parse_query(request.uri.partition(b"?")[2], endpoint.query, segments)
-
         def answer_query(request: BoundedRequest, **guarded: str) -> Any:
             request.endpoint = endpoint.name
-            query = read(request, guarded)
+            query = parse_query(request, endpoint.query, guarded)
             if route.source is not None and query.follow:
                 return self._stream(request, route.source(query))
             is_live = route.is_live is not None and route.is_live(query)
             tables = () if is_live else route.tables
             made = self.kept.make(request.uri, tables, lambda: route.handler(query, None))
-            return made.addCallback(respond, request)
+            return made.addCallback(respond_to, request)
 
-        def respond(encoded: EncodedAnswer, request: BoundedRequest) -> bytes:
+        def respond_to(encoded: EncodedAnswer, request: BoundedRequest) -> bytes:
             encoded.endpoint = endpoint.name
-            return _respond(request, encoded)
-
-        async def do(request: BoundedRequest, guarded: dict[str, str]) -> Answer:
-            if self._is_closing:
-                raise _closing()
-            request.caller.check_operator()
-            self.policy.check_open()
-            query = read(request, guarded)
-            body = None
-            if endpoint.body is not NoneType:
-                content = request.content.read() if request.content is not None else b""
-                body = parse_body(content, request.getHeader(b"content-type"), endpoint.body)
-            attempt = request.attempt
-            if attempt is not None:
-                attempt.asks(query, body)
-            return await route.handler(query, body, *([attempt] if route.takes_attempt else []))
-
-        async def do_and_tell(request: BoundedRequest, guarded: dict[str, str]) -> bytes:
-            """Do a command; the log and the audit hear how it went, whoever still listens."""
-            attempt = request.attempt
-            try:
-                answer = await do(request, guarded)
-            except Exception as error:
-                problem = self._problem(request, Failure(error))
-                self._log_refusal(request, problem)
-                if attempt is not None:
-                    await attempt.refused(problem)
-                raise problem from error
-            self._log_command(request, endpoint.status)
-            if attempt is not None:
-                await attempt.done(endpoint.status, answer.summary)
-            request.setResponseCode(endpoint.status)
-            return _write_json(request, EncodedAnswer(answer))
+            return respond(request, encoded)
 
         def answer_command(request: BoundedRequest, **guarded: str) -> Any:
             request.endpoint = endpoint.name
-            request.attempt = self._attempt(request)
-            running = Deferred.fromCoroutine(do_and_tell(request, guarded))
-            self._running.add(running)
-            # A client that leaves, which cancels what it waits for, does not end the command.
-            waiting: Deferred[bytes] = Deferred()
-
-            def ended(result: Any) -> None:
-                self._running.discard(running)
-                waiting.callback(result)
-
-            running.addBoth(ended)
-            return waiting
+            return self._commands.begin(route, request, guarded)
 
         return answer_command if endpoint.is_command else answer_query
 
@@ -270,26 +184,12 @@ class ApiServer:
         values = request.requestHeaders.getRawHeaders(b"authorization", ())
         request.caller = self._gate.identify(values, origin, peer)
 
-    def _attempt(self, request: BoundedRequest) -> Attempt | None:
-        """Give what the audit is to hear of a request; None if it is no command of the API."""
-        if self._audit is None or request.method in _READING:
-            return None
-        method = request.method.decode("latin-1")
-        path = request.uri.partition(b"?")[0].decode("latin-1")
-        if not path.startswith(PREFIX):
-            return None
-        target = path.removeprefix(PREFIX)
-        for endpoint in self._commands:
-            if endpoint.method == method and endpoint.segments(target) is not None:
-                return self._audit.attempt(request.caller, endpoint.name, target)
-        return None
-
     def _too_large(self, request: BoundedRequest, problem: ApiError) -> None:
         """Hear of a request that was refused for its body, before it could be answered here."""
         request.caller = Caller(origin=who_connected(request)[0])
         with suppress(ApiError):
             self._identify(request)
-        self._note_refusal(request, problem)
+        self._commands.refused(request, problem)
         self._traffic.answered("", problem.status, None)
 
     async def _stream(
@@ -298,7 +198,7 @@ class ApiServer:
         """Send a stream; a HEAD request learns of it what a problem would say."""
         source = await finding
         if request.method == b"HEAD":
-            request.responseHeaders.setRawHeaders(b"Content-Type", _EVENT_STREAM)
+            request.responseHeaders.setRawHeaders(b"Content-Type", EVENT_STREAM)
             return b""
         return await self.streams.serve(request, source)
 
@@ -309,235 +209,19 @@ class ApiServer:
             self.hosts.check(host)
 
     def _failed(self, request: IRequest, failure: Failure) -> bytes:
-        """Turn an exception into a problem; log the unexpected."""
+        """Turn an exception into a problem."""
         return self._refuse(request, self._problem(request, failure))
 
-    def _problem(self, request: IRequest | Request, failure: Failure) -> ApiError:
-        error = failure.value or Exception()
-        problem = _from_werkzeug(error) or problems.from_exception(error)
+    def _problem(self, request: Any, failure: Failure) -> ApiError:
+        """Give what the client is told of an exception; log the unexpected."""
+        problem = problems.from_exception(failure.value or Exception())
         if problem is None:
-            self.log.failure("Defect while answering {uri}", failure, uri=_logged_uri(request))
+            uri = one_line(request.uri.decode("latin-1"))
+            self.log.failure("Defect while answering {uri}", failure, uri=uri)
             problem = problems.unexpected()
         return problem
 
-    def _note_refusal(self, request: Any, problem: ApiError) -> None:
-        """Tell the log and the audit of a command that was refused, unless they know already."""
-        if request.method in _READING or request.attempt_is_told:
-            return
-        self._log_refusal(request, problem)
-        attempt = self._attempt(request)
-        if attempt is not None:
-            attempt.refused(problem)
-
-    def _log_command(self, request: BoundedRequest, status: int) -> None:
-        self.log.info(
-            "{client} {method} {uri} {status}",
-            client=_client(request),
-            method=request.method.decode("latin-1"),
-            uri=_logged_uri(request),
-            status=status,
-        )
-
-    def _log_refusal(self, request: BoundedRequest, problem: ApiError) -> None:
-        request.attempt_is_told = True
-        self.log.warn(
-            "{client} {method} {uri} {status}: {detail}",
-            client=_client(request),
-            method=one_line(request.method.decode("latin-1")),
-            uri=_logged_uri(request),
-            status=problem.status,
-            detail=one_line(problem.detail),
-        )
-
-    def _refuse(self, request: Request | IRequest, problem: ApiError) -> bytes:
+    def _refuse(self, request: Any, problem: ApiError) -> bytes:
         """Set the headers of a problem and give its body; a command that is refused is noted."""
-        self._note_refusal(request, problem)
-        path = quote(request.uri.partition(b"?")[0], safe=problems.URI_CHARACTERS)
-        body = problems.encode(problem, path)
-        request.setResponseCode(problem.status)
-        headers = request.responseHeaders
-        headers.setRawHeaders(b"Content-Type", [problems.CONTENT_TYPE])
-        headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
-        headers.setRawHeaders(b"Cache-Control", [b"no-store"])
-        headers.setRawHeaders(b"X-Content-Type-Options", _NOSNIFF)
-        headers.setRawHeaders(b"Server", SERVER)
-        for name, text in problem.headers.items():
-            headers.setRawHeaders(name, [text])
-        return body
-
-
-def _rule(endpoint: Endpoint[Any, Any, Any]) -> str:
-    """Give a path as the router wants it.
-
-    A field whose length is fixed takes only segments of that length: of ``/cron/{id}`` and
-    ``/cron/refresh`` the second is not one of the first, whatever the method.
-    """
-    hints = get_type_hints(endpoint.query, include_extras=True)
-    rule = endpoint.path
-    for name in endpoint.in_path:
-        lengths = {
-            (meta.min_length, meta.max_length)
-            for meta in getattr(hints[name], "__metadata__", ())
-            if isinstance(meta, msgspec.Meta) and meta.min_length == meta.max_length is not None
-        }
-        converter = f"string(length={lengths.pop()[0]}):" if lengths else ""
-        rule = rule.replace(f"{{{name}}}", f"<{converter}{name}>")
-    return rule
-
-
-class _Entrance(Resource):
-    """The root of the site: all requests go to one function."""
-
-    isLeaf = True
-
-    def __init__(self, enter: Callable[[Any], Any]) -> None:
-        super().__init__()
-        self._enter = enter
-
-    def render(self, request: IRequest) -> Any:
-        """Answer a request, now or later."""
-        return self._enter(request)
-
-
-class _QuietSite(Site):
-    """A site without an access log: reads are not logged, commands are, by ``_serve``."""
-
-    noisy = False
-    too_large: Callable[[BoundedRequest, ApiError], None]
-    """Told of a request whose body is too large."""
-
-    answered: Callable[[BoundedRequest], None]
-    """Told of a request whose answer is on its way."""
-
-    def log(self, request: Any) -> None:
-        """Count it; there is no access log."""
-        self.answered(request)
-
-
-def _respond(request: Request, encoded: EncodedAnswer) -> bytes:
-    """Set the headers of an answer to a query and give its body, or none (304)."""
-    set_header = request.responseHeaders.setRawHeaders
-    for name, values in encoded.headers:
-        set_header(name, values)
-    set_header(b"Cache-Control", _NO_CACHE)
-    known = request.requestHeaders.getRawHeaders(b"if-none-match")
-    if known is not None and _matches(b",".join(known), encoded.etag):
-        set_header(b"Server", SERVER)
-        set_header(b"Vary", _VARY)
-        request.setResponseCode(304)
-        return b""
-    return _write_json(request, encoded)
-
-
-def _write_json(request: Request, encoded: EncodedAnswer) -> bytes:
-    """Set the headers that go with a body and give it, compressed if that is worth it."""
-    set_header = request.responseHeaders.setRawHeaders
-    set_header(b"Server", SERVER)
-    set_header(b"Vary", _VARY)
-    set_header(b"Content-Type", _JSON)
-    set_header(b"X-Content-Type-Options", _NOSNIFF)
-    body = encoded.body
-    if encoded.worth_compressing and _takes_gzip(request):
-        body = encoded.compressed
-        set_header(b"Content-Encoding", _GZIP)
-    set_header(b"Content-Length", [b"%d" % len(body)])
-    return body
-
-
-def _is_stream(request: Request) -> bool:
-    return request.responseHeaders.getRawHeaders(b"content-type") == _EVENT_STREAM
-
-
-def _matches(if_none_match: bytes, etag: bytes) -> bool:
-    """Compare weakly (RFC 9110, 13.1.2): the mark of weakness does not count."""
-    bare = etag.removeprefix(b"W/")
-    return any(
-        candidate == b"*" or candidate.removeprefix(b"W/") == bare
-        for candidate in (part.strip() for part in if_none_match.split(b","))
-    )
-
-
-def _takes_gzip(request: Request) -> bool:
-    taken = _taken(request.requestHeaders.getRawHeaders(b"accept-encoding", ()))
-    return taken.get(b"gzip", taken.get(b"*", False))
-
-
-def _check_accept(request: Request) -> None:
-    """Raise ApiError (406) for a client that does not take the form of the answer."""
-    lines = request.requestHeaders.getRawHeaders(b"accept")
-    if lines is None or lines == [b"*/*"]:
-        return
-    is_stream = _FOLLOW in request.uri.partition(b"?")[2].split(b"&")
-    names = _STREAM_NAMES if is_stream else _JSON_NAMES
-    taken = _taken(lines)
-    # The most specific one that the client names decides (RFC 9110, 12.5.1).
-    if taken and not next((taken[kind] for kind in names if kind in taken), False):
-        raise ApiError(
-            406,
-            "not-acceptable",
-            f"This API answers here in {names[0].decode()}; accept that.",
-        )
-
-
-def _taken(lines: Iterable[bytes]) -> dict[bytes, bool]:
-    """Tell of each name in an Accept header or its like whether it is taken: all but ``q=0``."""
-    taken = {}
-    for part in b",".join(lines).lower().split(b","):
-        name, *parameters = (piece.strip() for piece in part.split(b";"))
-        if name:
-            taken[name] = not any(map(_REFUSING.fullmatch, parameters))
-    return taken
-
-
-def _check_path(request: Request) -> None:
-    """Raise ApiError (404) for a path that is no text: Klein would answer it in its own way."""
-    try:
-        unquote_to_bytes(request.path).decode()
-    except UnicodeDecodeError as error:
-        raise _no_such_path() from error
-
-
-def _guard(segment: bytes) -> bytes:
-    """Give a decoded segment of a path so that a slash within it divides nothing.
-
-    The router is handed the path in one piece; ``unquote`` undoes this for what it takes out.
-    """
-    return segment.replace(b"%", b"%25").replace(b"/", b"%2F")
-
-
-def _from_werkzeug(error: BaseException) -> ApiError | None:
-    """Give the problem for what the router raises."""
-    if isinstance(error, MethodNotAllowed):
-        allowed = ", ".join(sorted(error.valid_methods or ()))
-        return ApiError(
-            405,
-            "method-not-allowed",
-            f"This path takes {allowed}.",
-            headers={"Allow": allowed},
-        )
-    return _no_such_path() if isinstance(error, HTTPException) else None
-
-
-def _closing() -> ApiError:
-    return ApiError(
-        503,
-        "node-stopping",
-        "The node is stopping, and takes no more commands.",
-        headers={"Retry-After": "5"},
-    )
-
-
-def _no_such_path() -> ApiError:
-    return ApiError(
-        404, "not-found", f"There is no such path; {PREFIX}/openapi.json lists all there are."
-    )
-
-
-def _client(request: BoundedRequest) -> str:
-    """Give who asks as the log shows it: the address, and the name where one is known."""
-    caller = request.caller
-    return caller.origin if caller.who == NOBODY else f"{caller.origin} {caller.who}"
-
-
-def _logged_uri(request: Request | IRequest) -> str:
-    return one_line(request.uri.decode("latin-1"))
+        self._commands.refused(request, problem)
+        return write_problem(request, problem)

@@ -36,7 +36,8 @@ from etlmon.api.resources import (
     processes,
     xferlog,
 )
-from etlmon.api.server import ApiServer, Route
+from etlmon.api.route import Route
+from etlmon.api.server import ApiServer
 from etlmon.client.events import Event, EventParser
 from etlmon.config.node import ControlSection, NodeConfig
 from etlmon.contract.audit import AuditQuery

@@ -16,7 +16,7 @@ from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint, c
 from etlmon.api import requests
 from etlmon.api.answers import Answer
 from etlmon.api.requests import MOST_BODY_BYTES
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.paths import SCAN_PATHS
 from etlmon.control import audit as control_audit
 

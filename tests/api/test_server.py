@@ -1,8 +1,7 @@
-"""HTTP as the API speaks it: validators, compression, one form of answer to every mistake."""
+"""HTTP as the API speaks it: one way in, and one form of answer to every mistake."""
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,97 +9,15 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 
-from etlmon.api import requests
 from etlmon.api.answers import Answer
-from etlmon.api.requests import MOST_BODY_BYTES
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.endpoint import Endpoint
 from etlmon.contract.health import HEALTH
 from etlmon.contract.query import Query
 from etlmon.errors import StoreError
 
 FS = "/api/v1/fs"
-SCAN = b"POST /api/v1/paths/scan HTTP/1.1\r\nHost: localhost\r\n"
-
-
-# --- validators -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "tags",
-    ["{0}", "W/{0}", '"other", W/{0}', "nonsense ,,{0}", "*", '"a", *'],
-)
-async def test_an_unchanged_answer_is_304_with_its_validators_and_no_body(api, tags: str) -> None:
-    full = await api.ask(FS)
-    strong = full.headers["etag"].removeprefix("W/")
-    answer = await api.ask(FS, headers={"If-None-Match": tags.format(strong)})
-    assert (answer.status, answer.body) == (304, b"")
-    for name in ("etag", "last-modified", "x-total-count", "vary", "cache-control"):
-        assert answer.headers[name] == full.headers[name]
-    assert "content-type" not in answer.headers
-    assert "content-length" not in answer.headers
-
-
-@pytest.mark.parametrize("tags", ['"other"', "", ",", '"', "W/", '"\xff"', "W/*"])
-async def test_another_etag_gets_the_whole_answer(api, tags: str) -> None:
-    answer = await api.ask(FS, headers={"If-None-Match": tags})
-    assert answer.status == 200
-    assert len(answer.json) == 25
-
-
-async def test_several_if_none_match_lines_count_as_one_list(api) -> None:
-    tag = (await api.ask(FS)).headers["etag"]
-    raw = (
-        f"GET {FS} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        f'If-None-Match: "a"\r\nIf-None-Match: {tag}\r\n\r\n'
-    )
-    (answer,) = await api.send(raw.encode())
-    assert answer.status == 304
-
-
-async def test_the_etag_changes_with_the_answer(api, store, mount) -> None:
-    before = (await api.ask(FS)).headers["etag"]
-    await store.write([mount(number, used_percent=51.0) for number in range(25)])
-    after = await api.ask(FS, headers={"If-None-Match": before})
-    assert after.status == 200
-
-
-# --- compression ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("accepted", "compressed"),
-    [
-        ("gzip", True),
-        ("br, GZIP ;q=0.5", True),
-        ("*", True),
-        ("gzip;q=0.001", True),
-        ("gzip;q=0", False),
-        ("gzip; q=0.000", False),
-        ("*, gzip;q=0", False),
-        ("*;q=0", False),
-        ("br", False),
-        ("", False),
-    ],
-)
-async def test_gzip_is_used_only_where_it_is_accepted(api, accepted: str, compressed: bool) -> None:
-    plain = await api.ask(FS)
-    answer = await api.ask(FS, headers={"Accept-Encoding": accepted})
-    assert (answer.headers.get("content-encoding") == "gzip") is compressed
-    assert answer.headers["vary"] == "Accept-Encoding"
-    assert answer.headers["etag"] == plain.headers["etag"]
-    body = gzip.decompress(answer.body) if compressed else answer.body
-    assert body == plain.body
-    assert (len(answer.body) < len(plain.body)) is compressed
-
-
-async def test_small_answers_are_not_compressed(api) -> None:
-    answer = await api.ask(FS + "?limit=1", headers={"Accept-Encoding": "gzip"})
-    assert "content-encoding" not in answer.headers
 
 
 # --- methods --------------------------------------------------------------------------------------
@@ -333,111 +250,6 @@ async def test_no_host_is_foreign_on_a_unix_socket(api, host: str) -> None:
     api.server.hosts = None  # as NodeService has it for unix:/path
     assert (await api.ask("/api/v1/health", headers={"Host": host})).status == 200
     (await api.ask("/nope", headers={"Host": host})).problem(404, "not-found")
-
-
-# --- Accept ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("accept", "status"),
-    [
-        ("*/*", 200),
-        ("application/json", 200),
-        ("APPLICATION/JSON;charset=utf-8", 200),
-        ("text/html, application/*;q=0.1", 200),
-        ("text/html, */*;q=0.8", 200),
-        ("", 200),
-        ("text/html", 406),
-        ("*/*, application/json;q=0", 406),
-        ("*/*;q=0", 406),
-        ("garbage", 406),
-    ],
-)
-async def test_accept_decides(api, accept: str, status: int) -> None:
-    for _ in range(2):  # made, and kept
-        answer = await api.ask(FS, headers={"Accept": accept})
-        assert answer.status == status
-    if status == 406:
-        assert "application/json" in answer.problem(406, "not-acceptable")
-
-
-# --- bodies ---------------------------------------------------------------------------------------
-
-
-def assert_too_large(answer) -> None:
-    assert "1,048,576 bytes" in answer.problem(413, "body-too-large")
-    assert answer.json["instance"] == "/api/v1/paths/scan"
-    assert answer.headers["connection"] == "close"
-
-
-@pytest.fixture
-def linger_briefly(monkeypatch) -> None:
-    monkeypatch.setattr(requests, "_LINGER_SECONDS", 0.05)
-
-
-@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
-async def test_a_body_declared_too_large_is_refused_before_it_comes(
-    api, linger_briefly, expect: bytes
-) -> None:
-    head = SCAN + expect + b"Content-Length: %d\r\n\r\n" % (MOST_BODY_BYTES + 1)
-    (answer,) = await api.send(head, ["POST"])
-    assert_too_large(answer)
-
-
-async def test_a_client_that_sends_it_all_still_gets_the_answer(api, linger_briefly) -> None:
-    size = 8 * MOST_BODY_BYTES
-    (answer,) = await api.send(SCAN + b"Content-Length: %d\r\n\r\n" % size + b"x" * size, ["POST"])
-    assert_too_large(answer)
-
-
-async def test_a_chunked_body_is_refused_once_it_is_too_large(api, linger_briefly) -> None:
-    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-    raw = SCAN + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 40 + b"0\r\n\r\n"
-    (answer,) = await api.send(raw, ["POST"])
-    assert_too_large(answer)
-
-
-async def test_a_client_that_never_stops_sending_is_cut_off(api, linger_briefly) -> None:
-    wire = await api.connect()
-    wire.transport.write(SCAN + b"Transfer-Encoding: chunked\r\n\r\n")
-    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-
-    class Endless:
-        def resumeProducing(self) -> None:
-            wire.transport.write(chunk)
-
-        def stopProducing(self) -> None: ...
-
-    wire.transport.registerProducer(Endless(), False)
-    assert (await wire.closed).startswith(b"HTTP/1.1 413 ")
-    assert api.scans.begun == []
-
-
-class HalfClosing(StringTransport):
-    """Notes that the server has said all it has to say."""
-
-    write_closed = False
-
-    def loseWriteConnection(self) -> None:
-        self.write_closed = True
-
-
-async def test_what_is_refused_is_answered_once_and_not_kept_in_memory(api) -> None:
-    channel = api.server.site().buildProtocol(None)
-    transport = HalfClosing()
-    channel.makeConnection(transport)
-    chunk = b"40000\r\n" + b"x" * 0x40000 + b"\r\n"
-    head = SCAN + b"Transfer-Encoding: chunked\r\n\r\n"
-    channel.dataReceived(head + chunk * 16 + b"0\r\n\r\n")  # all of it in one piece
-    assert transport.value().count(b"HTTP/1.1 ") == 1
-    assert transport.write_closed
-    assert transport.disconnecting
-    channel.connectionLost(Failure(ConnectionDone()))
-
-
-async def test_a_body_of_the_largest_size_is_read(api) -> None:
-    body = b'{"confirm": true}'.ljust(MOST_BODY_BYTES)
-    assert (await api.command(body)).status == 202
 
 
 # --- when things go wrong -------------------------------------------------------------------------

@@ -27,7 +27,8 @@ from twisted.internet.utils import getProcessOutputAndValue
 from etlmon.api.access import HostCheck
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
-from etlmon.api.server import ApiServer, Route
+from etlmon.api.route import Route
+from etlmon.api.server import ApiServer
 from etlmon.client import http
 from etlmon.client.http import ClientError, NodeClient, ProblemError, base_url
 from etlmon.config.node import ControlSection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from etlmon.api.answers import Answer
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.audit import AUDIT
 from etlmon.contract.query import MOST_ITEMS
 from etlmon.store.tables import audit_log

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.cron import CRON_FILES, CRON_JOB, CRON_JOBS, REFRESH_CRON
 from etlmon.errors import ApiError
 from etlmon.store.tables import cron_files, cron_jobs

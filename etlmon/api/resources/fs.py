@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.fs import FILESYSTEM_HISTORY, FILESYSTEMS
 from etlmon.contract.query import MOST_ITEMS
 from etlmon.errors import ApiError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from etlmon.api.answers import Answer
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.health import HEALTH
 
 if TYPE_CHECKING:

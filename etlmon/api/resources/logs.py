@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from etlmon.api import sse
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.logs import LOG_LINES, LOGS, PAUSE_LOG, RESUME_LOG
 from etlmon.contract.query import MOST_ITEMS
 from etlmon.errors import ApiError

@@ -8,7 +8,7 @@ import msgspec
 
 from etlmon.api.answers import Answer
 from etlmon.api.openapi import document
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.openapi import OPENAPI
 
 if TYPE_CHECKING:

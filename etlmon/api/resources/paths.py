@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.paths import (
     CANCEL_SCANS,
     CANCEL_TOP,

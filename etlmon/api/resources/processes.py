@@ -9,7 +9,7 @@ import msgspec
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page, page_of
 from etlmon.api.period import period
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.processes import (
     PROCESS,
     PROCESS_EVENTS,

@@ -10,7 +10,7 @@ from etlmon.api import sse
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
-from etlmon.api.server import Route
+from etlmon.api.route import Route
 from etlmon.contract.query import MOST_ITEMS
 from etlmon.contract.xferlog import XFERLOG, XFERLOG_FILES, XFERLOG_SUMMARY
 from etlmon.errors import ApiError

@@ -1,0 +1,89 @@
+"""Bodies are bounded: what is too large is refused at once, and never kept."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from etlmon.api import requests
+from etlmon.api.requests import MOST_BODY_BYTES
+
+SCAN = b"POST /api/v1/paths/scan HTTP/1.1\r\nHost: localhost\r\n"
+
+
+def assert_too_large(answer) -> None:
+    assert "1,048,576 bytes" in answer.problem(413, "body-too-large")
+    assert answer.json["instance"] == "/api/v1/paths/scan"
+    assert answer.headers["connection"] == "close"
+
+
+@pytest.fixture
+def linger_briefly(monkeypatch) -> None:
+    monkeypatch.setattr(requests, "_LINGER_SECONDS", 0.05)
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+async def test_a_body_declared_too_large_is_refused_before_it_comes(
+    api, linger_briefly, expect: bytes
+) -> None:
+    head = SCAN + expect + b"Content-Length: %d\r\n\r\n" % (MOST_BODY_BYTES + 1)
+    (answer,) = await api.send(head, ["POST"])
+    assert_too_large(answer)
+
+
+async def test_a_client_that_sends_it_all_still_gets_the_answer(api, linger_briefly) -> None:
+    size = 8 * MOST_BODY_BYTES
+    (answer,) = await api.send(SCAN + b"Content-Length: %d\r\n\r\n" % size + b"x" * size, ["POST"])
+    assert_too_large(answer)
+
+
+async def test_a_chunked_body_is_refused_once_it_is_too_large(api, linger_briefly) -> None:
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    raw = SCAN + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 40 + b"0\r\n\r\n"
+    (answer,) = await api.send(raw, ["POST"])
+    assert_too_large(answer)
+
+
+async def test_a_client_that_never_stops_sending_is_cut_off(api, linger_briefly) -> None:
+    wire = await api.connect()
+    wire.transport.write(SCAN + b"Transfer-Encoding: chunked\r\n\r\n")
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+
+    class Endless:
+        def resumeProducing(self) -> None:
+            wire.transport.write(chunk)
+
+        def stopProducing(self) -> None: ...
+
+    wire.transport.registerProducer(Endless(), False)
+    assert (await wire.closed).startswith(b"HTTP/1.1 413 ")
+    assert api.scans.begun == []
+
+
+class HalfClosing(StringTransport):
+    """Notes that the server has said all it has to say."""
+
+    write_closed = False
+
+    def loseWriteConnection(self) -> None:
+        self.write_closed = True
+
+
+async def test_what_is_refused_is_answered_once_and_not_kept_in_memory(api) -> None:
+    channel = api.server.site().buildProtocol(None)
+    transport = HalfClosing()
+    channel.makeConnection(transport)
+    chunk = b"40000\r\n" + b"x" * 0x40000 + b"\r\n"
+    head = SCAN + b"Transfer-Encoding: chunked\r\n\r\n"
+    channel.dataReceived(head + chunk * 16 + b"0\r\n\r\n")  # all of it in one piece
+    assert transport.value().count(b"HTTP/1.1 ") == 1
+    assert transport.write_closed
+    assert transport.disconnecting
+    channel.connectionLost(Failure(ConnectionDone()))
+
+
+async def test_a_body_of_the_largest_size_is_read(api) -> None:
+    body = b'{"confirm": true}'.ljust(MOST_BODY_BYTES)
+    assert (await api.command(body)).status == 202
