@@ -69,7 +69,7 @@ setup(
     packages=[*find_packages(include=["etlmon*"]), "twisted.plugins"],
     package_data={"etlmon": ["py.typed"], "etlmon.store": ["migrations/*.sql"]},
     zip_safe=False,
-    entry_points={"console_scripts": ["etlmon = etlmon.cli:main"]},
+    entry_points={"console_scripts": ["etlmon = etlmon.cli.main:main"]},
     install_requires=RUN,
     extras_require={"test": TEST, "dev": DEV},
 )

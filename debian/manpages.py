@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from etlmon import __version__
-from etlmon.cli import main
+from etlmon.cli.main import main
 from etlmon.config.schema import node_config_schema, ui_config_schema
 
 

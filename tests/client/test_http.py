@@ -375,7 +375,7 @@ async def test_no_answer_in_time_cuts_the_connection(somebody, text: bytes, monk
     await somebody.factory.all_closed()
 
 
-SCRIPT = ("-c", "from etlmon.cli import main; main()")
+SCRIPT = ("-c", "from etlmon.cli.main import main; main()")
 
 
 def certificate(address: str = "127.0.0.1") -> PrivateCertificate:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from etlmon import __version__
-from etlmon.cli import main
+from etlmon.cli.main import main
 from tests.debian.conftest import TOP, Debian
 
 # Building and installing take longer than other tests; all that waits has a deadline of its own.

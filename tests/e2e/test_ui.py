@@ -272,7 +272,7 @@ def test_a_defect_is_shown_logged_and_survived(
     node.get_until("fs", bool)
     program = (
         "from etlmon.ui.widgets.table import Table\n"
-        "from etlmon.cli import main\n"
+        "from etlmon.cli.main import main\n"
         "def sort_by_next(self): raise ZeroDivisionError('oh')\n"
         "Table.sort_by_next = sort_by_next\n"
         "main()"

@@ -1,0 +1,49 @@
+"""Copies of the node's database: made, and put back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from etlmon.cli.base import NODE_CONFIG, errors, node_config
+
+
+@click.command()
+@NODE_CONFIG
+@click.option("--to", "target", metavar="FILE", help="Where the copy goes; it must not exist.")
+def backup(config: str | None, target: str | None) -> None:
+    """Copy the node's database, also while the node runs, and check the copy.
+
+    Without --to it goes to the directory of `backup`, or else beside the database.
+    """
+    import time
+
+    from etlmon.node.places import backup_path, database_path
+    from etlmon.store.backup import back_up
+
+    with errors():
+        settings = node_config(config)
+        path = backup_path(settings, time.time()) if target is None else Path(target)
+        size = back_up(database_path(settings), path)
+        click.echo(f"{path}: {size} bytes, checked")
+
+
+@click.command()
+@click.argument("copy", metavar="FILE")
+@NODE_CONFIG
+def restore(copy: str, config: str | None) -> None:
+    """Put a copy in the place of the node's database. The node must be stopped.
+
+    The copy is checked first, and stays; the database that was there is kept beside it.
+    """
+    import time
+
+    from etlmon.node.places import database_path
+    from etlmon.store.backup import restore as put_back
+
+    with errors():
+        path = database_path(node_config(config))
+        old = put_back(Path(copy), path, time.time())
+        kept = "" if old is None else f"; the old database is kept as {old}"
+        click.echo(f"{path}: restored from {copy}{kept}")

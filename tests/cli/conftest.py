@@ -1,0 +1,28 @@
+"""The command line: in this process where no reactor runs, else as a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from etlmon.cli.main import main
+
+ETLMON = str(Path(sys.executable).with_name("etlmon"))
+
+
+def invoke(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [ETLMON, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == status, done
+    assert "Traceback" not in done.stderr
+    return done
