@@ -13,14 +13,14 @@ from twisted.python.failure import Failure
 from etlmon.client.http import ClientError
 from etlmon.contract.endpoint import Endpoint
 from etlmon.ui.format import visible
-from etlmon.ui.keys import EVERYWHERE, FILTER, QUESTION, Place, command_of, rest_of, shown
+from etlmon.ui.frame import Tab, key_line, node_tabs, notice, tab_at, tab_line, view_tabs
+from etlmon.ui.keys import EVERYWHERE, FILTER, QUESTION, Place, command_of, rest_of
 from etlmon.ui.session import Held, Session, Want
-from etlmon.ui.views.base import TableView, View, when
+from etlmon.ui.views.base import TableView, View
 from etlmon.ui.views.help import HelpView
-from etlmon.ui.views.nodes import causes, judged
-from etlmon.ui.views.states import state_piece
+from etlmon.ui.views.nodes import judged
 from etlmon.ui.widgets.box import Box
-from etlmon.ui.widgets.line import Piece, lines_canvas, pieces_width
+from etlmon.ui.widgets.line import Piece, lines_canvas
 
 
 class Screen(Box):
@@ -264,8 +264,10 @@ class Screen(Box):
         if row < min(top, 2) and button == 1:
             self.changed()
             if row == 0:
-                return _click(self._node_tabs(), self._node, col, size[0], self._show_node)
-            return _click(self._view_tabs(), self._seen_tab, col, size[0], self._show_view)
+                place = tab_at(self._node_tabs(), self._node, col, size[0])
+                return place is not None and self._show_node(place)
+            place = tab_at(self._view_tabs(), self._seen_tab, col, size[0])
+            return place is not None and self._show_view(place)
         if top <= row < top + height:
             self.changed()
             return self.view.widget.pressed(button, row - top)
@@ -337,12 +339,12 @@ class Screen(Box):
         """Draw everything into a terminal of any size, even 1 by 1."""
         self._status = self.status()
         above = [
-            _side_by_side(_fitting(self._node_tabs(), self._node, width)),
-            _side_by_side(_fitting(self._view_tabs(), self._seen_tab, width)),
+            tab_line(self._node_tabs(), self._node, width),
+            tab_line(self._view_tabs(), self._seen_tab, width),
         ]
-        notice = self._notice()
-        if notice:
-            above.append(notice)
+        wrong = self._notice()
+        if wrong:
+            above.append(wrong)
         below = [self._panel(), self._footer(width)]
         if height < len(above) + len(below) + 3:
             above, below = above[:1], below[:1]
@@ -369,27 +371,11 @@ class Screen(Box):
         """Give how the nodes are, and what is said of the one on the screen."""
         return [judged(session) for session in self.sessions], self._notice()
 
-    def _node_tabs(self) -> list[list[Piece]]:
-        tabs: list[list[Piece]] = []
-        for place, session in enumerate(self.sessions):
-            chosen = place == self._node
-            state_style, state = state_piece(judged(session))
-            glyph, _, word = state.partition(" ")
-            style = "tab chosen" if chosen else state_style
-            number = f"{place + 1} " if len(self.sessions) > 1 else ""
-            name = f" {number}{glyph} {visible(session.name)} "
-            tabs.append([(style, f"{name}{word} " if chosen else name)])
-        return tabs
+    def _node_tabs(self) -> list[Tab]:
+        return node_tabs(self.sessions, self._node)
 
-    def _view_tabs(self) -> list[list[Piece]]:
-        tabs: list[list[Piece]] = []
-        for place, view in enumerate(self.views):
-            chosen = place == self._view
-            tabs.append([("tab chosen" if chosen else "tab", f" {view.title} ")])
-        if self._stack:
-            trail = " \u203a ".join(view.title for view in self._stack)
-            tabs.append([("title", f" \u203a {trail} ")])
-        return tabs
+    def _view_tabs(self) -> list[Tab]:
+        return view_tabs(self.views, self._view, self._stack)
 
     @property
     def _seen_tab(self) -> int:
@@ -397,29 +383,7 @@ class Screen(Box):
         return len(self.views) if self._stack else self._view
 
     def _notice(self) -> list[Piece]:
-        """Say what is wrong with the node on the screen, if anything is."""
-        session = self.session
-        age = ""
-        if session.last_seen_at is not None:
-            age = f"As of {when(session.last_seen_at, session.now)[1]}: "
-        if session.state == "offline":
-            again = ""
-            if session.retry_at is not None:
-                again = f" Next try at {when(session.retry_at, session.now)[1]}."
-            return [("critical", f" \u2717 {age}{visible(str(session.trouble))}.{again}")]
-        if session.is_stale:
-            return [("warning", f" ~ {age}no fresh answer.")]
-        for held in (session.health, *(session.held(want) for want in self.view.wants)):
-            if held.error is not None:
-                shown = held.received_at
-                age = f"As of {when(shown, session.now)[1]}: " if shown is not None else ""
-                return [("critical", f" ! {age}{visible(str(held.error))}")]
-        health = session.health.value
-        found = [] if health is None else causes(health)
-        if not found:
-            return []
-        more = f" (and {len(found) - 1} more: see Nodes)" if len(found) > 1 else ""
-        return [("warning", f" ! {found[0]}{more}")]
+        return notice(self.session, self.view.wants)
 
     def _panel(self) -> list[Piece]:
         """The line above the keys: a question, the filter, or a message."""
@@ -446,14 +410,7 @@ class Screen(Box):
             places = (QUESTION,)
         elif self._filtering:
             places = (FILTER,)
-        line: list[Piece] = [("text", " ")]
-        for key in (key for place in _in_footer(places) for key in place.keys):
-            if key.short and self._can(key.command):
-                item = [("key", shown(key.keys[0])), ("text", f" {key.short}  ")]
-                if pieces_width([*line, *item]) > width + 1:  # the spaces may go
-                    break
-                line += item
-        return line
+        return key_line(places, self._can, width)
 
     def _places(self) -> tuple[Place, ...]:
         """Give where the keys are that hold in the view."""
@@ -467,33 +424,3 @@ class Screen(Box):
         if self._question is not None or self._filtering or (command == "back" and self._stack):
             return True
         return self.view.can(command)
-
-
-def _fitting(tabs: list[list[Piece]], chosen: int, width: int) -> list[list[Piece]]:
-    """Leave out tabs at the left until the chosen one has room."""
-    first = 0
-    while first < chosen and pieces_width(_side_by_side(tabs[first : chosen + 1])) > width:
-        first += 1
-    return tabs[first:]
-
-
-def _in_footer(places: tuple[Place, ...]) -> tuple[Place, ...]:
-    """Give places in the order of the footer: how to leave first, then what the view alone has."""
-    return (places[-1], *places[:-1]) if len(places) > 1 else places
-
-
-def _side_by_side(tabs: Sequence[Sequence[Piece]]) -> list[Piece]:
-    return [piece for tab in tabs for piece in tab]
-
-
-def _click(
-    tabs: list[list[Piece]], chosen: int, col: int, width: int, choose: Callable[[int], bool]
-) -> bool:
-    """Choose the tab that is under a column."""
-    right = 0
-    shown = _fitting(tabs, chosen, width)
-    for place, tab in enumerate(shown, len(tabs) - len(shown)):
-        right += pieces_width(tab)
-        if col < right:
-            return choose(place)
-    return False
