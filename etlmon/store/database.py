@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import sqlite3
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -19,6 +17,7 @@ from twisted.python.failure import Failure
 
 from etlmon.errors import StoreError
 from etlmon.records.health import DatabaseHealth
+from etlmon.store import wal
 from etlmon.store.connections import Connections
 from etlmon.store.damage import (
     DamagedError,
@@ -28,10 +27,12 @@ from etlmon.store.damage import (
     set_aside,
     stamp,
 )
+from etlmon.store.faults import is_full
+from etlmon.store.ondisk import OnDisk, look
 from etlmon.store.open import lock, prepare
 from etlmon.store.slowest import Slowest
 from etlmon.store.tables.all import TABLES
-from etlmon.store.writer import Writer, is_full
+from etlmon.store.writer import Writer
 from etlmon.units import to_millis, utc
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ _LARGEST_WAL_BYTES = 48 << 20
 """From here on writing waits for that."""
 _TRY_AGAIN_SECONDS = 5.0
 _LOST = "the database file was removed or replaced; what is collected is lost at the next stop"
-_WAL_BUG_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""sqlite.org/wal.html#the_wal_reset_bug: fixed in 3.51.3, and carried back to two older lines."""
 
 
 class StoreService(Service):
@@ -88,7 +87,7 @@ class StoreService(Service):
         self._schema_version = 0
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         self._record_listeners: list[Callable[[Sequence[Record]], None]] = []
-        self._opened = self._on_disk = _OnDisk(None, None, None)
+        self._opened = self._on_disk = OnDisk()
         self._looking = False
         self._looked_at = -math.inf
         self._checkpointing: Deferred[bool] | None = None
@@ -145,7 +144,7 @@ class StoreService(Service):
 
     def _open(self) -> Connections:
         self._connections = Connections(self.path, self._reactor, self.max_bytes, self.slowest)
-        self._opened = self._on_disk = _look(self.path)
+        self._opened = self._on_disk = look(self.path)
         return self._connections
 
     def stopService(self) -> Deferred[None]:
@@ -262,14 +261,14 @@ class StoreService(Service):
     async def _checkpoint(self) -> bool:
         if self._writer is None or self._connections is None:
             raise _not_open()
-        done = await self.run(_checkpoint, in_transaction=False, makes_room=True)
+        done = await self.run(wal.checkpoint, in_transaction=False, makes_room=True)
         if not done:
             if (self._on_disk.wal_bytes or 0) > _LARGEST_WAL_BYTES:
                 self._writer.halt()
             try:
                 async with self._connections.no_reads():
                     self._writer.resume()
-                    done = await self.run(_checkpoint, in_transaction=False, makes_room=True)
+                    done = await self.run(wal.checkpoint, in_transaction=False, makes_room=True)
             finally:
                 if self._replacing is None:
                     self._writer.resume()
@@ -354,7 +353,7 @@ class StoreService(Service):
             wal_bytes=self._on_disk.wal_bytes,
             schema_version=self._schema_version,
             sqlite_version=sqlite3.sqlite_version,
-            wal_reset_bug=has_wal_reset_bug(sqlite3.sqlite_version_info),
+            wal_reset_bug=wal.has_reset_bug(sqlite3.sqlite_version_info),
             commits=state.commits,
             pending_batches=self._writer.pending,
             held_records=self._writer.held_records,
@@ -383,11 +382,11 @@ class StoreService(Service):
 
         def looked(found: Any) -> None:
             self._looking = False
-            if isinstance(found, _OnDisk):
+            if isinstance(found, OnDisk):
                 self._on_disk = found
                 self._mind_wal(found.wal_bytes or 0)
 
-        self._in_thread(partial(_look, self.path)).addBoth(looked)
+        self._in_thread(partial(look, self.path)).addBoth(looked)
 
     def _mind_wal(self, wal_bytes: int) -> None:
         """Checkpoint where the log is large; where others prevent that, not all the time."""
@@ -414,28 +413,6 @@ class StoreService(Service):
                 self.log.failure("A listener to records failed.")
 
 
-def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite can corrupt a database when two connections write at one instant."""
-    return not any(
-        version >= fixed and (version[:2] == fixed[:2] or fixed is _WAL_BUG_FIXED[0])
-        for fixed in _WAL_BUG_FIXED
-    )
-
-
-def _checkpoint(cursor: sqlite3.Cursor) -> bool:
-    """Bring the whole log into the file and cut it to nothing; False if a reader is in the way.
-
-    Without patience: the writer's thread would wait for the reader, and every batch with it.
-    """
-    patience = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
-    cursor.execute("PRAGMA busy_timeout = 0")
-    try:
-        is_busy: int = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    finally:
-        cursor.execute(f"PRAGMA busy_timeout = {patience}")
-    return not is_busy
-
-
 def _passed_on_to(waiting: Deferred[Any]) -> Callable[[Any], Any]:
     """Give a callback that tells ``waiting`` too; a failure goes to it alone."""
 
@@ -451,29 +428,3 @@ def _passed_on_to(waiting: Deferred[Any]) -> Callable[[Any], Any]:
 
 def _not_open() -> StoreError:
     return StoreError("the database is not open")
-
-
-@dataclass(frozen=True)
-class _OnDisk:
-    """The database file as it is found by its name: its identity and the bytes it takes."""
-
-    identity: tuple[int, int] | None
-    size_bytes: int | None
-    wal_bytes: int | None
-
-
-def _look(path: Path) -> _OnDisk:
-    path = path.resolve()
-    found, wal = _stat(path), _stat(path.with_name(path.name + "-wal"))
-    return _OnDisk(
-        identity=(found.st_dev, found.st_ino) if found else None,
-        size_bytes=found.st_size if found else None,
-        wal_bytes=wal.st_size if wal else None,
-    )
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:
-        return None

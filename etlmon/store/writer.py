@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from etlmon.errors import StoreError
+from etlmon.store.faults import may_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,23 +37,6 @@ _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
 _MOST_HELD_RECORDS = 20_000
 """Samples kept in memory while the database takes none: hours of them, in some megabytes."""
-
-# The database's troubles, not the batch's: worth trying again. The low byte is the primary code.
-_MAY_PASS = frozenset(
-    (
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PERM,
-    )
-)
 
 
 @dataclass
@@ -343,7 +327,7 @@ class Writer:
     def _failed(self, failure: Any) -> None:
         group, self._group = self._group, []
         error = failure.value
-        if not _may_pass(error):
+        if not may_pass(error):
             self._refuse_culprit(group, error)
         elif self._closing:
             self._note(error)
@@ -401,13 +385,3 @@ def _transaction(cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]) 
 
 def _outside(cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]) -> list[Any]:
     return [work(cursor) for work in works]
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether there is no room: the disk is full, or the database at its greatest size."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-
-
-def _may_pass(error: BaseException) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(code, int) and code & 0xFF in _MAY_PASS

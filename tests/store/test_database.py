@@ -21,8 +21,9 @@ from twisted.internet.threads import deferToThread
 from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
 from etlmon.store import database
-from etlmon.store.database import StoreService, has_wal_reset_bug
+from etlmon.store.database import StoreService
 from etlmon.store.migrate import load_migrations
+from etlmon.store.wal import has_reset_bug
 from etlmon.units import utc
 
 TOP = Path(__file__).parents[2]
@@ -188,7 +189,7 @@ async def test_health(
     assert after.wal_bytes == size("-wal") > 0
     assert after.schema_version == load_migrations()[-1].schema_version
     assert after.sqlite_version == sqlite3.sqlite_version
-    assert after.wal_reset_bug == has_wal_reset_bug(sqlite3.sqlite_version_info)
+    assert after.wal_reset_bug == has_reset_bug(sqlite3.sqlite_version_info)
     assert (after.commits, after.pending_batches) == (1, 0)
     assert after.last_commit_at == utc(now)
     assert (after.last_error, after.last_error_at) == (None, None)
@@ -203,27 +204,6 @@ async def test_health_of_a_database_that_is_gone(
     store.health()
     await until(lambda: store.health().size_bytes is None)
     assert store.health().wal_bytes is None
-
-
-@pytest.mark.parametrize(
-    ("version", "affected"),
-    [
-        ((3, 7, 0), True),
-        ((3, 40, 1), True),
-        ((3, 44, 5), True),
-        ((3, 44, 6), False),
-        ((3, 45, 0), True),
-        ((3, 50, 6), True),
-        ((3, 50, 7), False),
-        ((3, 51, 0), True),
-        ((3, 51, 2), True),
-        ((3, 51, 3), False),
-        ((3, 52, 0), False),
-        ((4, 0, 0), False),
-    ],
-)
-def test_wal_reset_bug(version: tuple[int, ...], affected: bool) -> None:
-    assert has_wal_reset_bug(version) is affected
 
 
 # --- start and stop -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The write-ahead log stays small, whoever reads."""
+"""The write-ahead log stays small, whoever reads; which versions have its bug."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from twisted.internet.defer import ensureDeferred, gatherResults
 
 from etlmon.store.database import StoreService
+from etlmon.store.wal import has_reset_bug
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 Size = Callable[..., int]
@@ -110,3 +111,24 @@ async def test_stopping_meanwhile_ends(store: StoreService) -> None:
     store.checkpoint().addBoth(told.append)
     await store.stopService()
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "affected"),
+    [
+        ((3, 7, 0), True),
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 0), True),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 52, 0), False),
+        ((4, 0, 0), False),
+    ],
+)
+def test_wal_reset_bug(version: tuple[int, ...], affected: bool) -> None:
+    assert has_reset_bug(version) is affected

@@ -18,8 +18,8 @@ from etlmon.host.mounts import covering, read_mounts, resolve
 from etlmon.host.zone import find_zone
 from etlmon.node.doctor.base import Finding, is_there, why
 from etlmon.node.places import database_path
-from etlmon.store.database import has_wal_reset_bug
 from etlmon.store.open import NETWORK_FILE_SYSTEMS
+from etlmon.store.wal import has_reset_bug
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ _TIMEX_BYTES = 512
 def database(host: Host, config: NodeConfig) -> Iterator[Finding]:
     """The database has a place, room there, and an SQLite that is sound."""
     version = sqlite3.sqlite_version
-    if has_wal_reset_bug(sqlite3.sqlite_version_info):
+    if has_reset_bug(sqlite3.sqlite_version_info):
         yield Finding(
             "warning",
             "database",

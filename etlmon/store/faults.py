@@ -1,0 +1,33 @@
+"""What a failed commit tells: whether it may pass, and whether room is what it lacks."""
+
+from __future__ import annotations
+
+import sqlite3
+
+# The database's troubles, not the batch's: worth trying again. The low byte is the primary code.
+_MAY_PASS = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+    )
+)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether there is no room: the disk is full, or the database at its greatest size."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same may be done later: the database is at fault, not what is to be stored."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in _MAY_PASS
