@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from etlmon.fsworker.child import Child, shown
-from etlmon.fsworker.messages import WorkerDied, WorkerStopped
+from etlmon.fsworker.failures import WorkerDied, WorkerStopped
 from etlmon.records.health import StuckWorker
 from etlmon.text import one_line
 from etlmon.units import utc

@@ -40,6 +40,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from etlmon.fsworker.crew import Crew
+from etlmon.fsworker.failures import (
+    MountStuck,
+    WorkerDied,
+    WorkerSilent,
+    WorkerStopped,
+    WorkerTimeout,
+)
 from etlmon.fsworker.find import (
     FindOrder,
     FindOutcome,
@@ -49,24 +56,8 @@ from etlmon.fsworker.find import (
     to_find_progress,
 )
 from etlmon.fsworker.lanes import GRACE_SECONDS, Lane, Request
-from etlmon.fsworker.messages import (
-    MountStuck,
-    Order,
-    ScanOrder,
-    ScanOutcome,
-    ScanProgress,
-    WorkerDied,
-    WorkerFailed,
-    WorkerSilent,
-    WorkerStopped,
-    WorkerTimeout,
-    decode,
-    partial_outcome,
-    statvfs_request,
-    to_failure,
-    to_given,
-    to_usage,
-)
+from etlmon.fsworker.messages import Order, decode, to_failure
+from etlmon.fsworker.scan import ScanOrder, ScanOutcome, ScanProgress, partial_outcome, to_given
 from etlmon.fsworker.sharing import Sharing
 from etlmon.fsworker.top import (
     TopOrder,
@@ -76,6 +67,7 @@ from etlmon.fsworker.top import (
     to_top_progress,
     top_request,
 )
+from etlmon.fsworker.usage import statvfs_request, to_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,25 +77,6 @@ if TYPE_CHECKING:
     from etlmon.fsworker.crew import SpawnsAndWaits
     from etlmon.host.mounts import Usage
     from etlmon.records.health import StuckWorker
-
-__all__ = [
-    "FindOrder",
-    "FindOutcome",
-    "FindProgress",
-    "MountStuck",
-    "ScanOrder",
-    "ScanOutcome",
-    "ScanProgress",
-    "TopOrder",
-    "TopOutcome",
-    "TopProgress",
-    "WorkerDied",
-    "WorkerFailed",
-    "WorkerPool",
-    "WorkerSilent",
-    "WorkerStopped",
-    "WorkerTimeout",
-]
 
 P = TypeVar("P")
 

@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from etlmon.fsworker.messages import (
-    ChildCounts,
-    OtherChildren,
-    ScanOutcome,
-    ScanProgress,
-    scan_request,
-)
+from etlmon.fsworker.scan import ChildCounts, OtherChildren, ScanOutcome, ScanProgress, scan_request
 from etlmon.records.path import ScanTrouble
 
 if TYPE_CHECKING:
@@ -22,7 +16,7 @@ if TYPE_CHECKING:
 
     from etlmon.fsworker.child import Child
     from etlmon.fsworker.lanes import Request
-    from etlmon.fsworker.messages import ScanOrder
+    from etlmon.fsworker.scan import ScanOrder
 
 _MAX_CHILDREN = 1000
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.internet.defer import Deferred
 
 from etlmon.fsworker.lanes import GRACE_SECONDS, Request
-from etlmon.fsworker.messages import ScanOutcome, ScanProgress, to_outcome, to_progress
+from etlmon.fsworker.scan import ScanOutcome, ScanProgress, to_scan_outcome, to_scan_progress
 from etlmon.fsworker.shared import SharedScan
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from etlmon.fsworker.child import Child
     from etlmon.fsworker.crew import Crew, SpawnsAndWaits
     from etlmon.fsworker.lanes import Lane
-    from etlmon.fsworker.messages import ScanOrder
+    from etlmon.fsworker.scan import ScanOrder
     from etlmon.fsworker.shared import Plan
 
 # How long a child is at work before another one may take part: small trees are done by then.
@@ -142,10 +142,10 @@ class Sharing:
             limit_seconds=limit_seconds,
             told_seconds=order.timeout_seconds,
             exclusive=order.exclusive,
-            read_answer=to_outcome,
+            read_answer=to_scan_outcome,
             result=Deferred(),
             silence_seconds=order.silence_seconds,
-            on_progress=lambda content: self._progressed(scan, request, to_progress(content)),
+            on_progress=lambda content: self._progressed(scan, request, to_scan_progress(content)),
             scan=scan,
             parts=parts,
         )

@@ -15,7 +15,8 @@ from measure import Limit, conclude
 from twisted.internet import defer, task
 
 from etlmon.config.node import WorkersSection
-from etlmon.fsworker.pool import ScanOrder, ScanOutcome, WorkerPool
+from etlmon.fsworker.pool import WorkerPool
+from etlmon.fsworker.scan import ScanOrder, ScanOutcome
 
 ENTRIES_IN_A_DIRECTORY = 100
 TICK_SECONDS = 0.01

@@ -18,7 +18,8 @@ from measure import Limit, conclude
 from twisted.internet import task
 
 from etlmon.config.node import WorkersSection
-from etlmon.fsworker.pool import ScanOrder, ScanOutcome, WorkerPool
+from etlmon.fsworker.pool import WorkerPool
+from etlmon.fsworker.scan import ScanOrder, ScanOutcome
 
 FILES_IN_A_DIRECTORY = 100
 SETTLE_SECONDS = 2.1

@@ -12,7 +12,8 @@ from measure import Limit, conclude
 from twisted.internet import task
 
 from etlmon.config.node import WorkersSection
-from etlmon.fsworker.pool import ScanOrder, WorkerPool
+from etlmon.fsworker.pool import WorkerPool
+from etlmon.fsworker.scan import ScanOrder
 
 sys.path.append(str(Path(__file__).parent.parent.parent))
 from tests.fsworker.conftest import SlowFilesystem

@@ -12,7 +12,9 @@ import psutil
 from twisted.internet import reactor, task
 
 from etlmon.errors import CollectError
-from etlmon.fsworker.pool import MountStuck, ScanOrder, WorkerPool, WorkerTimeout
+from etlmon.fsworker.failures import MountStuck, WorkerTimeout
+from etlmon.fsworker.pool import WorkerPool
+from etlmon.fsworker.scan import ScanOrder
 from tests.fsworker.conftest import HungFilesystem
 
 _DEADLINE_SECONDS = 0.02

@@ -15,15 +15,9 @@ import psutil
 import pytest
 from twisted.internet import reactor
 
-from etlmon.fsworker.pool import (
-    MountStuck,
-    ScanOrder,
-    ScanProgress,
-    WorkerPool,
-    WorkerSilent,
-    WorkerStopped,
-    WorkerTimeout,
-)
+from etlmon.fsworker.failures import MountStuck, WorkerSilent, WorkerStopped, WorkerTimeout
+from etlmon.fsworker.pool import WorkerPool
+from etlmon.fsworker.scan import ScanOrder, ScanProgress
 from tests.fsworker.conftest import HungFilesystem, until
 from tests.fsworker.cycles import Holdings, killable, settle, stuck
 

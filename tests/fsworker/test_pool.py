@@ -21,23 +21,18 @@ from twisted.python.failure import Failure
 
 from etlmon.config.node import WorkersSection
 from etlmon.errors import CollectError
-from etlmon.fsworker.find import FindPattern
-from etlmon.fsworker.messages import ChildCounts, OtherChildren
-from etlmon.fsworker.pool import (
-    FindOrder,
-    LaneState,
+from etlmon.fsworker.failures import (
     MountStuck,
-    ScanOrder,
-    ScanOutcome,
-    ScanProgress,
-    TopOrder,
     WorkerDied,
     WorkerFailed,
-    WorkerPool,
     WorkerSilent,
     WorkerStopped,
     WorkerTimeout,
 )
+from etlmon.fsworker.find import FindOrder, FindPattern
+from etlmon.fsworker.pool import LaneState, WorkerPool
+from etlmon.fsworker.scan import ChildCounts, OtherChildren, ScanOrder, ScanOutcome, ScanProgress
+from etlmon.fsworker.top import TopOrder
 from etlmon.host.mounts import Usage
 from etlmon.records.path import ScanTrouble
 from tests.fsworker.conftest import find, until

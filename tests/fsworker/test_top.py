@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from etlmon.collectors.path.exclude import compile_exclude
+from etlmon.fsworker.failures import WorkerFailed
 from etlmon.fsworker.jobs import top as top_module
 from etlmon.fsworker.jobs import walk
 from etlmon.fsworker.jobs.top import Top
-from etlmon.fsworker.pool import TopOrder, TopProgress, WorkerFailed, WorkerPool
+from etlmon.fsworker.pool import WorkerPool
+from etlmon.fsworker.top import TopOrder, TopProgress
 from tests.fsworker.conftest import Worker
 
 

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from etlmon.collectors.base import CollectorContext
 from etlmon.config.watched import PathSection
 from etlmon.errors import ApiError
-from etlmon.fsworker.messages import MountStuck, WorkerStopped, WorkerTimeout
+from etlmon.fsworker.failures import MountStuck, WorkerStopped, WorkerTimeout
 from etlmon.fsworker.top import TopOrder, TopOutcome, TopProgress
 from etlmon.node.tops import TopSearches
 from etlmon.records.path import ScanTrouble, path_id

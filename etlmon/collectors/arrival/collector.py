@@ -11,8 +11,8 @@ from twisted.internet.defer import CancelledError
 from etlmon.collectors.arrival.judge import SETTLE_SECONDS, Today, judge, today
 from etlmon.collectors.base import Batch
 from etlmon.errors import EtlmonError
+from etlmon.fsworker.failures import WorkerStopped
 from etlmon.fsworker.find import FindOrder, FindPattern, Found, FoundFile
-from etlmon.fsworker.messages import WorkerStopped
 from etlmon.fsworker.places import reach
 from etlmon.host.zone import read_zone
 from etlmon.records.path import ExpectationsChecked, PathExpected, path_id

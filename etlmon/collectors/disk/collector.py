@@ -12,7 +12,7 @@ from etlmon.collectors.base import Batch
 from etlmon.collectors.disk.select import hidden_by_usage, hidden_unasked
 from etlmon.collectors.disk.usage import figures, judge
 from etlmon.errors import CollectError
-from etlmon.fsworker.messages import WorkerFailed
+from etlmon.fsworker.failures import WorkerFailed
 from etlmon.host.mounts import Usage, measure, read_mounts, unmounted_when_idle, waits_for
 from etlmon.records.disk import FilesystemUsage
 from etlmon.text import host_text

@@ -9,7 +9,7 @@ from etlmon.records.path import ChildrenCounted, PathChild, path_id
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from etlmon.fsworker.messages import ScanOutcome
+    from etlmon.fsworker.scan import ScanOutcome
 
 
 def counted_children(path: str, outcome: ScanOutcome, collected_at: datetime) -> ChildrenCounted:

@@ -13,8 +13,9 @@ from etlmon.collectors.path.children import counted_children
 from etlmon.collectors.path.exclude import compile_exclude
 from etlmon.collectors.path.underway import UnderWay
 from etlmon.errors import CollectError, EtlmonError
-from etlmon.fsworker.messages import ScanOrder, ScanOutcome, WorkerStopped, WorkerTimeout
+from etlmon.fsworker.failures import WorkerStopped, WorkerTimeout
 from etlmon.fsworker.places import NFS, locate, reach
+from etlmon.fsworker.scan import ScanOrder, ScanOutcome
 from etlmon.records.path import PathScanned, PathScanProgress, PathScanStarted, PathStatus
 from etlmon.units import format_duration, utc
 

@@ -10,8 +10,8 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from etlmon.fsworker.messages import ScanOrder, ScanOutcome, ScanProgress
     from etlmon.fsworker.pool import WorkerPool
+    from etlmon.fsworker.scan import ScanOrder, ScanOutcome, ScanProgress
 
 # Most scans end before the first of these; a long one costs a row's change each time.
 _PROGRESS_SECONDS = 2.0

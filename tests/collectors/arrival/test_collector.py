@@ -15,8 +15,8 @@ from etlmon.collectors.arrival.collector import ArrivalCollector
 from etlmon.collectors.base import CollectorContext
 from etlmon.config.loader import parse_node_config
 from etlmon.config.watched import PathExpectation, PathSection
+from etlmon.fsworker.failures import MountStuck, WorkerFailed, WorkerStopped
 from etlmon.fsworker.find import FindOrder, FindOutcome, Found, FoundFile
-from etlmon.fsworker.messages import MountStuck, WorkerFailed, WorkerStopped
 from etlmon.records.path import ExpectationsChecked, PathExpected, ScanTrouble
 from etlmon.units import utc
 

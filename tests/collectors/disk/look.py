@@ -22,7 +22,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from etlmon.collectors.base import CollectorContext
 from etlmon.collectors.disk.collector import DiskCollector
 from etlmon.config.watched import DiskSection
-from etlmon.fsworker.messages import WorkerFailed
+from etlmon.fsworker.failures import WorkerFailed
 from etlmon.host.mounts import measure
 from etlmon.units import utc
 

@@ -14,7 +14,7 @@ from etlmon.collectors.disk import KIND
 from etlmon.config.node import NodeConfig
 from etlmon.config.watched import DiskSection, MountThresholds
 from etlmon.errors import CollectError
-from etlmon.fsworker.messages import MountStuck, WorkerDied, WorkerFailed, WorkerTimeout
+from etlmon.fsworker.failures import MountStuck, WorkerDied, WorkerFailed, WorkerTimeout
 from etlmon.fsworker.pool import WorkerPool
 from etlmon.host.mounts import Usage
 from etlmon.units import utc

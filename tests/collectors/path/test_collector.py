@@ -20,19 +20,15 @@ from etlmon.collectors.path.exclude import compile_exclude
 from etlmon.config.node import NodeConfig, RefreshSection
 from etlmon.config.watched import PathSection
 from etlmon.errors import CollectError
-from etlmon.fsworker.messages import (
-    ChildCounts,
+from etlmon.fsworker.failures import (
     MountStuck,
-    OtherChildren,
-    ScanOrder,
-    ScanOutcome,
-    ScanProgress,
     WorkerDied,
     WorkerFailed,
     WorkerStopped,
     WorkerTimeout,
 )
 from etlmon.fsworker.pool import WorkerPool
+from etlmon.fsworker.scan import ChildCounts, OtherChildren, ScanOrder, ScanOutcome, ScanProgress
 from etlmon.records.path import (
     ChildrenCounted,
     PathScanned,
