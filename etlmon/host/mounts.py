@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,10 +80,34 @@ class Usage:
 
 
 def read_mounts(proc: Path) -> tuple[Mount, ...]:
-    """Give the mounts in the order of the kernel; raise OSError where /proc cannot be read."""
+    """Give the mounts in the order of the kernel; raise OSError where /proc cannot be read.
+
+    Whether one is read-only is taken from the host's first process: systemd gives a service whose
+    unit says ``ProtectSystem=strict`` mounts of its own, nearly all read-only.
+    """
+    own = (proc / "self" / "mountinfo").read_bytes()
+    try:
+        first = (proc / "1" / "mountinfo").read_bytes()
+    except OSError:  # hidepid, or a fixture
+        first = own
+    mounts = _parse(own)
+    if first == own:
+        return mounts
+    there = {_place(mount): mount.read_only for mount in _parse(first)}
+    return tuple(
+        replace(mount, read_only=there.get(_place(mount), mount.read_only)) for mount in mounts
+    )
+
+
+def _parse(mountinfo: bytes) -> tuple[Mount, ...]:
     # Not splitlines: the kernel escapes the newline in a name, and no carriage return.
-    lines = (proc / "self" / "mountinfo").read_bytes().split(b"\n")
+    lines = mountinfo.split(b"\n")
     return tuple(mount for line in lines if (mount := parse_mount(line)) is not None)
+
+
+def _place(mount: Mount) -> tuple[int, bytes, bytes]:
+    """Give what a mount has in common with the same one in another namespace: not its id."""
+    return mount.device_number, mount.root, mount.mount_point
 
 
 def parse_mount(line: bytes) -> Mount | None:
