@@ -198,11 +198,11 @@ class TestRead:
             read_mounts(tmp_path)
 
     def test_read_only_is_what_the_host_s_first_process_has_so(self, tmp_path: Path) -> None:
-        """systemd makes nearly all read-only for a hardened service; on the host it is not."""
+        """Nearly all is read-only, by systemd, for a hardened service; on the host it is not."""
         self.write(
             tmp_path,
             b"9 1 8:1 / / ro - ext4 /dev/a rw\n10 9 8:2 / /iso ro - iso9660 /dev/b ro\n"
-            b"11 9 8:1 /var/lib/x /var/lib/x rw - ext4 /dev/a rw\n12 9 0:9 / /own ro - tmpfs t rw\n",
+            b"11 9 8:1 /x /x rw - ext4 /dev/a rw\n12 9 0:9 / /own ro - tmpfs t rw\n",
         )
         (tmp_path / "1").mkdir()
         (tmp_path / "1" / "mountinfo").write_bytes(
