@@ -30,8 +30,9 @@ def backup_name(wall_seconds: float) -> str:
 def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda: False) -> int:
     """Copy the database to ``target``, also while a node writes to it; give the copy's bytes.
 
-    The copy is one read transaction's view, checked, and on the disk when this returns. A file
-    that is there already is not replaced. ``cancelled`` is asked now and then whether to give up.
+    The copy is one read transaction's view, checked, and on the disk when this returns. Its
+    directory is made if need be, for the owner of the database. A file that is there already is not
+    replaced. ``cancelled`` is asked now and then whether to give up.
     Blocks. Raises StoreError.
     """
     if target.exists():
@@ -40,6 +41,9 @@ def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda
         raise StoreError(f"there is no database {database}")
     half_made = target.with_name(target.name + ".part")
     try:
+        if not target.parent.exists():
+            target.parent.mkdir(mode=0o750, parents=True)
+            _give_to_owner_of(database, target.parent)
         _refuse_without_room(database, target.parent)
         half_made.unlink(missing_ok=True)
         os.close(os.open(half_made, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_RDWR, 0o640))
@@ -157,7 +161,7 @@ def _refuse_without_room(database: Path, directory: Path) -> None:
 
 
 def _give_to_owner_of(example: Path, path: Path) -> None:
-    """Root restores for the node, which must be able to write."""
+    """What root makes for the node, the node must be able to write."""
     if os.geteuid() == 0:
         found = example.stat()
         os.chown(path, found.st_uid, found.st_gid)

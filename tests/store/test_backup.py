@@ -55,6 +55,17 @@ def made(path: Path) -> Path:
 
 
 class TestCopying:
+    def test_its_directory_is_made_for_the_owner_of_the_database(
+        self, made: Path, tmp_path: Path
+    ) -> None:
+        if os.geteuid() == 0:
+            os.chown(made, 65_534, 65_534)
+        target = tmp_path / "var" / "backups" / "copy.db"
+        back_up(made, target)
+        assert numbers(target) == [7]
+        status, owner = target.parent.stat(), made.stat()
+        assert (status.st_mode & 0o777, status.st_uid) == (0o750, owner.st_uid)
+
     async def test_while_the_node_writes_all_the_time(
         self, store: StoreService, path: Path, tmp_path: Path
     ) -> None:
@@ -86,7 +97,7 @@ class TestCopying:
             back_up(made, target)
         assert target.read_text() == "precious"
 
-    @pytest.mark.parametrize("place", ["missing/copy.db", "etlmon.db/copy.db"])
+    @pytest.mark.parametrize("place", ["etlmon.db/copy.db", "etlmon.db/deeper/copy.db"])
     def test_a_place_that_cannot_be(self, made: Path, tmp_path: Path, place: str) -> None:
         with pytest.raises(StoreError, match="cannot copy"):
             back_up(made, tmp_path / place)
