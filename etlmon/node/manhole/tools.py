@@ -52,7 +52,7 @@ class Collectors(Mapping[str, "CollectorService"]):
                     health.skipped,
                     health.duration_ms,
                     health.next_run_at and f"{health.next_run_at:%H:%M:%S}",
-                    at.get(id(one)) or health.last_error,
+                    at.get(id(one)) or (health.last_error if health.state == "error" else None),
                 )
             )
         return repr(Table("collector state runs errors skipped ms next waits_at", rows))

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from msgspec.structs import replace
 from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
@@ -159,6 +160,17 @@ class TestSocket:
         header, *rows = done.stdout.splitlines()
         assert header.split() == "collector state runs errors skipped ms next waits_at".split()
         assert [row.split()[:3] for row in rows] == [["disk", "ok", "1"]]
+
+    async def test_an_error_that_is_over_is_not_told(self, tmp_path, node):
+        (disk,) = node.collectors
+        health = disk.health()
+        disk.health = lambda: replace(health, errors=1, last_error="was broken")
+        command = (f"{BIN}/etlmon", "console", "--socket", f"{tmp_path}/console")
+        done = await run(*command, script="collectors\n")
+        assert done.stdout.splitlines()[1].split()[-1] == "-"
+        disk.health = lambda: replace(health, state="error", last_error="is broken")
+        done = await run(*command, script="collectors\n")
+        assert done.stdout.splitlines()[1].endswith("is broken")
 
     async def test_every_tool_answers(self, tmp_path, node):
         script = (
