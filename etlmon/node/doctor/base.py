@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,10 +13,12 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from etlmon.config.node import NodeConfig
+    from etlmon.node.doctor.unit import Unit
+
+_CAPABILITIES = {"CAP_DAC_READ_SEARCH": 2, "CAP_KILL": 5, "CAP_SYS_PTRACE": 19}
+"""Those that a right of the package gives, and their numbers."""
 
 Level = Literal["ok", "warning", "problem"]
-
-_DROP_INS = "etc/systemd/system/etlmon-node.service.d"
 
 
 class Finding(Struct, frozen=True):
@@ -40,9 +43,14 @@ class Host:
     """Whose rights count: the one that the check runs as."""
     uid: int = field(default_factory=os.geteuid)
 
-    def has_right(self, name: str) -> bool:
-        """Whether the administrator has turned on a drop-in of the unit, such as ``read-all``."""
-        return is_there(self.root / _DROP_INS / f"{name}.conf")
+    unit: Unit | None = None
+    """The unit that runs a node as this user: its rights are the node's."""
+
+    def may(self, capability: str) -> bool:
+        """Whether the node has a capability, such as CAP_KILL: by its unit, or as the user is."""
+        if self.unit is not None and capability in self.unit.capabilities:
+            return True
+        return bool(_effective(self.proc) >> _CAPABILITIES[capability] & 1)
 
 
 Check = Callable[[Host, "NodeConfig"], Iterator[Finding]]
@@ -71,17 +79,15 @@ def drop_in(name: str) -> str:
     )
 
 
-def unreadable(
-    host: Host, check: str, path: str, error: OSError, level: Level = "problem"
-) -> Finding:
-    """Say that something cannot be read, and what helps: a right, if it is rights that lack."""
-    if not isinstance(error, PermissionError):
-        return Finding(level, check, f"{path}: {why(error)}", f"ls -ld {path}")
-    if host.has_right("read-all"):
-        return Finding("ok", check, f"{path}: readable by the drop-in read-all.conf")
-    return Finding(
-        level,
-        check,
-        f"{path}: {host.user} may not read it",
-        f"setfacl -m u:{host.user}:rX {path}; or {drop_in('read-all')}",
-    )
+def capability_bits(names: Iterable[str]) -> int:
+    """Give capabilities as the kernel has them; those that no check asks for are left out."""
+    return sum(1 << _CAPABILITIES[name] for name in set(names) & set(_CAPABILITIES))
+
+
+def _effective(proc: Path) -> int:
+    try:
+        text = (proc / "self/status").read_text("ascii", "replace")
+    except OSError:
+        return 0
+    found = re.search(r"(?m)^CapEff:\s*([0-9a-f]+)", text)
+    return int(found[1], 16) if found else 0

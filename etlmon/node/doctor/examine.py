@@ -7,6 +7,8 @@ is left behind.
 from __future__ import annotations
 
 import codecs
+import ctypes
+import grp
 import importlib
 import os
 import pwd
@@ -14,13 +16,15 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from etlmon.errors import EtlmonError
-from etlmon.node.doctor import system, watched
-from etlmon.node.doctor.base import Finding, Host
+from etlmon.node.doctor import servers, system, watched
+from etlmon.node.doctor.base import Finding, Host, capability_bits
+from etlmon.node.doctor.unit import Unit, read_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,30 +38,40 @@ CHECKS: tuple[Check, ...] = (
     system.ports,
     system.limits,
     system.clock,
+    watched.mounts,
     watched.paths,
     watched.logs,
-    watched.xferlogs,
-    watched.cron,
+    servers.xferlogs,
+    servers.cron,
     watched.processes,
 )
 _DEADLINE_SECONDS = 10.0
+_PR_SET_KEEPCAPS = 8
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
-def host_for(user: str | None) -> Host:
+def host_for(user: str | None, root: Path = Path("/")) -> Host:
     """Give the host as a user sees it; None is whoever runs this. Raises EtlmonError."""
     if user is None:
         uid = os.geteuid()
         try:
-            return Host(user=pwd.getpwuid(uid).pw_name, uid=uid)
+            user = pwd.getpwuid(uid).pw_name
         except KeyError:
-            return Host(user=str(uid), uid=uid)
+            user = str(uid)
+        return Host(root=root, user=user, uid=uid, unit=_unit_of(user, root))
     try:
         found = pwd.getpwnam(user)
     except KeyError as error:
         raise EtlmonError(f"there is no user {user} on this host") from error
     if found.pw_uid != os.geteuid() and os.geteuid() != 0:
         raise EtlmonError(f"only root may look as {user}: sudo etlmon doctor --user {user}")
-    return Host(user=user, uid=found.pw_uid)
+    return Host(root=root, user=user, uid=found.pw_uid, unit=_unit_of(user, root))
+
+
+def _unit_of(user: str, root: Path) -> Unit | None:
+    """Give the node's unit, if it is this user whom it runs the node as."""
+    unit = read_unit(root)
+    return unit if unit is not None and unit.user == user else None
 
 
 def examine(
@@ -126,6 +140,7 @@ def _be_child(check: Check, host: Host, config: NodeConfig, writer: int, name: s
 
 
 def _become(host: Host, config: NodeConfig) -> None:
+    """Take on the user with the rights that the node's unit gives him."""
     if host.uid == os.geteuid():
         return
     found = pwd.getpwuid(host.uid)
@@ -135,9 +150,21 @@ def _become(host: Host, config: NodeConfig) -> None:
         importlib.import_module("etlmon.node.manhole.keys")
     os.environ["HOME"] = found.pw_dir
     os.environ.pop("XDG_STATE_HOME", None)
+    unit = host.unit or Unit(user=host.user)
+    capabilities = capability_bits(unit.capabilities)
     os.initgroups(found.pw_name, found.pw_gid)
+    os.setgroups([*os.getgroups(), *map(_group_id, unit.groups)])
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgid(found.pw_gid)
     os.setuid(found.pw_uid)
+    # capset(2): the process itself; effective, permitted and inheritable of 0-31, and of 32-63.
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    libc.capset(header, (ctypes.c_uint32 * 6)(capabilities, capabilities, 0, 0, 0, 0))
+
+
+def _group_id(name: str) -> int:
+    return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
 
 
 def _read(reader: int, deadline_seconds: float) -> bytes | None:

@@ -9,6 +9,8 @@ import re
 import resource
 import socket
 import sqlite3
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +18,13 @@ from etlmon.config.addresses import UnixAddress, parse_listen
 from etlmon.control.tokens import TokensError, read
 from etlmon.host.mounts import covering, read_mounts, resolve
 from etlmon.host.zone import find_zone
+from etlmon.node.doctor.access import writable
 from etlmon.node.doctor.base import Finding, is_there, why
+from etlmon.node.doctor.unit import has_socket
 from etlmon.node.places import database_path
 from etlmon.store.open import NETWORK_FILE_SYSTEMS
 from etlmon.store.wal import has_reset_bug
+from etlmon.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +39,7 @@ _ENOUGH_INSTANCES = 64
 _ENOUGH_DESCRIPTORS = 4_096
 _UNSYNCHRONISED = 0x40
 _TIMEX_BYTES = 512
+_STEP_SECONDS = 5.0
 
 
 def database(host: Host, config: NodeConfig) -> Iterator[Finding]:
@@ -59,46 +65,11 @@ def database(host: Host, config: NodeConfig) -> Iterator[Finding]:
             f"{path}: on a network file system ({mount.fs_type}), where SQLite's locks do not hold",
             "name a local node.db_path",
         )
-    yield from _writable(host, "database", path)
+    yield from writable(host, "database", path)
     yield from _room("database", path.parent)
     if config.backup is not None:
-        yield from _writable(host, "backup", Path(config.backup.directory) / "copy")
+        yield from writable(host, "backup", Path(config.backup.directory) / "copy")
         yield from _room("backup", Path(config.backup.directory))
-
-
-def _writable(host: Host, check: str, path: Path) -> Iterator[Finding]:
-    """Say whether a file can be written, or made."""
-    directory = path.parent
-    if is_there(path):
-        if not os.access(path, os.R_OK | os.W_OK):
-            yield Finding(
-                "problem",
-                check,
-                f"{path}: {host.user} may not write it",
-                f"chown {host.user} {path}",
-            )
-            return
-    elif not is_there(directory):
-        above = next(one for one in directory.parents if is_there(one))
-        if not os.access(above, os.W_OK | os.X_OK):
-            yield Finding(
-                "problem",
-                check,
-                f"{directory}: not there, and {host.user} may not make it",
-                f"install -d -o {host.user} -m 750 {directory}",
-            )
-            return
-        yield Finding("ok", check, f"{directory}: not there, and will be made")
-        return
-    if not os.access(directory, os.W_OK | os.X_OK):
-        yield Finding(
-            "problem",
-            check,
-            f"{directory}: {host.user} may not write there",
-            f"chown {host.user} {directory}",
-        )
-        return
-    yield Finding("ok", check, f"{path if is_there(path) else directory}: can be written")
 
 
 def _room(check: str, directory: Path) -> Iterator[Finding]:
@@ -134,10 +105,10 @@ def files(host: Host, config: NodeConfig) -> Iterator[Finding]:
                 None if tokens else f"etlmon token add NAME --role viewer --file {path}",
             )
     if config.log.file is not None:
-        yield from _writable(host, "own log", Path(config.log.file))
+        yield from writable(host, "own log", Path(config.log.file))
     manhole = config.manhole
     if manhole is not None and manhole.socket is not None:
-        yield from _writable(host, "console", Path(manhole.socket).parent / "new")
+        yield from writable(host, "console", Path(manhole.socket).parent / "new")
     if manhole is not None and manhole.authorized_keys is not None:
         from etlmon.node.manhole.keys import KeyTrouble, authorized_keys
 
@@ -163,7 +134,7 @@ def ports(host: Host, config: NodeConfig) -> Iterator[Finding]:
     for setting, listen in wanted:
         where = parse_listen(listen)
         if isinstance(where, UnixAddress):
-            yield from _writable(host, "port", Path(where.path).parent / "new")
+            yield from writable(host, "port", Path(where.path).parent / "new")
             continue
         family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as one:
@@ -179,9 +150,15 @@ def ports(host: Host, config: NodeConfig) -> Iterator[Finding]:
 def _taken(host: Host, setting: str, listen: str, port: int, error: OSError) -> Finding:
     if error.errno != errno.EADDRINUSE:
         return Finding("problem", "port", f"{listen}: {why(error)}", f"another {setting}")
-    owner = _owner(host.proc, port)
+    inodes, users = _listeners(host.proc, port)
+    owner = _owner(host.proc, inodes)
     if owner is not None and owner[1] in ("etlmon", "twistd"):
         return Finding("ok", "port", f"{listen}: in use by {owner[1]} (pid {owner[0]})")
+    if host.unit is not None and users == {0} and has_socket(host.root):
+        return Finding("ok", "port", f"{listen}: opened by systemd, for the node")
+    if owner is None and host.uid != 0 and users == {host.uid}:
+        # A node with a capability shows its descriptors to nobody of its own user.
+        return Finding("ok", "port", f"{listen}: in use by a process of {host.user}")
     told = "" if owner is None else f" by {owner[1]} (pid {owner[0]})"
     return Finding(
         "warning" if owner is None else "problem",
@@ -191,9 +168,10 @@ def _taken(host: Host, setting: str, listen: str, port: int, error: OSError) -> 
     )
 
 
-def _owner(proc: Path, port: int) -> tuple[int, str] | None:
-    """Give the process that listens on a port, as far as that is visible."""
-    inodes = set()
+def _listeners(proc: Path, port: int) -> tuple[set[str], set[int]]:
+    """Give the sockets that listen on a port, as /proc names them, and whose they are."""
+    inodes: set[str] = set()
+    users: set[int] = set()
     for table in ("tcp", "tcp6"):
         try:
             lines = (proc / "net" / table).read_text("ascii").splitlines()[1:]
@@ -203,6 +181,12 @@ def _owner(proc: Path, port: int) -> tuple[int, str] | None:
             fields = line.split()
             if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
                 inodes.add(f"socket:[{fields[9]}]")
+                users.add(int(fields[7]))
+    return inodes, users
+
+
+def _owner(proc: Path, inodes: set[str]) -> tuple[int, str] | None:
+    """Give the process that has one of these sockets, as far as that is visible."""
     for one in proc.iterdir():
         if not one.name.isdigit():
             continue
@@ -248,12 +232,13 @@ def limits(host: Host, _config: NodeConfig) -> Iterator[Finding]:
 
 
 def clock(host: Host, config: NodeConfig) -> Iterator[Finding]:
-    """The clock is kept right, and the time zone is known."""
-    synchronised = is_synchronised()
-    if synchronised is None:
+    """The clock is kept right and goes on only, and the time zone is known."""
+    found = synchronised()
+    if found is None:
         yield Finding("ok", "clock", "whether the clock is kept right cannot be told here")
-    elif synchronised:
-        yield Finding("ok", "clock", "the kernel says that the clock is synchronised")
+    elif found.is_so:
+        error = f"{found.error_seconds:.3g} s wrong at the most"
+        yield Finding("ok", "clock", f"the kernel says that the clock is synchronised, {error}")
     else:
         yield Finding(
             "warning",
@@ -261,6 +246,7 @@ def clock(host: Host, config: NodeConfig) -> Iterator[Finding]:
             "nothing keeps the clock right, as the kernel says",
             "timedatectl set-ntp true, or apt-get install chrony",
         )
+    yield from _judge_step(database_path(config))
     zone = config.node.timezone
     if zone is not None:
         if find_zone(zone) is None:
@@ -283,8 +269,36 @@ def clock(host: Host, config: NodeConfig) -> Iterator[Finding]:
         yield Finding("ok", "clock", f"the time zone is {known[1] if known else 'local'}")
 
 
-def is_synchronised() -> bool | None:
-    """Ask the kernel (adjtimex(2)) whether something keeps the clock right."""
+def _judge_step(database: Path) -> Iterator[Finding]:
+    """Say whether the clock has been set back since the node last wrote."""
+    now = time.time()
+    for path in (database.with_name(f"{database.name}-wal"), database):
+        try:
+            ahead = path.stat().st_mtime - now
+        except OSError:
+            continue
+        if ahead > _STEP_SECONDS:
+            told = format_duration(round(ahead))
+            yield Finding(
+                "warning",
+                "clock",
+                f"the clock has been set back: {path} is of {told} from now",
+                "set it right (timedatectl); until then what is new sorts before what is old",
+            )
+            return
+
+
+@dataclass(frozen=True)
+class Synchronised:
+    """What the kernel says of its clock."""
+
+    is_so: bool
+    error_seconds: float
+    """The most that it may be wrong by, as far as who sets it knows."""
+
+
+def synchronised() -> Synchronised | None:
+    """Ask the kernel (adjtimex(2)) whether something keeps the clock right; None if it is mute."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         buffer = (ctypes.c_long * (_TIMEX_BYTES // 8))()
@@ -292,5 +306,5 @@ def is_synchronised() -> bool | None:
             return None
     except (AttributeError, OSError):
         return None
-    # struct timex: modes (int, padded), offset, freq, maxerror, esterror, status (int)
-    return not int(buffer[5]) & _UNSYNCHRONISED
+    # struct timex: modes (int, padded), offset, freq, maxerror (us), esterror, status (int)
+    return Synchronised(not int(buffer[5]) & _UNSYNCHRONISED, buffer[3] / 1e6)

@@ -18,9 +18,11 @@ import pytest
 from etlmon.config.loader import parse_node_config
 from etlmon.config.node import NodeConfig
 from etlmon.errors import EtlmonError
-from etlmon.node.doctor import system, watched
+from etlmon.node.doctor import servers, system, watched
 from etlmon.node.doctor.base import Check, Finding, Host
 from etlmon.node.doctor.examine import examine, exit_status, host_for
+from etlmon.node.doctor.system import Synchronised
+from etlmon.node.doctor.unit import Unit
 
 ETLMON = Path(sys.executable).with_name("etlmon")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -64,11 +66,21 @@ class TestPaths:
         (one,) = examine(host, config(text), [watched.paths])
         assert (one.level, one.what) == ("problem", f"{closed}: nobody may not read it")
         assert one.remedy is not None
-        assert one.remedy.startswith(f"setfacl -m u:nobody:rX {closed}; or install -D")
-        make(tmp_path, "etc/systemd/system/etlmon-node.service.d/read-all.conf")
-        allowed = Host(root=tmp_path, user="nobody", uid=host.uid)
+        assert one.remedy.startswith(f"setfacl -R -m u:nobody:rX -m d:u:nobody:rX {closed}; or")
+        may = Unit(user="nobody", capabilities=frozenset({"CAP_DAC_READ_SEARCH"}))
+        allowed = Host(root=tmp_path, user="nobody", uid=host.uid, unit=may)
         (one,) = examine(allowed, config(text), [watched.paths])
-        assert one.level == "ok"
+        assert (one.level, one.what) == ("ok", f"{closed}: can be listed")
+
+
+class TestMounts:
+    def test_thresholds_of_what_is_not_mounted_are_without_effect(self, tmp_path: Path) -> None:
+        make(tmp_path, "self/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
+        text = "disk: {mounts: {/: {warn_percent: 50}, /data: {warn_percent: 50}}}"
+        assert found(watched.mounts, Host(proc=tmp_path), text) == [
+            ("ok", "/: is mounted"),
+            ("warning", "/data: nothing is mounted there; its thresholds are without effect"),
+        ]
 
 
 class TestLogs:
@@ -92,8 +104,67 @@ class TestLogs:
         levels = [level for level, _ in found(watched.logs, Host(root=tmp_path), text)]
         assert levels == ["warning", "problem"]
 
+    @needs_root
+    def test_in_a_closed_directory_it_is_not_taken_for_missing(self, tmp_path: Path) -> None:
+        """Debian's logs are for the group adm: its drop-in is the remedy, and then all is well."""
+        log = make(tmp_path, "logs/etl.log", "x\n")
+        log.chmod(0o640)
+        log.parent.chmod(0o750)
+        for one in (log, log.parent):
+            os.chown(one, 0, 4)
+        for above in (tmp_path, *tmp_path.parents[:-2]):
+            above.chmod(above.stat().st_mode | 0o755)
+        uid = pwd.getpwnam("nobody").pw_uid
+        for path in (log, log.parent / "*.log", log.parent / "later.log"):
+            text = f"logs: [{{name: etl, path: '{path}'}}]"
+            host = Host(root=tmp_path, user="nobody", uid=uid, unit=Unit(user="nobody"))
+            (one,) = examine(host, config(text), [watched.logs])
+            assert (one.level, one.what) == ("problem", f"{log.parent}: nobody may not read it")
+            assert one.remedy is not None
+            assert "/rights/read-logs.conf && systemctl" in one.remedy.partition("; or")[0]
+        host = Host(
+            root=tmp_path, user="nobody", uid=uid, unit=Unit(user="nobody", groups=("adm",))
+        )
+        text = f"logs: [{{name: etl, path: '{log.parent}/*.log'}}]"
+        (one,) = examine(host, config(text), [watched.logs])
+        assert (one.level, one.what) == ("ok", f"{log}: can be read")
+
+
+class TestProcesses:
+    def test_a_user_or_program_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        text = (
+            "process_watch: [{name: a, user: nobody-at-all}, {name: b, exe: /no/such}, "
+            f"{{name: c, user: root, exe: {sys.executable}}}]"
+        )
+        told = [what for _, what in found(watched.processes, Host(), text)]
+        assert "a: there is no user nobody-at-all on this host" in told
+        assert "b: /no/such is not there" in told
+        assert not [what for what in told if what.startswith("c:")]
+
+    @needs_root
+    def test_rights_that_the_unit_gives_are_seen(self) -> None:
+        uid = pwd.getpwnam("nobody").pw_uid
+        text = config("process_watch: [{match: x}]")
+        bare = Host(user="nobody", uid=uid, unit=Unit(user="nobody"))
+        assert [one.level for one in examine(bare, text, [watched.processes])] == [
+            "ok",
+            "warning",
+            "warning",
+        ]
+        may = Unit(user="nobody", capabilities=frozenset({"CAP_KILL", "CAP_SYS_PTRACE"}))
+        given = Host(user="nobody", uid=uid, unit=may)
+        assert {one.level for one in examine(given, text, [watched.processes])} == {"ok"}
+
 
 class TestXferlogs:
+    def test_the_directories_of_uploads_can_be_listed(self, tmp_path: Path) -> None:
+        text = f"xferlog: {{path: /var/log/xferlog, roots: {{a: {tmp_path}, b: {tmp_path}/none}}}}"
+        told = found(servers.xferlogs, Host(root=tmp_path), text)[1:]
+        assert told == [
+            ("ok", f"{tmp_path}: the uploads of a can be looked for"),
+            ("problem", f"{tmp_path}/none: No such file or directory"),
+        ]
+
     @pytest.mark.parametrize(
         ("settings", "level"),
         [
@@ -107,7 +178,7 @@ class TestXferlogs:
     def test_vsftpd_must_write_it(self, tmp_path: Path, settings: str, level: str) -> None:
         make(tmp_path, "etc/vsftpd.conf", settings)
         text = "xferlog: {path: /var/log/xferlog}"
-        told = found(watched.xferlogs, Host(root=tmp_path), text)
+        told = found(servers.xferlogs, Host(root=tmp_path), text)
         assert next(one for one in told if "vsftpd" in one[1])[0] == level
 
 
@@ -123,9 +194,34 @@ class TestCron:
         make(tmp_path, "run/crond.pid", "7")
         make(tmp_path, "proc/7/comm", "cron\n")
         make(tmp_path, "var/spool/cron/crontabs/etl")
+        make(tmp_path, "var/log/syslog")
         host = Host(root=tmp_path, proc=tmp_path / "proc")
-        assert [one[0] for one in found(watched.cron, host, "")] == [level, "ok"]
-        assert found(watched.cron, host, "cron: {enabled: false}") == []
+        assert [one[0] for one in found(servers.cron, host, "")] == [level, "ok", "ok"]
+        assert found(servers.cron, host, "cron: {enabled: false}") == []
+
+    def test_what_it_logs_must_be_in_a_file(self, tmp_path: Path) -> None:
+        make(tmp_path, "usr/sbin/cron")
+        make(tmp_path, "etc/debian_version")
+        make(tmp_path, "etc/default/cron", 'EXTRA_OPTS="-L 15"')
+        make(tmp_path, "var/spool/cron/crontabs/etl")
+        host = Host(root=tmp_path, proc=tmp_path / "proc")
+        told = [one for one in servers.cron(host, config("")) if "no file" in one.what]
+        assert [(one.level, one.remedy) for one in told] == [("warning", "apt-get install rsyslog")]
+
+    @needs_root
+    def test_crontabs_get_no_access_list(self, tmp_path: Path) -> None:
+        """Cron ignores a crontab whose mode is not 0600, and a list on it shows in the mode."""
+        make(tmp_path, "usr/sbin/cron")
+        make(tmp_path, "etc/debian_version")
+        make(tmp_path, "var/spool/cron/crontabs/etl")
+        (tmp_path / "var/spool/cron/crontabs").chmod(0o700)
+        for above in (tmp_path, *tmp_path.parents[:-2]):
+            above.chmod(above.stat().st_mode | 0o755)
+        host = Host(root=tmp_path, user="nobody", uid=pwd.getpwnam("nobody").pw_uid)
+        *_, last = examine(host, config(""), [servers.cron])
+        assert last.what == "/var/spool/cron/crontabs: nobody may not read it"
+        assert last.remedy is not None
+        assert "setfacl" not in last.remedy
 
 
 class TestSystem:
@@ -161,6 +257,40 @@ class TestSystem:
             ("ok", f"127.0.0.1:{port}: free")
         ]
 
+    def test_one_that_systemd_has_opened_is_well(self, tmp_path: Path) -> None:
+        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+            port = server.getsockname()[1]
+            line = f" 0: 0100007F:{port:04X} 00000000:0000 0A 0:0 0:0 0 {{}} 0 4711 1\n"
+            make(tmp_path, "net/tcp", "header\n" + line.format(0))
+            text = f"node: {{listen: '127.0.0.1:{port}'}}"
+            host = Host(root=tmp_path, proc=tmp_path, uid=7, user="etl", unit=Unit(user="etl"))
+            assert [level for level, _ in found(system.ports, host, text)] == ["warning"]
+            wants = tmp_path / "etc/systemd/system/sockets.target.wants"
+            wants.mkdir(parents=True)
+            (wants / "etlmon-node.socket").symlink_to("/lib/systemd/system/etlmon-node.socket")
+            assert found(system.ports, host, text) == [
+                ("ok", f"127.0.0.1:{port}: opened by systemd, for the node")
+            ]
+            make(tmp_path, "net/tcp", "header\n" + line.format(7))
+            assert found(system.ports, host, text) == [
+                ("ok", f"127.0.0.1:{port}: in use by a process of etl")
+            ]
+
+    def test_what_the_unit_makes_read_only_is_a_problem(self, tmp_path: Path) -> None:
+        text = f"backup: {{directory: {tmp_path}/copies}}"
+        unit = Unit(user="root", writable=(Path("/var/lib/etlmon"),))
+        told = list(system.database(Host(unit=unit), config(text)))
+        (one,) = [one for one in told if one.check == "backup" and one.level == "problem"]
+        assert one.what == f"{tmp_path}/copies: read-only for the node, by its unit"
+        assert one.remedy is not None
+        assert f"ReadWritePaths={tmp_path}/copies;" in one.remedy
+        unit = Unit(user="root", writable=(tmp_path,))
+        assert not [
+            one
+            for one in system.database(Host(unit=unit), config(text))
+            if one.check == "backup" and one.level == "problem"
+        ]
+
     def test_few_watches_are_a_warning(self, tmp_path: Path) -> None:
         make(tmp_path, "sys/fs/inotify/max_user_watches", "100\n")
         make(tmp_path, "sys/fs/inotify/max_user_instances", "128\n")
@@ -185,6 +315,29 @@ class TestSystem:
             "ok",
             "cron and transfers are read in Asia/Seoul",
         )
+
+    def test_a_clock_that_was_set_back_is_told(self, tmp_path: Path) -> None:
+        database = make(tmp_path, "etlmon.db")
+        text = f"node: {{db_path: {database}}}"
+        assert not [what for _, what in found(system.clock, Host(), text) if "set back" in what]
+        os.utime(database, (time.time() + 3600, time.time() + 3600))
+        (one,) = [one for one in found(system.clock, Host(), text) if "set back" in one[1]]
+        assert one == ("warning", f"the clock has been set back: {database} is of 1h from now")
+
+    @pytest.mark.parametrize(
+        ("is_so", "level", "what"),
+        [
+            (True, "ok", "synchronised, 0.25 s wrong at the most"),
+            (False, "warning", "nothing keeps"),
+        ],
+    )
+    def test_a_clock_that_nothing_keeps_right_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, is_so: bool, level: str, what: str
+    ) -> None:
+        monkeypatch.setattr(system, "synchronised", lambda: Synchronised(is_so, 0.25))
+        told = found(system.clock, Host(), "")[0]
+        assert told[0] == level
+        assert what in told[1]
 
 
 class TestExamine:

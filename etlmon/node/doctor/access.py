@@ -1,0 +1,129 @@
+"""What a user may do with a file, and the remedy where he may not."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from etlmon.node.doctor.base import Finding, drop_in, is_there, why
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etlmon.node.doctor.base import Host, Level
+
+_ADM = 4
+"""Debian's group for who reads logs, whose number never changes."""
+_RESTART = " && systemctl restart etlmon-node"
+"""The unit looks for what it leaves writable when it starts."""
+_GLOB = re.compile(r"[*?\[]")
+
+
+def unreadable(
+    host: Host, check: str, path: str, error: OSError, level: Level = "problem"
+) -> Finding:
+    """Say that something cannot be read, and what helps: a right, if it is rights that lack."""
+    if not isinstance(error, PermissionError):
+        return Finding(level, check, f"{path}: {why(error)}", f"ls -ld {path}")
+    if host.may("CAP_DAC_READ_SEARCH"):
+        return Finding("ok", check, f"{path}: readable by the unit's CAP_DAC_READ_SEARCH")
+    remedy = drop_in("read-all")
+    if Path(path).is_dir() or not is_there(Path(path)):
+        remedy = f"setfacl -R -m u:{host.user}:rX -m d:u:{host.user}:rX {path}; or {remedy}"
+    else:
+        remedy = f"setfacl -m u:{host.user}:r {path}, also after rotation; or {remedy}"
+    return Finding(level, check, f"{path}: {host.user} may not read it", remedy)
+
+
+def readable(host: Host, check: str, path: str) -> Finding:
+    """Say whether a file can be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        return for_group(host, unreadable(host, check, path, error), path, error)
+    kind = os.fstat(descriptor).st_mode
+    os.close(descriptor)
+    if not stat.S_ISREG(kind):
+        return Finding("problem", check, f"{path}: not a file", "correct it in node.yaml")
+    return Finding("ok", check, f"{path}: can be read")
+
+
+def for_group(host: Host, found: Finding, path: str, error: OSError) -> Finding:
+    """Put the remedy first that suits what a group may read: Debian's logs are of adm."""
+    if found.level == "ok" or not isinstance(error, PermissionError):
+        return found
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return found
+    if not (status.st_mode & stat.S_IRGRP and status.st_gid == _ADM):
+        return found
+    remedy = drop_in("read-logs") if host.unit is not None else f"usermod -aG adm {host.user}"
+    return Finding(found.level, found.check, found.what, f"{remedy}; or {found.remedy}")
+
+
+def closed_above(path: str) -> tuple[str, OSError] | None:
+    """Give the directory that keeps a user from seeing whether a file is there, or which are.
+
+    ``path`` may be a glob. None where nothing does.
+    """
+    glob = _GLOB.search(path)
+    plain = path[: glob.start()] if glob else path
+    directory = "/"
+    try:
+        for one in reversed(Path(f"{plain}x").parents):
+            directory = str(one)
+            os.stat(f"{directory}/.")  # noqa: PTH116 - Path drops the dot, which asks for the right
+        if glob:
+            os.scandir(directory).close()
+    except PermissionError as error:
+        return directory, error
+    except OSError:
+        return None
+    return None
+
+
+def writable(host: Host, check: str, path: Path) -> Iterator[Finding]:
+    """Say whether a file can be written, or made."""
+    directory = path.parent
+    if host.unit is not None and not host.unit.may_write(directory):
+        yield Finding(
+            "problem",
+            check,
+            f"{directory}: read-only for the node, by its unit",
+            f"systemctl edit etlmon-node: [Service] and ReadWritePaths={directory};"
+            " systemctl restart etlmon-node",
+        )
+    if is_there(path):
+        if not os.access(path, os.R_OK | os.W_OK):
+            yield Finding(
+                "problem",
+                check,
+                f"{path}: {host.user} may not write it",
+                f"chown {host.user} {path}",
+            )
+            return
+    elif not is_there(directory):
+        above = next(one for one in directory.parents if is_there(one))
+        if not os.access(above, os.W_OK | os.X_OK):
+            yield Finding(
+                "problem",
+                check,
+                f"{directory}: not there, and {host.user} may not make it",
+                f"install -d -o {host.user} -m 750 {directory}{_RESTART if host.unit else ''}",
+            )
+            return
+        yield Finding("ok", check, f"{directory}: not there, and will be made")
+        return
+    if not os.access(directory, os.W_OK | os.X_OK):
+        yield Finding(
+            "problem",
+            check,
+            f"{directory}: {host.user} may not write there",
+            f"chown {host.user} {directory}",
+        )
+        return
+    yield Finding("ok", check, f"{path if is_there(path) else directory}: can be written")
