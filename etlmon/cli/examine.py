@@ -24,6 +24,7 @@ def doctor(config: str | None, user: str | None, as_json: bool) -> None:
     \b
     sudo etlmon doctor --user etlmon
     """  # noqa: D301
+    from etlmon.node.doctor.base import turn_on
     from etlmon.node.doctor.examine import examine, exit_status, host_for
     from etlmon.node.places import CONFIG_FILE
     from etlmon.ui.format import visible
@@ -41,6 +42,10 @@ def doctor(config: str | None, user: str | None, as_json: bool) -> None:
                 click.echo(visible(f"{one.level:8} {one.check:9} {one.what}"))
                 if one.remedy is not None:
                     click.echo(visible(f"{'':8} {'':9} -> {one.remedy}"))
+            command = turn_on(findings)
+            if command is not None:
+                click.echo(f"{'drop-ins':8} {'':9} are turned on by, without those not wanted:")
+                click.echo(f"{'':8} {'':9} -> {command}")
             bad = sum(one.level == "problem" for one in findings)
             warned = sum(one.level == "warning" for one in findings)
             click.echo(

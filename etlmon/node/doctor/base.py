@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _CAPABILITIES = {"CAP_DAC_READ_SEARCH": 2, "CAP_KILL": 5, "CAP_SYS_PTRACE": 19}
 """Those that a right of the package gives, and their numbers."""
 
+_RIGHTS = "/usr/share/doc/etlmon/rights"
+
 Level = Literal["ok", "warning", "problem"]
 
 
@@ -71,11 +73,20 @@ def why(error: OSError) -> str:
 
 
 def drop_in(name: str) -> str:
-    """Give the command that turns a right of the packaged node on."""
+    """Name the drop-in that gives the packaged node a right; ``turn_on`` is how."""
+    return f"the drop-in {_RIGHTS}/{name}.conf"
+
+
+def turn_on(findings: Iterable[Finding]) -> str | None:
+    """Give the command that turns on the drop-ins that remedies name; None if none does."""
+    files = {
+        file for one in findings for file in re.findall(rf"{_RIGHTS}/\S+\.conf", one.remedy or "")
+    }
+    if not files:
+        return None
     return (
-        "install -D -m 644 -t /etc/systemd/system/etlmon-node.service.d "
-        f"/usr/share/doc/etlmon/rights/{name}.conf && systemctl daemon-reload && "
-        "systemctl restart etlmon-node"
+        f"install -D -m 644 -t /etc/systemd/system/etlmon-node.service.d {' '.join(sorted(files))}"
+        " && systemctl daemon-reload && systemctl restart etlmon-node"
     )
 
 

@@ -19,7 +19,7 @@ from etlmon.config.loader import parse_node_config
 from etlmon.config.node import NodeConfig
 from etlmon.errors import EtlmonError
 from etlmon.node.doctor import servers, system, watched
-from etlmon.node.doctor.base import Check, Finding, Host
+from etlmon.node.doctor.base import Check, Finding, Host, drop_in, turn_on
 from etlmon.node.doctor.examine import examine, exit_status, host_for
 from etlmon.node.doctor.system import Synchronised
 from etlmon.node.doctor.unit import Unit
@@ -121,7 +121,7 @@ class TestLogs:
             (one,) = examine(host, config(text), [watched.logs])
             assert (one.level, one.what) == ("problem", f"{log.parent}: nobody may not read it")
             assert one.remedy is not None
-            assert "/rights/read-logs.conf && systemctl" in one.remedy.partition("; or")[0]
+            assert one.remedy.startswith("the drop-in /usr/share/doc/etlmon/rights/read-logs.conf;")
         host = Host(
             root=tmp_path, user="nobody", uid=uid, unit=Unit(user="nobody", groups=("adm",))
         )
@@ -389,6 +389,18 @@ class TestCommand:
         assert made.returncode == 2
         assert {"level", "check", "what", "remedy"} == set(json.loads(made.stdout)[0])
         assert not (tmp_path / "db").exists()
+
+    def test_the_drop_ins_are_turned_on_by_one_command(self) -> None:
+        told = [
+            Finding("problem", "log", "a", drop_in("read-logs")),
+            Finding("warning", "log", "b", f"chmod; or {drop_in('read-all')}"),
+            Finding("ok", "log", "c"),
+        ]
+        assert turn_on(told[2:]) is None
+        command = turn_on([*told, told[0]])
+        assert command is not None
+        rights = "/usr/share/doc/etlmon/rights"
+        assert f".service.d {rights}/read-all.conf {rights}/read-logs.conf && " in command
 
     def test_mistakes_in_the_file_are_problems(self, tmp_path: Path) -> None:
         file = make(tmp_path, "node.yaml", "nodes: {}\n")
