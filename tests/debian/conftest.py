@@ -187,13 +187,17 @@ class Debian:
             self.stop_node()
             self.start_node()
 
+    def ask(self, *curl: str) -> str:
+        """Run this system's curl in the network of the other one; empty if it fails."""
+        command = ["nsenter", "-t", str(self._pid), "-n", *curl]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        return done.stdout if done.returncode == 0 else ""
+
     def get(self, path: str) -> Any:
         """Ask the node; None while it does not answer."""
-        curl = ["curl", "-sS", "--fail", "--max-time", "10", f"http://127.0.0.1:8080/api/v1/{path}"]
-        done = subprocess.run(
-            ["nsenter", "-t", str(self._pid), "-n", *curl], check=False, capture_output=True
-        )
-        return json.loads(done.stdout) if done.returncode == 0 else None
+        url = f"http://127.0.0.1:8080/api/v1/{path}"
+        answer = self.ask("curl", "-sS", "--fail", "--max-time", "10", url)
+        return json.loads(answer) if answer else None
 
     def get_until(self, path: str, wanted: Callable[[Any], Any]) -> Any:
         """Ask until the answer is as wanted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -68,6 +69,8 @@ def test_install_run_upgrade_remove_purge(debian: Debian, package: Path, tmp_pat
     first = debian.get("fs")
     assert "/" in {row["mount_point"] for row in first}
     assert {row["mount_point"] for row in first} == df(debian)
+    # As on the host, though the unit makes nearly all read-only for the node.
+    assert not [row["mount_point"] for row in first if row["read_only"]]
 
     assert_fast_start(debian)
     assert_helpful(debian)
@@ -93,15 +96,21 @@ def test_install_run_upgrade_remove_purge(debian: Debian, package: Path, tmp_pat
     assert debian.get_until("paths", bool)[0]["path"] == "/etc"
     assert f"etlmon.db.schema-{old_schema}" in debian.run("ls", "/var/lib/etlmon")
 
+    # Looked into and commanded, as an administrator does by the documents.
+    if debian.systemd:
+        assert_open_to_its_administrator(debian)
+
     # Removed: the program is gone, the configuration and the data are not. Purged: all is gone.
     debian.stop_node()
     debian.run("dpkg", "--remove", "etlmon")
     assert debian.get("health") is None
+    if debian.systemd:
+        assert debian.run("systemctl", "list-units", "--no-legend", "etlmon*") == ""
     assert "/etc/etlmon/node.yaml" in (left := debian.files())
     assert "/var/lib/etlmon/etlmon.db" in left
     assert not any(path.startswith(("/opt/venvs", "/usr/bin/etlmon")) for path in left)
     debian.run("dpkg", "--purge", "etlmon")
-    debian.run("rm", "/root/etlmon.deb", "/root/higher.deb")
+    debian.run("rm", "-rf", "/root/etlmon.deb", "/root/higher.deb", "/var/backups/etlmon")
     kept_by_debian = re.compile("/var/(lib/(dpkg|systemd)|log|cache)/|/etc/.*-$|/etc/.pwd.lock$")
     left = {path for path in debian.files() - before if not kept_by_debian.match(path)}
     assert left == set()
@@ -147,7 +156,7 @@ def assert_helpful(debian: Debian) -> None:
 
 
 def assert_supervised(debian: Debian) -> None:
-    """The unit holds: rights and priorities as it says, and a node that hangs is begun anew."""
+    """The unit holds: rights and priorities are as it says."""
     pid = debian.run("systemctl", "show", "-P", "MainPID", "etlmon-node").strip()
     status = debian.run("cat", f"/proc/{pid}/status")
     assert re.search(r"CapEff:\s+0+\n", status)
@@ -165,6 +174,46 @@ def assert_supervised(debian: Debian) -> None:
     assert "-- No entries --" in said, said
 
 
+def assert_open_to_its_administrator(debian: Debian) -> None:
+    """A copy, the console, a signal to another user's process, the socket: all under the unit.
+
+    And systemd begins a node anew whose reactor hangs.
+    """
+    debian.run("sh", "-c", f"cat >>/etc/etlmon/node.yaml <<'END'\n{MORE}END")
+    debian.run("install", "-d", "-o", "etlmon", "-m", "750", "/var/backups/etlmon")
+    rights = "/usr/share/doc/etlmon/rights"
+    debian.run("install", "-D", "-t", DROP_INS, f"{rights}/kill.conf")
+    hasty = "[Service]\\nWatchdogSec=2s\\nRestartSec=100ms\\n"
+    debian.run("sh", "-c", f"printf '{hasty}' >{DROP_INS}/hasty.conf")
+    debian.run("systemd-run", "-q", "-p", "User=nobody", "--unit=load", "sleep", "4711")
+    debian.run("systemctl", "stop", "etlmon-node")
+    debian.run("systemctl", "enable", "--now", "etlmon-node.socket")
+    debian.run("systemctl", "daemon-reload")
+    (load,) = debian.get_until("processes", lambda rows: rows and rows[0]["collected_at"])
+    assert debian.run("sh", "-c", "ls /var/backups/etlmon/etlmon-*.db").count("\n") == 1
+    told = debian.run("sh", "-c", "echo 'collectors' | etlmon console")
+    assert re.search(r"(?m)^process +ok ", told), told
+    debian.run("sh", "-c", "echo 'import time; time.sleep(4.9)' | etlmon console", check=False)
+    counted = ("systemctl", "show", "-P", "NRestarts", "etlmon-node")
+    debian.wait_for(lambda: debian.run(*counted) == "1\n", "a node that hangs is begun anew")
+    debian.get_until("processes", bool)
+    body = json.dumps({"signal": "SIGTERM", "confirm": True, "identity": load["identity"]})
+    command = ["curl", "-sS", "-H", "Content-Type: application/json", "-d", body]
+    answer = json.loads(debian.ask(*command, f"{API}/processes/{load['pid']}/kill"))
+    assert answer["outcome"] == "exited"
+    found = debian.run("etlmon", "doctor", "--user", "etlmon", "--json", check=False)
+    by_check = {(one["check"], one["level"]) for one in json.loads(found)}
+    assert not [check for check, level in by_check if level == "problem"], found
+    assert ("port", "ok") in by_check
+
+
+API = "http://127.0.0.1:8080/api/v1"
+DROP_INS = "/run/systemd/system/etlmon-node.service.d"
+MORE = """
+process_watch: [{name: load, match: sleep 4711}]
+manhole: {socket: /run/etlmon/manhole.sock}
+backup: {directory: /var/backups/etlmon}
+"""
 NICES = "for c in $(cat /proc/{}/task/*/children); do cut -d' ' -f19 /proc/$c/stat; done"
 
 
