@@ -151,6 +151,36 @@ def test_every_metric_that_is_asked_for_exists(of: str, names: set[str]) -> None
     assert asked <= names
 
 
+def test_prometheus_understands_every_query_of_the_dashboard(
+    program: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Grafana hands them on as they are, but for its variables."""
+    queries = [
+        target["expr"].replace("$instance", ".*").replace("$__rate_interval", "5m")
+        for panel in json.loads(DASHBOARD.read_text())["panels"]
+        for target in panel.get("targets", ())
+    ]
+    assert len(queries) > 30
+    assert not [query for query in queries if "$" in query]
+    rules = [{"record": f"query:{number}", "expr": one} for number, one in enumerate(queries)]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "a", "rules": rules}]}))
+    assert f"{len(queries)} rules found" in promtool(
+        program, "check", "rules", "--lint=none", str(tmp_path / "rules.yml")
+    )
+
+
+def test_legends_name_labels_that_the_queries_give() -> None:
+    """A legend with a label that no series has is empty on the screen."""
+    document = DOCUMENT.read_text()
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel.get("targets", ()):
+            for label in re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat") or ""):
+                known = label in ("instance", "code", "endpoint", "lane", "status", "direction")
+                assert known or f"`{label}`" in document, (panel["title"], label)
+                grouped = re.search(r"\bby \(([^)]*)\)", target["expr"])
+                assert grouped is None or label in grouped[1], (panel["title"], label)
+
+
 def test_the_dashboard_is_whole() -> None:
     panels = json.loads(DASHBOARD.read_text())["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)

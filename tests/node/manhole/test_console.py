@@ -195,6 +195,25 @@ class TestSocket:
         ):
             assert re.search(told, done.stdout), told
 
+    async def test_what_the_documents_type_gives_what_they_show(self, tmp_path, node):
+        """Each statement of the session in docs/operations.md, and the heading of its table."""
+        document = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+        session = re.findall(r"(?m)^    >>> (.*)\n(?:    \(waiting.*\n)?    (.*)$", document)
+        assert [typed.partition("(")[0] for typed, _ in session] == [
+            "collectors",
+            "queue",
+            "slow",
+            "read",
+        ]
+        script = "".join(f"{typed}\n" for typed, _ in session)
+        done = await run(
+            f"{BIN}/etlmon", "console", "--socket", f"{tmp_path}/console", script=script
+        )
+        lines = [line.split() for line in done.stdout.splitlines()]
+        *shown, last = [heading.split() for _, heading in session]
+        assert last == ["path", "status", "scan_file_count"]  # of which this node has no row
+        assert [line for line in lines if line in shown] == [*shown, ["none"]]
+
     async def test_entry_and_exit_stand_in_the_audit(self, tmp_path, node):
         await run(f"{BIN}/etlmon", "console", "--socket", f"{tmp_path}/console", script="1\n\n2\n")
         (row,) = await visits(node)
