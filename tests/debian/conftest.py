@@ -57,6 +57,7 @@ cd "$root"
 mkdir -p .old
 pivot_root . .old
 umount -l /.old
+mount --make-rshared /  # as systemd does on a host, not in a container
 exec env -i container=etlmon-test PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
 """
 NOTE_PID = 'echo $$ >/run/etlmon.pid; exec "$@"'  # nsenter hands no signal on

@@ -180,6 +180,7 @@ def assert_open_to_its_administrator(debian: Debian) -> None:
     And systemd begins a node anew whose reactor hangs.
     """
     debian.run("sh", "-c", f"cat >>/etc/etlmon/node.yaml <<'END'\n{MORE}END")
+    debian.run("sed", "-i", "s/#disk: 15s/disk: 1s/", "/etc/etlmon/node.yaml")
     debian.run("install", "-d", "-o", "etlmon", "-m", "750", "/var/backups/etlmon")
     rights = "/usr/share/doc/etlmon/rights"
     debian.run("install", "-D", "-t", DROP_INS, f"{rights}/kill.conf")
@@ -197,6 +198,12 @@ def assert_open_to_its_administrator(debian: Debian) -> None:
     counted = ("systemctl", "show", "-P", "NRestarts", "etlmon-node")
     debian.wait_for(lambda: debian.run(*counted) == "1\n", "a node that hangs is begun anew")
     debian.get_until("processes", bool)
+    # What is mounted while the node runs it sees too, and as it is on the host.
+    debian.run("mount", "-t", "tmpfs", "-o", "ro,size=1m", "later", "/mnt")
+    debian.get_until(
+        "fs", lambda rows: {"/mnt"} == {r["mount_point"] for r in rows if r["read_only"]}
+    )
+    debian.run("umount", "/mnt")
     body = json.dumps({"signal": "SIGTERM", "confirm": True, "identity": load["identity"]})
     command = ["curl", "-sS", "-H", "Content-Type: application/json", "-d", body]
     answer = json.loads(debian.ask(*command, f"{API}/processes/{load['pid']}/kill"))
