@@ -86,7 +86,7 @@ def test_a_file_in_json_turned_by_logrotate(
 def test_the_level_changes_while_the_node_runs(
     run_either: Start, write_config: WriteConfig
 ) -> None:
-    config = write_config("log: {level: error}\n")
+    config = write_config("log: {level: error}\nrefresh: {disk: 1s}\n")
     node = run_either(config)
     # Quiet from the start: its port is known from nothing that it says.
     give_up_at = time.monotonic() + 15
