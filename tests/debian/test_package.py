@@ -40,7 +40,6 @@ def higher(package: Path, directory: Path) -> Path:
     return made
 
 
-@pytest.mark.xfail(reason="fails since more collectors came in; the cause is open", strict=False)
 def test_install_run_upgrade_remove_purge(debian: Debian, package: Path, tmp_path: Path) -> None:
     before = debian.files()
     debian.put(package, "/root/etlmon.deb")
@@ -163,7 +162,9 @@ def assert_supervised(debian: Debian) -> None:
     assert re.search(r"NoNewPrivs:\s+1\n", status)
     assert re.search(r"Seccomp:\s+2\n", status)
     assert "10" in debian.run("sh", "-c", NICES.format(pid)).split()
-    assert "ok; 2 collectors" in debian.run("systemctl", "status", "etlmon-node")
+    kinds = sorted(one["name"] for one in debian.get("health")["collectors"])
+    assert kinds == ["cron", "disk", "path"]
+    assert "ok; 3 collectors" in debian.run("systemctl", "status", "etlmon-node")
     right = "/usr/share/doc/etlmon/rights/read-all.conf"
     debian.run("install", "-D", "-t", "/run/systemd/system/etlmon-node.service.d", right)
     debian.run("systemctl", "daemon-reload")
