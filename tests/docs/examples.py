@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etlmon.contract import ENDPOINTS, PLAIN_PAGES
+from etlmon.contract.all import ENDPOINTS
+from etlmon.contract.pages import PLAIN_PAGES
 from etlmon.records.path import path_id
 
 ADDRESS = "localhost:8080"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from etlmon.cli import main
+from etlmon.cli.main import main
 from etlmon.config.loader import parse_node_config
 
 TOP = Path(__file__).parents[2]
