@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from etlmon.records.base import Record
 
 
+_HINTED_APART_SECONDS = 0.022
+"""A run that follows on another, for a hint in it, begins so long after that one did: then what it
+gives need not wait for its commit (the store's are 20 ms apart), and is as new as it can be."""
+
+
 class Sink(Protocol):
     """Where batches go: the store."""
 
@@ -78,6 +83,7 @@ class CollectorService(TimerService):
         self._ending: list[Deferred[float | None]] = []
         self._hinted = False
         self._by_hint = False
+        self._once_more: IDelayedCall | None = None
         self._last: CollectorRun | None = None
         self._last_success: CollectorRun | None = None
         self._last_error: CollectorRun | None = None
@@ -120,6 +126,7 @@ class CollectorService(TimerService):
             super().stopService()
         self._first = None
         self._hinted = False
+        self._forget_once_more()
         return self.cancel_run().addCallback(lambda _: self._deafen())
 
     def _deafen(self) -> Deferred[None] | None:
@@ -212,6 +219,7 @@ class CollectorService(TimerService):
             self._begin()
 
     def _begin(self, *, by_hint: bool = False) -> None:
+        self._forget_once_more()
         self._by_hint = by_hint
         self._run_began = self.clock.seconds()
         self._run_started_at = self._wall_clock()
@@ -227,7 +235,18 @@ class CollectorService(TimerService):
             ended.callback(cut_after_seconds)
         if self._hinted:
             self._hinted = False
-            self._hint()
+            apart = self._run_began + _HINTED_APART_SECONDS - self.clock.seconds()
+            self._once_more = self.clock.callLater(max(0.0, apart), self._run_once_more)
+
+    def _run_once_more(self) -> None:
+        self._once_more = None
+        self._hint()
+
+    def _forget_once_more(self) -> None:
+        """Make no more run for a hint that has been heard: one begins, or none may."""
+        once_more, self._once_more = self._once_more, None
+        if once_more is not None:
+            once_more.cancel()
 
     async def _collect(self, next_run_at: datetime) -> float | None:
         """Make one run: each batch is committed before the next one is asked for.

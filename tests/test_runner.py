@@ -683,7 +683,41 @@ class TestHints:
         assert bench.runs == 1
         hinted.script = []
         waiting.callback(None)
+        bench.clock.advance(0.021)
+        assert bench.runs == 1, "it would only wait for its commit"
+        bench.clock.advance(0.002)
         assert bench.runs == 2
+        bench.clock.advance(1)
+        assert bench.runs == 2
+
+    def test_in_a_long_run_make_one_more_at_once(self, bench: Bench, hinted: Any) -> None:
+        waiting: Deferred[None] = Deferred()
+        bench.start(waiting)
+        hinted.hint()
+        bench.clock.advance(1)
+        hinted.script = []
+        waiting.callback(None)
+        bench.clock.advance(0)
+        assert bench.runs == 2
+
+    def test_the_run_once_more_falls_away_for_another_one(self, bench: Bench, hinted: Any) -> None:
+        waiting: Deferred[None] = Deferred()
+        bench.start(waiting)
+        hinted.hint()
+        hinted.script = []
+        waiting.callback(None)
+        hinted.hint()
+        assert bench.runs == 2
+        bench.clock.advance(1)
+        assert bench.runs == 2
+
+    def test_stopping_forgets_the_run_once_more(self, bench: Bench, hinted: Any) -> None:
+        waiting: Deferred[None] = Deferred()
+        bench.start(waiting)
+        hinted.hint()
+        waiting.callback(None)
+        assert bench.stop() == [None]
+        assert bench.clock.getDelayedCalls() == []
 
     def test_after_a_failed_run_waits_for_the_timer(self, bench: Bench, hinted: Any) -> None:
         bench.start(CollectError("no"))
