@@ -1,8 +1,9 @@
-"""Storing the lines of a log: bursts beside a bare loop into SQLite, and 500 lines a second.
+"""Storing the lines of a log: bursts beside others that store them, and 500 lines a second.
 
 The bare loop reads the same file and stores it by executemany of 1,000 lines, in WAL mode, and
-does nothing else: what it takes is what Python and SQLite cost. The 500 lines a second are timed
-from their being written to a client of the stream.
+does nothing else: what it takes is what Python and SQLite cost. syslog-ng and rsyslog, tuned for
+it, follow the file as etlmon does. The 500 lines a second are timed from their being written to a
+client of the stream.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from pathlib import Path
 
+import log_peers
 from measure import BIN, Limit, conclude
 
 LINES = 1_000_000
@@ -49,9 +54,32 @@ put()
 """
 
 
+PEERS = {
+    "syslog-ng": ("syslog-ng-core", log_peers.syslog_ng),
+    "rsyslog": ("rsyslog", log_peers.rsyslog),
+}
+
+
+@dataclass
+class Burst:
+    """What a million lines at once have taken."""
+
+    seconds: float
+    cpu_seconds: float
+
+    def __str__(self) -> str:
+        return f"{LINES / self.seconds:9,.0f} lines/s, {self.cpu_seconds:.2f} s of CPU"
+
+
 def cpu_seconds(pid: int) -> float:
+    """Give what a process and its children have used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    threads = [one for one in Path(f"/proc/{pid}/task").iterdir() if one.name != str(pid)]
+    for thread in threads:
+        children += (thread / "children").read_text().split()
+    return own + sum(cpu_seconds(int(child)) for child in children)
 
 
 def peak_mib(pid: int) -> float:
@@ -62,7 +90,11 @@ def peak_mib(pid: int) -> float:
 
 def stored(database: Path) -> int:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        return int(connection.execute("SELECT coalesce(max(id), 0) FROM log_lines").fetchone()[0])
+        try:
+            found = connection.execute("SELECT coalesce(max(rowid), 0) FROM log_lines").fetchone()
+        except sqlite3.OperationalError:
+            return 0  # it makes the table with the first line
+        return int(found[0])
 
 
 def wait_for(database: Path, count: int) -> None:
@@ -73,15 +105,28 @@ def wait_for(database: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-def bare(log: Path, database: Path) -> tuple[float, float]:
-    """Give the seconds and the seconds of CPU that the bare loop takes."""
+def bare(log: Path, database: Path) -> Burst:
+    """Let the bare loop store the lines."""
     began, before = time.perf_counter(), os.times()
     subprocess.run([sys.executable, "-c", BARE, log, database], check=True)
     after = os.times()
     cpu = (
         after.children_user + after.children_system - before.children_user - before.children_system
     )
-    return time.perf_counter() - began, cpu
+    return Burst(time.perf_counter() - began, cpu)
+
+
+def peer(
+    run: Callable[[Path, Path, Path], AbstractContextManager[int]], source: Path, directory: Path
+) -> tuple[Burst, float]:
+    """Let another program store the lines; give the percents of a core at 500 lines/s, too."""
+    directory.mkdir()
+    log, database = directory / "app.log", directory / "lines.db"
+    log.touch()
+    with run(directory, log, database) as pid:
+        first_line(database, log)
+        percent = trickle(pid, database, log)
+        return burst(pid, database, source, log), percent
 
 
 class Listener(threading.Thread):
@@ -92,6 +137,7 @@ class Listener(threading.Thread):
         self.late_ms: list[float] = []
         self._connection = http.client.HTTPConnection(address, timeout=PATIENCE_SECONDS)
         self._connection.request("GET", "/api/v1/logs/app?follow=true&lines=0")
+        self._socket = self._connection.sock
         self._answer = self._connection.getresponse()
         assert self._answer.status == 200, self._answer.read()
 
@@ -100,11 +146,14 @@ class Listener(threading.Thread):
             if line.startswith(b"data:") and (found := re.search(rb" at (\d+)", line)):
                 self.late_ms.append((time.time_ns() - int(found[1])) / 1e6)
 
+    def end(self) -> None:
+        """Go away, and come back when that is done."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self.join()
 
-def burst(
-    node: int, database: Path, source: Path, log: Path, times: int = 1
-) -> tuple[float, float]:
-    """Append millions of lines at once; give the seconds and the CPU until they are stored."""
+
+def burst(node: int, database: Path, source: Path, log: Path, times: int = 1) -> Burst:
+    """Append millions of lines at once, and wait until they are stored."""
     base, before, began = stored(database), cpu_seconds(node), time.perf_counter()
     with log.open("ab") as file:
         for _ in range(times):
@@ -112,7 +161,7 @@ def burst(
                 while block := lines.read(1 << 22):
                     file.write(block)
     wait_for(database, base + times * LINES)
-    return time.perf_counter() - began, cpu_seconds(node) - before
+    return Burst(time.perf_counter() - began, cpu_seconds(node) - before)
 
 
 def trickle(node: int, database: Path, log: Path) -> float:
@@ -150,10 +199,8 @@ def main() -> None:
             f"logs: [{{name: app, path: {log}}}]\n"
             "retention: {log_lines: {max_rows: 100000000}}\n"
         )
-        bare_seconds, bare_cpu = bare(source, directory / "bare.db")
-        print(
-            f"bare loop {LINES / bare_seconds:9,.0f} lines/s, {bare_cpu:.2f} s of CPU", flush=True
-        )
+        loop = bare(source, directory / "bare.db")
+        print(f"bare loop {loop}", flush=True)
         node = subprocess.Popen(
             [BIN / "etlmon", "node", "-c", directory / "node.yaml"],
             stdout=subprocess.PIPE,
@@ -174,6 +221,7 @@ def main() -> None:
             wait_until = time.monotonic() + PATIENCE_SECONDS
             while len(listener.late_ms) < TRICKLE_LINES and time.monotonic() < wait_until:
                 time.sleep(0.05)
+            listener.end()
             late = sorted(listener.late_ms)
             assert len(late) == TRICKLE_LINES, f"{len(late)} lines came"
             p50, p99 = late[len(late) // 2], late[len(late) * 99 // 100]
@@ -183,17 +231,28 @@ def main() -> None:
                 flush=True,
             )
             peak = peak_mib(node.pid)
-            seconds, cpu = burst(node.pid, database, source, log)
-            print(f"etlmon    {LINES / seconds:9,.0f} lines/s, {cpu:.2f} s of CPU", flush=True)
+            own = burst(node.pid, database, source, log)
+            print(f"etlmon    {own}", flush=True)
             burst(node.pid, database, source, log, TIMES)
             grown = peak_mib(node.pid) - peak
         finally:
             node.terminate()
             node.wait(20)
+        beside = []
+        for peer_name, (package, run) in PEERS.items():
+            if not log_peers.is_here(package):
+                print(f"{peer_name} is not here; ./run bench fetches it where apt-get can")
+                continue
+            other, percent = peer(run, source, directory / package)
+            print(f"{peer_name:9} {other}; {percent:.1f} % of a core at 500 lines/s", flush=True)
+            rate, cpu = other.seconds / own.seconds, own.cpu_seconds / other.cpu_seconds
+            beside.append(Limit(f"lines/s in a burst, etlmon / {peer_name}", rate, 1.5, True))
+            beside.append(Limit(f"CPU in a burst, etlmon / {peer_name}", cpu, 0.5))
     conclude(
         [
-            Limit("lines/s in a burst, etlmon / bare loop", bare_seconds / seconds, 0.5, True),
-            Limit("CPU in a burst, etlmon / bare loop", cpu / bare_cpu, 1.7),
+            Limit("lines/s in a burst, etlmon / bare loop", loop.seconds / own.seconds, 0.5, True),
+            Limit("CPU in a burst, etlmon / bare loop", own.cpu_seconds / loop.cpu_seconds, 1.7),
+            *beside,
             Limit(f"memory that a burst of {TIMES * LINES:,} lines takes, MiB", grown, 20),
             Limit("500 lines/s to a client, percent of a core", heard_percent, 8),
             Limit("500 lines/s to a client, p50 ms", p50, 15),
