@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.terminal import Terminal
+
 _BIN = Path(sys.executable).parent
 _READY = re.compile(r"listening on (http://\S+?)[,;]")
 _PATIENCE_SECONDS = 15.0
@@ -158,3 +160,25 @@ def write_config(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def terminal(etlmon: str, tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Start etlmon on a terminal; what still runs when the test is over is killed."""
+    terminals: list[Terminal] = []
+
+    def start(*arguments: str, program: str = etlmon, **environ: str) -> Terminal:
+        env = os.environ | {
+            "TERM": "xterm-256color",
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "TMPDIR": str(tmp_path),
+        }
+        env.pop("NO_COLOR", None)
+        command = [program, *arguments]
+        terminals.append(Terminal(command, env | environ))
+        return terminals[-1]
+
+    yield start
+    for each in terminals:
+        each.close()

@@ -1,0 +1,181 @@
+"""A log on a real terminal: while lines come fast, and when its node goes and comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.terminal import PATIENCE_SECONDS, Terminal
+from tests.e2e.test_ui import free_port
+
+LINES_PER_SECOND = 10_000
+ANSWER_SECONDS = 2.0
+"""How soon the screen must answer a key, of several tries: a loaded machine is slow, too."""
+
+WRITER = f"""
+import select, sys, time
+written, began = 0, time.monotonic()
+with open(sys.argv[1], "ab", buffering=0) as file:
+    while True:
+        wait = max(0.0, began + written / {LINES_PER_SECOND} - time.monotonic())
+        if select.select([sys.stdin], [], [], wait)[0]:
+            break
+        numbers = range(written, written + 100)
+        file.write(b"".join(b"%09d INFO a line of a burst, %060d\\n" % (n, n) for n in numbers))
+        written += 100
+print(written)
+"""
+
+
+class Writer:
+    """A child that writes numbered lines to a file, at a rate, until it is stopped."""
+
+    def __init__(self, path: Path) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def stop(self) -> int:
+        """End it; give how many lines it has written."""
+        said, _ = self._child.communicate(timeout=PATIENCE_SECONDS)
+        return int(said)
+
+    def close(self) -> None:
+        if self._child.poll() is None:
+            self._child.kill()
+            self._child.communicate()
+
+
+@pytest.fixture
+def write_fast(tmp_path: Path) -> Iterator[Callable[[], Writer]]:
+    """Begin to write to app.log; it is there already."""
+    writers: list[Writer] = []
+    (tmp_path / "app.log").touch()
+
+    def begin() -> Writer:
+        writers.append(Writer(tmp_path / "app.log"))
+        return writers[-1]
+
+    yield begin
+    for each in writers:
+        each.close()
+
+
+def numbers(text: str) -> list[int]:
+    """Give the numbers of the lines on the screen."""
+    return [int(number) for number in re.findall(r" ([0-9]{9}) INFO", text)]
+
+
+def newest(text: str) -> int:
+    """Give the largest number of a line on the screen; -1 if there is none."""
+    return max(numbers(text), default=-1)
+
+
+def open_log(ui: Terminal) -> None:
+    """Open the only log that there is."""
+    ui.wait("File systems")
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up_at:  # a view that has come late has been passed by
+        ui.type("\t")
+        with contextlib.suppress(AssertionError):
+            ui.wait(r"LOG +STATE", 0.3)
+            break
+    ui.wait(r"app +✓ following")
+    ui.type("\r")
+
+
+def answer_seconds(ui: Terminal, keys: str, wanted: str) -> float:
+    """Type, and give how long it took until the screen showed what is wanted."""
+    began = time.monotonic()
+    ui.type(keys)
+    ui.wait(wanted)
+    return time.monotonic() - began
+
+
+@pytest.mark.deadline(90)
+def test_a_burst_leaves_the_keys_alive(
+    start: Callable[..., Any],
+    terminal: Callable[..., Terminal],
+    etlmon: str,
+    write_config: Callable[..., Path],
+    write_fast: Callable[[], Writer],
+    tmp_path: Path,
+) -> None:
+    config = write_config(f"logs: [{{name: app, path: {tmp_path}/app.log}}]\n")
+    node = start(etlmon, "node", "-c", str(config))
+    node.get_until("logs", lambda files: files and files[0]["state"] == "following")
+    ui = terminal("ui", node.address)
+    open_log(ui)
+    writer = write_fast()
+    before = newest(ui.wait(lambda text: newest(text) > 0))
+    steps = [
+        ("p", "frozen, [0-9,]+ new"),
+        ("?", "this help"),
+        ("\x7f", "frozen, [0-9,]+ new"),
+        ("p", "▸ follow"),
+        ("k", "stays"),
+        ("t", "Time: "),
+        ("f", "▸ follow"),
+    ]
+    took: list[float] = []
+    for _ in range(3):
+        took = [answer_seconds(ui, keys, wanted) for keys, wanted in steps]
+        if max(took) < ANSWER_SECONDS:
+            break
+    assert max(took) < ANSWER_SECONDS, took
+    # What is frozen stays as it is, however much comes.
+    ui.type("p")
+    frozen = numbers(ui.wait("frozen, [0-9,]+ new"))
+    assert numbers(ui.wait("frozen, [0-9]*[0-9],[0-9]{3} new")) == frozen
+    ui.type("p")
+    after = newest(ui.wait(lambda text: "▸ follow" in text and newest(text) > frozen[-1]))
+    assert after > before
+    last = writer.stop() - 1
+    ui.wait(lambda text: newest(text) == last)
+    shown = numbers(ui.text)
+    assert shown == list(range(shown[0], last + 1)), "each line once, in its place"
+    ui.type("q")
+    assert ui.end() == 0
+    assert ui.is_clean()
+
+
+@pytest.mark.deadline(60)
+def test_a_node_that_comes_back_goes_on_where_it_was(
+    start: Callable[..., Any],
+    terminal: Callable[..., Terminal],
+    etlmon: str,
+    write_config: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "app.log"
+    file.touch()
+    listen = f"127.0.0.1:{free_port()}"
+    config = write_config(f"logs: [{{name: app, path: {file}}}]\n", listen=listen)
+    node = start(etlmon, "node", "-c", str(config))
+    node.get_until("logs", lambda files: files and files[0]["state"] == "following")
+    ui = terminal("ui", node.address)
+    open_log(ui)
+    ui.wait("▸ follow")
+    with file.open("a") as log:
+        log.writelines(f"line {n}\n" for n in range(10))
+    ui.wait("line 9")
+    node.end()
+    ui.wait("stream lost, again at")
+    with file.open("a") as log:
+        log.writelines(f"line {n}\n" for n in range(10, 15))
+    start(etlmon, "node", "-c", str(config))
+    text = ui.wait("line 14", 40)
+    assert [int(n) for n in re.findall(r" line ([0-9]+)", text)] == list(range(15))
+    assert "stream is back, nothing left out" in text
+    ui.type("q")
+    assert ui.end() == 0
