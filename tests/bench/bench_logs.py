@@ -89,12 +89,13 @@ def peak_mib(pid: int) -> float:
 
 
 def stored(database: Path) -> int:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        try:
+    """Give how many lines are stored; none while the database, or its table, is not there."""
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
             found = connection.execute("SELECT coalesce(max(rowid), 0) FROM log_lines").fetchone()
-        except sqlite3.OperationalError:
-            return 0  # it makes the table with the first line
-        return int(found[0])
+    except sqlite3.OperationalError:
+        return 0
+    return int(found[0])
 
 
 def wait_for(database: Path, count: int) -> None:
