@@ -89,9 +89,11 @@ class Follower:
 
     # --- looking ----------------------------------------------------------------------------------
 
-    def look(self, now: float) -> None:
+    def look(self, now: float, came: int = 0) -> None:
         """Find out what has become of the file; ``now`` is the monotonic clock's.
 
+        ``came`` is how often the name was given to a file, or a link, since the last look, as far
+        as somebody has heard of it: of those that cannot be found any more a mark tells.
         Raises OSError, after all else has been done, where there is a file that cannot be read.
         """
         for source in self._queue.sources():
@@ -110,7 +112,7 @@ class Follower:
             self._queue.lose_name(now)
             line_up_unseen(self._queue, None, now)
         elif not self._is_named(identity_of(status)):
-            self._take(now)
+            self._take(now, came)
 
     def _is_named(self, identity: tuple[int, int]) -> bool:
         """Whether this is the file that bears the name, as far as is known."""
@@ -162,7 +164,7 @@ class Follower:
             if source is self._queue.named:
                 line_up_copies(self._queue, source, was)
 
-    def _take(self, now: float) -> None:
+    def _take(self, now: float, came: int) -> None:
         """Take up the file that bears the name now, after those that came and went meanwhile."""
         queue = self._queue
         try:
@@ -178,12 +180,21 @@ class Follower:
             if source.generation.identity == generation.identity:  # it has its name again
                 generation.close()
                 queue.remove(source)
+                self._tell_of_missed(came - 1)
                 queue.name(source)
                 return
+        found = -len(queue.waiting)
         if not queue.take_past(generation):
             line_up_unseen(queue, generation.identity, now)
             generation.restart()
+        self._tell_of_missed(came - 1 - (found + len(queue.waiting)))
         queue.name(queue.source(generation, now))
+
+    def _tell_of_missed(self, files: int) -> None:
+        """Put a mark in line for files that bore the name and cannot be found."""
+        if files > 0:
+            detail = f"{files} more had the name meanwhile; lines may be missing"
+            self._queue.wait(Mark(("gap",), None, detail))
 
     def _look_at_past(self, now: float) -> None:
         """Read on a file that was done with, if it has grown where it was last."""

@@ -23,6 +23,7 @@ from twisted.internet.inotify import (
     IN_MODIFY,
     IN_MOVE_SELF,
     IN_MOVED,
+    IN_MOVED_TO,
     IN_ONLYDIR,
     IN_Q_OVERFLOW,
 )
@@ -170,6 +171,8 @@ class Watch:
     """``inotify``, or ``poll`` with the reason in brackets why changes are not heard of."""
     heeds: Callable[[bytes], bool] | None = None
     """Tells by its name whether it matters that a file is written to; None: whatever it is."""
+    came: Callable[[bytes], None] | None = None
+    """Told each name that a file is given, be it made or renamed; before ``heard`` is called."""
     _identity: tuple[int, int] | None = None
 
 
@@ -207,13 +210,14 @@ class DirectoryWatches:
         directory: bytes,
         heard: Callable[[], None],
         heeds: Callable[[bytes], bool] | None = None,
+        came: Callable[[bytes], None] | None = None,
     ) -> Watch:
         """Begin to hear of a directory, once ``arm`` has been called.
 
         Files that come, go or change names are always heard of, writing to them if ``heeds`` says
-        so of their names.
+        so of their names. ``came`` is told each name that a file is given.
         """
-        watch = Watch(directory, heard, heeds=heeds)
+        watch = Watch(directory, heard, heeds=heeds, came=came)
         self._watches.append(watch)
         return watch
 
@@ -324,6 +328,10 @@ class DirectoryWatches:
                 self._disarm(watch, "poll (no directory)")
         elif mask == IN_MODIFY:
             watches = [one for one in watches if one.heeds is None or one.heeds(name)]
+        if mask & (IN_CREATE | IN_MOVED_TO):
+            for watch in watches:
+                if watch.came is not None:
+                    watch.came(name)
         self._hint(watches)
 
     def _overflow(self) -> None:

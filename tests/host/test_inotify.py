@@ -225,6 +225,24 @@ async def test_writing_to_files_that_do_not_matter(
     heard.all.end(watch)
 
 
+async def test_names_that_files_are_given(heard: Heard, tmp_path: Path, until: Until) -> None:
+    """Each time anew, and before it is told that something has changed."""
+    (d,) = directories(tmp_path, "d")
+    came: list[bytes] = []
+    known: list[int] = []
+    watch = heard.all.watch(bytes(d), lambda: known.append(len(came)), came=came.append)
+    await heard.all.arm(watch)
+    for name in ("a", "b", "a"):
+        (d / "link").unlink(missing_ok=True)
+        (d / "link").symlink_to(name)
+    (d / "link").rename(d / "other")
+    (d / "other").unlink()
+    await until(lambda: len(came) == 4)
+    assert came == [b"link", b"link", b"link", b"other"]
+    assert known[0] == 1
+    heard.all.end(watch)
+
+
 async def test_modes_of_what_cannot_be_heard(heard: Heard, proc: Path, tmp_path: Path) -> None:
     (nfs,) = directories(tmp_path, "nfs")
     mount(proc, "1 0 0:1 / / rw - ext4 dev rw", f"2 1 0:2 / {nfs} rw - nfs4 server:/x rw")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.base import Batch
@@ -28,6 +30,9 @@ _ANSWER_SECONDS = 5.0
 _MOST_WATCHES = 256
 """Directories of one pattern that are watched; files in others are looked at in their turn."""
 
+_MOST_CAME = 10_000
+"""Names of files that came between two steps; of more nothing is known."""
+
 
 class LogCollector:
     """One configured log. A run reads all that is there, batch by batch; hints begin runs.
@@ -52,6 +57,8 @@ class LogCollector:
         self._hint: Callable[[], None] | None = None
         self._watches: dict[bytes, Watch] = {}
         self._looked_at: float | None = None
+        self._came: Counter[bytes] = Counter()
+        """How often each path has been given to a file since the last step."""
 
     # --- hints ------------------------------------------------------------------------------------
 
@@ -71,6 +78,10 @@ class LogCollector:
         if self._hint is not None:
             self._hint()
 
+    def _file_came(self, directory: bytes, name: bytes) -> None:
+        if self._heeds(name) and len(self._came) < _MOST_CAME:
+            self._came[os.path.join(directory, name)] += 1
+
     def _heeds(self, name: bytes) -> bool:
         return self._streams is None or self._streams.heeds(name)
 
@@ -83,7 +94,8 @@ class LogCollector:
             watches.end(self._watches.pop(directory))
         new = sorted(directories - self._watches.keys())[: _MOST_WATCHES - len(self._watches)]
         for directory in new:
-            self._watches[directory] = watches.watch(directory, self._heard, self._heeds)
+            came = partial(self._file_came, directory)
+            self._watches[directory] = watches.watch(directory, self._heard, self._heeds, came)
         return [self._watches[directory] for directory in new]
 
     # --- pause ------------------------------------------------------------------------------------
@@ -153,8 +165,9 @@ class LogCollector:
     async def _step(self, all_again: bool, reads: bool) -> Step:
         streams, now, wall = self._begun, self._context.monotonic_clock(), self._wall()
         modes = {directory: watch.mode for directory, watch in self._watches.items()}
+        came, self._came = self._came, Counter()
         return await self._context.in_thread(
-            lambda: streams.step(now, wall, modes, all_again=all_again, reads=reads)
+            lambda: streams.step(now, wall, modes, came, all_again=all_again, reads=reads)
         )
 
     async def _arm(self, watches: list[Watch]) -> bool:

@@ -60,11 +60,14 @@ class Stream:
         self._told: LogFileRead | None = None
         self._told_at = 0.0
 
-    def look(self, now: float) -> None:
-        """Find out what has become of the file; what hinders is kept as ``error``."""
+    def look(self, now: float, came: int = 0) -> None:
+        """Find out what has become of the file; what hinders is kept as ``error``.
+
+        ``came`` is how often the name was given to a file since the last look, as far as is known.
+        """
         self.is_asleep = False
         try:
-            self.follower.look(now)
+            self.follower.look(now, came)
             self.error = None
         except OSError as error:
             self.error = error.strerror or str(error)

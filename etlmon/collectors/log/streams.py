@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import stat
+from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 from threading import Lock
@@ -94,6 +95,7 @@ class Streams:
         self._has_begun = False
         self._turn = 0
         self._looked_at: float | None = None
+        self._came: Counter[bytes] = Counter()
         self._directories: dict[bytes, int] = {}
         """Where files are looked for, and when each directory had changed last."""
         self._waits_for_match: LogFileRead | None = None
@@ -122,23 +124,26 @@ class Streams:
         now: float,
         wall: datetime,
         modes: Mapping[bytes, str],
+        came: Mapping[bytes, int],
         *,
         all_again: bool,
         reads: bool,
     ) -> Step:
         """Look, read, and tell; waits for another step that is still going on.
 
-        ``modes`` says how changes are heard of in each directory. With ``all_again`` the files are
-        looked for anew, and those that sleep are looked at. Without ``reads`` nothing is read.
+        ``modes`` says how changes are heard of in each directory; ``came`` which paths were given
+        to files since the last step, and how often. With ``all_again`` the files are looked for
+        anew, and those that sleep are looked at. Without ``reads`` nothing is read.
         """
         with self._lock:
-            return self._step(now, wall, modes, all_again=all_again, reads=reads)
+            return self._step(now, wall, modes, came, all_again=all_again, reads=reads)
 
     def _step(
         self,
         now: float,
         wall: datetime,
         modes: Mapping[bytes, str],
+        came: Mapping[bytes, int],
         *,
         all_again: bool,
         reads: bool,
@@ -146,6 +151,7 @@ class Streams:
         records: list[Record] = []
         if all_again or self._has_new_names():
             records += self._find_files(now, wall)
+        self._came.update(came)
         self._wake(now, all_again=all_again)
         if all_again or self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS:
             self._look(now)
@@ -349,7 +355,8 @@ class Streams:
         self._looked_at = now
         for file in self._files.values():
             if not file.stream.is_asleep:
-                file.stream.look(now)
+                file.stream.look(now, self._came[file.stream.path])
+        self._came.clear()
 
     # --- reading in turn --------------------------------------------------------------------------
 

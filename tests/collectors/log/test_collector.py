@@ -21,8 +21,8 @@ class Watches:
         self.armed: list[bytes] = []
         self.arms: Callable[[], object] = lambda: None
 
-    def watch(self, directory: bytes, heard: Callable[[], None], heeds: Any) -> Watch:
-        self.all.append(Watch(directory, heard, "inotify", heeds))
+    def watch(self, directory: bytes, heard: Callable[[], None], heeds: Any, came: Any) -> Watch:
+        self.all.append(Watch(directory, heard, "inotify", heeds, came))
         return self.all[-1]
 
     async def arm(self, watch: Watch) -> None:
@@ -170,6 +170,57 @@ class TestHints:
         write(logs / "app.log", "a")
         watches.arms = rotate
         assert one.run() == ["a", "b"]
+
+    def test_links_that_lead_elsewhere_for_a_moment_leave_a_gap(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        """Where they led to cannot be known any more; that they did was heard."""
+        link = logs / "app.log"
+
+        def switch(*names: str) -> None:
+            for name in names:
+                write(logs / name, name)
+                link.unlink(missing_ok=True)
+                link.symlink_to(name)
+                for watch in watches.all:
+                    assert watch.came is not None
+                    watch.came(b"app.log")
+                    watch.came(b"other.log")
+                    watch.heard()
+
+        watches = Watches()
+        one = follow(watches=watches, start="beginning")
+        one.collector.listen(lambda: None)
+        switch("first")
+        assert one.run() == ["first"]
+        switch("second")
+        assert one.run(0.01) == ["second"]
+        assert one.flags == []
+        switch("third", "fourth", "fifth")
+        assert one.run(0.01) == [None, "fifth"]
+        assert one.flags == [("gap",)]
+        switch("sixth")
+        assert one.run(0.01) == ["sixth"]
+        assert one.flags == [("gap",)]
+
+    def test_files_that_rotation_has_renamed_are_found_and_no_gap(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        watches = Watches()
+        one = follow(watches=watches, start="beginning")
+        one.collector.listen(lambda: None)
+        write(logs / "app.log", "a")
+        one.run()
+        for text in ("b", "c"):
+            if (logs / "app.log.1").exists():
+                (logs / "app.log.1").rename(logs / "app.log.2")
+            (logs / "app.log").rename(logs / "app.log.1")
+            write(logs / "app.log", text)
+            assert watches.all[0].came is not None
+            watches.all[0].came(b"app.log")
+        watches.all[0].heard()
+        assert one.run(0.01) == ["b", "c"]
+        assert one.flags == []
 
     def test_only_files_of_the_log_matter(self, follow: Follow, logs: Path) -> None:
         watches = Watches()
