@@ -101,6 +101,7 @@ LOG = Place(
         Key("only matches", ("&",), "only lines that match, or all", "only"),
         Key("time format", ("t",), "time: local, UTC, how long ago, the line's own, none", "time"),
         Key("wrap", ("w",), "wrap long lines, or cut them", "wrap"),
+        Key("all files", ("a",), "the lines of all files of the log, or of this one", "all files"),
         Key("jump", ("g", ":"), "go to the lines read at a time", "go to"),
         Key("shift right", ("right", "l"), "what is further right of long lines"),
         Key("shift left", ("left", "h"), "what is further left"),

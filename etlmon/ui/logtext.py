@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -109,6 +109,8 @@ class LineStyle:
         self.current_id: int | None = None
         """The match that was gone to."""
         self.now = datetime(1970, 1, 1, tzinfo=UTC)
+        self.names: Mapping[str, str] = {}
+        """What stands for a file before its lines, by ``log_path``, all equally wide."""
 
     def rows(self, line: LogLine, width: int) -> list[list[Piece]]:
         """Give the rows of a line, each at most ``width`` columns wide."""
@@ -119,7 +121,12 @@ class LineStyle:
         time = time_text(line, self.time, self.now)
         if time:
             before.append(("dim", f"{time} "))
-        room = max(1, width - 3 - len(time) - bool(time))
+        room = width - 3 - len(time) - bool(time)
+        name = self.names.get(line.log_path)
+        if name is not None:
+            before.append(("key", f"{name} "))
+            room -= text_width(name) + 1
+        room = max(1, room)
         if line.line is None:
             return [[*before, ("warning", what_happened(line))]]
         text = self._marked(line.line, style)

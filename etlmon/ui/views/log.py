@@ -8,13 +8,13 @@ from etlmon.client.http import ClientError
 from etlmon.patterns import Pattern
 from etlmon.records.log import LogFile, LogLine
 from etlmon.ui.feed import LogFeed
-from etlmon.ui.format import format_bytes, format_moment, visible
+from etlmon.ui.format import format_moment, visible
 from etlmon.ui.keys import LOG, PROMPT, Place
 from etlmon.ui.logtext import TIME_FORMATS, TIME_WORDS, LineStyle
 from etlmon.ui.moments import EXAMPLES, read_moment
 from etlmon.ui.session import Session, Want
 from etlmon.ui.views.base import Around, View, when
-from etlmon.ui.views.states import state_piece
+from etlmon.ui.views.logfiles import short_names, standing_pieces, together
 from etlmon.ui.widgets.line import Piece
 from etlmon.ui.widgets.scroll import Scroll
 
@@ -40,9 +40,10 @@ class LogView(View):
         want: Want,
         switch: Callable[[Around, LogFile], None],
     ) -> None:
-        self.title = visible(name if path is None else f"{name}: {path}")
         self._name = name
         self._path = path
+        self._is_all = path is None
+        """Whether the lines of all files of the log are shown."""
         self._want = want
         self._switch = switch
         self._feed: LogFeed | None = None
@@ -60,6 +61,11 @@ class LogView(View):
             self._style.rows,
         )
         self.scroll.drawn = self._drawn
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """The log, and the file if it is shown alone."""
+        return visible(self._name if self._is_all else f"{self._name}: {self._path}")
 
     @property
     def places(self) -> tuple[Place, ...]:  # type: ignore[override]
@@ -86,18 +92,24 @@ class LogView(View):
         feed = self._feed
         if feed is None or feed.session is not session:
             self.left()
-            feed = self._feed = LogFeed(session, self._name, self._path)
-            feed.regex = self._regex if self._only else None
-            feed.failed = self._failed
-            self.scroll.follows = True
-            self._style.current_id = None
-            self._seen_lines = 0
+            feed = self._begin(session)
         feed.open()
         self._style.now = session.now
-        self._file = self._find_file(session)
+        self._find_files(session)
         self.scroll.empty = [("text", self._why_nothing(session, feed))]
         self._look_ahead(feed)
         self.scroll.changed()
+
+    def _begin(self, session: Session) -> LogFeed:
+        """Follow the log, or the file, of a node from its newest lines on."""
+        path = None if self._is_all else self._path
+        feed = self._feed = LogFeed(session, self._name, path)
+        feed.regex = self._regex if self._only else None
+        feed.failed = self._failed
+        self.scroll.follows = True
+        self._style.current_id = None
+        self._seen_lines = 0
+        return feed
 
     def left(self) -> None:
         """Close the stream; what has come stays, and it goes on after that."""
@@ -108,6 +120,8 @@ class LogView(View):
         """Search on if something is searched for; shift back what is shifted."""
         if command in ("next match", "only matches"):
             return self._style.pattern is not None
+        if command == "all files":
+            return self._path is not None
         return command != "switch" or self._file is not None
 
     def run(self, command: str, around: Around) -> bool:
@@ -143,9 +157,23 @@ class LogView(View):
             self._search_on(feed, newer=command == "next match")
         elif command == "only matches":
             self._toggle_only(feed)
+        elif command == "all files":
+            if self._path is not None:
+                self._toggle_files(feed)
         else:
             return self._change_style(command)
         return True
+
+    def _toggle_files(self, feed: LogFeed) -> None:
+        """Show all files of the log or one, at the place where it was."""
+        place = self._place
+        feed.close()
+        self._is_all = not self._is_all
+        other = self._begin(feed.session)
+        other.open()
+        self._find_files(feed.session)
+        if place is not None:
+            other.go_to(place, self._gone_to)
 
     def _change_style(self, command: str) -> bool:
         """Do what changes only how lines look; False for another command."""
@@ -303,12 +331,18 @@ class LogView(View):
 
     def _filter(self, feed: LogFeed) -> None:
         """Show only matches or all lines, at the place where it was."""
-        follows, line_id = self.scroll.follows, self._style.current_id or self.scroll.top_number
+        place = self._place
         feed.filter(self._regex if self._only else None)
         self.scroll.follows = True
         self._seen_lines = feed.heard_lines
-        if not follows and line_id is not None:
-            feed.go_to(line_id, self._gone_to)
+        if place is not None:
+            feed.go_to(place, self._gone_to)
+
+    @property
+    def _place(self) -> int | None:
+        """The line that is looked at; None where the newest are followed."""
+        line_id = self._style.current_id or self.scroll.top_number
+        return None if self.scroll.follows else line_id
 
     def _jump(self, feed: LogFeed) -> None:
         """Go to a time; raise ValueError for what is none."""
@@ -334,12 +368,16 @@ class LogView(View):
 
     # What stands above the lines
 
-    def _find_file(self, session: Session) -> LogFile | None:
-        files: Sequence[LogFile] = session.held(self._want).value or ()
-        return next(
-            (file for file in files if file.name == self._name and self._path in (None, file.path)),
-            None,
-        )
+    def _find_files(self, session: Session) -> None:
+        """Find how what is shown stands, and what its files are called."""
+        held: Sequence[LogFile] = session.held(self._want).value or ()
+        files = [
+            file
+            for file in held
+            if file.name == self._name and (self._is_all or file.path == self._path)
+        ]
+        self._file = together(files)
+        self._style.names = short_names(files)
 
     def _heading(self, feed: LogFeed) -> list[Piece]:
         news = max(0, feed.heard_lines - self._seen_lines)
@@ -351,14 +389,8 @@ class LogView(View):
         else:
             line.append(("message", f"\u2016 stays, {news:,} new  " if news else "\u2016 stays  "))
         line.extend(self._of_stream(feed))
-        file = self._file
-        if file is not None:
-            line += [state_piece(file.state), ("text", "  ")]
-            if file.error_message is not None:
-                line.append(("warning", f"{visible(file.error_message)}  "))
-            if file.lag_bytes is not None:
-                line.append(("text", f"lag {format_bytes(file.lag_bytes)}  "))
-            line.append(("warning" if file.gaps else "dim", f"gaps {file.gaps:,}  "))
+        if self._file is not None:
+            line += standing_pieces(self._file)
         if feed.is_asking:
             line.append(("dim", "\u2026 asking  "))
         if self._style.shift:

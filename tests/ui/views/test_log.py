@@ -24,8 +24,9 @@ SOME = [
 
 
 def line(number: int, text: str | None = None, **fields: Any) -> LogLine:
-    fields = {"created_at": NOW - timedelta(seconds=10) + timedelta(milliseconds=number)} | fields
-    return LogLine(id=number, log_name="app", log_path="/var/log/app.log", line=text, **fields)
+    at = NOW - timedelta(seconds=10) + timedelta(milliseconds=number)
+    fields = {"created_at": at, "log_path": "/var/log/app.log"} | fields
+    return LogLine(id=number, log_name="app", line=text, **fields)
 
 
 def numbered(first: int, last: int) -> list[LogLine]:
@@ -444,3 +445,37 @@ def test_a_log_of_several_files_is_opened_by_file(
     made.start()
     made.press("/", *"merge", "enter", "enter")
     assert "path=%2Fdata%2Fjobs%2Fmerge.log" in made.client.streams[-1].target
+
+
+def test_all_files_of_a_log_are_shown_together(
+    stage: Callable[..., Any], recorded: dict[str, Any]
+) -> None:
+    made = stage("etl", view="Logs")
+    made.client.answers = recorded
+    made.start()
+    made.press("/", *"merge", "enter", "enter")
+    one = made.client.streams[-1]
+    one.send(line(1, "alone", log_path="/data/jobs/merge.log"))
+    assert "jobs: /data/jobs/merge.log" in heading(made)
+    made.press("a")
+    assert one.is_closed
+    every = made.client.streams[-1]
+    assert "path=" not in every.target
+    every.send(
+        line(1, "alone", log_path="/data/jobs/merge.log"),
+        line(2, "another", log_path="/data/jobs/load-한국.log"),
+    )
+    shown = made.show()
+    assert "merge.log     alone" in shown
+    assert "load-한국.log another" in shown
+    assert "/data/jobs" not in heading(made)
+    made.press("a")
+    assert "path=%2Fdata%2Fjobs%2Fmerge.log" in made.client.streams[-1].target
+    assert "merge.log     alone" not in made.show()
+
+
+def test_a_log_of_one_file_has_no_other_files(opened: Callable[..., Any]) -> None:
+    made = opened(some())
+    before = len(made.client.streams)
+    made.press("a")
+    assert len(made.client.streams) == before
