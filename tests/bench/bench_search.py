@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Generator
@@ -11,6 +12,7 @@ from typing import Any
 
 from measure import Limit, conclude
 from twisted.internet import defer, reactor, task
+from twisted.python.failure import Failure
 
 from etlmon.api.resources.logs import _Searches
 from etlmon.records.log import LogBlock
@@ -89,15 +91,17 @@ def measure() -> Generator[Any, Any, list[Limit]]:
 def main() -> None:
     outcome: list[list[Limit]] = []
 
-    @defer.inlineCallbacks
-    def run() -> Generator[Any, Any, None]:
-        try:
-            outcome.append((yield measure()))
-        finally:
-            reactor.stop()
+    def end(result: Any) -> None:
+        if isinstance(result, Failure):
+            result.printTraceback()
+        else:
+            outcome.append(result)
+        reactor.stop()
 
-    reactor.callWhenRunning(run)
+    reactor.callWhenRunning(lambda: measure().addBoth(end))
     reactor.run()
+    if not outcome:
+        sys.exit(1)
     conclude(outcome[0])
 
 
