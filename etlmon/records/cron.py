@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ NextRunKind = Literal["exact", "window", "on_boot", "never", "unknown"]
 FileStatus = Literal["active", "ignored", "unknown"]
 
 
+@lru_cache(maxsize=16_384)
 def job_id(source: str, file: str, user: str | None, command: str, ordinal: int) -> str:
     """Give the stable id of a job: 12 hexadecimal digits of a BLAKE2b hash.
 

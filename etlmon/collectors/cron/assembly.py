@@ -6,16 +6,14 @@ import os
 import pwd
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC
 from stat import S_IMODE
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from etlmon.collectors.cron import anacron, timers
-from etlmon.collectors.cron.commands import logged_command
 from etlmon.collectors.cron.judge import Verdict, judge_file
 from etlmon.collectors.cron.parse import Mistake
-from etlmon.collectors.cron.times import Coming
 from etlmon.errors import CollectError
 from etlmon.host.crontabs import PERIODS, Daemon, find_files, read_stamp
 from etlmon.host.systemctl import ask, runs_systemd
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.cron.parse import Crontab, Entry
     from etlmon.collectors.cron.schedule import Dialect
-    from etlmon.collectors.cron.times import Times
+    from etlmon.collectors.cron.times import Coming, Times
     from etlmon.host.crontabs import TabFile
 
 _NO_BUS = "Failed to connect to bus: No such file"
@@ -166,13 +164,14 @@ class Assembly:
         owner = host_text(file.name) if file.place == "user" else None
         user = owner if entry.user is None else entry.user
         job = self._id(file, user, entry.command)
-        coming = self.times.of(job, entry, self.minute)
-        if entry.error is not None:
-            coming = Coming("never", reason=f"{entry.error}: cron does not take the line")
-        coming = self._judged(coming, verdict)
+        if entry.error is not None and verdict.status == "active":
+            why = f"{entry.error}: cron does not take the line"
+            coming = self.times.coming("never", reason=why)
+        else:
+            coming = self._judged(verdict) or self.times.of(entry, self.minute)
         if coming.kind != "never":
             self._note_starter(entry, user, coming)
-            logged = (os.fsencode(user or ""), logged_command(entry.raw_command).strip(b" \t"))
+            logged = (os.fsencode(user or ""), entry.logged)
             self.look.commands.setdefault(logged, []).append((job, entry))
         self._add(
             job,
@@ -187,15 +186,13 @@ class Assembly:
             timezone=entry.zone or self.times.zone.name,
         )
 
-    def _judged(self, coming: Coming, verdict: Verdict) -> Coming:
-        """Give when a job comes, seen what becomes of its file and of the daemon."""
+    def _judged(self, verdict: Verdict) -> Coming | None:
+        """Give when the jobs of a file come that the daemon does not take, or may not."""
         if verdict.status == "ignored":
-            return Coming("never", reason=f"the file is ignored: {verdict.reason}")
+            return self.times.coming("never", reason=f"the file is ignored: {verdict.reason}")
         if verdict.status == "unknown":
-            return Coming("unknown", reason=verdict.reason)
-        if self._is_stopped and coming.reason is None:
-            return replace(coming, reason=_NOT_RUNNING)
-        return coming
+            return self.times.coming("unknown", reason=verdict.reason)
+        return None
 
     def _note_starter(self, entry: Entry, user: str | None, coming: Coming) -> None:
         found = _RUN_PARTS.search(entry.raw_command)
@@ -212,22 +209,7 @@ class Assembly:
         zone = self.times.zone
         for one in tab.jobs:
             job = self._id(file, "root", one.command)
-            if one.error is not None:
-                coming = Coming("never", reason=f"{one.error}: anacron passes over the line")
-            else:
-                stamp = read_stamp(self.root, one.identifier)
-                found = anacron.window(one, stamp, self.now, zone.rules)
-                coming = (
-                    Coming("never", reason="START_HOURS_RANGE leaves no hour")
-                    if found is None
-                    else Coming(
-                        "window",
-                        (-int(-found[0].timestamp() // 60),),
-                        int(found[1].timestamp() // 60),
-                        reason="anacron runs it when the host is up",
-                    )
-                )
-            coming = self._judged(coming, verdict)
+            coming = self._judged(verdict) or self._of_anacron(one)
             if coming.kind != "never":
                 run = _RUN_PARTS.search(one.raw_command)
                 if run is not None:
@@ -247,6 +229,20 @@ class Assembly:
             )
         self._file(file, verdict, len(tab.jobs), tab.lint)
 
+    def _of_anacron(self, job: anacron.AnacronJob) -> Coming:
+        if job.error is not None:
+            return self.times.coming("never", reason=f"{job.error}: anacron passes over the line")
+        stamp = read_stamp(self.root, job.identifier)
+        found = anacron.window(job, stamp, self.now, self.times.zone.rules)
+        if found is None:
+            return self.times.coming("never", reason="START_HOURS_RANGE leaves no hour")
+        return self.times.coming(
+            "window",
+            (-int(-found[0].timestamp() // 60),),
+            int(found[1].timestamp() // 60),
+            reason="anacron runs it when the host is up",
+        )
+
     def _script(self, file: TabFile) -> None:
         verdict = judge_file(file, self.dialect, None)
         directory = file.directory
@@ -255,9 +251,10 @@ class Assembly:
         if verdict.status == "active" and starter is None:
             verdict = Verdict("ignored", f"no job that runs starts {host_text(directory)}")
         schedule = f"@{host_text(directory).rpartition('.')[2]}"
-        coming = Coming("never", reason=f"the file is ignored: {verdict.reason}")
+        coming = self._judged(verdict)
         user = None
-        if verdict.status == "active" and starter is not None:
+        if coming is None:
+            assert starter is not None
             schedule, user, coming = starter.schedule, starter.user, starter.coming
         if file.name.startswith(b"."):  # .placeholder and the like: nobody meant to run it
             self._file(file, verdict, 0, [])
@@ -305,7 +302,14 @@ class Assembly:
                 source=file.place,
                 file=host_text(file.path),
                 line=line,
-                **self._moments(coming),
+                next_run=coming.runs[0] if coming.runs else None,
+                next_run_local=coming.local,
+                next_run_kind=coming.kind,
+                window_end=coming.window_end,
+                reason=coming.reason or (_NOT_RUNNING if self._is_stopped else None),
+                next_runs=coming.runs,
+                runs_by_hour=coming.by_hour,
+                dst_risk=coming.dst_risk,
                 timezone=timezone,
                 lint=lint,
                 file_status=verdict.status,
@@ -313,21 +317,6 @@ class Assembly:
                 last_checked=self.now,
             )
         )
-
-    def _moments(self, coming: Coming) -> dict[str, Any]:
-        runs = [_moment(minute) for minute in coming.runs]
-        local = runs[0].astimezone(self.times.zone.rules).isoformat() if runs else None
-        end = coming.window_end
-        return {
-            "next_run": runs[0] if runs else None,
-            "next_run_local": local,
-            "next_run_kind": coming.kind,
-            "window_end": None if end is None else _moment(end),
-            "reason": coming.reason,
-            "next_runs": runs,
-            "runs_by_hour": list(coming.by_hour),
-            "dst_risk": coming.dst_risk,
-        }
 
     def _file(self, file: TabFile, verdict: Verdict, jobs: int, lint: list[Mistake]) -> None:
         status = file.status
@@ -389,10 +378,6 @@ class Assembly:
             entry, history = timers.records_of(timer, self.times.zone, self.now)
             self.look.entries.append(entry)
             self.look.histories.append(history)
-
-
-def _moment(minute: int) -> datetime:
-    return datetime.fromtimestamp(minute * 60, UTC)
 
 
 def _refused_lines(tab: Crontab) -> list[Mistake]:

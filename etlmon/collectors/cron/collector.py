@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from etlmon.text import one_line
 from etlmon.units import utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from datetime import datetime
     from pathlib import Path
 
@@ -30,6 +31,46 @@ if TYPE_CHECKING:
 
 _AFTER_A_RUN_SECONDS = 1.0
 _NOT_LOGGED = "what run-parts and anacron start is not logged job by job"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one look has found, by what names it."""
+
+    entries: dict[str, CronEntry] = field(default_factory=dict)
+    files: dict[str, CronFile] = field(default_factory=dict)
+    histories: dict[str, CronHistory] = field(default_factory=dict)
+    log: CronLogRead | None = None
+    first_at: float | None = None
+    """When the first of the coming runs begins, seconds since the epoch."""
+
+    def since(self, before: _Seen, checked_at: datetime) -> list[Record]:
+        """Give what is new, and the listing."""
+        new: list[Record] = [
+            entry
+            for job, entry in self.entries.items()
+            if job not in before.entries
+            or replace(before.entries[job], last_checked=checked_at) != entry
+        ]
+        new.extend(
+            file
+            for path, file in self.files.items()
+            if path not in before.files
+            or replace(before.files[path], last_checked=checked_at) != file
+        )
+        new.append(
+            CronListing(
+                job_ids=tuple(self.entries), paths=tuple(self.files), last_checked=checked_at
+            )
+        )
+        new.extend(
+            history
+            for job, history in self.histories.items()
+            if before.histories.get(job) != history
+        )
+        if self.log is not None and self.log != before.log:
+            new.append(self.log)
+        return new
 
 
 class CronCollector:
@@ -56,14 +97,11 @@ class CronCollector:
         self._observer = observer
         self._watches: dict[bytes, Watch] = {}
         self._hint: Callable[[], None] | None = None
-        self._entries: dict[str, CronEntry] = {}
-        self._files: dict[str, CronFile] = {}
-        self._histories: dict[str, CronHistory] = {}
+        self._seen = _Seen()
         self._partial: frozenset[str] = frozenset()
         self._waiting: IDelayedCall | None = None
         self._root = root
         self._chronicle: Chronicle | None = None
-        self._log: CronLogRead | None = None
 
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
         """Give one batch: what has changed, and the listing.
@@ -72,44 +110,22 @@ class CronCollector:
         """
         await self._arm()
         now = self._context.wall_clock()
-        look = await self._context.in_thread(lambda: self._observer.look(now))
         chronicle = self._chronicle or await self._open()
         monotonic = self._context.monotonic_clock()
-        went, log = await self._context.in_thread(
-            lambda: chronicle.follow(look, self._observer, monotonic, now)
-        )
+        before = self._seen
+
+        def work() -> tuple[Look, _Seen, list[Record]]:
+            look = self._observer.look(now)
+            went, log = chronicle.follow(look, self._observer, monotonic, now)
+            seen = _seen(look, went, log)
+            return look, seen, seen.since(before, utc(now))
+
+        look, seen, news = await self._context.in_thread(work)
         self._tell_partial(look)
-        checked_at = utc(now)
-        entries = {entry.job_id: entry for entry in look.entries}
-        files = {file.path: file for file in look.files}
-        histories = {history.job_id: history for history in (*look.histories, *went)}
-        for job in entries.keys() - histories.keys():
-            histories[job] = CronHistory(job_id=job, history_reason=_NOT_LOGGED)
-        changed: list[Record] = [
-            entry
-            for job, entry in entries.items()
-            if job not in self._entries
-            or replace(self._entries[job], last_checked=checked_at) != entry
-        ]
-        changed.extend(
-            file
-            for path, file in files.items()
-            if path not in self._files
-            or replace(self._files[path], last_checked=checked_at) != file
-        )
-        changed.append(
-            CronListing(job_ids=tuple(entries), paths=tuple(files), last_checked=checked_at)
-        )
-        changed.extend(
-            history for job, history in histories.items() if self._histories.get(job) != history
-        )
-        if log is not None and log != self._log:
-            changed.append(log)
         # What is not committed is read again.
         self._chronicle = None
-        yield Batch(changed)
-        self._chronicle, self._log = chronicle, log
-        self._entries, self._files, self._histories = entries, files, histories
+        yield Batch(news)
+        self._chronicle, self._seen = chronicle, seen
         self._look_again(now)
         if chronicle.more and self._hint is not None:
             self._hint()
@@ -128,7 +144,7 @@ class CronCollector:
             for watch in self._watches.values():
                 self._context.watches.end(watch)
         self._watches.clear()
-        chronicle, self._chronicle, self._log = self._chronicle, None, None
+        chronicle, self._chronicle = self._chronicle, None
         if chronicle is not None:
             await self._context.in_thread(chronicle.close)
 
@@ -156,14 +172,9 @@ class CronCollector:
         """Look when the first of the coming runs has passed: it is not the next one then."""
         self._stop_waiting()
         hint, reactor = self._hint, self._context.reactor
-        coming = [
-            entry.next_run.timestamp()
-            for entry in self._entries.values()
-            if entry.next_run is not None and entry.next_run_kind == "exact"
-        ]
-        if hint is None or reactor is None or not coming:
+        if hint is None or reactor is None or self._seen.first_at is None:
             return
-        wait_seconds = min(coming) + _AFTER_A_RUN_SECONDS - now
+        wait_seconds = self._seen.first_at + _AFTER_A_RUN_SECONDS - now
         if wait_seconds < self.interval_seconds:
             self._waiting = reactor.callLater(max(wait_seconds, _AFTER_A_RUN_SECONDS), hint)
 
@@ -184,3 +195,19 @@ class CronCollector:
                 why=one_line(first.reason or ""),
             )
         self._partial = partial
+
+
+def _seen(look: Look, went: Iterable[CronHistory], log: CronLogRead | None) -> _Seen:
+    entries = {entry.job_id: entry for entry in look.entries}
+    histories = {history.job_id: history for history in (*look.histories, *went)}
+    for job in entries.keys() - histories.keys():
+        histories[job] = CronHistory(job_id=job, history_reason=_NOT_LOGGED)
+    coming = (entry.next_run for entry in look.entries if entry.next_run_kind == "exact")
+    first = min((at for at in coming if at is not None), default=None)
+    return _Seen(
+        entries,
+        {file.path: file for file in look.files},
+        histories,
+        log,
+        None if first is None else first.timestamp(),
+    )

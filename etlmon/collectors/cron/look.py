@@ -83,7 +83,7 @@ class Observer:
         for gone in self._parsed.keys() - paths:
             del self._parsed[gone]
         self._add_timers(work)
-        self._times.forget_others({entry.job_id for entry in work.look.entries})
+        self._times.forget_others()
         return work.look
 
     def is_due(self, entry: Entry, minute: int) -> bool:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from etlmon.collectors.cron.commands import command_lint
+from etlmon.collectors.cron.commands import command_lint, logged_command
 from etlmon.collectors.cron.schedule import (
     ALIASES,
     FIELDS,
@@ -60,6 +60,8 @@ class Entry:
     """Whom the line itself names."""
     command: str
     raw_command: bytes
+    logged: bytes
+    """The command as the daemon logs it, without blanks at its ends."""
     error: str | None = None
     """Why the daemon refuses the line."""
     lint: tuple[str, ...] = ()
@@ -188,6 +190,7 @@ class _Reader:
             user=host_text(user) if user else None,
             command=host_text(command),
             raw_command=command,
+            logged=logged_command(command).strip(b" \t"),
             error=refusal,
             lint=tuple(lint),
             zone=self.zone(),

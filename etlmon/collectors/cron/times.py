@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from etlmon.collectors.cron.next import Runs, next_runs, possible, why_never
 from etlmon.collectors.cron.offsets import Offsets
 from etlmon.host.zone import find_zone
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from etlmon.collectors.cron.parse import Entry
     from etlmon.collectors.cron.schedule import Dialect, Schedule
     from etlmon.host.zone import HostZone
@@ -17,38 +20,44 @@ if TYPE_CHECKING:
 
 NEXT_RUNS = 10
 """How many coming runs are told."""
+_NO_SUCH_DAY = "no such day within 50 years"
 
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """When a job comes next; moments are minutes since the epoch."""
+    """When a job comes next. Many jobs share one, and its lists: nobody changes them."""
 
     kind: NextRunKind
-    runs: tuple[int, ...] = ()
-    window_end: int | None = None
-    by_hour: tuple[int, ...] = ()
-    reason: str | None = None
-    dst_risk: bool = False
+    runs: list[datetime]
+    local: str | None
+    """The first of them by the host's clock."""
+    window_end: datetime | None
+    by_hour: list[int]
+    reason: str | None
+    dst_risk: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Asked(NamedTuple):
+    """What the coming runs depend on: jobs that have this in common have them in common."""
+
     schedule: Schedule
     zone: str | None
     delay_minutes: int
+
+
+class _Known(NamedTuple):
     minute: int
+    until: int | None
+    """The first run, None where there is none."""
     coming: Coming
 
-    def holds(self, entry: Entry, minute: int) -> bool:
-        """Whether it can be told again: the same entry, within its hour, before its first run."""
+    def holds(self, minute: int) -> bool:
+        """Whether it can be told again: within its hour, and before its first run."""
         return (
-            self.schedule == entry.schedule
-            and self.zone == entry.zone
-            and self.delay_minutes == entry.delay_minutes
-            and self.minute <= minute
+            self.minute <= minute
             and self.minute // 30 == minute // 30  # no hour of any zone begins within
             and self.coming.kind in {"exact", "never"}
-            and (not self.coming.runs or minute < self.coming.runs[0])
+            and (self.until is None or minute < self.until)
         )
 
 
@@ -60,19 +69,35 @@ class Times:
         self.dialect = dialect
         self._runs = Runs(Offsets(zone.rules), dialect)
         self._others: dict[str, Runs | None] = {}
-        self._known: dict[str, _Known] = {}
+        self._known: dict[_Asked, _Known] = {}
+        self._asked: set[_Asked] = set()
 
-    def of(self, job: str, entry: Entry, minute: int) -> Coming:
-        """Tell when an entry comes next after a minute; ``job`` is its id."""
-        known = self._known.get(job)
-        if known is not None and known.holds(entry, minute):
-            return known.coming
-        schedule = entry.schedule
-        if schedule is None:
-            return Coming("never", reason=entry.error)
-        coming = self._look_up(schedule, entry, minute)
-        self._known[job] = _Known(schedule, entry.zone, entry.delay_minutes, minute, coming)
-        return coming
+    def of(self, entry: Entry, minute: int) -> Coming:
+        """Tell when an entry comes next after a minute."""
+        if entry.schedule is None:
+            return self.coming("never", reason=entry.error)
+        asked = _Asked(entry.schedule, entry.zone, entry.delay_minutes)
+        self._asked.add(asked)
+        known = self._known.get(asked)
+        if known is None or not known.holds(minute):
+            known = self._known[asked] = self._look_up(asked, minute)
+        return known.coming
+
+    def coming(
+        self,
+        kind: NextRunKind,
+        runs: Sequence[int] = (),
+        window_end: int | None = None,
+        by_hour: Sequence[int] = (),
+        reason: str | None = None,
+        *,
+        dst_risk: bool = False,
+    ) -> Coming:
+        """Put into words when a job comes; ``runs`` and ``window_end`` are real minutes."""
+        moments = [_moment(minute) for minute in runs]
+        local = moments[0].astimezone(self.zone.rules).isoformat() if moments else None
+        end = None if window_end is None else _moment(window_end)
+        return Coming(kind, moments, local, end, list(by_hour), reason, dst_risk)
 
     def is_due(self, entry: Entry, minute: int) -> bool:
         """Tell whether an entry runs at a minute."""
@@ -81,35 +106,47 @@ class Times:
             return False
         return next(runs.after(entry.schedule, minute - 1), None) == minute
 
-    def forget_others(self, jobs: set[str]) -> None:
-        """Forget all jobs but these."""
-        for gone in self._known.keys() - jobs:
+    def forget_others(self) -> None:
+        """Forget what was not asked for since this was called last."""
+        for gone in self._known.keys() - self._asked:
             del self._known[gone]
+        self._asked = set()
 
-    def _look_up(self, schedule: Schedule, entry: Entry, minute: int) -> Coming:
+    def _look_up(self, asked: _Asked, minute: int) -> _Known:
+        schedule, name, delay_minutes = asked
+        runs = self._runs if name is None else self._in(name)
+        first: int | None = None
         if schedule.on_boot:
-            return Coming("on_boot")
-        if not possible(schedule):
-            return Coming("never", reason=why_never(schedule))
-        runs = self._runs if entry.zone is None else self._in(entry.zone)
-        if runs is None:
-            return Coming("unknown", reason=f"CRON_TZ={entry.zone} is no zone that this host knows")
-        found = next_runs(runs, schedule, minute, NEXT_RUNS)
-        if not found:
-            return Coming("never", reason="no such day within 50 years")
-        risk = runs.meets_jump(schedule, minute)
-        by_hour = runs.by_hour(schedule, minute)
-        if not schedule.picks and not entry.delay_minutes:
-            return Coming("exact", tuple(found), None, by_hour, None, risk)
-        window = runs.window(schedule, minute, entry.delay_minutes)
+            coming = self.coming("on_boot")
+        elif not possible(schedule):
+            coming = self.coming("never", reason=why_never(schedule))
+        elif runs is None:
+            why = f"CRON_TZ={name} is no zone that this host knows"
+            coming = self.coming("unknown", reason=why)
+        elif schedule.picks or delay_minutes:
+            coming = self._window(runs, schedule, minute, delay_minutes)
+        else:
+            found = next_runs(runs, schedule, minute, NEXT_RUNS)
+            if found:
+                first = found[0]
+                by_hour = runs.by_hour(schedule, minute)
+                risk = runs.meets_jump(schedule, minute)
+                coming = self.coming("exact", found, by_hour=by_hour, dst_risk=risk)
+            else:
+                coming = self.coming("never", reason=_NO_SUCH_DAY)
+        return _Known(minute, first, coming)
+
+    def _window(self, runs: Runs, schedule: Schedule, minute: int, delay_minutes: int) -> Coming:
+        window = runs.window(schedule, minute, delay_minutes)
         if window is None:
-            return Coming("never", reason="no such day within 50 years")
+            return self.coming("never", reason=_NO_SUCH_DAY)
         why = (
             "cron picks the values for ~ when it loads the file"
             if schedule.picks
-            else f"cron adds up to {entry.delay_minutes} minutes, picked when it starts"
+            else f"cron adds up to {delay_minutes} minutes, picked when it starts"
         )
-        return Coming("window", (window.begin,), window.end, (), why, risk)
+        risk = runs.meets_jump(schedule, minute)
+        return self.coming("window", (window.begin,), window.end, reason=why, dst_risk=risk)
 
     def _in(self, name: str) -> Runs | None:
         if name not in self._others:
@@ -118,3 +155,7 @@ class Times:
                 None if rules is None else Runs(Offsets(rules), self.dialect, follows_jumps=False)
             )
         return self._others[name]
+
+
+def _moment(minute: int) -> datetime:
+    return datetime.fromtimestamp(minute * 60, UTC)

@@ -13,6 +13,7 @@ import pytest
 
 from etlmon.collectors.cron.assembly import Look
 from etlmon.collectors.cron.look import Observer, uid_of
+from etlmon.collectors.cron.next import Runs
 from etlmon.records.cron import CronEntry, CronFile
 
 NOW = datetime(2026, 11, 26, 14, 7, 30, tzinfo=UTC).timestamp()
@@ -229,6 +230,25 @@ class TestJobs:
         assert host.jobs()["load"].file_status == "ignored"
         host.accounts[b"loader"] = 7
         assert host.jobs()["load"].file_status == "active"
+
+    def test_times_that_jobs_share_are_reckoned_once_and_forgotten_with_them(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+        reckon = Runs.meets_jump
+        monkeypatch.setattr(
+            Runs, "meets_jump", lambda *each: asked.append(each[2]) or reckon(*each)
+        )
+        host.write("etc/cron.d/a", "0 5 * * * root one\n0 5 * * * root two\n0 6 * * * root x\n")
+        jobs = host.jobs()
+        assert jobs["one"].next_runs == jobs["two"].next_runs
+        host.jobs()
+        assert len(asked) == 2
+        host.write("etc/cron.d/a", "0 6 * * * root x\n")
+        host.jobs()
+        host.write("etc/cron.d/a", "0 5 * * * root one\n")
+        host.jobs()
+        assert len(asked) == 3
 
 
 class TestDaemon:
