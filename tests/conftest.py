@@ -6,7 +6,9 @@ import gc
 import inspect
 import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,3 +232,37 @@ def pytest_make_collect_report() -> Iterator[None]:
     report = yield
     _no_skip(report)
     return report
+
+
+REMOTE = Path("/lib/systemd/systemd-journal-remote")
+
+
+@pytest.fixture
+def write_journal(tmp_path: Path) -> Callable[..., Path]:
+    """Give what writes a journal of systemd: of entries of when, who, pid, what, and the uid."""
+    if not REMOTE.exists():
+        pytest.skip("needs systemd-journal-remote")
+
+    def write(*entries: Any) -> Path:
+        text = b""
+        for at, program, pid, message, *more in entries:
+            micros = int(at * 1_000_000)
+            fields = {
+                "__REALTIME_TIMESTAMP": micros,
+                "__MONOTONIC_TIMESTAMP": micros - 1_700_000_000_000_000,
+                "_BOOT_ID": "a" * 32,
+                "_UID": more[0] if more else 0,
+                "_PID": pid,
+                "SYSLOG_IDENTIFIER": program,
+                "SYSLOG_PID": pid,
+            }
+            text += "".join(f"{name}={value}\n" for name, value in fields.items()).encode()
+            text += b"MESSAGE\n" + len(message).to_bytes(8, "little") + message + b"\n\n"
+        path = tmp_path / "written.journal"
+        path.unlink(missing_ok=True)
+        subprocess.run(
+            [REMOTE, f"--output={path}", "-"], input=text, check=True, capture_output=True
+        )
+        return path
+
+    return write
