@@ -11,14 +11,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from croniter import croniter
+from croniter import CroniterError, croniter
 from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etlmon.collectors.cron.next import Runs, Window, possible, why_never
 from etlmon.collectors.cron.offsets import Offsets
-from etlmon.collectors.cron.schedule import ALIASES, Dialect, Schedule, schedule
+from etlmon.collectors.cron.schedule import (
+    ALIASES,
+    BadEntryError,
+    Dialect,
+    Schedule,
+    schedule,
+)
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -339,6 +345,36 @@ def test_where_croniter_is_wrong(
     assert coming(text, zone, after, 1) == [cron]
     found = croniter(text, after, ret_type=datetime, implement_cron_bug=True).get_next()
     assert found.strftime("%m-%d %H:%M%z")[:-2] == theirs
+
+
+WRITTEN: dict[str, tuple[str, str]] = {
+    # entry: what cron makes of it, what croniter does; the first run after midnight of 26 November
+    "5/15 * * * *": ("refused", "11-26 00:05"),
+    "0 0 L * *": ("refused", "11-30 00:00"),
+    "0 0 ? * *": ("refused", "11-27 00:00"),
+    "0 22-2 * * *": ("never", "11-26 01:00"),
+    "50-10 * * * *": ("never", "11-26 00:01"),
+    "0 0 * * 7-1": ("never", "11-29 00:00"),
+    "0 0 * * sat-sun": ("never", "11-28 00:00"),
+    "1.5 * * * *": ("11-26 00:01", "refused"),
+    "1#2 * * * *": ("11-26 00:01", "refused"),
+    "*5 * * * *": ("11-26 00:01", "refused"),
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_where_croniter_reads_something_else(text: str) -> None:
+    midnight = datetime(2026, 11, 26, tzinfo=UTC)
+    try:
+        ours = coming(text, ZoneInfo("UTC"), midnight, 1) or ["never"]
+    except BadEntryError:
+        ours = ["refused"]
+    try:
+        found = croniter(text, midnight, ret_type=datetime, implement_cron_bug=True).get_next()
+        theirs = f"{found:%m-%d %H:%M}"
+    except CroniterError:
+        theirs = "refused"
+    assert (ours[0].removesuffix("+00"), theirs) == WRITTEN[text]
 
 
 CALENDARS = {
