@@ -43,6 +43,8 @@ class Daemon:
     """Whether it runs; None where that cannot be told."""
     options: tuple[str, ...] = ()
     """What it is started with, as far as its settings file says."""
+    pid: int | None = None
+    """Its process, where it runs."""
 
     @property
     def lsb_names(self) -> bool:
@@ -104,11 +106,12 @@ def find_daemon(root: Path, proc: Path) -> Daemon:
             continue
         for found in _OPTIONS.finditer(text):
             options = found[1].split()
-    return Daemon(kind, _runs(root, proc) if kind else False, tuple(options))
+    running, pid = _runs(root, proc) if kind else (False, None)
+    return Daemon(kind, running, tuple(options), pid)
 
 
-def _runs(root: Path, proc: Path) -> bool | None:
-    """Tell whether the process that the daemon's pid file names is there."""
+def _runs(root: Path, proc: Path) -> tuple[bool | None, int | None]:
+    """Tell whether the process that the daemon's pid file names is there, and its pid."""
     for place in _PID_FILES:
         try:
             with open(root / place, "rb") as file:
@@ -117,12 +120,13 @@ def _runs(root: Path, proc: Path) -> bool | None:
             continue
         try:
             with open(proc / str(pid) / "comm", "rb") as file:
-                return file.read(64).strip() in _DAEMONS
+                is_cron = file.read(64).strip() in _DAEMONS
         except FileNotFoundError:
-            return False
+            return False, None
         except OSError:
-            return None
-    return False
+            return None, None
+        return is_cron, pid if is_cron else None
+    return False, None
 
 
 def spool(root: Path, kind: Literal["debian", "cronie"]) -> bytes:
@@ -154,16 +158,27 @@ def find_files(root: Path, kind: Literal["debian", "cronie"]) -> Found:
     return found
 
 
-def read_stamp(root: Path, identifier: bytes) -> str | None:
-    """Give the day when anacron last ran a job (YYYYMMDD), None where that is not known."""
+@dataclass(frozen=True)
+class Stamp:
+    """What anacron leaves behind when a job has ended."""
+
+    day: str
+    """The day that its run counts for, YYYYMMDD."""
+    written_at: float
+    """When it was written: the end of the run, seconds since the epoch."""
+
+
+def read_stamp(root: Path, identifier: bytes) -> Stamp | None:
+    """Give what anacron has noted of a job's last run, None where that is not known."""
     if b"/" in identifier or identifier in (b".", b".."):
         return None
     try:
         with open(_below(root, b"/var/spool/anacron/" + identifier), "rb") as file:
             text = file.read(16).strip().decode("ascii", "replace")
+            written_at = os.fstat(file.fileno()).st_mtime
     except OSError:
         return None
-    return text if re.fullmatch("[0-9]{8}", text) else None
+    return Stamp(text, written_at) if re.fullmatch("[0-9]{8}", text) else None
 
 
 def _below(root: Path, path: bytes) -> bytes:

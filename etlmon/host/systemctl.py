@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": 
 
 def runs_systemd(root: Path) -> bool:
     """Tell whether the host was started by systemd."""
-    return (root / "run/systemd/system").is_dir()
+    return os.path.isdir(root / "run/systemd/system")
 
 
 def ask(systemctl: str, arguments: Sequence[str], deadline_seconds: float) -> bytes:

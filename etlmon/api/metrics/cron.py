@@ -64,7 +64,8 @@ class Cron:
         history = [self._history[job] for job in self._job if job in self._history]
         counts = [
             ("failed", sum(bool(one.last_exit) for one in history)),
-            ("missed", sum(one.missed_at is not None for one in history)),
+            ("late", sum(one.late_since is not None for one in history)),
+            ("missed", sum(_is_missed(one) for one in history)),
             ("overlapping", sum(bool(one.overlap) for one in history)),
             ("running", sum(bool(one.running_pids) for one in history)),
         ]
@@ -81,6 +82,12 @@ class Cron:
         return ("cron",), None
 
 
+def _is_missed(history: CronHistory) -> bool:
+    """Whether a run was missed, and none has begun since."""
+    missed, began = history.missed_at, history.last_start
+    return missed is not None and (began is None or began < missed)
+
+
 def _families(
     jobs: Sequence[Row], files: Sequence[Row], ends: Sequence[Row], checked_at: float | None
 ) -> Iterator[Metric]:
@@ -92,7 +99,8 @@ def _families(
     )
     yield gauge(
         "cron_jobs_by_history",
-        "Jobs whose last run failed, of which a run was missed, that overlap, that run now.",
+        "Jobs whose last run failed, that are late, that missed the last one, that overlap, "
+        "that run now.",
         ("what",),
         ends,
     )

@@ -6,30 +6,29 @@ import os
 import pwd
 import re
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC
+from dataclasses import dataclass
 from stat import S_IMODE
 from typing import TYPE_CHECKING, Protocol
 
 from etlmon.collectors.cron import anacron, timers
+from etlmon.collectors.cron.found import Look, Script
 from etlmon.collectors.cron.judge import Verdict, judge_file
 from etlmon.collectors.cron.parse import Mistake
 from etlmon.errors import CollectError
 from etlmon.host.crontabs import PERIODS, Daemon, find_files, read_stamp
 from etlmon.host.systemctl import ask, runs_systemd
-from etlmon.records.cron import CronEntry, CronFile, CronHistory, job_id
+from etlmon.records.cron import CronEntry, CronFile, job_id
 from etlmon.text import host_text
 from etlmon.units import utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import tzinfo
     from pathlib import Path
 
     from etlmon.collectors.cron.parse import Crontab, Entry
     from etlmon.collectors.cron.schedule import Dialect
     from etlmon.collectors.cron.times import Coming, Times
-    from etlmon.host.crontabs import TabFile
+    from etlmon.host.crontabs import Stamp, TabFile
 
 _NO_BUS = "Failed to connect to bus: No such file"
 _SYSTEMCTL_SECONDS = 5.0
@@ -42,27 +41,6 @@ _UNLESS_ANACRON = re.compile(rb"(?:test|\[)[ \t]+-x[ \t]+/usr/sbin/anacron\b[^|]
 _ANACRON = "usr/sbin/anacron"
 _NOT_RUNNING = "cron is not running"
 _NO_CRON = "no cron is installed"
-
-
-@dataclass
-class Look:
-    """What was found."""
-
-    dialect: Dialect
-    daemon: Daemon = field(default_factory=lambda: Daemon(None, None))
-    zone: tzinfo = UTC
-    commands: dict[tuple[bytes, bytes], list[tuple[str, Entry]]] = field(default_factory=dict)
-    """The jobs that the log tells of, by user and by command as it is logged."""
-    entries: list[CronEntry] = field(default_factory=list)
-    histories: list[CronHistory] = field(default_factory=list)
-    files: list[CronFile] = field(default_factory=list)
-    trouble: str | None = None
-    """Why nothing was heard of the timers."""
-
-    @property
-    def partial(self) -> list[CronFile]:
-        """What this node may not read."""
-        return [file for file in self.files if file.visibility == "partial"]
 
 
 class Readings(Protocol):
@@ -79,6 +57,7 @@ class Readings(Protocol):
 class _Starter:
     """What starts the scripts of a run-parts directory: its times are theirs."""
 
+    job_id: str
     schedule: str
     user: str | None
     coming: Coming
@@ -170,9 +149,11 @@ class Assembly:
         else:
             coming = self._judged(verdict) or self.times.of(entry, self.minute)
         if coming.kind != "never":
-            self._note_starter(entry, user, coming)
+            self._note_starter(job, entry, user, coming)
             logged = (os.fsencode(user or ""), entry.logged)
             self.look.commands.setdefault(logged, []).append((job, entry))
+        if entry.is_silent:
+            self.look.silent.add(job)
         self._add(
             job,
             file,
@@ -194,13 +175,13 @@ class Assembly:
             return self.times.coming("unknown", reason=verdict.reason)
         return None
 
-    def _note_starter(self, entry: Entry, user: str | None, coming: Coming) -> None:
+    def _note_starter(self, job: str, entry: Entry, user: str | None, coming: Coming) -> None:
         found = _RUN_PARTS.search(entry.raw_command)
         if found is None:
             return
         if self._has_anacron and _UNLESS_ANACRON.search(entry.raw_command):
             return
-        self._starters.setdefault(found[1], _Starter(entry.text, user, coming))
+        self._starters.setdefault(found[1], _Starter(job, entry.text, user, coming))
 
     def _anacrontab(self, file: TabFile, content: bytes, verdict: Verdict) -> None:
         if not self._has_anacron:
@@ -209,12 +190,16 @@ class Assembly:
         zone = self.times.zone
         for one in tab.jobs:
             job = self._id(file, "root", one.command)
-            coming = self._judged(verdict) or self._of_anacron(one)
+            stamp = read_stamp(self.root, one.identifier)
+            coming = self._judged(verdict) or self._of_anacron(one, stamp)
             if coming.kind != "never":
+                self.look.anacron[one.identifier] = job
+                if stamp is not None:
+                    self.look.stamps[job] = stamp
                 run = _RUN_PARTS.search(one.raw_command)
                 if run is not None:
                     # Before what crontab says: with anacron there, cron leaves these to it.
-                    self._starters[run[1]] = _Starter(one.text, "root", coming)
+                    self._starters[run[1]] = _Starter(job, one.text, "root", coming)
             self._add(
                 job,
                 file,
@@ -229,11 +214,11 @@ class Assembly:
             )
         self._file(file, verdict, len(tab.jobs), tab.lint)
 
-    def _of_anacron(self, job: anacron.AnacronJob) -> Coming:
+    def _of_anacron(self, job: anacron.AnacronJob, stamp: Stamp | None) -> Coming:
         if job.error is not None:
             return self.times.coming("never", reason=f"{job.error}: anacron passes over the line")
-        stamp = read_stamp(self.root, job.identifier)
-        found = anacron.window(job, stamp, self.now, self.times.zone.rules)
+        day = None if stamp is None else stamp.day
+        found = anacron.window(job, day, self.now, self.times.zone.rules)
         if found is None:
             return self.times.coming("never", reason="START_HOURS_RANGE leaves no hour")
         return self.times.coming(
@@ -259,8 +244,11 @@ class Assembly:
         if file.name.startswith(b"."):  # .placeholder and the like: nobody meant to run it
             self._file(file, verdict, 0, [])
             return
+        job = self._id(file, None, path)
+        if starter is not None and verdict.status == "active":
+            self.look.scripts[file.path] = Script(job, starter.job_id, directory, _changed_at(file))
         self._add(
-            self._id(file, None, path),
+            job,
             file,
             verdict,
             coming,
@@ -386,3 +374,7 @@ def _refused_lines(tab: Crontab) -> list[Mistake]:
         for entry in tab.entries
         if entry.error is not None
     ]
+
+
+def _changed_at(file: TabFile) -> float:
+    return 0.0 if file.status is None else file.status.st_ctime

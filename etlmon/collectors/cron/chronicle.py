@@ -1,4 +1,4 @@
-"""Follows the log that cron writes to, and tells how the jobs went. Blocks; runs in a thread."""
+"""Follows what cron says in the log, and tells how the jobs went. Blocks; runs in a thread."""
 
 from __future__ import annotations
 
@@ -6,140 +6,193 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from etlmon.collectors.cron.history import Histories
-from etlmon.collectors.cron.log import parse_line
-from etlmon.host.follow import Follower
-from etlmon.host.processes import TICKS_PER_SECOND, read_stat
-from etlmon.records.cron import CronHistory, CronLogRead
+from etlmon.collectors.cron.history import Due, Histories
+from etlmon.collectors.cron.running import Running
+from etlmon.collectors.cron.scripts import complete
+from etlmon.collectors.cron.sources import LOGS, find_source, open_source
+from etlmon.errors import CollectError
+from etlmon.records.cron import CronEntry, CronHistory, CronLogRead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from etlmon.collectors.cron.assembly import Look
+    from etlmon.collectors.cron.found import Look
+    from etlmon.collectors.cron.log import Event
     from etlmon.collectors.cron.look import Observer
+    from etlmon.collectors.cron.sources import Source
     from etlmon.host.crontabs import Daemon
 
-LOGS = ("var/log/cron.log", "var/log/cron", "var/log/syslog", "var/log/messages")
-"""Where syslog daemons put what cron says: the first one that is there is followed."""
-LINES_A_READ = 2_000
-READS_A_LOOK = 20
-_READ_WHOLE_BYTES = 16 << 20
-_MARKS = (b") CMD", b") END (", b") error (gr")
-_SLACK_SECONDS = 10.0
-_FROM_LOG = frozenset({"crontab", "cron.d", "user"})
+_OF_CRON = frozenset({"crontab", "cron.d", "user"})
 _LEVEL = re.compile(r"-[a-zA-Z]*L([0-9]{0,2})")
-_ENDS, _FAILURES = 2, 4
+_STARTS, _ENDS, _FAILURES = 1, 2, 4
+_SILENT = "the line begins with -: cron does not log it"
+_NO_LOG = (
+    "what cron logs is nowhere to be read here: there is neither a journal nor one of "
+    f"{', '.join(f'/{place}' for place in LOGS)}"
+)
 
 
 class Chronicle:
-    """The log of cron, from where the last committed look had stopped."""
+    """What cron and anacron have said, from where the last committed look had stopped."""
 
     def __init__(
-        self, root: Path, proc: Path, saved: CronLogRead | None, known: Iterable[CronHistory]
+        self,
+        root: Path,
+        proc: Path,
+        saved: CronLogRead | None,
+        known: Iterable[CronHistory],
+        entries: Iterable[CronEntry] = (),
+        *,
+        journalctl: Sequence[str] = ("journalctl",),
     ) -> None:
+        """``saved``, ``known`` and ``entries`` are what an earlier one has left behind."""
+        known = list(known)
         self._root = root
         self._proc = proc
+        self._journalctl = journalctl
         self._histories = Histories(known)
         self._saved = saved
-        self._path: Path | None = None
-        self._follower: Follower | None = None
+        self._entries: list[CronEntry] | None = list(entries)
+        self._late = {one.job_id: one.late_since for one in known if one.late_since is not None}
+        self._source: Source | None = None
+        self._after: datetime | None = None
         self.more = False
         """Whether there is more to read at once."""
 
     def follow(
         self, look: Look, observer: Observer, monotonic: float, now: float
     ) -> tuple[list[CronHistory], CronLogRead | None]:
-        """Read on, and give how the jobs of the log went and how far it has been read."""
+        """Read on, and give how all jobs but timers went and how far the log has been read."""
         at = datetime.fromtimestamp(now, UTC)
-        reason = self._open(look.daemon)
-        boot = _boot_seconds(self._proc)
-
-        def alive(pid: int, since: datetime) -> bool:
-            return _is_alive(self._proc, boot, pid, since)
-
-        def match(user: bytes, command: bytes, began: datetime) -> str | None:
-            candidates = look.commands.get((user, command), ())
-            if len(candidates) == 1:
-                return candidates[0][0]
-            minute = int(began.timestamp() // 60)
-            due = [job for job, entry in candidates if observer.is_due(entry, minute)]
-            return due[0] if due else None
-
-        self.more = False
-        jobs = [entry.job_id for entry in look.entries if entry.source in _FROM_LOG]
-        if self._follower is not None:
-            self._histories.logs_failures = bool(_level(look.daemon) & _FAILURES)
-            try:
-                self._follower.look(monotonic)
-                for _ in range(READS_A_LOOK):
-                    reading = self._follower.read(LINES_A_READ, monotonic)
-                    if reading is None:
-                        break
-                    for line in reading.lines:
-                        if line is None or not any(mark in line for mark in _MARKS):
-                            continue
-                        event = parse_line(line, at, look.zone)
-                        if event is not None:
-                            self._histories.take(event, match, alive)
-                else:
-                    self.more = True
-            except OSError as error:
-                reason = self._in_words(error)
-        if not self.more and self._follower is not None:
-            coming = {
-                entry.job_id: entry.next_run
-                for entry in look.entries
-                if entry.source in _FROM_LOG
-                and entry.next_run_kind == "exact"
-                and entry.next_run is not None
-            }
-            self._histories.expect(coming, at)
-        told = self._histories.tell(jobs, alive, reason or _missing(look.daemon))
-        if self._follower is None:
-            told = [CronHistory(job_id=job, history_reason=reason) for job in jobs]
-        return told, self._read()
+        running = Running(self._proc)
+        self._await_again(look)
+        self._open(now)
+        trouble = self._take_in(look, observer, running, monotonic, at)
+        if trouble is None and not self.more:
+            for job, stamp in look.stamps.items():
+                self._histories.settle(job, datetime.fromtimestamp(stamp.written_at, UTC))
+            self._histories.expect(self._due(look), at, self._began(look.daemon, running))
+        reasons = {
+            entry.job_id: trouble or _untold(entry, look)
+            for entry in look.entries
+            if entry.source != "timer"
+        }
+        told = self._histories.tell(reasons, running)
+        return complete(told, look, running), self._read()
 
     def close(self) -> None:
         """Close the log."""
-        if self._follower is not None:
-            self._follower.sleep()
+        if self._source is not None:
+            self._source.close()
 
-    def _open(self, daemon: Daemon) -> str | None:
-        """Begin to follow the log, if there is one; say why not."""
-        if self._follower is not None:
-            return None
-        for place in LOGS:
-            path = self._root / place
-            try:
-                size = path.stat().st_size
-            except OSError:
-                continue
-            self._path = path
-            is_resumed = self._saved is not None and self._saved.path == str(path)
-            self._follower = Follower(
-                bytes(path),
-                self._saved.cursor if self._saved is not None and is_resumed else None,
-                begin="beginning" if size <= _READ_WHOLE_BYTES else "end",
-                proc=self._proc,
-            )
-            return None
-        return (
-            "what cron logs is in no file here (looked for /var/log/cron.log, /var/log/cron, "
-            "/var/log/syslog, /var/log/messages); the journal is not read"
+    def _await_again(self, look: Look) -> None:
+        """Wait for the runs that were to come when an earlier node looked last."""
+        if self._entries is None:
+            return
+        now = {entry.job_id: entry for entry in look.entries}
+        due = {}
+        for before in self._entries:
+            entry = now.get(before.job_id)
+            if (
+                entry is not None
+                and before.next_run is not None
+                and before.next_run_kind == entry.next_run_kind == "exact"
+                and (before.schedule, before.timezone) == (entry.schedule, entry.timezone)
+            ):
+                due[before.job_id] = self._late.get(before.job_id, before.next_run)
+        self._histories.await_again(due)
+        self._entries = None
+
+    def _open(self, now: float) -> None:
+        """Begin to read where what cron says is to be found now."""
+        name = find_source(self._root, now)
+        if self._source is not None and self._source.name == name:
+            return
+        self.close()
+        self._source = None
+        if name is None:
+            return
+        cursor = None
+        if self._saved is not None and self._saved.path == name:
+            cursor, self._saved = self._saved.cursor, None
+        # Of another log, only what is new: it may tell the same again.
+        self._after = self._histories.newest if cursor is None else None
+        self._source = open_source(
+            name,
+            cursor,
+            after=None if self._after is None else self._after.timestamp(),
+            now=now,
+            proc=self._proc,
+            journalctl=self._journalctl,
         )
 
-    def _in_words(self, error: OSError) -> str:
-        text = f"{self._path} cannot be read: {error.strerror or error}"
-        if isinstance(error, PermissionError):
-            text += "; give the node's user leave to read it, such as by the group adm"
-        return text
+    def _take_in(
+        self, look: Look, observer: Observer, running: Running, monotonic: float, at: datetime
+    ) -> str | None:
+        """Take in what has been said since; say why not, if it cannot be read."""
+        self.more = False
+        source = self._source
+        if source is None:
+            return _NO_LOG
+
+        def match(event: Event) -> str | None:
+            return _job_of(event, look, observer)
+
+        self._histories.logs_failures = bool(_level(look.daemon) & _FAILURES)
+        try:
+            for event in source.events(monotonic, at, look.zone):
+                if self._after is None or event.at > self._after:
+                    self._histories.take(event, match, running)
+        except CollectError as error:
+            return str(error)
+        except OSError as error:
+            text = f"{source.name} cannot be read: {error.strerror or error}"
+            if isinstance(error, PermissionError):
+                text += "; give the node's user leave to read it, such as by the group adm"
+            return text
+        self.more = source.more
+        return None
+
+    def _due(self, look: Look) -> Mapping[str, Due]:
+        """Give the runs that the log will tell of when they begin."""
+        if self._histories.newest is None:
+            return {}  # cron has never been heard: its silence tells nothing
+        are_told = bool(_level(look.daemon) & _STARTS)
+        due = {}
+        for entry in look.entries:
+            by_cron = entry.source in _OF_CRON and are_told and entry.job_id not in look.silent
+            if entry.next_run is None or not (by_cron or entry.source == "anacron"):
+                continue
+            is_exact = entry.next_run_kind == "exact"
+            until = entry.next_run if is_exact else entry.window_end
+            if until is not None:
+                due[entry.job_id] = Due(entry.next_run, until, entry.source == "anacron")
+        return due
+
+    def _began(self, daemon: Daemon, running: Running) -> datetime | None:
+        began = None if daemon.pid is None else running.began_at(daemon.pid)
+        return None if began is None else datetime.fromtimestamp(began, UTC)
 
     def _read(self) -> CronLogRead | None:
-        if self._follower is None or self._path is None:
+        if self._source is None:
             return None
-        cursor = self._follower.cursor()
-        return None if cursor is None else CronLogRead(path=str(self._path), cursor=cursor)
+        cursor = self._source.cursor()
+        return None if cursor is None else CronLogRead(path=self._source.name, cursor=cursor)
+
+
+def _job_of(event: Event, look: Look, observer: Observer) -> str | None:
+    """Give the job that an event is of; of several with one text, the one that was due then."""
+    if event.teller == "anacron":
+        return look.anacron.get(event.command)
+    if event.teller == "run-parts":
+        script = look.scripts.get(event.command)
+        return None if script is None else script.job_id
+    candidates = look.commands.get((event.user, event.command), ())
+    if len(candidates) == 1:
+        return candidates[0][0]
+    minute = int(event.at.timestamp() // 60)
+    return next((job for job, entry in candidates if observer.is_due(entry, minute)), None)
 
 
 def _level(daemon: Daemon) -> int:
@@ -153,35 +206,23 @@ def _level(daemon: Daemon) -> int:
     return 1
 
 
-def _missing(daemon: Daemon) -> str | None:
-    """Say what the log does not tell, and what to do about it."""
-    if daemon.kind == "cronie":
+def _untold(entry: CronEntry, look: Look) -> str | None:
+    """Say what the log does not tell of a job, and what to do about it."""
+    if entry.source not in _OF_CRON:
+        return None
+    if entry.job_id in look.silent:
+        return _SILENT
+    if look.daemon.kind == "cronie":
         return "cronie logs no exit status"
-    if _level(daemon) & (_ENDS | _FAILURES) != _ENDS | _FAILURES:
+    level = _level(look.daemon)
+    missing = [
+        word
+        for bit, word in ((_STARTS, "starts"), (_ENDS, "ends"), (_FAILURES, "failures"))
+        if not level & bit
+    ]
+    if missing:
         return (
-            "cron logs no ends, or no failures: start it with -L 15 (EXTRA_OPTS in "
-            "/etc/default/cron)"
+            f"cron does not log {' and '.join(missing)} of jobs: start it with -L 15 (EXTRA_OPTS "
+            "in /etc/default/cron)"
         )
     return None
-
-
-def _boot_seconds(proc: Path) -> float | None:
-    """Give when the host was booted, seconds since the epoch."""
-    try:
-        text = (proc / "stat").read_text("ascii", "replace")
-    except OSError:
-        return None
-    found = re.search(r"^btime ([0-9]+)$", text, re.MULTILINE)
-    return float(found[1]) if found else None
-
-
-def _is_alive(proc: Path, boot: float | None, pid: int, since: datetime) -> bool:
-    """Tell whether the process that began then still runs: a pid is given out again."""
-    if boot is None:
-        return False
-    try:
-        found = read_stat(proc, pid)
-    except (OSError, ValueError):
-        return False
-    began = boot + found.start_ticks / TICKS_PER_SECOND
-    return not found.has_ended and abs(began - since.timestamp()) <= _SLACK_SECONDS

@@ -17,20 +17,19 @@ from etlmon.text import one_line
 from etlmon.units import utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from twisted.internet.interfaces import IDelayedCall
 
     from etlmon.collectors.base import CollectorContext
-    from etlmon.collectors.cron.assembly import Look
+    from etlmon.collectors.cron.found import Look
     from etlmon.config.node import CronSection
     from etlmon.host.inotify import Watch
     from etlmon.records.base import Record
 
 _AFTER_A_RUN_SECONDS = 1.0
-_NOT_LOGGED = "what run-parts and anacron start is not logged job by job"
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,8 @@ class CronCollector:
         context: CollectorContext,
         observer: Observer,
         root: Path,
+        *,
+        journalctl: Sequence[str] = ("journalctl",),
     ) -> None:
         self.interval_seconds = settings.interval
         self.settings = settings
@@ -101,6 +102,7 @@ class CronCollector:
         self._partial: frozenset[str] = frozenset()
         self._waiting: IDelayedCall | None = None
         self._root = root
+        self._journalctl = journalctl
         self._chronicle: Chronicle | None = None
 
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
@@ -152,8 +154,11 @@ class CronCollector:
         """Begin with the log where the last committed look had stopped."""
         known = await self._context.saved(CronHistory, "")
         reads = await self._context.saved(CronLogRead, "")
+        entries = await self._context.saved(CronEntry, "")
         saved = reads[0] if reads else None
-        return Chronicle(self._root, self._context.proc, saved, known)
+        return Chronicle(
+            self._root, self._context.proc, saved, known, entries, journalctl=self._journalctl
+        )
 
     async def _arm(self) -> None:
         """Hear of changes in the directories that matter now."""
@@ -200,8 +205,6 @@ class CronCollector:
 def _seen(look: Look, went: Iterable[CronHistory], log: CronLogRead | None) -> _Seen:
     entries = {entry.job_id: entry for entry in look.entries}
     histories = {history.job_id: history for history in (*look.histories, *went)}
-    for job in entries.keys() - histories.keys():
-        histories[job] = CronHistory(job_id=job, history_reason=_NOT_LOGGED)
     coming = (entry.next_run for entry in look.entries if entry.next_run_kind == "exact")
     first = min((at for at in coming if at is not None), default=None)
     return _Seen(

@@ -8,6 +8,8 @@ from etlmon.text import host_text
 
 _WORD = re.compile(rb"[^ \t]+")
 _PERCENT = re.compile(rb"(?<!\\)%")
+_NOT_PRINTED = re.compile(rb"[^ -~]")
+_DELETE = 0x7F
 _FIELD_LIKE = re.compile(rb"[0-9*][0-9*,/-]*")
 
 
@@ -32,5 +34,14 @@ def command_lint(command: bytes, *, user_column: bool) -> list[str]:
 
 
 def logged_command(raw: bytes) -> bytes:
-    r"""Give the command as the daemon runs and logs it: up to the first bare %, ``\%`` as %."""
-    return _PERCENT.split(raw, maxsplit=1)[0].replace(b"\\%", b"%")
+    r"""Give the command as the daemon logs it: up to the first bare %, ``\%`` as %.
+
+    Bytes that cannot be printed are logged as ``^I`` and the like, others than ASCII in octal.
+    """
+    command = _PERCENT.split(raw, maxsplit=1)[0].replace(b"\\%", b"%")
+    return _NOT_PRINTED.sub(_printed, command)
+
+
+def _printed(found: re.Match[bytes]) -> bytes:
+    byte = found[0][0]
+    return b"\\%03o" % byte if byte > _DELETE else bytes((ord("^"), byte ^ 0x40))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from etlmon.collectors.cron.assembly import Look
+    from etlmon.collectors.cron.found import Look
     from etlmon.collectors.cron.parse import Entry
     from etlmon.collectors.cron.schedule import Dialect
     from etlmon.host.crontabs import Daemon, TabFile

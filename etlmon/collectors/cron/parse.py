@@ -67,6 +67,8 @@ class Entry:
     lint: tuple[str, ...] = ()
     zone: str | None = None
     """CRON_TZ, where the daemon goes by it."""
+    is_silent: bool = False
+    """Whether cron is told not to log it."""
     delay_minutes: int = 0
     """RANDOM_DELAY: at most so many minutes are added, as many as cron picks when it starts."""
 
@@ -353,7 +355,7 @@ class _Cronie(_Reader):
         if not self.privileged:
             entry = super().entry(number, line[1:])
             return replace(entry, error="bad option: only root may keep a job out of the log by -")
-        return super().entry(number, line[1:])
+        return replace(super().entry(number, line[1:]), is_silent=True)
 
     def times(self, line: bytes, lint: list[str]) -> tuple[int, bytes, Schedule | None, str | None]:
         at, text, made, error = super().times(line, lint)

@@ -48,10 +48,14 @@ def _saved(cursor: sqlite3.Cursor, _instance: str) -> list[CronHistory]:
     return records(CronHistory, cursor.execute(f"SELECT {names} FROM cron_jobs"))
 
 
+def _saved_entries(cursor: sqlite3.Cursor, _instance: str) -> list[CronEntry]:
+    return records(CronEntry, cursor.execute(f"SELECT {', '.join(_ENTRY)} FROM cron_jobs"))
+
+
 TABLE = Table(
     "cron_jobs",
     {CronEntry: _insert, CronHistory: _insert_history},
-    saved={CronHistory: _saved},
+    saved={CronHistory: _saved, CronEntry: _saved_entries},
 )
 
 

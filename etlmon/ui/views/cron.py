@@ -31,6 +31,8 @@ def judged(job: CronJob) -> str:
         return "ignored"
     if job.missed_at is not None and (job.last_start is None or job.last_start < job.missed_at):
         return "missed"
+    if job.late_since is not None:
+        return "late"
     if job.overlap:
         return "overlap"
     if job.running_pids:
@@ -50,7 +52,7 @@ def result(job: CronJob) -> Piece:
         if job.last_exit > _SIGNAL:
             return "critical", f"\u2717 signal {job.last_exit - _SIGNAL}"
         return "critical", f"\u2717 exit {job.last_exit}"
-    if job.last_start is not None:
+    if job.last_start is not None or job.last_end is not None:
         return "dim", "- not told"
     return "dim", "-"
 
@@ -268,6 +270,8 @@ def _troubles(job: CronJob) -> list[str]:
         texts.append(visible(job.reason))
     elif job.file_status == "ignored":
         texts.append(f"The daemon takes nothing from {visible(job.file)}; f says why.")
+    if job.late_since is not None:
+        texts.append(f"The run due {format_moment(job.late_since)} has not begun yet.")
     if job.missed_at is not None:
         texts.append(f"The run due {format_moment(job.missed_at)} did not begin.")
     if job.overlap:
@@ -303,6 +307,8 @@ def _went(job: CronJob) -> list[str]:
         if job.last_exit is not None:
             text += f", exit status {job.last_exit}"
         texts.append(f"{text}.")
+    elif job.last_end is not None:
+        texts.append(f"Last: ended {format_moment(job.last_end)}.")
     if job.running_pids:
         texts.append(f"It runs now: process {', '.join(map(str, job.running_pids))}.")
     if job.median_runtime_seconds is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -43,15 +43,24 @@ def test_jobs_and_files_by_what_the_daemon_makes_of_them(taken: Any, value: Any)
 
 
 def test_how_jobs_went(taken: Any, value: Any) -> None:
-    ill = CronHistory(job_id="one", last_exit=3, missed_at=NOW, overlap=True, running_pids=[7])
+    ill = CronHistory(
+        job_id="one", last_exit=3, late_since=NOW, missed_at=NOW, overlap=True, running_pids=[7]
+    )
     seen = taken(Cron(), [JOB, OTHER, BOTH, ill, CronHistory(job_id="other", last_exit=0)])
 
     def count(what: str) -> float | None:
         return value(seen, "cron_jobs_by_history", what=what)
 
-    assert [count(what) for what in ("failed", "missed", "overlapping", "running")] == [1, 1, 1, 1]
-    taken(seen, [replace(ill, last_exit=0, missed_at=None, overlap=False, running_pids=[])])
-    assert [count(what) for what in ("failed", "missed", "overlapping", "running")] == [0, 0, 0, 0]
+    whats = ("failed", "late", "missed", "overlapping", "running")
+    assert [count(what) for what in whats] == [1, 1, 1, 1, 1]
+    well = replace(ill, last_exit=0, late_since=None, missed_at=None, overlap=False)
+    taken(seen, [replace(well, running_pids=[])])
+    assert [count(what) for what in whats] == [0, 0, 0, 0, 0]
+    # One that was missed is so until the next one begins.
+    taken(seen, [replace(well, missed_at=NOW, last_start=NOW - timedelta(hours=1))])
+    assert count("missed") == 1
+    taken(seen, [replace(well, missed_at=NOW, last_start=NOW + timedelta(hours=1))])
+    assert count("missed") == 0
 
 
 def test_what_is_gone_is_forgotten(taken: Any, value: Any) -> None:

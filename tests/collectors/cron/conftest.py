@@ -14,13 +14,19 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pytest
+
+from etlmon.collectors.cron.chronicle import Chronicle
+from etlmon.collectors.cron.look import Observer
+from etlmon.host.processes import TICKS_PER_SECOND
+from etlmon.records.cron import CronHistory, CronLogRead
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 CAN_RUN = (
@@ -200,3 +206,75 @@ def unprivileged() -> Callable[[], Any]:
             os.seteuid(0)
 
     return drop
+
+
+class LogHost:
+    """A host with a crontab, a log of cron and a process table."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for place in ("etc/cron.d", "etc/default", "usr/sbin", "var/log", "run", "proc/42"):
+            (root / place).mkdir(parents=True)
+        (root / "usr/sbin/cron").touch()
+        (root / "run/crond.pid").write_text("42\n")
+        (root / "proc/42/comm").write_text("cron\n")
+        (root / "proc/stat").write_text("cpu 1\nbtime 1795000000\n")
+        self.log = root / "var/log/syslog"
+        self.tabs("0 * * * * root load\n")
+        self.options("-L 15")
+        self.observer = Observer("debian", "UTC", root, root / "proc", find_uid=lambda _: 0)
+        self.seconds = datetime(2026, 11, 26, 14, 30, tzinfo=UTC).timestamp()
+        self.journalctl: Sequence[str] = ("/no/journalctl",)
+        self.chronicle = self.begin()
+
+    def begin(
+        self, read: CronLogRead | None = None, known: Any = (), entries: Any = ()
+    ) -> Chronicle:
+        self.chronicle = Chronicle(
+            self.root, self.root / "proc", read, known, entries, journalctl=self.journalctl
+        )
+        return self.chronicle
+
+    def tabs(self, text: str) -> None:
+        (self.root / "etc/cron.d/a").write_text(text)
+
+    def options(self, text: str) -> None:
+        (self.root / "etc/default/cron").write_text(f'EXTRA_OPTS="{text}"\n')
+
+    def say(self, at: str, text: str) -> None:
+        with self.log.open("a") as file:
+            file.write(f"2026-11-26T{at}+00:00 h {text}\n")
+
+    def process(self, pid: int, began: str, parent: int = 1, command: bytes = b"sh") -> None:
+        moment = datetime.fromisoformat(f"2026-11-26T{began}+00:00").timestamp()
+        ticks = int((moment - 1_795_000_000) * TICKS_PER_SECOND)
+        (self.root / f"proc/{pid}").mkdir(exist_ok=True)
+        rest = " ".join(["0"] * 30)
+        (self.root / f"proc/{pid}/stat").write_text(
+            f"{pid} (sh) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 10 {rest}\n"
+        )
+        (self.root / f"proc/{pid}/cmdline").write_bytes(command.replace(b" ", b"\0") + b"\0")
+
+    def write(self, place: str, text: str, mode: int = 0o644) -> Path:
+        path = self.root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    def go_on(self, until: str = "") -> tuple[dict[str, CronHistory], CronLogRead | None]:
+        """Look at a moment of the day, else at once; give what is told of each job."""
+        if until:
+            moment = datetime.fromisoformat(f"2026-11-26T{until}+00:00")
+            self.seconds = moment.timestamp()
+        look = self.observer.look(self.seconds)
+        self.entries = look.entries
+        names = {entry.job_id: f"{entry.schedule} {entry.command}" for entry in look.entries}
+        told, read = self.chronicle.follow(look, self.observer, 100.0, self.seconds)
+        return {names[one.job_id]: one for one in told}, read
+
+
+@pytest.fixture
+def log_host(tmp_path: Path) -> LogHost:
+    """Give a host on which cron logs."""
+    return LogHost(tmp_path)

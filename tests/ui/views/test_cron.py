@@ -69,6 +69,24 @@ def test_each_state_has_its_word_and_glyph(cron: Any) -> None:
         assert words in text, words
 
 
+def test_a_run_that_has_not_begun_is_late_until_it_is_missed(cron: Any) -> None:
+    job = next(job for job in cron.client.answers["list_cron_jobs"] if job.missed_at)
+    late = msgspec.structs.replace(job, late_since=job.missed_at, missed_at=None)
+    choose(cron, late)
+    text = cron.show(120, 24)
+    assert "✗ late" in text
+    assert "The run due 2026-11-24 09:00:00 has not begun yet." in text
+
+
+def test_the_end_of_a_run_is_told_where_its_beginning_is_not_known(cron: Any) -> None:
+    job = cron.client.answers["list_cron_jobs"][0]
+    fields = {"last_start": None, "last_exit": None, "last_end": job.last_start}
+    choose(cron, msgspec.structs.replace(job, **fields))
+    text = cron.show(120, 24)
+    assert "- not told" in text
+    assert "Last: ended 2026-11-23 12:03:00." in text
+
+
 def test_a_run_that_began_after_a_missed_one_ends_it(cron: Any) -> None:
     job = next(job for job in cron.client.answers["list_cron_jobs"] if job.missed_at)
     job = msgspec.structs.replace(job, last_start=job.missed_at.replace(minute=1))
