@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -44,7 +44,8 @@ class Host:
     user: str = "root"
     """Whose rights count: the one that the check runs as."""
     uid: int = field(default_factory=os.geteuid)
-
+    journalctl: Sequence[str] = ("journalctl",)
+    """The command that reads the journal."""
     unit: Unit | None = None
     """The unit that runs a node as this user: its rights are the node's."""
 

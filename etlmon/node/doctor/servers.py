@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from etlmon.collectors.cron.chronicle import LOGS
+from etlmon.collectors.cron.sources import JOURNAL, find_source
+from etlmon.errors import CollectError
 from etlmon.host.crontabs import Daemon, find_daemon, spool
+from etlmon.host.journal import Journal
 from etlmon.node.doctor.access import readable, unreadable
-from etlmon.node.doctor.base import Finding, drop_in, is_there
+from etlmon.node.doctor.base import Finding, drop_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,16 +149,30 @@ def _closed_crontabs(host: Host, place: str, error: OSError) -> Finding:
 
 def _history(host: Host) -> Finding:
     """Say whether what cron logs can be read: how jobs went is known from that alone."""
-    log = next((one for one in LOGS if is_there(host.root / one)), None)
-    if log is None:
+    name = find_source(host.root, time.time())
+    if name is None:
         return Finding(
             "warning",
             "cron",
-            "what cron logs is in no file, so that how jobs went is not known",
+            "what cron logs is in no file and no journal, so that how jobs went is not known",
             "apt-get install rsyslog",
         )
-    found = readable(host, "cron", str(host.root / log))
-    return found if found.level == "ok" else replace(found, level="warning")
+    if name != JOURNAL:
+        found = readable(host, "cron", name)
+        return found if found.level == "ok" else replace(found, level="warning")
+    if host.may("CAP_DAC_READ_SEARCH"):
+        return Finding("ok", "cron", "the journal, where cron logs: readable by a capability")
+    try:
+        Journal((), None, since_seconds=0.0, command=host.journalctl).read(1)
+    except CollectError as error:
+        by_group = f"usermod -aG systemd-journal {host.user}"
+        return Finding(
+            "warning",
+            "cron",
+            f"cron logs to the journal: {error}",
+            drop_in("read-logs") if host.unit is not None else by_group,
+        )
+    return Finding("ok", "cron", "the journal, where cron logs, can be read")
 
 
 def _judge_logging(daemon: Daemon) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,14 +200,44 @@ class TestCron:
         assert [one[0] for one in found(servers.cron, host, "")] == [level, "ok", "ok"]
         assert found(servers.cron, host, "cron: {enabled: false}") == []
 
-    def test_what_it_logs_must_be_in_a_file(self, tmp_path: Path) -> None:
-        make(tmp_path, "usr/sbin/cron")
-        make(tmp_path, "etc/debian_version")
-        make(tmp_path, "etc/default/cron", 'EXTRA_OPTS="-L 15"')
-        make(tmp_path, "var/spool/cron/crontabs/etl")
-        host = Host(root=tmp_path, proc=tmp_path / "proc")
-        told = [one for one in servers.cron(host, config("")) if "no file" in one.what]
-        assert [(one.level, one.remedy) for one in told] == [("warning", "apt-get install rsyslog")]
+    @pytest.fixture
+    def logging(self, tmp_path: Path) -> Host:
+        """Give a host whose cron logs all, and to the journal."""
+        for path, text in (
+            ("usr/sbin/cron", ""),
+            ("etc/debian_version", ""),
+            ("etc/default/cron", 'EXTRA_OPTS="-L 15"'),
+            ("run/crond.pid", "7"),
+            ("proc/7/comm", "cron\n"),
+            ("var/spool/cron/crontabs/etl", ""),
+            ("run/systemd/system/x", ""),
+        ):
+            make(tmp_path, path, text)
+        return Host(root=tmp_path, proc=tmp_path / "proc", user="etl", journalctl=("true",))
+
+    def test_the_journal_must_be_readable(self, logging: Host) -> None:
+        assert ("ok", "the journal, where cron logs, can be read") in found(
+            servers.cron, logging, ""
+        )
+        denied = "echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1"
+        closed = replace(logging, journalctl=("sh", "-c", denied))
+        (one,) = [one for one in servers.cron(closed, config("")) if one.level != "ok"]
+        assert "cron logs to the journal: the journal cannot be read" in one.what
+        assert one.remedy == "usermod -aG systemd-journal etl"
+        (one,) = [
+            one
+            for one in servers.cron(replace(closed, unit=Unit(user="etl")), config(""))
+            if one.level != "ok"
+        ]
+        assert "read-logs" in str(one.remedy)
+
+    def test_what_it_logs_must_be_somewhere(self, logging: Host) -> None:
+        (logging.root / "run/systemd/system/x").unlink()
+        (logging.root / "run/systemd/system").rmdir()
+        told = [one for one in servers.cron(logging, config("")) if one.level != "ok"]
+        assert [(one.what.partition(",")[0], one.remedy) for one in told] == [
+            ("what cron logs is in no file and no journal", "apt-get install rsyslog")
+        ]
 
     @needs_root
     def test_crontabs_get_no_access_list(self, tmp_path: Path) -> None:
