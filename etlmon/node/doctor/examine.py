@@ -68,6 +68,12 @@ def host_for(user: str | None, root: Path = Path("/")) -> Host:
     return Host(root=root, user=user, uid=found.pw_uid, unit=_unit_of(user, root))
 
 
+def user_of_unit(root: Path = Path("/")) -> str | None:
+    """Give the user whom the unit of the package runs the node as, where root asks; else None."""
+    unit = read_unit(root) if os.geteuid() == 0 else None
+    return None if unit is None else unit.user
+
+
 def _unit_of(user: str, root: Path) -> Unit | None:
     """Give the node's unit, if it is this user whom it runs the node as."""
     unit = read_unit(root)

@@ -21,7 +21,7 @@ from etlmon.config.node import NodeConfig
 from etlmon.errors import EtlmonError
 from etlmon.node.doctor import servers, system, watched
 from etlmon.node.doctor.base import Check, Finding, Host, drop_in, turn_on
-from etlmon.node.doctor.examine import examine, exit_status, host_for
+from etlmon.node.doctor.examine import examine, exit_status, host_for, user_of_unit
 from etlmon.node.doctor.system import Synchronised
 from etlmon.node.doctor.unit import Unit
 
@@ -398,6 +398,15 @@ class TestExamine:
     def test_a_user_that_is_not_there_is_named(self) -> None:
         with pytest.raises(EtlmonError, match="there is no user nobody-at-all on this host"):
             host_for("nobody-at-all")
+
+    @needs_root
+    def test_root_asks_for_the_user_of_the_unit(self, tmp_path: Path) -> None:
+        assert user_of_unit(tmp_path) is None
+        make(tmp_path, "lib/systemd/system/etlmon-node.service", "[Service]\nUser=nobody\n")
+        assert user_of_unit(tmp_path) == "nobody"
+        host = host_for("nobody", tmp_path)
+        assert host.unit is not None
+        assert host_for("root", tmp_path).unit is None
 
 
 class TestCommand:
