@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,6 +50,17 @@ class Host:
     unit: Unit | None = None
     """The unit that runs a node as this user: its rights are the node's."""
 
+    @property
+    def lacks(self) -> list[str]:
+        """What the unit gives the node and who looks has not: groups and capabilities."""
+        if self.unit is None:
+            return []
+        held, groups = _effective(self.proc), os.getgroups()
+        capabilities = [name for name in self.unit.capabilities if capability_bits([name]) & ~held]
+        return sorted(capabilities) + [
+            f"group {name}" for name in self.unit.groups if group_id(name) not in groups
+        ]
+
     def may(self, capability: str) -> bool:
         """Whether the node has a capability, such as CAP_KILL: by its unit, or as the user is."""
         if self.unit is not None and capability in self.unit.capabilities:
@@ -89,6 +101,16 @@ def turn_on(findings: Iterable[Finding]) -> str | None:
         f"install -D -m 644 -t /etc/systemd/system/etlmon-node.service.d {' '.join(sorted(files))}"
         " && systemctl daemon-reload && systemctl restart etlmon-node"
     )
+
+
+def group_id(name: str) -> int | None:
+    """Give the number of a group, None if there is no such group."""
+    if name.isdigit():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
 
 
 def capability_bits(names: Iterable[str]) -> int:

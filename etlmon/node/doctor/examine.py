@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import ctypes
-import grp
 import importlib
 import os
 import pwd
@@ -23,7 +22,7 @@ import msgspec
 
 from etlmon.errors import EtlmonError
 from etlmon.node.doctor import servers, system, watched
-from etlmon.node.doctor.base import Finding, Host, capability_bits
+from etlmon.node.doctor.base import Finding, Host, capability_bits, group_id
 from etlmon.node.doctor.unit import Unit, read_unit
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from etlmon.node.doctor.base import Check
 
 CHECKS: tuple[Check, ...] = (
+    system.rights,
     system.database,
     system.files,
     system.ports,
@@ -159,7 +159,8 @@ def _become(host: Host, config: NodeConfig) -> None:
     unit = host.unit or Unit(user=host.user)
     capabilities = capability_bits(unit.capabilities)
     os.initgroups(found.pw_name, found.pw_gid)
-    os.setgroups([*os.getgroups(), *map(_group_id, unit.groups)])
+    given = [number for name in unit.groups if (number := group_id(name)) is not None]
+    os.setgroups([*os.getgroups(), *given])
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgid(found.pw_gid)
@@ -167,10 +168,6 @@ def _become(host: Host, config: NodeConfig) -> None:
     # capset(2): the process itself; effective, permitted and inheritable of 0-31, and of 32-63.
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     libc.capset(header, (ctypes.c_uint32 * 6)(capabilities, capabilities, 0, 0, 0, 0))
-
-
-def _group_id(name: str) -> int:
-    return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
 
 
 def _read(reader: int, deadline_seconds: float) -> bytes | None:

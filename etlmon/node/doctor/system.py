@@ -42,6 +42,17 @@ _TIMEX_BYTES = 512
 _STEP_SECONDS = 5.0
 
 
+def rights(host: Host, _config: NodeConfig) -> Iterator[Finding]:
+    """Who looks has what the unit gives the node: only root can take it on."""
+    if host.lacks:
+        yield Finding(
+            "warning",
+            "rights",
+            f"looked without what the unit gives: {', '.join(host.lacks)}",
+            "sudo etlmon doctor",
+        )
+
+
 def database(host: Host, config: NodeConfig) -> Iterator[Finding]:
     """The database has a place, room there, and an SQLite that is sound."""
     version = sqlite3.sqlite_version

@@ -408,6 +408,19 @@ class TestExamine:
         assert host.unit is not None
         assert host_for("root", tmp_path).unit is None
 
+    @needs_root
+    def test_who_looks_without_the_rights_of_the_unit_is_told(self) -> None:
+        unit = Unit(user="nobody", groups=("adm",), capabilities=frozenset({"CAP_KILL"}))
+        host = Host(user="nobody", uid=pwd.getpwnam("nobody").pw_uid, unit=unit)
+        assert examine(host, NodeConfig(), [system.rights]) == []
+        bare = replace(host, unit=None)
+
+        def looks_as_himself(_host: Host, config: NodeConfig) -> Iterator[Finding]:
+            return system.rights(host, config)
+
+        (one,) = examine(bare, NodeConfig(), [looks_as_himself])
+        assert one.what == "looked without what the unit gives: CAP_KILL, group adm"
+
 
 class TestCommand:
     def test_it_tells_in_lines_and_in_json(self, tmp_path: Path) -> None:
