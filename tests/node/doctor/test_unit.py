@@ -41,7 +41,7 @@ def test_each_drop_in_counts_wherever_it_is(tmp_path: Path) -> None:
     make(tmp_path, "run/systemd/system/etlmon-node.service.d/mine.conf", made)
     unit = read_unit(tmp_path)
     assert unit is not None
-    assert unit.groups == ("adm",)
+    assert unit.groups == ("adm", "systemd-journal")
     assert unit.capabilities == {"CAP_KILL", "CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"}
     assert [unit.may_write(Path(one)) for one in ("/a", "/b/c", "/no")] == [True, True, False]
 
