@@ -45,6 +45,8 @@ class Mount:
     read_only: bool
     fs_type: str
     device: bytes
+    file_system_read_only: bool = False
+    """Whether that is so of the file system as a whole, wherever it is mounted."""
     unmounts_idle: bool = False
     """Whether it is an autofs trigger that unmounts again what nobody has used for a while."""
 
@@ -86,17 +88,30 @@ def read_mounts(proc: Path) -> tuple[Mount, ...]:
     unit says ``ProtectSystem=strict`` mounts of its own, nearly all read-only.
     """
     own = (proc / "self" / "mountinfo").read_bytes()
+    mounts = _parse(own)
     try:
         first = (proc / "1" / "mountinfo").read_bytes()
-    except OSError:  # hidepid, or a fixture
-        first = own
-    mounts = _parse(own)
+    except OSError:  # hidepid
+        return _without_hardening(mounts)
     if first == own:
         return mounts
     there = {_place(mount): mount.read_only for mount in _parse(first)}
     return tuple(
         replace(mount, read_only=there.get(_place(mount), mount.read_only)) for mount in mounts
     )
+
+
+def _without_hardening(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """Give what can be known without the host's own view: read-only as the file systems are.
+
+    That holds where ``/`` can be written and is mounted read-only just for who looks.
+    """
+    if not any(
+        mount.mount_point == b"/" and mount.read_only and not mount.file_system_read_only
+        for mount in mounts
+    ):
+        return mounts
+    return tuple(replace(mount, read_only=mount.file_system_read_only) for mount in mounts)
 
 
 def _parse(mountinfo: bytes) -> tuple[Mount, ...]:
@@ -128,6 +143,7 @@ def parse_mount(line: bytes) -> Mount | None:
             read_only=b"ro" in options,
             fs_type=kind,
             device=_unescape(device),
+            file_system_read_only=b"ro" in super_options.split(b","),
             unmounts_idle=kind == "autofs" and b"timeout=0" not in options,
         )
     except (ValueError, OverflowError):

@@ -216,6 +216,19 @@ class TestRead:
             (12, True),
         ]
 
+    def test_where_that_is_hidden_the_file_systems_tell(self, tmp_path: Path) -> None:
+        """With hidepid; but a host whose / cannot be written at all has its mounts as they are."""
+        self.write(
+            tmp_path,
+            b"9 1 8:1 / / ro - ext4 /dev/a rw\n10 9 8:2 / /iso ro - iso9660 /dev/b ro\n"
+            b"11 9 8:3 / /data ro - ext4 /dev/c rw\n",
+        )
+        assert [one.read_only for one in read_mounts(tmp_path)] == [False, True, False]
+        (tmp_path / "self" / "mountinfo").write_bytes(
+            b"9 1 8:1 / / ro - ext4 /dev/a ro\n11 9 8:3 / /data ro - ext4 /dev/c rw\n"
+        )
+        assert [one.read_only for one in read_mounts(tmp_path)] == [True, True]
+
     def test_this_host(self) -> None:
         found = read_mounts(Path("/proc"))
         assert len(found) == Path("/proc/self/mountinfo").read_bytes().count(b"\n")
