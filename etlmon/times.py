@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ class TimeReader:
         return None if match is None else self._parsed(match[0], now.date().toordinal())
 
     def _parse(self, text: str, today: int) -> int | None:
-        try:
+        with suppress(ValueError, OverflowError):
             if self._has_year:
                 return self._moment(datetime.strptime(text, self._format))  # noqa: DTZ007
             day = datetime.fromordinal(today)
@@ -64,8 +65,6 @@ class TimeReader:
                 found = self._in_year(text, year)
                 if found is not None and found.replace(tzinfo=None) <= day + _AHEAD:
                     return self._moment(found)
-        except (ValueError, OverflowError):
-            pass
         return None
 
     def _in_year(self, text: str, year: int) -> datetime | None:

@@ -8,6 +8,7 @@ in ``usage``, ``scan``, ``top`` and ``find``.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -85,14 +86,12 @@ def decode(request_id: int, line: bytes) -> tuple[Kind, Any]:
 
     Raise Malformed if it is anything else. (Not by msgspec: it refuses lone surrogates.)
     """
-    try:
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
         message = json.loads(line)
         if message["id"] == request_id:
             for kind in _KINDS:
                 if kind in message:
                     return kind, message[kind]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        pass
     raise Malformed
 
 

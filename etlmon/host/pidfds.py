@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.abstract import FileDescriptor
@@ -61,11 +62,9 @@ def open_pidfd(proc: Path, identity: Identity) -> int | None:
     except OSError:
         return None
     # Whoever has the pid now: the descriptor is of the right one only if it is still there.
-    try:
+    with suppress(OSError, ValueError):
         if read_stat(proc, identity.pid).start_ticks == identity.start_ticks:
             return descriptor
-    except (OSError, ValueError):
-        pass
     os.close(descriptor)
     return None
 
@@ -79,15 +78,13 @@ def read_exit(
     until the parent has asked, with the right to read it (``privileged``, or the same user), and
     from Linux 6.15 on from a descriptor that was opened before.
     """
-    try:
+    with suppress(OSError, ValueError):
         stat = read_stat(proc, identity.pid)
         if stat.start_ticks == identity.start_ticks and stat.has_ended:
             # Without the right to know, 0 is what one reads.
             if stat.exit_code or privileged or _is_ours(proc, identity.pid):
                 return how_it_ended(stat.exit_code)
             return None
-    except (OSError, ValueError):
-        pass
     if pidfd is None:
         return None
     request = bytearray(_INFO.pack(_WITH_EXIT, *[0] * 13))

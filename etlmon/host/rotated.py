@@ -105,13 +105,6 @@ def bases(path: bytes) -> set[bytes]:
     return found
 
 
-def is_rotated_name(path: bytes, of: bytes) -> bool:
-    """Whether ``path`` is a name that rotation could have given to the file called ``of``."""
-    directory, name = os.path.split(path)
-    other, base = os.path.split(of)
-    return directory == other and _pattern(base).fullmatch(name) is not None
-
-
 def unseen_after(
     last_modified_ns: int, own: Rotated | None, files: Iterable[Rotated]
 ) -> list[Rotated]:
@@ -220,11 +213,9 @@ def open_at(path: bytes, position: Position) -> Generation | None:
         generation = open_generation(path)
     except OSError:
         return None
-    try:
+    with suppress(*BROKEN):
         if generation.go_to(position):
             return generation
-    except BROKEN:
-        pass
     generation.close()
     return None
 

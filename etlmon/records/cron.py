@@ -11,7 +11,6 @@ import msgspec
 
 from etlmon.records.base import Record, about
 
-CronSource = Literal["crontab", "cron.d", "user", "run-parts", "anacron", "timer"]
 NextRunKind = Literal["exact", "window", "on_boot", "never", "unknown"]
 FileStatus = Literal["active", "ignored", "unknown"]
 

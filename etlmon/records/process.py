@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 
 from etlmon.records.base import Record, about
 
-ProcessStatus = Literal["RUNNING", "STOPPED"]
 WatchState = Literal["ok", "down", "low", "high", "young", "unknown"]
-Visibility = Literal["full", "partial"]
 EventKind = Literal[
     "started",
     "exited",

@@ -111,8 +111,9 @@ class RetentionService(TimerService):
         for table in self._tables:
             await self._trim(table)
         await self._trim_bytes()
-        while await self._step(free_pages) > 0:
-            pass
+        pages = 1
+        while pages > 0:
+            pages = await self._step(free_pages)
         if self._last_error is not None:
             self.log.info("Retention works again.")
         self._last_error = None
@@ -127,8 +128,9 @@ class RetentionService(TimerService):
                 if table.ages_by_id
                 else _delete_before(table, oldest)
             )
-            while await self._step(delete, table.name) == _ROWS_A_STEP:
-                pass
+            deleted = _ROWS_A_STEP
+            while deleted == _ROWS_A_STEP:
+                deleted = await self._step(delete, table.name)
         if (
             not table.ages_by_id
             and not self._stopping

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from etlmon.host.generation import open_generation
-from etlmon.host.rotated import Rotated, find, is_rotated_name, rotated, unseen_after
+from etlmon.host.rotated import Rotated, find, rotated, unseen_after
 
-
-@pytest.mark.parametrize(
+NAMES = pytest.mark.parametrize(
     ("name", "is_one"),
     [
         ("app.log.1", True),
@@ -34,15 +33,6 @@ from etlmon.host.rotated import Rotated, find, is_rotated_name, rotated, unseen_
         ("xapp.log.1", False),
     ],
 )
-def test_names(name: str, is_one: bool) -> None:
-    assert is_rotated_name(b"/d/" + name.encode(), b"/d/app.log") is is_one
-    assert not is_rotated_name(b"/e/" + name.encode(), b"/d/app.log")
-
-
-def test_name_without_an_ending() -> None:
-    assert is_rotated_name(b"/d/messages.1", b"/d/messages")
-    assert is_rotated_name(b"/d/messages-20260131.gz", b"/d/messages")
-    assert not is_rotated_name(b"/d/messages", b"/d/messages")
 
 
 def files_of(directory: Path, *names: str) -> None:
@@ -54,6 +44,18 @@ def files_of(directory: Path, *names: str) -> None:
 
 def names_of(found: list[Rotated]) -> list[str]:
     return [Path(os.fsdecode(one.path)).name for one in found]
+
+
+@NAMES
+def test_names(tmp_path: Path, name: str, is_one: bool) -> None:
+    files_of(tmp_path, name)
+    assert names_of(rotated(bytes(tmp_path / "app.log"))) == [name] * is_one
+
+
+def test_names_without_an_ending(tmp_path: Path) -> None:
+    files_of(tmp_path, "messages-20260131.gz", "messages.1", "messages")
+    found = names_of(rotated(bytes(tmp_path / "messages")))
+    assert found == ["messages-20260131.gz", "messages.1"]
 
 
 def test_last_written_last_and_only_files(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ what would have run can be shown too. Pure: text goes in, entries come out.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -112,7 +113,7 @@ def parse_crontab(
     return reader.tab
 
 
-class _Reader:
+class _Reader(ABC):
     """Reads the lines one after the other; what the daemons have in common."""
 
     dialect: Dialect
@@ -235,9 +236,9 @@ class _Reader:
             return at, text, None, str(refusal)
         raise AssertionError("a field that is not there cannot be read")
 
+    @abstractmethod
     def refusal(self, user: bytes | None, rest: bytes) -> str | None:
         """Tell why the daemon refuses an entry for what follows its times."""
-        raise NotImplementedError
 
     def command_refusal(self, command: bytes) -> str | None:
         """Tell why the daemon refuses a command."""
@@ -255,7 +256,7 @@ class _Reader:
         """Give the most minutes that are added to the times that follow."""
         return 0
 
-    def passed_over(self, number: int, size_bytes: int) -> None:
+    def passed_over(self, number: int, size_bytes: int) -> None:  # noqa: B027 - one of two hears
         """Hear of an empty line or a comment."""
 
     def unended(self, number: int, line: bytes) -> None:

@@ -8,6 +8,7 @@ text between blanks, since neither daemon ever looks beyond it.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -147,7 +148,7 @@ def field_values(text: bytes, place: int, dialect: Dialect) -> Values:
     return Values(mask, star, tuple(reader.picked), sure, tuple(reader.lint))
 
 
-class _Field:
+class _Field(ABC):
     """A field as it is read, from the left."""
 
     _WORD = re.compile(rb"[0-9A-Za-z]*")
@@ -168,8 +169,9 @@ class _Field:
             self.at += 1
             self._range()
 
+    @abstractmethod
     def _range(self) -> None:
-        raise NotImplementedError
+        """Read one range of the list, or a value alone; raise BadEntryError."""
 
     def _next(self) -> bytes:
         """Give the character that comes next; nothing at the end."""

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from _thread import allocate_lock
+from abc import ABC, abstractmethod
 from time import monotonic
 
 from etlmon.fsworker.jobs.wire import cut, errno_name
@@ -60,7 +61,7 @@ class Level:
         self.kept = kept
 
 
-class Walk:
+class Walk(ABC):
     """Visits directories below one, with few descriptors, within limits.
 
     ``orders`` gives what the parent has written meanwhile; ``tell`` writes a line to it. Other
@@ -127,22 +128,22 @@ class Walk:
 
     # What each job does in its own way
 
+    @abstractmethod
     def _visit(self, status: os.stat_result) -> None:
         """Visit the root, whose status this is, and all below it."""
-        raise NotImplementedError
 
-    def _leave(self) -> None:
+    def _leave(self) -> None:  # noqa: B027 - most have nothing more
         """Give up what else is open, at the end or before it."""
 
+    @abstractmethod
     def _found(self) -> dict[str, object]:
         """Give what goes into the answer besides what all have."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _progress(self) -> dict[str, object]:
         """Give what is told now and then."""
-        raise NotImplementedError
 
-    def _share(self) -> None:
+    def _share(self) -> None:  # noqa: B027 - most share nothing
         """Do what the parent asks for: give some of the work to others."""
 
     # On the way

@@ -118,8 +118,7 @@ def _copytruncated(root: Path) -> dict[str, str]:
 def processes(host: Host, config: NodeConfig) -> Iterator[Finding]:
     """Others' processes are seen, and can be sent signals if that is allowed."""
     try:
-        with os.scandir(host.proc / "1"):
-            pass
+        os.scandir(host.proc / "1").close()
         (host.proc / "1/stat").read_bytes()
     except OSError:
         yield Finding(
