@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from etlmon.api.metrics.families import (
-    first,
-    gauge,
-    label,
-    left_out,
-    only,
-    seconds_since_epoch,
-    states,
-)
+from etlmon.api.metrics.families import Each, first, label, left_out, only, seconds_since_epoch
 from etlmon.records.path import ExpectationsChecked, ExpectedState, PathExpected, PathsConfigured
 
 if TYPE_CHECKING:
@@ -21,8 +13,6 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from etlmon.api.metrics.families import Families, Row, Takers
-
-_EXPECTED = ("path", "pattern")
 
 
 class Expectations:
@@ -57,24 +47,18 @@ class Expectations:
 
     @staticmethod
     def _families(found: Sequence[tuple[tuple[str, str], PathExpected]]) -> Iterator[Metric]:
-        yield gauge(
-            "path_expected_state",
+        each = Each("path_expected", ("path", "pattern"), found)
+        yield each.states(
             "1 for the state that the files of today are in: late, waiting, arrived and so on.",
-            (*_EXPECTED, "state"),
-            (row for of, one in found for row in states(get_args(ExpectedState), of, one.state)),
+            get_args(ExpectedState),
+            lambda one: one.state,
         )
-        yield gauge(
-            "path_expected_due_timestamp_seconds",
+        yield each.gauge(
+            "due_timestamp_seconds",
             "By when they must be there.",
-            _EXPECTED,
-            ((of, seconds_since_epoch(one.due_at)) for of, one in found),
+            lambda one: seconds_since_epoch(one.due_at),
         )
-        yield gauge(
-            "path_expected_arrived",
-            "Files that have arrived.",
-            _EXPECTED,
-            ((of, float(one.arrived_count)) for of, one in found),
-        )
+        yield each.gauge("arrived", "Files that have arrived.", lambda one: one.arrived_count)
 
     def left_out(self) -> Row:
         """Give how many have no series."""

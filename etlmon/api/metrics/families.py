@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
@@ -62,10 +62,32 @@ def counter(name: str, about: str, labels: Sequence[str] = (), rows: Iterable[Ro
     return _filled(CounterMetricFamily(f"etlmon_{name}", about, labels=labels), rows)
 
 
-def states(words: Sequence[str], of: Sequence[str], present: str) -> Iterator[Row]:
-    """Give a row for each state that there can be: 1 for the present one, 0 for the others."""
-    for word in words:
-        yield (*of, word), float(word == present)
+class Each(Generic[T]):
+    """Metrics of several things of a kind, each found under the values of its ``labels``."""
+
+    def __init__(
+        self, kind: str, labels: Sequence[str], found: Sequence[tuple[Sequence[str], T]]
+    ) -> None:
+        self._kind = kind
+        self._labels = labels
+        self._found = found
+
+    def gauge(self, name: str, about: str, value: Callable[[T], float | None]) -> Metric:
+        """Give a gauge, with what ``value`` says of each."""
+        rows = ((of, value(one)) for of, one in self._found)
+        return gauge(f"{self._kind}_{name}", about, self._labels, rows)
+
+    def counter(self, name: str, about: str, value: Callable[[T], float | None]) -> Metric:
+        """Give a counter, with what ``value`` says of each."""
+        rows = ((of, value(one)) for of, one in self._found)
+        return counter(f"{self._kind}_{name}", about, self._labels, rows)
+
+    def states(self, about: str, words: Sequence[str], present: Callable[[T], str]) -> Metric:
+        """Give a row for each state that there can be: 1 for the present one, 0 for the others."""
+        rows = (
+            ((*of, word), float(word == present(one))) for of, one in self._found for word in words
+        )
+        return gauge(f"{self._kind}_state", about, (*self._labels, "state"), rows)
 
 
 def first(of: Mapping[str, T]) -> list[tuple[str, T]]:

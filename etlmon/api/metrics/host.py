@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from etlmon.api.metrics.families import (
+    Each,
     counter,
     first,
     gauge,
@@ -19,7 +20,6 @@ from etlmon.api.metrics.families import (
     ratio,
     seconds,
     seconds_since_epoch,
-    states,
 )
 from etlmon.records.disk import FilesystemUsage, Level
 from etlmon.records.path import (
@@ -61,48 +61,41 @@ class Filesystems:
     @staticmethod
     def _families(now: dict[str, FilesystemUsage]) -> Iterator[Metric]:
         found = first(now)
-        by_mount = ("mount_point",)
-
-        def each(name: str, about: str, field: str) -> Metric:
-            return gauge(
-                f"filesystem_{name}",
-                about,
-                by_mount,
-                (((mount,), getattr(usage, field)) for mount, usage in found),
-            )
-
+        each = Each("filesystem", ("mount_point",), [((mount,), one) for mount, one in found])
         yield gauge(
             "filesystem_info",
             "What is mounted where; always 1.",
             ("mount_point", "device", "fs_type"),
             (((mount, label(usage.device), label(usage.fs_type)), 1.0) for mount, usage in found),
         )
-        yield each("size_bytes", "Size of the file system.", "total_bytes")
-        yield each("used_bytes", "Bytes in use.", "used_bytes")
-        yield each("avail_bytes", "Bytes that an ordinary user can still write.", "avail_bytes")
-        yield gauge(
-            "filesystem_used_ratio",
+        yield each.gauge("size_bytes", "Size of the file system.", lambda one: one.total_bytes)
+        yield each.gauge("used_bytes", "Bytes in use.", lambda one: one.used_bytes)
+        yield each.gauge(
+            "avail_bytes",
+            "Bytes that an ordinary user can still write.",
+            lambda one: one.avail_bytes,
+        )
+        yield each.gauge(
+            "used_ratio",
             "used / (used + avail), df's rule, 0 to 1.",
-            by_mount,
-            (((mount,), ratio(usage.used_percent)) for mount, usage in found),
+            lambda one: ratio(one.used_percent),
         )
-        yield each("inodes", "Inodes; absent where the file system makes them.", "inodes_total")
-        yield each("inodes_used", "Inodes in use.", "inodes_used")
-        yield each("read_only", "1 if it is mounted read-only.", "read_only")
-        yield gauge(
-            "filesystem_level",
+        yield each.gauge(
+            "inodes",
+            "Inodes; absent where the file system makes them.",
+            lambda one: one.inodes_total,
+        )
+        yield each.gauge("inodes_used", "Inodes in use.", lambda one: one.inodes_used)
+        yield each.gauge("read_only", "1 if it is mounted read-only.", lambda one: one.read_only)
+        yield each.gauge(
+            "level",
             "The node's judgement by its thresholds: 0 ok, 1 warning, 2 critical.",
-            by_mount,
-            (
-                ((mount,), float(_LEVELS.index(usage.level)) if usage.level in _LEVELS else None)
-                for mount, usage in found
-            ),
+            lambda one: _LEVELS.index(one.level) if one.level in _LEVELS else None,
         )
-        yield gauge(
-            "filesystem_stale",
+        yield each.gauge(
+            "stale",
             "1 if it does not answer: its other values are the last known.",
-            by_mount,
-            (((mount,), float(usage.state == "stale")) for mount, usage in found),
+            lambda one: one.state == "stale",
         )
 
     def left_out(self) -> Row:
@@ -162,63 +155,58 @@ class Paths:
 
     @staticmethod
     def _families(now: dict[str, _Path]) -> Iterator[Metric]:
-        found = first(now)
-        complete = [((label(path),), one.complete) for path, one in found if one.complete]
-        ended = [((label(path),), one.last) for path, one in found if one.last]
-        by_path = ("path",)
-
-        def count(name: str, about: str, field: str) -> Metric:
-            rows = ((path, getattr(scan, field)) for path, scan in complete)
-            return gauge(f"path_{name}", f"{about} in the newest complete scan.", by_path, rows)
-
-        yield count("files", "Regular files below the path", "file_count")
-        yield count("directories", "Directories below the path", "dir_count")
-        yield count("others", "Links, sockets, fifos and devices below the path", "other_count")
-        yield gauge(
-            "path_newest_change_timestamp_seconds",
+        found = [((label(path),), one) for path, one in first(now)]
+        each = Each("path", ("path",), found)
+        complete = Each(
+            "path", ("path",), [(path, one.complete) for path, one in found if one.complete]
+        )
+        ended = Each("path", ("path",), [(path, one.last) for path, one in found if one.last])
+        yield complete.gauge(
+            "files",
+            "Regular files below the path in the newest complete scan.",
+            lambda scan: scan.file_count,
+        )
+        yield complete.gauge(
+            "directories",
+            "Directories below the path in the newest complete scan.",
+            lambda scan: scan.dir_count,
+        )
+        yield complete.gauge(
+            "others",
+            "Links, sockets, fifos and devices below the path in the newest complete scan.",
+            lambda scan: scan.other_count,
+        )
+        yield complete.gauge(
+            "newest_change_timestamp_seconds",
             "Newest modification time of the directories in the newest complete scan.",
-            by_path,
-            ((path, seconds_since_epoch(scan.newest_change_at)) for path, scan in complete),
+            lambda scan: seconds_since_epoch(scan.newest_change_at),
         )
-        yield gauge(
-            "path_last_complete_scan_timestamp_seconds",
+        yield complete.gauge(
+            "last_complete_scan_timestamp_seconds",
             "When the newest complete scan ended.",
-            by_path,
-            ((path, seconds_since_epoch(scan.collected_at)) for path, scan in complete),
+            lambda scan: seconds_since_epoch(scan.collected_at),
         )
-        yield gauge(
-            "path_last_scan_timestamp_seconds",
+        yield ended.gauge(
+            "last_scan_timestamp_seconds",
             "When the newest scan ended, however it did.",
-            by_path,
-            ((path, seconds_since_epoch(scan.collected_at)) for path, scan in ended),
+            lambda scan: seconds_since_epoch(scan.collected_at),
         )
-        yield gauge(
-            "path_scan_duration_seconds",
+        yield ended.gauge(
+            "scan_duration_seconds",
             "How long the newest scan took.",
-            by_path,
-            ((path, seconds(scan.scan_duration_ms)) for path, scan in ended),
+            lambda scan: seconds(scan.scan_duration_ms),
         )
-        yield gauge(
-            "path_scan_complete",
+        yield ended.gauge(
+            "scan_complete",
             "1 if the newest scan counted everything, 0 if it is partial or failed.",
-            by_path,
-            ((path, float(scan.complete)) for path, scan in ended),
+            lambda scan: scan.complete,
         )
-        yield gauge(
-            "path_scanning",
-            "1 while a scan is running.",
-            by_path,
-            (((label(path),), float(one.is_scanning)) for path, one in found),
-        )
+        yield each.gauge("scanning", "1 while a scan is running.", lambda one: one.is_scanning)
         yield counter(
             "path_scans",
             "Scans that have ended, by how they did.",
             ("path", "status"),
-            (
-                ((label(path), end), float(one.ends[end]))
-                for path, one in found
-                for end in _SCAN_ENDS
-            ),
+            (((*path, end), float(one.ends[end])) for path, one in found for end in _SCAN_ENDS),
         )
 
     def left_out(self) -> Row:
@@ -247,40 +235,34 @@ class Watches:
     @staticmethod
     def _families(now: dict[str, ProcessWatchStatus]) -> Iterator[Metric]:
         found = [((label(name),), one) for name, one in first(now)]
-        by_watch = ("watch",)
-
-        def each(name: str, about: str, field: str) -> Metric:
-            rows = ((watch, getattr(one, field)) for watch, one in found)
-            return gauge(f"process_watch_{name}", about, by_watch, rows)
-
-        yield each("processes", "Processes that run.", "process_count")
-        yield gauge(
-            "process_watch_state",
+        each = Each("process_watch", ("watch",), found)
+        yield each.gauge("processes", "Processes that run.", lambda one: one.process_count)
+        yield each.states(
             "1 for the state that the watch is in: ok, or what is not as expected.",
-            ("watch", "state"),
-            (row for watch, one in found for row in states(get_args(WatchState), watch, one.state)),
+            get_args(WatchState),
+            lambda one: one.state,
         )
-        yield gauge(
-            "process_watch_cpu_ratio",
+        yield each.gauge(
+            "cpu_ratio",
             "CPU of its processes together since the sample before; 1 is one core.",
-            by_watch,
-            ((watch, ratio(one.cpu_percent)) for watch, one in found),
+            lambda one: ratio(one.cpu_percent),
         )
-        yield each(
+        yield each.gauge(
             "resident_memory_bytes",
             "Resident memory of its processes together; shared pages count for each.",
-            "mem_rss_bytes",
+            lambda one: one.mem_rss_bytes,
         )
-        yield each("threads", "Threads of its processes together.", "threads")
-        yield each(
-            "open_files", "Open files together; absent if not all can be seen.", "open_files"
+        yield each.gauge("threads", "Threads of its processes together.", lambda one: one.threads)
+        yield each.gauge(
+            "open_files",
+            "Open files together; absent if not all can be seen.",
+            lambda one: one.open_files,
         )
-        yield each("flapping", "1 if they end and are replaced again and again.", "flapping")
-        yield counter(
-            "process_watch_restarts",
-            "Processes that ended and were replaced.",
-            by_watch,
-            ((watch, one.restarts) for watch, one in found),
+        yield each.gauge(
+            "flapping", "1 if they end and are replaced again and again.", lambda one: one.flapping
+        )
+        yield each.counter(
+            "restarts", "Processes that ended and were replaced.", lambda one: one.restarts
         )
 
     def left_out(self) -> Row:

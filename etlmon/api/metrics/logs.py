@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
-from etlmon.api.metrics.families import counter, first, gauge, label, left_out, only, states
+from etlmon.api.metrics.families import Each, counter, first, gauge, label, left_out, only
 from etlmon.records.log import LogBlock, LogFileGone, LogFileRead, LogsConfigured, LogState
 from etlmon.records.xferlog import (
     XferlogBlock,
@@ -66,32 +66,22 @@ def _log_families(
     room: str, one: str, words: Sequence[str], found: list[tuple[tuple[str], _LogNow]]
 ) -> Iterator[Metric]:
     """Give the metrics of logs, or of transfer logs; ``one`` is the label that names one."""
-    yield gauge(
-        f"{room}_state",
-        "1 for the state that it is in; of several files, the worst.",
-        (one, "state"),
-        (row for name, now in found if now.state for row in states(words, name, now.state)),
+    each = Each(room, (one,), found)
+    stated = Each(room, (one,), [(name, now) for name, now in found if now.state])
+    yield stated.states(
+        "1 for the state that it is in; of several files, the worst.", words, lambda now: now.state
     )
-    yield gauge(
-        f"{room}_lag_bytes",
+    yield each.gauge(
+        "lag_bytes",
         "Bytes that wait to be read, those of rotated files too.",
-        (one,),
-        ((name, now.lag_bytes) for name, now in found),
+        lambda now: now.lag_bytes,
     )
-    yield counter(
-        f"{room}_lines", "Lines read.", (one,), ((name, now.lines) for name, now in found)
-    )
-    yield counter(
-        f"{room}_gaps",
-        "How often something could not be read.",
-        (one,),
-        ((name, now.gaps) for name, now in found),
-    )
-    yield gauge(
-        f"{room}_last_line_timestamp_seconds",
+    yield each.counter("lines", "Lines read.", lambda now: now.lines)
+    yield each.counter("gaps", "How often something could not be read.", lambda now: now.gaps)
+    yield each.gauge(
+        "last_line_timestamp_seconds",
         "When the newest line was read; absent before one was.",
-        (one,),
-        ((name, now.last_line_at) for name, now in found),
+        lambda now: now.last_line_at,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from etlmon.api.metrics.families import (
+    Each,
     counter,
     first,
     gauge,
@@ -88,52 +89,44 @@ def _families(figures: NodeFigures) -> Iterator[Metric]:
 def _collectors(all_of_them: Sequence[CollectorHealth]) -> Iterator[Metric]:
     by_name = {f"{one.name}\0{one.instance}": one for one in all_of_them}
     found = [((label(one.name), label(one.instance)), one) for _, one in first(by_name)]
-    labels = ("collector", "subject")
-
-    def counted(name: str, about: str, field: str) -> Metric:
-        rows = ((whose, getattr(one, field)) for whose, one in found)
-        return counter(f"collector_{name}", about, labels, rows)
-
-    def moment(name: str, about: str, field: str) -> Metric:
-        rows = ((whose, seconds_since_epoch(getattr(one, field))) for whose, one in found)
-        return gauge(f"collector_{name}_timestamp_seconds", about, labels, rows)
-
-    yield gauge(
-        "collector_up",
+    each = Each("collector", ("collector", "subject"), found)
+    yield each.gauge(
+        "up",
         "1 if the last finished run did its work, 0 if it failed; absent before the first.",
-        labels,
-        ((whose, _is_up(one)) for whose, one in found),
+        _is_up,
     )
-    yield gauge(
-        "collector_running",
-        "1 while a run is going on.",
-        labels,
-        ((whose, float(one.running_since is not None)) for whose, one in found),
+    yield each.gauge(
+        "running", "1 while a run is going on.", lambda one: one.running_since is not None
     )
-    yield gauge(
-        "collector_interval_seconds",
-        "Time from one run to the next.",
-        labels,
-        ((whose, one.interval_seconds) for whose, one in found),
+    yield each.gauge(
+        "interval_seconds", "Time from one run to the next.", lambda one: one.interval_seconds
     )
-    yield gauge(
-        "collector_lag_seconds",
+    yield each.gauge(
+        "lag_seconds",
         "How late the run under way is against its schedule.",
-        labels,
-        ((whose, one.lag_seconds) for whose, one in found),
+        lambda one: one.lag_seconds,
     )
-    yield gauge(
-        "collector_last_run_duration_seconds",
+    yield each.gauge(
+        "last_run_duration_seconds",
         "How long the last finished run took.",
-        labels,
-        ((whose, seconds(one.duration_ms)) for whose, one in found),
+        lambda one: seconds(one.duration_ms),
     )
-    yield moment("last_run", "When the last finished run began.", "last_run_at")
-    yield moment("last_success", "When the last good run began.", "last_success_at")
-    yield counted("runs", "Finished runs.", "runs")
-    yield counted("errors", "Runs that failed.", "errors")
-    yield counted("skipped", "Runs left out, for the one before was still going.", "skipped")
-    yield counted("cancelled", "Runs ended by a command.", "cancelled")
+    yield each.gauge(
+        "last_run_timestamp_seconds",
+        "When the last finished run began.",
+        lambda one: seconds_since_epoch(one.last_run_at),
+    )
+    yield each.gauge(
+        "last_success_timestamp_seconds",
+        "When the last good run began.",
+        lambda one: seconds_since_epoch(one.last_success_at),
+    )
+    yield each.counter("runs", "Finished runs.", lambda one: one.runs)
+    yield each.counter("errors", "Runs that failed.", lambda one: one.errors)
+    yield each.counter(
+        "skipped", "Runs left out, for the one before was still going.", lambda one: one.skipped
+    )
+    yield each.counter("cancelled", "Runs ended by a command.", lambda one: one.cancelled)
 
 
 def _is_up(one: CollectorHealth) -> float | None:
@@ -206,16 +199,13 @@ def _database(database: DatabaseHealth, figures: NodeFigures) -> Iterator[Metric
 
 
 def _workers(figures: NodeFigures) -> Iterator[Metric]:
-    lanes = figures.lanes
-
-    def each(name: str, about: str, field: str) -> Metric:
-        rows = (((lane.name,), float(getattr(lane, field))) for lane in lanes)
-        return gauge(f"worker_{name}", about, ("lane",), rows)
-
-    yield each("limit", "Worker processes that there may be.", "limit")
-    yield each("processes", "Worker processes that there are.", "processes")
-    yield each("busy", "Worker processes that are at work.", "busy")
-    yield each("waiting", "Requests that wait for a worker process.", "waiting")
+    each = Each("worker", ("lane",), [((lane.name,), lane) for lane in figures.lanes])
+    yield each.gauge("limit", "Worker processes that there may be.", lambda lane: lane.limit)
+    yield each.gauge("processes", "Worker processes that there are.", lambda lane: lane.processes)
+    yield each.gauge("busy", "Worker processes that are at work.", lambda lane: lane.busy)
+    yield each.gauge(
+        "waiting", "Requests that wait for a worker process.", lambda lane: lane.waiting
+    )
     yield gauge(
         "worker_stuck",
         "Worker processes that hang in the kernel and cannot be killed.",

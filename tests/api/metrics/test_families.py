@@ -6,6 +6,7 @@ from prometheus_client.exposition import generate_latest
 
 from etlmon.api.metrics.families import (
     MOST_OF_A_KIND,
+    Each,
     counter,
     first,
     gauge,
@@ -15,7 +16,6 @@ from etlmon.api.metrics.families import (
     ratio,
     seconds,
     seconds_since_epoch,
-    states,
 )
 
 
@@ -65,10 +65,22 @@ def test_series_are_bounded_and_the_others_counted() -> None:
     assert left_out("path", {}) == (("path",), 0.0)
 
 
+def test_each_of_several_has_a_series_by_its_labels() -> None:
+    each = Each("load", ("watch",), [(("a",), 1), (("b",), None)])
+    found = each.gauge("size", "Size.", lambda one: one)
+    assert [(one.name, one.labels, one.value) for one in found.samples] == [
+        ("etlmon_load_size", {"watch": "a"}, 1)
+    ]
+    assert (
+        each.counter("runs", "Runs.", lambda one: one).samples[0].name == "etlmon_load_runs_total"
+    )
+
+
 def test_one_state_is_the_present_one() -> None:
-    assert list(states(("ok", "down"), ("load",), "down")) == [
-        (("load", "ok"), 0.0),
-        (("load", "down"), 1.0),
+    found = Each("load", ("watch",), [(("a",), "down")]).states("It.", ("ok", "down"), str)
+    assert [(one.name, one.labels["state"], one.value) for one in found.samples] == [
+        ("etlmon_load_state", "ok", 0.0),
+        ("etlmon_load_state", "down", 1.0),
     ]
 
 
