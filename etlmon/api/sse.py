@@ -85,6 +85,18 @@ def resync(position: int, reason: str) -> bytes:
     return event(position, {"reason": reason}, "resync")
 
 
+def go_on(position: int, oldest: int, last: int, what: str) -> tuple[int, list[bytes]]:
+    """Give where a stream goes on, and the event that says so where that is not ``position``.
+
+    ``oldest`` and ``last`` are the ids that are stored; ``what`` they number, for example lines.
+    """
+    if position > last:
+        return last, [resync(last, "the node has a new database")]
+    if position + 1 < oldest:
+        return oldest - 1, [resync(oldest - 1, f"{what} in between are not stored any more")]
+    return position, []
+
+
 def last_event_id(request: Request) -> int | None:
     """Give the position that a client resumes from; raise ApiError (400) if it is none."""
     given = request.getHeader("Last-Event-ID")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from etlmon.host.writers import written_by
 from etlmon.text import host_text
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 _MOST_LISTED = 100_000
 """Names of one directory that are looked at, where a name may stand for several."""
 _MOST_FOUND = 16
-_ACCESS_MODE = 0o3
 
 
 @dataclass(frozen=True)
@@ -168,33 +168,4 @@ def writers(proc: Path, paths: Mapping[bytes, bytes]) -> tuple[Mapping[bytes, in
     no file system is asked.
     """
     wanted = {real: path for path, real in paths.items()}
-    found: dict[bytes, int] = {}
-    sees_all = True
-    root = os.fsencode(proc)
-    for pid in os.listdir(root):
-        if not pid.isdigit():
-            continue
-        place = os.path.join(root, pid, b"fd")
-        try:
-            numbers = os.listdir(place)
-        except PermissionError:
-            sees_all = False
-            continue
-        except OSError:  # it has ended
-            continue
-        for number in numbers:
-            try:
-                path = wanted.get(os.readlink(os.path.join(place, number)))
-                if path is not None and _writes(os.path.join(root, pid, b"fdinfo", number)):
-                    found[path] = int(pid)
-            except OSError:  # it has been closed
-                continue
-    return found, sees_all
-
-
-def _writes(fdinfo: bytes) -> bool:
-    with open(fdinfo, "rb") as file:
-        for line in file:
-            if line.startswith(b"flags:"):
-                return int(line.split()[1], 8) & _ACCESS_MODE != os.O_RDONLY
-    return True
+    return written_by(os.fsencode(proc), lambda _, target: wanted.get(target))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _ACCESS_MODE = 0o3
 
@@ -26,8 +30,26 @@ def find_writers(
     Only descriptors that lead into one of ``directories`` are looked at closely: a look at another
     one might hang.
     """
-    found: set[tuple[int, int]] = set()
-    is_complete = True
+
+    def identity(descriptor: bytes, target: bytes) -> tuple[int, int] | None:
+        if os.path.dirname(target) not in directories:
+            return None
+        status = os.stat(descriptor)
+        found = (status.st_dev, status.st_ino)
+        return found if found in identities else None
+
+    found, is_complete = written_by(proc, identity)
+    return Writers(frozenset(found), is_complete)
+
+
+def written_by(proc: bytes, name: Callable[[bytes, bytes], T | None]) -> tuple[dict[T, int], bool]:
+    """Tell which process has each of some files open for writing, and whether all could be seen.
+
+    ``name`` takes the path of a descriptor and what the kernel says of where it leads, and names
+    the file if it is one of them; it may raise OSError.
+    """
+    found: dict[T, int] = {}
+    sees_all = True
     for pid in os.listdir(proc):
         if not pid.isdigit():
             continue
@@ -35,22 +57,19 @@ def find_writers(
         try:
             numbers = os.listdir(place)
         except PermissionError:
-            is_complete = False
+            sees_all = False
             continue
         except OSError:  # it has ended
             continue
         for number in numbers:
+            descriptor = os.path.join(place, number)
             try:
-                target = os.readlink(os.path.join(place, number))
-                if os.path.dirname(target) not in directories:
-                    continue
-                status = os.stat(os.path.join(place, number))
-                identity = (status.st_dev, status.st_ino)
-                if identity in identities and _writes(os.path.join(proc, pid, b"fdinfo", number)):
-                    found.add(identity)
+                file = name(descriptor, os.readlink(descriptor))
+                if file is not None and _writes(os.path.join(proc, pid, b"fdinfo", number)):
+                    found[file] = int(pid)
             except OSError:  # it has been closed
                 continue
-    return Writers(frozenset(found), is_complete)
+    return found, sees_all
 
 
 def _writes(fdinfo: bytes) -> bool:

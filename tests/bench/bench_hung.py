@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from measure import Limit, conclude
-from twisted.internet import task
+from measure import Limit, can_mount_fuse, conclude, in_reactor
 
 from etlmon.config.node import WorkersSection
 from etlmon.fsworker.pool import WorkerPool
@@ -43,23 +41,12 @@ async def run(reactor: object, cycles: int) -> list[Limit]:
 
 
 def main() -> None:
-    if os.geteuid() != 0 or not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        print("skipped: mounting a FUSE file system needs root and /dev/fuse")
+    if not can_mount_fuse():
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cycles", type=int, default=1000, help="of each kind (%(default)s)")
     options = parser.parse_args()
-    limits: list[Limit] = []
-
-    async def measured(reactor: object) -> None:
-        limits.extend(await run(reactor, options.cycles))
-
-    try:
-        task.react(measured)
-    except SystemExit as ended:
-        if ended.code:
-            raise
-    conclude(limits)
+    conclude(in_reactor(lambda reactor: run(reactor, options.cycles)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_scan import worker_memory_bytes
-from measure import Limit, conclude
+from measure import Limit, conclude, in_reactor
 from twisted.internet import defer, task
 
 from etlmon.config.node import WorkersSection
@@ -129,17 +129,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=2_000_000, help="how many (%(default)s)")
     parser.add_argument("--dir", help="where the tree is made; else the directory for such files")
     options = parser.parse_args()
-    limits: list[Limit] = []
-
-    async def measured(reactor: object) -> None:
-        limits.extend(await run(reactor, options.entries, options.dir))
-
-    try:
-        task.react(measured)
-    except SystemExit as ended:
-        if ended.code:
-            raise
-    conclude(limits)
+    conclude(in_reactor(lambda reactor: run(reactor, options.entries, options.dir)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 
 import psutil
-from measure import Limit, conclude
+from measure import Limit, conclude, in_reactor
 from twisted.internet import task
 
 from etlmon.config.node import WorkersSection
@@ -160,17 +160,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="how often (%(default)s)")
     parser.add_argument("--dir", help="where the tree is made; else the directory for such files")
     options = parser.parse_args()
-    limits: list[Limit] = []
-
-    async def measured(reactor: object) -> None:
-        limits.extend(await run(reactor, options.files, options.rounds, options.dir))
-
-    try:
-        task.react(measured)
-    except SystemExit as ended:
-        if ended.code:
-            raise
-    conclude(limits)
+    conclude(in_reactor(lambda reactor: run(reactor, options.files, options.rounds, options.dir)))
 
 
 if __name__ == "__main__":

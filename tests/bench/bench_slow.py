@@ -8,8 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import Limit, conclude
-from twisted.internet import task
+from measure import Limit, can_mount_fuse, conclude, in_reactor
 
 from etlmon.config.node import WorkersSection
 from etlmon.fsworker.pool import WorkerPool
@@ -63,23 +62,12 @@ async def run(reactor: object, delays_ms: list[float]) -> list[Limit]:
 
 
 def main() -> None:
-    if os.geteuid() != 0 or not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        print("skipped: mounting a FUSE file system needs root and /dev/fuse")
+    if not can_mount_fuse():
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ms", type=float, nargs="+", default=[1, 10], help="of each call")
     options = parser.parse_args()
-    limits: list[Limit] = []
-
-    async def measured(reactor: object) -> None:
-        limits.extend(await run(reactor, options.ms))
-
-    try:
-        task.react(measured)
-    except SystemExit as ended:
-        if ended.code:
-            raise
-    conclude(limits)
+    conclude(in_reactor(lambda reactor: run(reactor, options.ms)))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measure import Limit, Load, conclude, etlmon_node, fetch, free_port, server, wrk
-from twisted.internet import reactor, task
-from twisted.internet.defer import ensureDeferred
+from measure import Limit, Load, conclude, etlmon_node, fetch, free_port, in_reactor, server, wrk
+from twisted.internet import reactor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -130,16 +129,7 @@ def main() -> None:
             f"/fs while {LINES_A_SECOND:,} lines/s come and go: {load.per_second:,.0f}/s, ", end=""
         )
         print(f"p99 {load.p99_ms:.2f} ms; {rows:,} lines left of {LINES_A_SECOND * 67:,}")
-        found: dict[bool, tuple[float, int]] = {}
-
-        async def measure(_: object) -> None:
-            found.update(await rates(Path(name)))
-
-        try:
-            task.react(lambda clock: ensureDeferred(measure(clock)))
-        except SystemExit as ended:
-            if ended.code:
-                raise
+        found = in_reactor(lambda _: rates(Path(name)))
     for trimmed, (rate, left) in found.items():
         print(f"retention {'on ' if trimmed else 'off'} {rate:9,.0f} lines/s, {left:,} left")
     conclude(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from measure import Limit, conclude
+from measure import Limit, conclude, in_reactor
 from twisted.internet import task
 from twisted.internet.threads import deferToThread
 
@@ -125,17 +125,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=1_000_000, help="how many (%(default)s)")
     parser.add_argument("--dir", help="where the log is made; else the directory for such files")
     options = parser.parse_args()
-    limits: list[Limit] = []
-
-    async def measured(reactor: object) -> None:
-        limits.extend(await run(reactor, options.lines, options.dir))
-
-    try:
-        task.react(measured)
-    except SystemExit as ended:
-        if ended.code:
-            raise
-    conclude(limits)
+    conclude(in_reactor(lambda reactor: run(reactor, options.lines, options.dir)))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 BIN = Path(sys.executable).parent
 HERE = Path(__file__).parent
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
@@ -49,6 +50,31 @@ def conclude(limits: Sequence[Limit]) -> None:
     for limit in limits:
         print(limit)
     sys.exit(0 if all(limit.holds for limit in limits) else 1)
+
+
+def in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """Run the reactor until ``work`` is done, and give its result."""
+    from twisted.internet import task
+
+    found: list[T] = []
+
+    async def measured(reactor: Any) -> None:
+        found.append(await work(reactor))
+
+    try:
+        task.react(measured)
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    return found[0]
+
+
+def can_mount_fuse() -> bool:
+    """Tell whether a FUSE file system can be mounted here, and say so if it cannot."""
+    can = os.geteuid() == 0 and os.access("/dev/fuse", os.R_OK | os.W_OK)
+    if not can:
+        print("skipped: mounting a FUSE file system needs root and /dev/fuse")
+    return can
 
 
 def free_port() -> int:

@@ -264,13 +264,7 @@ class _Source:
 
     def _read(self, cursor: sqlite3.Cursor, position: int) -> sse.Piece:
         last, oldest = log_lines.last_id(cursor), log_lines.oldest_id(cursor)
-        events = []
-        if position > last:
-            events.append(sse.resync(last, "the node has a new database"))
-            position = last
-        elif position + 1 < oldest:
-            events.append(sse.resync(oldest - 1, "lines in between are not stored any more"))
-            position = oldest - 1
+        position, events = sse.go_on(position, oldest, last, "lines")
         part = replace(self._part, after=position, before=last + 1)
         if self._wanted is None:
             found = log_lines.lines(

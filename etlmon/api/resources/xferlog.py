@@ -160,13 +160,7 @@ class _Source:
 
     def _read(self, cursor: sqlite3.Cursor, position: int) -> sse.Piece:
         last, oldest = xferlog_entries.last_id(cursor), xferlog_entries.oldest_id(cursor)
-        events = []
-        if position > last:
-            events.append(sse.resync(last, "the node has a new database"))
-            position = last
-        elif position + 1 < oldest:
-            events.append(sse.resync(oldest - 1, "entries in between are not stored any more"))
-            position = oldest - 1
+        position, events = sse.go_on(position, oldest, last, "entries")
         end = min(last, position + _LOOKED_AT)
         found = xferlog_entries.following(
             cursor, self._wanted, _PIECE_ENTRIES, after=position, before=end + 1
