@@ -19,7 +19,7 @@ from etlmon.ui.views.states import severity, state_piece
 from etlmon.ui.views.timeline import TimelineView
 from etlmon.ui.widgets.bar import sparkline
 from etlmon.ui.widgets.line import Piece
-from etlmon.ui.widgets.table import Column, Table
+from etlmon.ui.widgets.table import Column, Table, numbers
 
 _KINDS = {"on_boot": "at boot", "never": "never", "unknown": "unknown"}
 _SIGNAL = 128
@@ -118,12 +118,10 @@ class CronView(TableView):
                 largest_first=True,
                 least=8,
             ),
-            Column(
+            numbers(
                 "MEDIAN",
                 lambda job: [_runtime(job.median_runtime_seconds)],
                 lambda job: job.median_runtime_seconds,
-                largest_first=True,
-                right=True,
                 least=7,
             ),
             Column(

@@ -14,7 +14,7 @@ from etlmon.ui.views.base import DetailView, TableView, View, why_nothing
 from etlmon.ui.views.generic import record_lines
 from etlmon.ui.views.states import severity, state_piece
 from etlmon.ui.widgets.line import Piece
-from etlmon.ui.widgets.table import Column, Table
+from etlmon.ui.widgets.table import Column, Table, numbers
 
 
 def note(file: CronFile) -> Piece:
@@ -49,12 +49,10 @@ class CronFilesView(TableView):
                 lambda file: severity(file.status),
                 least=9,
             ),
-            Column(
+            numbers(
                 "JOBS",
                 lambda file: [("text", f"{file.jobs:,}")],
                 lambda file: file.jobs,
-                largest_first=True,
-                right=True,
                 least=6,
             ),
             Column("WHY", lambda file: [note(file)], least=24, most=80),

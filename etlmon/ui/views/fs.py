@@ -21,7 +21,7 @@ from etlmon.ui.views.history import WIDTH, history_lines
 from etlmon.ui.views.states import severity, state_piece, state_style
 from etlmon.ui.widgets.bar import bar
 from etlmon.ui.widgets.line import Piece
-from etlmon.ui.widgets.table import Column, Table
+from etlmon.ui.widgets.table import Column, Table, numbers
 
 _BAR_WIDTH = 10
 
@@ -104,12 +104,10 @@ class FilesystemsView(TableView):
                 right=True,
                 least=8,
             ),
-            Column(
+            numbers(
                 "TOTAL",
                 lambda item: _bytes(item.total_bytes),
                 lambda item: item.total_bytes,
-                largest_first=True,
-                right=True,
                 least=8,
             ),
             Column("NOTE", lambda item: [note(item)], lambda item: item.full_at, least=21),

@@ -18,7 +18,7 @@ from etlmon.ui.views.generic import RecordView
 from etlmon.ui.views.log import LogView
 from etlmon.ui.views.states import severity, state_piece
 from etlmon.ui.widgets.line import Piece
-from etlmon.ui.widgets.table import Column, Table
+from etlmon.ui.widgets.table import Column, Table, numbers
 
 WANT = Want(LOGS, Page(limit=1000))
 _SAMPLES = 6
@@ -83,36 +83,28 @@ class LogsView(TableView):
                 lambda item: severity(item.state),
                 least=11,
             ),
-            Column(
+            numbers(
                 "LAG",
                 lambda item: [lag_piece(item)],
                 lambda item: item.lag_bytes,
-                largest_first=True,
-                right=True,
                 least=8,
             ),
-            Column(
+            numbers(
                 "RATE",
                 lambda item: [("text", rate_text(self._rates.lines_per_second(item)))],
                 self._rates.lines_per_second,
-                largest_first=True,
-                right=True,
                 least=7,
             ),
-            Column(
+            numbers(
                 "GAPS",
                 lambda item: [gaps_piece(item)],
                 lambda item: item.gaps,
-                largest_first=True,
-                right=True,
                 least=4,
             ),
-            Column(
+            numbers(
                 "LAST LINE",
                 lambda item: [self._age(item)],
                 lambda item: item.last_line_at,
-                largest_first=True,
-                right=True,
                 least=9,
             ),
             Column(
@@ -122,12 +114,10 @@ class LogsView(TableView):
                 keep_end=True,
                 least=12,
             ),
-            Column(
+            numbers(
                 "LINES",
                 lambda item: [("text", f"{item.lines_total:,}")],
                 lambda item: item.lines_total,
-                largest_first=True,
-                right=True,
                 least=7,
             ),
             Column("MESSAGE", lambda item: [message_piece(item)], least=12),

@@ -40,7 +40,7 @@ from etlmon.ui.views.history import WIDTH, history_lines
 from etlmon.ui.views.largest import end_after_yes, largest_lines, start_after_yes
 from etlmon.ui.views.states import severity, state_piece
 from etlmon.ui.widgets.line import Piece
-from etlmon.ui.widgets.table import Column, Table
+from etlmon.ui.widgets.table import Column, Table, numbers
 
 _MOST_CHILDREN = 10
 
@@ -72,20 +72,16 @@ class PathsView(TableView):
                 keep_end=True,
                 least=12,
             ),
-            Column(
+            numbers(
                 "FILES",
                 lambda item: _count(item.file_count),
                 lambda item: item.file_count,
-                largest_first=True,
-                right=True,
                 least=10,
             ),
-            Column(
+            numbers(
                 "CHANGE",
                 lambda item: [("text", change_text(item.file_count_change))],
                 lambda item: item.file_count_change,
-                largest_first=True,
-                right=True,
                 least=6,
             ),
             Column(
@@ -108,12 +104,10 @@ class PathsView(TableView):
                 lambda item: item.collected_at,
                 least=11,
             ),
-            Column(
+            numbers(
                 "TOOK",
                 lambda item: [("text", _duration(item))],
                 lambda item: item.scan_duration_ms,
-                largest_first=True,
-                right=True,
                 least=6,
             ),
             Column(
@@ -122,12 +116,10 @@ class PathsView(TableView):
                 lambda item: item.next_scan_at,
                 least=8,
             ),
-            Column(
+            numbers(
                 "DIRS",
                 lambda item: _count(item.dir_count),
                 lambda item: item.dir_count,
-                largest_first=True,
-                right=True,
                 least=6,
             ),
             Column("MESSAGE", lambda item: [self._remark(item)], least=12),

@@ -19,7 +19,7 @@ from etlmon.ui.views.process_text import cpu_text, process_state
 from etlmon.ui.views.states import severity, state_piece, state_style
 from etlmon.ui.widgets.bar import bar
 from etlmon.ui.widgets.line import Piece
-from etlmon.ui.widgets.table import Column, Table
+from etlmon.ui.widgets.table import Column, Table, numbers
 
 _BAR_WIDTH = 5
 _CPU_WIDTH = 5
@@ -58,12 +58,10 @@ class ProcessesView(TableView):
                 largest_first=True,
                 least=_BYTES_WIDTH + 1 + _BAR_WIDTH,
             ),
-            Column(
+            numbers(
                 "UP",
                 _up,
                 _of_process(lambda one: one.runtime_sec),
-                largest_first=True,
-                right=True,
                 least=7,
             ),
             Column(
@@ -72,12 +70,10 @@ class ProcessesView(TableView):
                 _of_process(lambda one: severity(_word(process_state(one)))),
                 least=10,
             ),
-            Column(
+            numbers(
                 "RST",
                 _restarts,
                 _of_process(lambda one: one.restarts),
-                largest_first=True,
-                right=True,
                 least=3,
             ),
             Column("USER", _user, _of_process(lambda one: one.user), least=8, most=12),

@@ -20,7 +20,7 @@ from etlmon.ui.views.generic import GenericTable, record_lines
 from etlmon.ui.views.states import severity, state_piece
 from etlmon.ui.views.xferlog_sums import SumsView, way
 from etlmon.ui.widgets.line import Piece
-from etlmon.ui.widgets.table import Column, Table
+from etlmon.ui.widgets.table import Column, Table, numbers
 
 _NEWEST = XferlogQuery(limit=500)
 _MOST_CAME = 1_000
@@ -97,20 +97,16 @@ class XferlogView(TableView):
                 keep_end=True,
                 least=14,
             ),
-            Column(
+            numbers(
                 "SIZE",
                 lambda entry: [_size(entry.bytes)],
                 lambda entry: entry.bytes,
-                largest_first=True,
-                right=True,
                 least=8,
             ),
-            Column(
+            numbers(
                 "RATE",
                 lambda entry: [rate_piece(entry)],
                 lambda entry: rate(entry)[0],
-                largest_first=True,
-                right=True,
                 least=10,
             ),
             Column(

@@ -14,7 +14,7 @@ from etlmon.ui.keys import IN_PART, SUMS
 from etlmon.ui.session import Session, Want
 from etlmon.ui.views.base import Around, TableView, View
 from etlmon.ui.widgets.line import Piece
-from etlmon.ui.widgets.table import Column, Table
+from etlmon.ui.widgets.table import Column, Table, numbers
 
 _GROUPS = ("hour,user,host,direction", "user", "host", "direction", "hour")
 _WAYS = {
@@ -71,38 +71,30 @@ class SumsView(TableView):
                 least=9,
             ),
             Column("WAY", lambda item: [way(item.direction)], lambda item: item.direction, least=6),
-            Column(
+            numbers(
                 "COUNT",
                 lambda item: [("text", f"{item.count:,}")],
                 lambda item: item.count,
-                largest_first=True,
-                right=True,
                 least=5,
             ),
-            Column(
+            numbers(
                 "FAILED",
                 lambda item: [_failed(item.failures)],
                 lambda item: item.failures,
-                largest_first=True,
-                right=True,
                 least=6,
             ),
-            Column(
+            numbers(
                 "SIZE",
                 lambda item: [("text", format_bytes(item.bytes))],
                 lambda item: item.bytes,
-                largest_first=True,
-                right=True,
                 least=8,
             ),
-            Column(
+            numbers(
                 "RATE",
                 lambda item: [("text", rate_text(item))],
                 lambda item: (
                     item.bytes / item.transfer_time_sec if item.transfer_time_sec else None
                 ),
-                largest_first=True,
-                right=True,
                 least=10,
             ),
             Column(

@@ -43,6 +43,18 @@ class Column(Generic[T]):
     """It is wider only where there is room to spare."""
 
 
+def numbers(
+    title: str,
+    show: Callable[[T], Sequence[Piece]],
+    sort: Callable[[T], Any],
+    *,
+    least: int = 4,
+    most: int = 40,
+) -> Column[T]:
+    """Give a column of numbers: they stand at its right, and sorting begins with the largest."""
+    return Column(title, show, sort, largest_first=True, right=True, least=least, most=most)
+
+
 class Table(Box, Generic[T]):
     """Items as rows, one of them chosen."""
 
