@@ -8,6 +8,15 @@ from typing import Annotated, Literal
 import msgspec
 
 from etlmon.records.base import Record, about
+from etlmon.records.followed import (
+    FileBytes,
+    Gaps,
+    LagBytes,
+    LastLineAt,
+    LookedAt,
+    ReadBytes,
+    WatchMode,
+)
 
 LogState = Literal["following", "waiting", "paused", "error"]
 LineFlag = Literal["gap", "truncated", "nul_run", "partial", "cut"]
@@ -150,19 +159,15 @@ class LogFile(Record, frozen=True, kw_only=True):
         ),
     ]
     error_message: Annotated[str | None, about("Why it waits or fails.")] = None
-    watch_mode: Annotated[
-        str | None, about("How changes are noticed: inotify, or poll and why only that.")
-    ] = None
-    offset: Annotated[int | None, about("Bytes of the file that have been read and stored.")] = None
-    size: Annotated[int | None, about("Bytes in the file, when it was last looked at.")] = None
-    lag_bytes: Annotated[
-        int | None, about("Bytes that wait to be read, those of rotated files too.")
-    ] = None
+    watch_mode: WatchMode = None
+    offset: ReadBytes = None
+    size: FileBytes = None
+    lag_bytes: LagBytes = None
     lines_total: Annotated[int, about("Lines stored since the log is followed.")] = 0
-    gaps: Annotated[int, about("How often something could not be read.")] = 0
-    last_line_at: Annotated[datetime | None, about("When the newest line was read, UTC.")] = None
+    gaps: Gaps = 0
+    last_line_at: LastLineAt = None
     source_inode: Annotated[int | None, about("Inode of the file that is read.")] = None
-    updated_at: Annotated[datetime, about("When it was last looked at, UTC.")]
+    updated_at: LookedAt
 
 
 class LogSwitchRequest(Record, frozen=True, kw_only=True):

@@ -8,6 +8,15 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 from etlmon.records.base import Record, about
+from etlmon.records.followed import (
+    FileBytes,
+    Gaps,
+    LagBytes,
+    LastLineAt,
+    LookedAt,
+    ReadBytes,
+    WatchMode,
+)
 
 XferlogDirection = Literal["upload", "download", "delete"]
 XferlogStatus = Literal[
@@ -192,14 +201,10 @@ class XferlogFile(Record, frozen=True, kw_only=True):
         ),
     ]
     message: Annotated[str | None, about("Why it waits or fails, or what is read on.")] = None
-    watch_mode: Annotated[
-        str | None, about("How changes are noticed: inotify, or poll and why only that.")
-    ] = None
-    offset: Annotated[int | None, about("Bytes of the file that have been read and stored.")] = None
-    size: Annotated[int | None, about("Bytes in the file, when it was last looked at.")] = None
-    lag_bytes: Annotated[
-        int | None, about("Bytes that wait to be read, those of rotated files too.")
-    ] = None
+    watch_mode: WatchMode = None
+    offset: ReadBytes = None
+    size: FileBytes = None
+    lag_bytes: LagBytes = None
     lines_total: Annotated[int, about("Lines read since the log is followed.")] = 0
     transfers_total: Annotated[int, about("Transfers among them.")] = 0
     unparsed_total: Annotated[int, about("Lines from which no transfer could be read.")] = 0
@@ -207,9 +212,9 @@ class XferlogFile(Record, frozen=True, kw_only=True):
         int, about("Lines that tell of no transfer, such as logins; they are not stored.")
     ] = 0
     skipped_total: Annotated[int, about("Transfers left out as older than parse_start.")] = 0
-    gaps: Annotated[int, about("How often something could not be read.")] = 0
-    last_line_at: Annotated[datetime | None, about("When the newest line was read, UTC.")] = None
-    updated_at: Annotated[datetime, about("When it was last looked at, UTC.")]
+    gaps: Gaps = 0
+    last_line_at: LastLineAt = None
+    updated_at: LookedAt
 
 
 class XferlogFileRow(XferlogFile, frozen=True, kw_only=True):
