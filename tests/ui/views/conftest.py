@@ -21,12 +21,7 @@ from etlmon.records.health import CollectorHealth, DatabaseHealth, Health, Stuck
 from etlmon.records.kill import KillAnswer
 from etlmon.records.log import LogFile
 from etlmon.records.path import PathChild, PathExpected, PathPoint, PathStats, ScanTrouble
-from etlmon.records.process import (
-    ProcessEvent,
-    ProcessSample,
-    ProcessUsage,
-    ProcessWatchStatus,
-)
+from etlmon.records.process import ProcessEvent, ProcessSample, ProcessUsage, ProcessWatchStatus
 from etlmon.records.top import LargeDirectory, LargeFile, TopJob
 from etlmon.records.xferlog import XferlogEntry, XferlogSummary
 

@@ -1,0 +1,215 @@
+"""The pool with real children."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError
+from twisted.logger import globalLogPublisher
+
+from etlmon.config.node import WorkersSection
+from etlmon.fsworker.failures import WorkerDied, WorkerFailed, WorkerStopped, WorkerTimeout
+from etlmon.fsworker.pool import WorkerPool
+from etlmon.fsworker.scan import ScanOrder
+from tests.fsworker.conftest import find, until
+from tests.fsworker.made_up import results
+
+
+def order(path: Path | str, **options: Any) -> ScanOrder:
+    options.setdefault("timeout_seconds", 30)
+    return ScanOrder(path=os.fsencode(path), mount_point="/", **options)
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_scan_and_statvfs(pool: WorkerPool, tree: Path) -> None:
+    (tree / "d").mkdir()
+    (tree / "d" / "f").write_text("")
+    outcome = await pool.scan(order(tree))
+    expected = find(tree)
+    assert (outcome.files, outcome.dirs, outcome.others) == tuple(expected.values())
+    assert outcome.complete
+    device = os.lstat(tree).st_dev
+    found = await pool.statvfs(os.fsencode(tree), "/", 5)
+    assert found.blocks == os.statvfs(tree).f_blocks
+    assert found.device_number == device
+    with pytest.raises(WorkerFailed, match="No such file or directory"):
+        await pool.scan(order(tree / "missing"))
+
+
+async def test_children_start_when_needed_and_are_used_again(pool: WorkerPool, tree: Path) -> None:
+    before = {child.pid for child in children()}
+    for _ in range(100):
+        await pool.scan(order(tree))
+        await pool.statvfs(b"/", "/", 5)
+    assert len({child.pid for child in children()} - before) == 2
+
+
+async def test_killed_child_is_replaced(pool: WorkerPool, tree: Path) -> None:
+    await pool.scan(order(tree))
+    [child] = children()
+    child.kill()
+    await until(lambda: not children())
+    assert (await pool.scan(order(tree))).complete
+
+
+async def test_child_killed_at_work_fails_its_scan_only(pool: WorkerPool) -> None:
+    scan = pool.scan(order("/proc/self"), lambda progress: None)
+    [child] = await until(children)
+    child.kill()
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        await scan
+    assert (await pool.scan(order("/etc"))).files > 0
+
+
+async def test_cycles_leave_nothing_behind(pool: WorkerPool, tree: Path) -> None:
+    """Answers, errors, cancelled scans and kills, over and over."""
+    counted = None
+    for number in range(60):
+        await pool.statvfs(b"/", "/", 5)
+        await pool.scan(order(tree))
+        with pytest.raises(WorkerFailed):
+            await pool.scan(order(tree / "missing"))
+        if number % 3 == 0:
+            scan = pool.scan(order("/usr"))
+            scan.cancel()
+            with pytest.raises(CancelledError):
+                await scan
+            await pool.scan(order(tree))
+        if number == 5:
+            counted = descriptors(), len(children())
+    assert (descriptors(), len(children())) == counted
+    assert not [child for child in children() if child.status() == psutil.STATUS_ZOMBIE]
+
+
+async def test_cancelled_scan_ends_its_child_within_a_second(pool: WorkerPool) -> None:
+    scan = pool.scan(order("/"))
+    [child] = await until(children)
+    scan.cancel()
+    with pytest.raises(CancelledError):
+        await scan
+    await until(lambda: not psutil.pid_exists(child.pid), 1)
+
+
+PROGRAMS = {
+    "silent": "import sys; sys.stdin.read()",
+    "deaf": "import os, time; os.close(0); time.sleep(60)",
+    "nonsense": "import os; os.read(0, 999); os.write(1, b'bus \\x1b error\\n'); os.read(0, 999)",
+    "ending": "import sys; sys.stdin.readline(); sys.exit('out of \\x07 luck')",
+}
+
+
+def other_pool(program: str) -> WorkerPool:
+    """Give a pool whose workers are another program."""
+    return WorkerPool(reactor, command=[sys.executable, "-I", "-S", "-c", PROGRAMS[program]])
+
+
+@pytest.mark.parametrize("program", ["silent", "deaf"])
+async def test_deadline_passes(program: str) -> None:
+    pool = other_pool(program)
+    for _ in range(3):
+        with pytest.raises(WorkerTimeout, match=r"no answer within 0\.1 s from /m"):
+            await pool.statvfs(b"/", "/m", 0.1)
+    await until(lambda: not children())
+    assert pool.stuck_workers() == []
+    await pool.stop()
+
+
+async def test_program_that_speaks_nonsense() -> None:
+    pool = other_pool("nonsense")
+    with pytest.raises(WorkerDied, match=r"no answer: bus \\x1b error$"):
+        await pool.statvfs(b"/", "/", 5)
+    await until(lambda: not children())
+    await pool.stop()
+
+
+async def test_what_a_child_complains_about_is_logged() -> None:
+    pool = other_pool("ending")
+    said: list[str] = []
+
+    def observe(event: Any) -> None:
+        if "text" in event:
+            said.append(event["text"])
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        with pytest.raises(WorkerDied, match="exit status 1"):
+            await pool.statvfs(b"/", "/", 5)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert said == ["out of \\x07 luck\\n"]
+    await pool.stop()
+
+
+async def test_stop_kills_and_reaps_all(tree: Path) -> None:
+    before = descriptors()
+    pool = WorkerPool(reactor)
+    came = [results(pool.scan(order("/usr"))) for _ in range(4)]
+    came.append(results(pool.statvfs(b"/", "/", 5)))
+    assert len(children()) == 3
+    began = reactor.seconds()
+    await pool.stop()
+    assert reactor.seconds() - began < 1
+    assert all(isinstance(one[0], WorkerStopped) for one in came)
+    assert children() == []
+    assert descriptors() == before
+    await pool.stop()
+
+
+def make_wide_tree(tree: Path) -> None:
+    """Make what takes a worker longer than it is left alone: 400 directories, 20,000 files."""
+    for number in range(400):
+        directory = tree / f"{number // 20}" / f"{number % 20}"
+        directory.mkdir(parents=True)
+        for name in range(50):
+            (directory / f"{name}").touch()
+
+
+async def test_shared_scans_count_what_find_counts(tree: Path, monkeypatch: Any) -> None:
+    """Again and again, with changes in between; who gave what to whom makes no difference."""
+    monkeypatch.setattr("etlmon.fsworker.sharing._ALONE_SECONDS", 0.001)
+    make_wide_tree(tree)
+    pool = WorkerPool(reactor, processes=3, limits=WorkersSection().limits)
+    rng = random.Random(3)
+    shared = 0
+    try:
+        for number in range(12):
+            outcome = await pool.scan(
+                order(tree, remember=True, relist=number % 5 == 4, settle_seconds=0.1)
+            )
+            assert (outcome.files, outcome.dirs, outcome.others) == tuple(find(tree).values())
+            assert outcome.listed_dirs + outcome.reused_dirs == outcome.dirs + 1
+            shared += len({len(plan) for plan in pool._sharing._plans.values()} - {1})
+            for _ in range(rng.randrange(4)):
+                place = tree / f"{rng.randrange(20)}" / f"{rng.randrange(20)}"
+                if place.exists():
+                    place.rename(tree / f"{rng.randrange(20)}" / f"moved {rng.random()}")
+            make_wide_tree(tree / f"new {number}") if number == 6 else None
+    finally:
+        await pool.stop()
+    assert shared
+
+
+async def test_limits_of_a_child(tree: Path) -> None:
+    limits = {"nice": 3, "memory_bytes": 200 << 20, "descriptors": 70, "idle_io": True}
+    pool = WorkerPool(reactor, limits=limits)
+    await pool.scan(order(tree))
+    [child] = children()
+    assert child.rlimit(psutil.RLIMIT_AS) == (200 << 20, 200 << 20)
+    assert child.rlimit(psutil.RLIMIT_NOFILE) == (70, 70)
+    assert child.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
+    assert child.nice() == psutil.Process().nice() + 3
+    await pool.stop()
