@@ -41,7 +41,9 @@ class Collectors(Sequence[CollectorService]):
         self._reactor = reactor
         self._wall_clock = wall_clock
         self._is_running = False
-        self._services = [self._service(collector, place=0) for collector in self.build(config)]
+        self._services = [
+            self._service(collector, place) for place, collector in enumerate(self.build(config))
+        ]
 
     @overload
     def __getitem__(self, place: int) -> CollectorService: ...
