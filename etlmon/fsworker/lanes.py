@@ -6,7 +6,7 @@ from collections import OrderedDict
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -114,3 +114,16 @@ class Lane:
     limit: int
     limits: Mapping[str, object]
     waiting: Queue = field(factory=Queue)
+
+
+@frozen
+class LaneState:
+    """What is going on in a lane."""
+
+    name: str
+    limit: int
+    """How many children there may be; those that hang in the kernel come on top."""
+    processes: int
+    busy: int
+    waiting: int
+    """Requests that wait for a child."""

@@ -30,7 +30,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -40,10 +39,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from etlmon.fsworker.crew import Crew
+from etlmon.fsworker.deadlines import Deadlines
 from etlmon.fsworker.failures import (
     MountStuck,
     WorkerDied,
-    WorkerSilent,
     WorkerStopped,
     WorkerTimeout,
 )
@@ -55,9 +54,9 @@ from etlmon.fsworker.find import (
     to_find_outcome,
     to_find_progress,
 )
-from etlmon.fsworker.lanes import GRACE_SECONDS, Lane, Request
+from etlmon.fsworker.lanes import GRACE_SECONDS, Lane, LaneState, Request
 from etlmon.fsworker.messages import Order, decode, to_failure
-from etlmon.fsworker.scan import ScanOrder, ScanOutcome, ScanProgress, partial_outcome, to_given
+from etlmon.fsworker.scan import ScanOrder, ScanOutcome, ScanProgress, to_given
 from etlmon.fsworker.sharing import Sharing
 from etlmon.fsworker.top import (
     TopOrder,
@@ -89,19 +88,6 @@ _QUIET_SECONDS = 1.0
 _SERVE_AT_MOST = 10_000
 
 
-@dataclass(frozen=True)
-class LaneState:
-    """What is going on in a lane."""
-
-    name: str
-    limit: int
-    """How many children there may be; those that hang in the kernel come on top."""
-    processes: int
-    busy: int
-    waiting: int
-    """Requests that wait for a child."""
-
-
 class WorkerPool:
     """Runs statvfs, scans and searches in child processes that may hang, die or be killed.
 
@@ -127,6 +113,7 @@ class WorkerPool:
         self._searches = Lane(_SEARCHES, limits)
         self._lanes = (self._scans, self._probes, self._searches)
         self._sharing = Sharing(reactor, self._crew, self._scans, self)
+        self._deadlines = Deadlines(reactor, self._crew)
         self._ids = count(1)
         self._stopping = False
 
@@ -353,37 +340,8 @@ class WorkerPool:
     def _start(self, child: Child, request: Request) -> None:
         now = self._reactor.seconds()
         child.begin(next(self._ids), request, now)
-        seconds = request.limit_seconds(now)
-        child.timer = self._reactor.callLater(seconds, self._overdue, child, request)
-        if request.silence_seconds is not None and request.silence_seconds < seconds:
-            self._listen(child, request, request.silence_seconds)
+        self._deadlines.begin(child, request)
         self._sharing.begun()
-
-    def _listen(self, child: Child, request: Request, seconds: float) -> None:
-        """Look in some time whether the child has said anything meanwhile."""
-        child.silence_timer = self._reactor.callLater(seconds, self._silent, child, request)
-
-    def _silent(self, child: Child, request: Request) -> None:
-        assert request.silence_seconds is not None
-        left = child.heard_at + request.silence_seconds - self._reactor.seconds()
-        if left > 0:
-            self._listen(child, request, left)
-        else:
-            partial = self._partial(request)
-            error = WorkerSilent(request.mount_point, request.silence_seconds, partial)
-            self._crew.end(child, error)
-
-    def _overdue(self, child: Child, request: Request) -> None:
-        partial = self._partial(request)
-        self._crew.end(child, WorkerTimeout(request.mount_point, request.told_seconds, partial))
-
-    def _partial(self, request: Request) -> ScanOutcome | None:
-        """Give what is known of the scan that a child is at."""
-        scan = request.scan
-        if scan is None or not scan.is_heard:
-            return None
-        began_at = request.began_at if scan.began_at is None else scan.began_at
-        return partial_outcome(scan.progress(), self._reactor.seconds() - began_at)
 
     def withdraw(self, request: Request) -> None:
         """Take back a request whose caller has lost interest; nobody is told."""

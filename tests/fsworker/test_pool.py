@@ -17,7 +17,7 @@ from etlmon.fsworker.failures import (
     WorkerStopped,
     WorkerTimeout,
 )
-from etlmon.fsworker.pool import LaneState
+from etlmon.fsworker.lanes import LaneState
 from etlmon.fsworker.scan import ScanOrder, ScanOutcome
 from etlmon.host.mounts import Usage
 from tests.fsworker.made_up import OUTCOME, PROGRESS, STATVFS, Bench, results, top

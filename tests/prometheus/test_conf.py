@@ -18,7 +18,7 @@ from etlmon.api.metrics.exposition import Metrics
 from etlmon.api.metrics.node import NodeFigures, NodeMetrics
 from etlmon.api.metrics.readings import readings
 from etlmon.api.metrics.traffic import ReactorDelay, Traffic
-from etlmon.fsworker.pool import LaneState
+from etlmon.fsworker.lanes import LaneState
 from etlmon.records.health import Health
 from tests.prometheus.conftest import RULES, TOP
 

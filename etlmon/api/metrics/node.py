@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from etlmon.api.metrics.families import Families, Row, Takers
-    from etlmon.fsworker.pool import LaneState
+    from etlmon.fsworker.lanes import LaneState
     from etlmon.records.database import BackupState, DatabaseCheck
     from etlmon.records.health import CollectorHealth, DatabaseHealth, Health
 

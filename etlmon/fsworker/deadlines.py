@@ -1,0 +1,55 @@
+"""What ends a request by force: its deadline, and silence that only a hung mount explains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etlmon.fsworker.failures import WorkerSilent, WorkerTimeout
+from etlmon.fsworker.scan import partial_outcome
+
+if TYPE_CHECKING:
+    from etlmon.fsworker.child import Child
+    from etlmon.fsworker.crew import Crew, SpawnsAndWaits
+    from etlmon.fsworker.lanes import Request
+    from etlmon.fsworker.scan import ScanOutcome
+
+
+class Deadlines:
+    """Watches children at work; ends one that takes too long, or says nothing for too long."""
+
+    def __init__(self, reactor: SpawnsAndWaits, crew: Crew) -> None:
+        self._reactor = reactor
+        self._crew = crew
+
+    def begin(self, child: Child, request: Request) -> None:
+        """Watch a child that begins a request now, until it cancels its timers."""
+        seconds = request.limit_seconds(self._reactor.seconds())
+        child.timer = self._reactor.callLater(seconds, self._overdue, child, request)
+        if request.silence_seconds is not None and request.silence_seconds < seconds:
+            self._listen(child, request, request.silence_seconds)
+
+    def _listen(self, child: Child, request: Request, seconds: float) -> None:
+        """Look in some time whether the child has said anything meanwhile."""
+        child.silence_timer = self._reactor.callLater(seconds, self._silent, child, request)
+
+    def _silent(self, child: Child, request: Request) -> None:
+        assert request.silence_seconds is not None
+        left = child.heard_at + request.silence_seconds - self._reactor.seconds()
+        if left > 0:
+            self._listen(child, request, left)
+        else:
+            partial = self._partial(request)
+            error = WorkerSilent(request.mount_point, request.silence_seconds, partial)
+            self._crew.end(child, error)
+
+    def _overdue(self, child: Child, request: Request) -> None:
+        partial = self._partial(request)
+        self._crew.end(child, WorkerTimeout(request.mount_point, request.told_seconds, partial))
+
+    def _partial(self, request: Request) -> ScanOutcome | None:
+        """Give what is known of the scan that a child is at."""
+        scan = request.scan
+        if scan is None or not scan.is_heard:
+            return None
+        began_at = request.began_at if scan.began_at is None else scan.began_at
+        return partial_outcome(scan.progress(), self._reactor.seconds() - began_at)
