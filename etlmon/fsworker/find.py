@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
-from etlmon.fsworker.messages import Order, WireTrouble, convert, moment, shown_text, to_troubles
+from etlmon.fsworker.messages import (
+    Order,
+    Outcome,
+    WireTrouble,
+    convert,
+    moment,
+    shown_text,
+    to_troubles,
+)
 from etlmon.globs import glob_parts
-from etlmon.records.path import ScanTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,20 +72,11 @@ class Found(Struct, frozen=True, kw_only=True):
     newest: list[FoundFile]
 
 
-class FindOutcome(Struct, frozen=True, kw_only=True):
+class FindOutcome(Outcome, frozen=True, kw_only=True):
     """What has been found, one for each pattern; ``entries`` are the names looked at."""
 
     found: list[Found]
     entries: int
-    skipped_mounts: int
-    stopped: Literal["timeout"] | None
-    troubles: list[ScanTrouble]
-    duration_seconds: float
-
-    @property
-    def complete(self) -> bool:
-        """Whether all that may match has been looked at."""
-        return self.stopped is None and not self.troubles
 
 
 def find_request(order: FindOrder) -> dict[str, Any]:

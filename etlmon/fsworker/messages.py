@@ -72,6 +72,23 @@ class Order(Struct, frozen=True, kw_only=True):
         }
 
 
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What a search answers besides what it has found.
+
+    ``stopped`` says why it ended before its end; ``troubles`` are what could not be read.
+    """
+
+    skipped_mounts: int
+    stopped: Literal["timeout"] | None
+    troubles: list[ScanTrouble]
+    duration_seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that may count has been looked at."""
+        return self.stopped is None and not self.troubles
+
+
 class Malformed(Exception):
     """A line from a child that is not what the wire format says."""
 

@@ -6,8 +6,15 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from etlmon.fsworker.messages import Order, WireTrouble, convert, moment, shown_text, to_troubles
-from etlmon.records.path import ScanTrouble
+from etlmon.fsworker.messages import (
+    Order,
+    Outcome,
+    WireTrouble,
+    convert,
+    moment,
+    shown_text,
+    to_troubles,
+)
 from etlmon.records.top import LargeDirectory, LargeFile
 
 
@@ -25,13 +32,13 @@ class TopProgress(Struct, frozen=True, kw_only=True):
     directory: str
 
 
-class TopOutcome(Struct, frozen=True, kw_only=True):
+class TopOutcome(Outcome, frozen=True, kw_only=True):
     """The largest below a directory, each list with the largest first.
 
     Allocated bytes are what ``du`` counts: everything, directories too, in blocks on the disk.
     Apparent ones are the lengths of regular files and symbolic links. A file with several names
     counts once, at the first of them; ``links_exact`` is false if there were more such files than
-    could be told apart. ``stopped`` and ``troubles`` are as for a scan.
+    could be told apart.
     """
 
     entries: int
@@ -42,15 +49,6 @@ class TopOutcome(Struct, frozen=True, kw_only=True):
     files_by_apparent: list[LargeFile]
     directories_by_allocated: list[LargeDirectory]
     directories_by_apparent: list[LargeDirectory]
-    skipped_mounts: int
-    stopped: Literal["timeout"] | None
-    troubles: list[ScanTrouble]
-    duration_seconds: float
-
-    @property
-    def complete(self) -> bool:
-        """Whether everything below the path has been measured."""
-        return self.stopped is None and not self.troubles
 
 
 def top_request(order: TopOrder) -> dict[str, Any]:
