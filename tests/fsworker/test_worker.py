@@ -396,7 +396,8 @@ def test_timeout_stops_the_scan_within_a_directory(tree: Path, worker: Worker) -
     for number in range(1500):
         os.close(os.open(tree / str(number), os.O_CREAT | os.O_WRONLY))
     answer = worker.scan(tree, timeout_seconds=0.0)
-    assert (answer["stopped"], answer["files"]) == ("timeout", 1024)
+    assert answer["stopped"] == "timeout"
+    assert 0 < answer["files"] < 1500
     answer = worker.scan(tree, timeout_seconds=0.0, exclude=compile_exclude(["*"]))
     assert (answer["stopped"], answer["files"]) == ("timeout", 0)
 

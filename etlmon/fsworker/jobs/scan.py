@@ -9,6 +9,7 @@ from itertools import islice
 from time import monotonic
 
 from etlmon.fsworker.jobs.children import Children
+from etlmon.fsworker.jobs.entries import Entries
 from etlmon.fsworker.jobs.memory import Directory
 from etlmon.fsworker.jobs.walk import CHUNK, CLOSED, PASS, Stopped, Walk
 
@@ -72,6 +73,9 @@ class Scan(Walk):
         self._newest_mtime_ns: int | None = None
         self._parallelism = parallelism
         self._ahead: Ahead | None = None
+        # Not where the names matter, nor where it is each call that counts and not the time.
+        plain = self._excluded is None and not self._seconds_per_call and parallelism == 1
+        self._entries = Entries.of_this_system() if plain else None
 
     def _visit(self, status: os.stat_result) -> None:
         if self._parallelism > 1:
@@ -368,6 +372,15 @@ class Scan(Walk):
             return
         deeper = self._max_depth is None or depth < self._max_depth
         self._listed += 1
+        if self._entries is not None:
+            found: list[str] = []
+            while (counted := self._entries.count(level.fd, found)) is not None:
+                self._files += counted[0]
+                self._dirs += counted[1]
+                self._others += counted[2]
+                self._look()
+            names += found if deeper else ()
+            return
         with os.scandir(level.fd) as entries:
             while True:
                 self._wait_turn()
