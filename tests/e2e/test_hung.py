@@ -18,7 +18,7 @@ refresh: {{disk: 1s}}
 disk: {{probe_timeout: 500ms}}
 paths:
   - {{path: {well}, scan_interval: 1s, timeout: 1s}}
-  - {{path: {hung}, scan_interval: 1s, timeout: 1s}}
+  - {{path: {hung}, scan_interval: {interval}, timeout: {timeout}}}
 """
 
 
@@ -41,11 +41,14 @@ def node(
     etlmon: str,
     hungfs: HungFilesystem,
     tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Any:
     """Give a node that watches a healthy tree and the file system that may hang."""
     well = tmp_path / "well"
     well.mkdir()
-    config = write_config(CONFIG.format(well=well, hung=hungfs.point))
+    interval, timeout = getattr(request, "param", ("1s", "1s"))
+    text = CONFIG.format(well=well, hung=hungfs.point, interval=interval, timeout=timeout)
+    config = write_config(text)
     node = start(etlmon, "node", "-c", str(config))
     node.get_until("paths", lambda rows: [row["status"] for row in rows] == ["OK", "OK"])
     node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "ok")
@@ -107,3 +110,26 @@ def test_a_server_that_hangs_in_its_handler(node: Any, hungfs: HungFilesystem) -
     assert node.end() == 0
     assert time.monotonic() - began < 2
     assert "Traceback" not in node.said
+
+
+@pytest.mark.parametrize("node", [("1h", "1h")], indirect=True)
+def test_a_server_that_falls_silent_in_the_middle_of_a_scan(
+    node: Any, hungfs: HungFilesystem
+) -> None:
+    """Its mount is stale long before the scan ends, and the scan's worker alone is on it."""
+    hungfs.tell("endless")
+    assert node.post("paths/scan", {"paths": [str(hungfs.point)], "confirm": True})["started"]
+    node.get_until("paths", lambda rows: any((row.get("scan_file_count") or 0) > 0 for row in rows))
+    assert of(node.get("fs"), hungfs)["state"] == "ok"
+    hungfs.tell("hang")
+    node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "stale")
+    scanned = next(row for row in node.get("paths") if row["path"] == str(hungfs.point))
+    assert scanned["status"] == "SCANNING"
+    answer = node.delete(f"paths/scan?confirm=true&path={hungfs.point}")
+    assert answer["cancelled"] == [str(hungfs.point)]
+    stuck = node.get_until("health", lambda health: health["stuck_workers"])["stuck_workers"]
+    assert [worker["mount_point"] for worker in stuck] == [str(hungfs.point)]
+    hungfs.tell("release")
+    node.get_until("health", lambda health: not health["stuck_workers"])
+    node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "ok")
+    assert node.end() == 0

@@ -173,6 +173,17 @@ def test_nothing_is_told_while_nothing_answers(tree: Path, monkeypatch: Any) -> 
     assert len(told) <= 2
 
 
+def test_listing_of_the_directory_itself_is_told(tree: Path, monkeypatch: Any) -> None:
+    """It has no threads, and may take longer than a mount may be silent."""
+    for number in range(3000):
+        (tree / f"{number}").touch()
+    monkeypatch.setattr("etlmon.fsworker.jobs.walk._PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("etlmon.fsworker.jobs.walk._ORDERS_SECONDS", 0.0)
+    told: list[Any] = []
+    Scan(str(tree), parallelism=THREADS, tell=told.append).run()
+    assert [one["progress"]["files"] for one in told] == [1024, 2048, 3000]
+
+
 # --- a file system that is really slow ------------------------------------------------------------
 
 

@@ -400,6 +400,8 @@ class Scan(Walk):
                             names.append(entry.name)
                     else:
                         self._others += 1
+                if self._ahead is not None:
+                    self._ahead.answered()
                 self._look()
                 if last:
                     return
