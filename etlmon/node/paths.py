@@ -34,7 +34,7 @@ class PathScans:
         self._wall_clock = wall_clock
 
     def scan_now(self, paths: Sequence[str] | None) -> ScanAnswer:
-        """Begin scans of the configured ``paths``, or of all.
+        """Begin scans of the configured ``paths``, or of all; look there for what is expected, too.
 
         Raises ApiError (404) for a path that is not configured, before any scan begins.
         """
@@ -44,7 +44,13 @@ class PathScans:
                 started.append(path)
             else:
                 skipped.append(ScanSkipped(path=path, reason="a scan of it is running"))
+            self._look_for_expected(path)
         return ScanAnswer(started=started, skipped=skipped)
+
+    def _look_for_expected(self, path: str) -> None:
+        arrival = self._collectors.named("arrival").get(path)
+        if arrival is not None:
+            arrival.run_soon()
 
     async def cancel_scans(self, path: str | None) -> ScanCancelAnswer:
         """End the scan of the configured ``path``, or all; the next come at their turns.

@@ -145,6 +145,17 @@ paths:
     assert (found[0].newest_path, found[0].newest_bytes) == ("in_1.csv", 1)
     assert rows[f"{tree}/b"].expectation_state == "empty"
     assert rows[f"{tree}/gone"].expectation_state == "unknown"
+
+    # A scan on command looks for them too.
+    (tree / "b" / "out_1.csv").write_bytes(b"x")
+    os.utime(tree / "b" / "out_1.csv", (time.time() - 30,) * 2)
+    service.scans.scan_now([f"{tree}/b"])
+    looking = service.collectors.named("arrival")[f"{tree}/b"]
+    await until(lambda: looking.health().runs == 2)
+    await service.store.run(lambda cursor: None)
+    found = await service.store.read(lambda cursor: path_expected.expected(cursor, of))
+    assert found is not None
+    assert found[1].state == "arrived"
     await service.stopService()
 
 
