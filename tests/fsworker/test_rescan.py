@@ -379,17 +379,22 @@ def test_children_are_counted_whether_listed_or_reused(known: Rescanner) -> None
 
 @pytest.mark.parametrize("seed", range(4))
 def test_children_under_random_changes_and_sharing(tree: Path, seed: int) -> None:
-    """Two workers, who got what by chance, again and again."""
+    """Two workers, who got what by chance, again and again; what they reuse counts too."""
     rng = random.Random(seed)
     grow(tree, 3)
     one, two = Rescanner(tree), Rescanner(tree)
+    reused = 0
     for _ in range(10):
+        if rng.random() < 0.3:
+            time.sleep(SETTLE_SECONDS + 0.02)
         places = [Path(top, name) for top, names, _ in os.walk(tree) for name in names]
         given = [str(place.relative_to(tree)) for place in places if rng.random() < 0.15]
         answers = one.scan(apart=given), two.scan(parts=given or ["none/x"], apart=given)
         assert children_of(*answers) == children_by_find(tree)
+        reused += sum(answer["reused"] for answer in answers)
         for _ in range(rng.randrange(4)):
             change(tree, rng)
+    assert reused
 
 
 def test_many_children_are_summed_up(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
