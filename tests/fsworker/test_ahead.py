@@ -145,6 +145,19 @@ def test_limits_end_the_threads(tree: Path, limit: dict[str, Any]) -> None:
     assert answer["files"] <= 10 or "timeout_seconds" in limit
 
 
+def test_limit_of_files_ends_the_listing_of_a_large_directory(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when a thread has come to its end."""
+    (tree / "large").mkdir()
+    for number in range(2000):
+        (tree / "large" / f"{number}").touch()
+    monkeypatch.setattr(ahead_module, "CHUNK", 10)
+    answer = Scan(str(tree), parallelism=THREADS, max_files=100, max_ops_per_second=50.0).run()
+    assert (answer["stopped"], answer["files"]) == ("max_files", 100)
+    assert answer["duration_seconds"] < 2  # type: ignore[operator] # of four
+
+
 def test_rate_is_that_of_all_threads_together(tree: Path) -> None:
     for number in range(30):
         (tree / f"{number}").mkdir()

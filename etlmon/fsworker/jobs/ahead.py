@@ -130,7 +130,9 @@ class Ahead:
                 self._queue.extend(reversed(visits))
                 self._changed.notify_all()
 
-    def take(self, above: int, path: str, directory: Directory, wait: Callable[[], None]) -> Visit:
+    def take(
+        self, above: int, path: str, directory: Directory, wait: Callable[[Visit], None]
+    ) -> Visit:
         """Give a look into a directory as soon as it is done; ``wait`` is called meanwhile."""
         with self._changed:
             visit = self._visits.get(directory)
@@ -142,7 +144,7 @@ class Ahead:
             with self._changed:
                 if not visit.done:
                     self._changed.wait(_SLICE_SECONDS)
-            wait()
+            wait(visit)
         del self._visits[directory]
         if visit.fd != CLOSED:
             with self._changed:

@@ -248,7 +248,7 @@ class Scan(Walk):
         if self._is_skipped(directory.name):
             self._skipped_mounts += 1
             return
-        visit = ahead.take(above, path, directory, self._look)
+        visit = ahead.take(above, path, directory, self._look_at)
         if visit.error is not None:
             self._failed(visit.error, directory.name)
             return
@@ -257,6 +257,12 @@ class Scan(Walk):
             self._arrive(directory, visit.fd, visit.status, visit)
         elif visit.fd != CLOSED:
             os.close(visit.fd)
+
+    def _look_at(self, visit: Visit) -> None:
+        """Stop if a directory that a thread is still in holds too many files by itself."""
+        if self._max_files is not None and self._files + visit.files > self._max_files:
+            self._files += visit.files
+        self._look()
 
     def _may_look(self, directory: Directory) -> bool:
         return not self._is_skipped(directory.name)
