@@ -95,10 +95,6 @@ class CronJob(CronEntry, frozen=True, kw_only=True):
     median_runtime_seconds: Annotated[
         float | None, about("The median of its runs that are known from beginning to end.")
     ] = None
-    late_since: Annotated[
-        datetime | None,
-        about("When a run was due that has not begun and still may: more than 2 minutes ago, UTC."),
-    ] = None
     missed_at: Annotated[
         datetime | None, about("The newest run that was due and did not begin, UTC.")
     ] = None
@@ -108,6 +104,10 @@ class CronJob(CronEntry, frozen=True, kw_only=True):
     recent_runtimes_seconds: Annotated[
         list[float], about("The newest runs that the median is of, at most 20, the newest last.")
     ] = msgspec.field(default_factory=list)
+    late_since: Annotated[
+        datetime | None,
+        about("When a run was due that has not begun and still may: more than 2 minutes ago, UTC."),
+    ] = None
 
 
 class CronHistory(Record, frozen=True, kw_only=True):
@@ -120,10 +120,10 @@ class CronHistory(Record, frozen=True, kw_only=True):
     running_pids: list[int] | None = None
     overlap: bool | None = None
     median_runtime_seconds: float | None = None
-    late_since: datetime | None = None
     missed_at: datetime | None = None
     history_reason: str | None = None
     recent_runtimes_seconds: list[float] = msgspec.field(default_factory=list)
+    late_since: datetime | None = None
 
 
 class CronLogRead(Record, frozen=True, kw_only=True):

@@ -465,6 +465,7 @@ RECORDS: list[Record] = [
         missed_at=AT,
         history_reason="not logged",
         recent_runtimes_seconds=[0.5, 7.0],
+        late_since=AT,
     ),
     CronLogRead(path="/var/log/syslog", cursor="x"),
     CronFile(
