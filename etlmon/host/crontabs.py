@@ -30,6 +30,7 @@ MOST_FILES = 10_000
 _CRONIE_MARKS = ("usr/bin/cronnext", "usr/sbin/crond", "usr/bin/crond")
 _PID_FILES = ("run/crond.pid", "run/cron.pid", "var/run/crond.pid")
 _DAEMONS = (b"cron", b"crond")
+_PLACEHOLDER = b".placeholder"
 _OPTIONS = re.compile(r"""^\s*(?:EXTRA_OPTS|CRONDARGS)=["']?([^"'\n#]*)""", re.MULTILINE)
 
 
@@ -42,7 +43,7 @@ class Daemon:
     running: bool | None
     """Whether it runs; None where that cannot be told."""
     options: tuple[str, ...] = ()
-    """What it is started with, as far as its settings file says."""
+    """What it was started with; where it does not run, what its settings file says."""
     pid: int | None = None
     """Its process, where it runs."""
 
@@ -97,6 +98,25 @@ def find_daemon(root: Path, proc: Path) -> Daemon:
             root / "var/spool/cron/tabs"
         )
         kind = "debian" if debian else "cronie"
+    running, pid = _runs(root, proc) if kind else (False, None)
+    options = _arguments(proc, pid) if pid is not None else None
+    if options is None:
+        options = _settings(root)
+    return Daemon(kind, running, tuple(options), pid)
+
+
+def _arguments(proc: Path, pid: int) -> list[str] | None:
+    """Give the arguments of a process, None where they cannot be read."""
+    try:
+        with open(proc / str(pid) / "cmdline", "rb") as file:
+            words = file.read(4_096).rstrip(b"\0").split(b"\0")
+    except OSError:
+        return None
+    return [word.decode("utf-8", "replace") for word in words[1:]]
+
+
+def _settings(root: Path) -> list[str]:
+    """Give the options that the settings file of the daemon holds."""
     options: list[str] = []
     for place in ("etc/default/cron", "etc/sysconfig/crond"):
         try:
@@ -106,8 +126,7 @@ def find_daemon(root: Path, proc: Path) -> Daemon:
             continue
         for found in _OPTIONS.finditer(text):
             options = found[1].split()
-    running, pid = _runs(root, proc) if kind else (False, None)
-    return Daemon(kind, running, tuple(options), pid)
+    return options
 
 
 def _runs(root: Path, proc: Path) -> tuple[bool | None, int | None]:
@@ -186,7 +205,10 @@ def _below(root: Path, path: bytes) -> bytes:
 
 
 def _names(root: Path, directory: bytes, found: Found) -> Iterator[bytes]:
-    """Give the names in a directory, sorted; none where it is not there."""
+    """Give the names in a directory, sorted; none where it is not there.
+
+    Debian's packages put a ``.placeholder`` into each, that none may be taken for left over.
+    """
     names: list[bytes] = []
     try:
         with os.scandir(_below(root, directory)) as entries:
@@ -194,7 +216,8 @@ def _names(root: Path, directory: bytes, found: Found) -> Iterator[bytes]:
                 if len(names) == MOST_FILES:
                     found.unreadable.append((directory, f"more than {MOST_FILES:,} names in it"))
                     break
-                names.append(entry.name)
+                if entry.name != _PLACEHOLDER:
+                    names.append(entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from etlmon.host import crontabs
-from etlmon.host.crontabs import find_daemon, find_files, read_stamp, spool
+from etlmon.host.crontabs import Stamp, find_daemon, find_files, read_stamp, spool
 
 
 @pytest.fixture
@@ -126,4 +126,24 @@ def test_a_pipe_holds_nobody_up(root: Path) -> None:
 def test_when_anacron_last_ran_a_job(root: Path, name: bytes, text: str, stamp: str | None) -> None:
     (root / "var/spool/anacron").mkdir()
     (root / "var/spool/anacron/daily").write_text(text)
-    assert read_stamp(root, name) == stamp
+    os.utime(root / "var/spool/anacron/daily", (7.0, 7.5))
+    assert read_stamp(root, name) == (None if stamp is None else Stamp(stamp, 7.5))
+
+
+def test_what_the_daemon_was_started_with_counts_and_not_what_it_would_be(root: Path) -> None:
+    for place in ("usr/sbin", "etc/default", "run", "proc/42"):
+        (root / place).mkdir(parents=True, exist_ok=True)
+    (root / "usr/sbin/cron").touch()
+    (root / "etc/default/cron").write_text('EXTRA_OPTS="-L 15"\n')
+    (root / "run/crond.pid").write_text("42\n")
+    assert find_daemon(root, root / "proc").options == ("-L", "15")
+    (root / "proc/42/comm").write_text("cron\n")
+    (root / "proc/42/cmdline").write_bytes(b"/usr/sbin/cron\0-f\0-L\0005\0")
+    daemon = find_daemon(root, root / "proc")
+    assert (daemon.options, daemon.pid, daemon.running) == (("-f", "-L", "5"), 42, True)
+
+
+def test_placeholders_of_packages_are_no_crontabs(root: Path) -> None:
+    for place in ("etc/cron.d/.placeholder", "etc/cron.d/.hidden"):
+        (root / place).touch()
+    assert [file.name for file in find_files(root, "debian").files] == [b".hidden"]
