@@ -12,6 +12,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from etlmon.host.processes import read_stat
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -105,6 +107,14 @@ def find_daemon(root: Path, proc: Path) -> Daemon:
     return Daemon(kind, running, tuple(options), pid)
 
 
+def _has_ended(proc: Path, pid: int) -> bool:
+    """Tell whether a process that is in the table is only waited for by its parent."""
+    try:
+        return read_stat(proc, pid).has_ended
+    except (OSError, ValueError):
+        return False
+
+
 def _arguments(proc: Path, pid: int) -> list[str] | None:
     """Give the arguments of a process, None where they cannot be read."""
     try:
@@ -144,7 +154,9 @@ def _runs(root: Path, proc: Path) -> tuple[bool | None, int | None]:
             return False, None
         except OSError:
             return None, None
-        return is_cron, pid if is_cron else None
+        if not is_cron or _has_ended(proc, pid):
+            return False, None
+        return True, pid
     return False, None
 
 

@@ -25,6 +25,7 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": 
 _FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID"
 _DEADLINE_SECONDS = 20.0
 _MOST_LINE_BYTES = 1 << 20
+_MOST_BYTES = 32 << 20
 _MOST_SAID_BYTES = 4_096
 _READ_BYTES = 1 << 18
 _END_SECONDS = 1.0
@@ -149,7 +150,7 @@ class Journal:
 
 
 class _Reader:
-    """Takes what a process prints, line by line, up to a number of lines."""
+    """Takes what a process prints, line by line, up to a number of lines and of bytes."""
 
     def __init__(self, process: subprocess.Popen[bytes], most_lines: int) -> None:
         self.lines: list[bytes] = []
@@ -159,6 +160,7 @@ class _Reader:
         self._most_lines = most_lines
         self._rest = b""
         self._is_too_long = False
+        self._left_bytes = _MOST_BYTES
         self._selector = selectors.DefaultSelector()
         assert process.stdout is not None
         assert process.stderr is not None
@@ -194,8 +196,9 @@ class _Reader:
         for line in whole:
             if self._is_too_long:  # the end of a line whose beginning was dropped
                 self._is_too_long = False
-            elif len(self.lines) < self._most_lines:
+            elif len(self.lines) < self._most_lines and self._left_bytes > 0:
                 self.lines.append(line)
+                self._left_bytes -= len(line)
             else:
                 self.is_full = True
         if len(self._rest) > _MOST_LINE_BYTES:

@@ -141,6 +141,9 @@ def test_what_the_daemon_was_started_with_counts_and_not_what_it_would_be(root: 
     (root / "proc/42/cmdline").write_bytes(b"/usr/sbin/cron\0-f\0-L\0005\0")
     daemon = find_daemon(root, root / "proc")
     assert (daemon.options, daemon.pid, daemon.running) == (("-f", "-L", "5"), 42, True)
+    (root / "proc/42/stat").write_text(f"42 (cron) Z 1{' 0' * 20}\n")  # nobody waits for it
+    daemon = find_daemon(root, root / "proc")
+    assert (daemon.options, daemon.running) == (("-L", "15"), False)
 
 
 def test_placeholders_of_packages_are_no_crontabs(root: Path) -> None:

@@ -162,6 +162,16 @@ class TestStandIns:
         assert found.read(3) == [JournalEntry(0.000001, b"", 5, b"x")] * 3
         assert not found.is_at_end
 
+    def test_so_is_one_that_says_too_much(
+        self, journal_of: Callable[[str], Journal], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(journal, "_MOST_BYTES", 150)
+        row = '{"__CURSOR":"a","__REALTIME_TIMESTAMP":"1","MESSAGE":"x","_PID":"5"}'
+        assert len(row) > 50
+        found = journal_of(f"exec yes '{row}'")
+        assert len(found.read(1_000)) == 3
+        assert not found.is_at_end
+
     def test_a_line_without_end_is_passed_over(self, journal_of: Callable[[str], Journal]) -> None:
         found = journal_of(
             "head -c 3000000 /dev/zero | tr '\\0' x; echo; "

@@ -152,6 +152,8 @@ class Chronicle:
                 text += "; give the node's user leave to read it, such as by the group adm"
             return text
         self.more = source.more
+        if not self.more:
+            self._after = None  # what comes from now on is new, whatever the clock is set to
         return None
 
     def _due(self, look: Look) -> Mapping[str, Due]:

@@ -139,6 +139,16 @@ def test_a_file_that_is_left_behind_gives_way_to_the_journal_and_comes_back(
     assert read.path == str(host.log)
 
 
+def test_a_clock_that_is_set_back_hides_nothing(host: Any) -> None:
+    host.say("14:00:01", "CRON[10]: (root) CMD ([11] load)")
+    age(host.log, 60, host.seconds)
+    told, _ = host.go_on()
+    host.begin(None, told.values())  # as after another log: what is known is not taken again
+    host.go_on()
+    host.say("13:00:01", "CRON[20]: (root) CMD ([21] load)")
+    assert host.go_on("13:01:00")[0][LOAD].last_start == at("13:00:01")
+
+
 def test_where_the_journal_cannot_be_read_it_says_why(host: Any) -> None:
     program = host.write(
         "journalctl",
