@@ -103,15 +103,16 @@ ALIASES = {
 }
 
 
+@lru_cache(maxsize=4096)
 def schedule(fields: tuple[bytes, ...], dialect: Dialect) -> tuple[Schedule, tuple[str, ...]]:
     """Give the schedule of five fields, and what is odd about them.
 
     Raises BadEntryError in the daemon's words.
     """
-    read = tuple(field_values(field, place, dialect) for place, field in enumerate(fields))
+    read = [field_values(field, place, dialect) for place, field in enumerate(fields)]
     minute, hour, day, month, weekday = read
     both = day.star or weekday.star
-    lint = [text for values in read for text in values.lint]
+    lint = [*minute.lint, *hour.lint, *day.lint, *month.lint, *weekday.lint]
     if not both and day.mask != _DAY and weekday.mask not in (0, _WEEKDAY):
         lint.append(
             "runs on each day that either day field names; cron joins them by OR unless one "
