@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from etlmon.collectors.cron.history import Due, Histories
 from etlmon.collectors.cron.running import Running
 from etlmon.collectors.cron.scripts import complete
-from etlmon.collectors.cron.sources import LOGS, find_source, open_source
+from etlmon.collectors.cron.sources import JOURNAL, LOGS, find_source, open_source
 from etlmon.errors import CollectError
 from etlmon.records.cron import CronEntry, CronHistory, CronLogRead
 
@@ -73,6 +73,8 @@ class Chronicle:
             for job, stamp in look.stamps.items():
                 self._histories.settle(job, datetime.fromtimestamp(stamp.written_at, UTC))
             self._histories.expect(self._due(look), at, self._began(look.daemon, running))
+        if trouble is None and self._source is not None and self._histories.newest is None:
+            trouble = f"nothing that cron says has been found in {_place(self._source.name)} yet"
         reasons = {
             entry.job_id: trouble or _untold(entry, look)
             for entry in look.entries
@@ -181,6 +183,10 @@ class Chronicle:
             return None
         cursor = self._source.cursor()
         return None if cursor is None else CronLogRead(path=self._source.name, cursor=cursor)
+
+
+def _place(name: str) -> str:
+    return "the journal" if name == JOURNAL else name
 
 
 def _job_of(event: Event, look: Look, observer: Observer) -> str | None:

@@ -95,6 +95,8 @@ def test_nothing_is_late_of_a_cron_that_was_never_heard(log_host: Any) -> None:
     log_host.say("14:00:01", "sshd[20]: nothing of cron")
     log_host.go_on("14:50:00")
     assert state(log_host, "15:30:00") == (None, None)
+    reason = log_host.go_on()[0][LOAD].history_reason
+    assert reason == f"nothing that cron says has been found in {log_host.log} yet"
 
 
 def test_nor_of_one_that_logs_no_starts(host: Any) -> None:
