@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from etlmon.collectors.cron.history import Due, Histories
+from etlmon.collectors.cron.history import GRACE, Due, Histories
 from etlmon.collectors.cron.running import Running
 from etlmon.collectors.cron.scripts import complete
 from etlmon.collectors.cron.sources import JOURNAL, LOGS, find_source, open_source
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from etlmon.collectors.cron.found import Look
     from etlmon.collectors.cron.log import Event
     from etlmon.collectors.cron.look import Observer
+    from etlmon.collectors.cron.parse import Entry
     from etlmon.collectors.cron.sources import Source
     from etlmon.host.crontabs import Daemon
 
@@ -54,7 +55,7 @@ class Chronicle:
         self._histories = Histories(known)
         self._saved = saved
         self._entries: list[CronEntry] | None = list(entries)
-        self._late = {one.job_id: one.late_since for one in known if one.late_since is not None}
+        self._known = {one.job_id: one for one in known}
         self._source: Source | None = None
         self._after: datetime | None = None
         self.more = False
@@ -66,7 +67,7 @@ class Chronicle:
         """Read on, and give how all jobs but timers went and how far the log has been read."""
         at = datetime.fromtimestamp(now, UTC)
         running = Running(self._proc)
-        self._await_again(look)
+        self._await_again(look, observer)
         self._open(now)
         trouble = self._take_in(look, observer, running, monotonic, at)
         if trouble is None and not self.more:
@@ -88,23 +89,26 @@ class Chronicle:
         if self._source is not None:
             self._source.close()
 
-    def _await_again(self, look: Look) -> None:
-        """Wait for the runs that were to come when an earlier node looked last."""
+    def _await_again(self, look: Look, observer: Observer) -> None:
+        """Wait for the runs that were to come when an earlier node looked last, or were late."""
         if self._entries is None:
             return
+        lines = {job: line for found in look.commands.values() for job, line in found}
         now = {entry.job_id: entry for entry in look.entries}
         due = {}
         for before in self._entries:
-            entry = now.get(before.job_id)
+            entry, line = now.get(before.job_id), lines.get(before.job_id)
             if (
                 entry is not None
+                and line is not None
                 and before.next_run is not None
                 and before.next_run_kind == entry.next_run_kind == "exact"
                 and (before.schedule, before.timezone) == (entry.schedule, entry.timezone)
             ):
-                due[before.job_id] = self._late.get(before.job_id, before.next_run)
+                known = self._known.get(before.job_id)
+                due[before.job_id] = _awaited(before, known, line, observer) or before.next_run
         self._histories.await_again(due)
-        self._entries = None
+        self._entries, self._known = None, {}
 
     def _open(self, now: float) -> None:
         """Begin to read where what cron says is to be found now."""
@@ -185,6 +189,19 @@ class Chronicle:
         return None if cursor is None else CronLogRead(path=self._source.name, cursor=cursor)
 
 
+def _awaited(
+    before: CronEntry, known: CronHistory | None, line: Entry, observer: Observer
+) -> datetime | None:
+    """Give the run of a job that was due at the last look and had not begun, if there was one."""
+    if known is None or known.late_since is not None or known.last_start is None:
+        return None if known is None else known.late_since
+    # It may have been due for so short a time that it was not called late.
+    since = int((before.last_checked - GRACE).timestamp() // 60)
+    minute = observer.next_after(line, since)
+    first = None if minute is None else datetime.fromtimestamp(minute * 60, UTC)
+    return first if first is not None and known.last_start < first else None
+
+
 def _place(name: str) -> str:
     return "the journal" if name == JOURNAL else name
 
@@ -200,7 +217,10 @@ def _job_of(event: Event, look: Look, observer: Observer) -> str | None:
     if len(candidates) == 1:
         return candidates[0][0]
     minute = int(event.at.timestamp() // 60)
-    return next((job for job, entry in candidates if observer.is_due(entry, minute)), None)
+    return next(
+        (job for job, entry in candidates if observer.next_after(entry, minute - 1) == minute),
+        None,
+    )
 
 
 def _level(daemon: Daemon) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KEPT_RUNTIMES = 20
 """How many runs the median is of."""
-_GRACE = timedelta(minutes=2)
+GRACE = timedelta(minutes=2)
 """A run that has not begun so long after it was due is late."""
 _MADE_UP_WITHIN = timedelta(hours=3)
 """After a longer time cron makes up for no run: it is missed."""
@@ -193,7 +193,7 @@ class Histories:
 
     def _wait(self, went: _Went, due: Due, now: datetime, began: datetime | None) -> None:
         """Judge a run that has not begun, though its moment has passed."""
-        went.is_late = now > due.until + _GRACE
+        went.is_late = now > due.until + GRACE
         if due.is_made_up or not went.is_late:
             return
         is_followed = went.following is not None and now >= went.following

@@ -86,9 +86,9 @@ class Observer:
         self._times.forget_others()
         return work.look
 
-    def is_due(self, entry: Entry, minute: int) -> bool:
-        """Tell whether an entry runs at a minute since the epoch."""
-        return self._times is not None and self._times.is_due(entry, minute)
+    def next_after(self, entry: Entry, minute: int) -> int | None:
+        """Give the first minute since the epoch after another at which an entry runs."""
+        return None if self._times is None else self._times.next_after(entry, minute)
 
     def _add_timers(self, work: Assembly) -> None:
         look = work.look

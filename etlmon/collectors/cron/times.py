@@ -99,12 +99,12 @@ class Times:
         end = None if window_end is None else _moment(window_end)
         return Coming(kind, moments, local, end, list(by_hour), reason, dst_risk)
 
-    def is_due(self, entry: Entry, minute: int) -> bool:
-        """Tell whether an entry runs at a minute."""
+    def next_after(self, entry: Entry, minute: int) -> int | None:
+        """Give the first minute after another at which an entry runs; None if there is none."""
         runs = self._runs if entry.zone is None else self._in(entry.zone)
         if runs is None or entry.schedule is None:
-            return False
-        return next(runs.after(entry.schedule, minute - 1), None) == minute
+            return None
+        return next(runs.after(entry.schedule, minute), None)
 
     def forget_others(self) -> None:
         """Forget what was not asked for since this was called last."""

@@ -127,6 +127,13 @@ class TestANodeThatBeginsAnew:
         host.process(42, "15:30:00")  # the host was booted anew
         assert state(host, "15:40:00") == (None, at("15:00:00"))
 
+    def test_so_is_what_had_been_due_for_a_minute_only(self, host: Any) -> None:
+        self.restart(host, *host.go_on("15:01:30"))
+        assert state(host, "15:10:00") == (at("15:00:00"), None)
+        host.say("15:20:00", "CRON[40]: (root) CMD ([41] load)")
+        self.restart(host, *host.go_on("15:20:30"))
+        assert state(host, "15:30:00") == (None, None)
+
     def test_what_began_meanwhile_is_not(self, host: Any) -> None:
         self.restart(host, *host.go_on("14:50:00"))
         host.say("15:00:01", "CRON[40]: (root) CMD ([41] load)")
