@@ -211,9 +211,9 @@ def main() -> None:
             assert node.stdout is not None
             address = None
             while address is None:
-                address = re.search(
-                    rb"listening on (?:http://)?([\d.]+:\d+)", node.stdout.readline()
-                )
+                said = node.stdout.readline()
+                assert said, "the node has ended"
+                address = re.search(rb"listening on (?:http://)?([\d.]+:\d+)", said)
             first_line(database, log)
             alone_percent = trickle(node.pid, database, log)
             listener = Listener(address[1].decode())
