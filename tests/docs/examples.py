@@ -200,15 +200,22 @@ class Scene:
 
     def run(self, command: str) -> str:
         """Run a command as the document has it; give what it prints, in the document's words."""
-        command = command.replace(ADDRESS, self.address).replace(HOST, str(self.directory))
+        here = {ADDRESS: self.address, HOST: str(self.directory)}
+        for name in ("in", "old"):
+            here[path_id(f"{HOST}/{name}")] = path_id(f"{self.directory}/{name}")
+        for said, meant in here.items():
+            command = command.replace(said, meant)
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
-        return done.stdout.replace(self.address, ADDRESS).replace(str(self.directory), HOST)
+        printed = done.stdout
+        for said, meant in here.items():
+            printed = printed.replace(meant, said)
+        return printed
 
     def known(self) -> dict[str, str]:
         """Give what only the node knows, by the names that the commands have for it."""
         return {
-            "path_id": path_id(f"{self.directory}/in"),
-            "old_id": path_id(f"{self.directory}/old"),
+            "path_id": path_id(f"{HOST}/in"),
+            "old_id": path_id(f"{HOST}/old"),
             "pid": str(self.get("/processes")[0]["pid"]),
             "job_id": self.get("/cron")[0]["job_id"],
         }

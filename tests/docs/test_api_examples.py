@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from etlmon.records.path import path_id
-from tests.docs.examples import COMMANDS, HOST, Example, Scene, calls, order, read
+from tests.docs.examples import COMMANDS, Example, Scene, calls, order, read
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api-examples.md"
 REMEDY = "make docs/api-examples.md again: see tests/docs/examples.py"
@@ -94,9 +93,7 @@ def test_each_gives_what_stands_there(scene: Scene) -> None:
     by_call: dict[str, list[Example]] = {}
     for example in read(DOCUMENT.read_text()):
         by_call.setdefault(example.call, []).append(example)
-    names = {
-        path_id(f"{HOST}/{name}"): path_id(f"{scene.directory}/{name}") for name in ("in", "old")
-    }
+    names: dict[str, str] = {}
     wrong = []
     # What later commands name must be known before they are given.
     for call in sorted(order(), key=lambda call: call not in LEARNT):
