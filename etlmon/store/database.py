@@ -186,11 +186,14 @@ class StoreService(Service):
         *,
         in_transaction: bool = True,
         makes_room: bool = False,
+        joins: bool = False,
     ) -> Deferred[T]:
         """Do other work on the writer's connection (see Writer.run)."""
         if self._writer is None:
             return fail(_not_open())
-        return self._writer.run(work, tables, in_transaction=in_transaction, makes_room=makes_room)
+        return self._writer.run(
+            work, tables, in_transaction=in_transaction, makes_room=makes_room, joins=joins
+        )
 
     def saved(self, kind: type[R], instance: str) -> Deferred[Sequence[R]]:
         """Give the records of a type that are stored for an instance of a collector.

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _EVERY_SECONDS = 60.0
 _ROWS_A_STEP = 5_000
-_PAGES_A_STEP = 1_000
+_PAGES_A_STEP = 250
+"""Some 20 ms: what a collector has for the database waits no longer than that."""
 _DAY_SECONDS = 86_400
 _NEARLY_FULL, _ROOMY = 0.9, 0.8
 """Parts of the greatest size: from the one on the oldest rows go, down to the other."""
@@ -31,9 +32,9 @@ _NEARLY_FULL, _ROOMY = 0.9, 0.8
 class RetentionService(TimerService):
     """Once a minute deletes what is too old or too much, and gives the freed pages back.
 
-    Each step is a transaction of at most 5,000 rows in the writer's queue, behind the batches
-    that wait there already. Where the database comes near its greatest size, the oldest rows of
-    the largest histories go before their time, and those steps go first.
+    Each step deletes at most 5,000 rows, in the transaction of the batches that wait just then,
+    which take the place that it frees. Where the database comes near its greatest size, the oldest
+    rows of the largest histories go before their time, and those steps go first, alone.
     """
 
     log = Logger()
@@ -188,7 +189,7 @@ class RetentionService(TimerService):
         """Do a step and give its result; 0 for one that is left out since the service stops."""
         if self._stopping:
             return 0
-        return await self._store.run(work, tables, makes_room=room)
+        return await self._store.run(work, tables, makes_room=room, joins=not room)
 
 
 def _count(table: Table) -> Callable[[sqlite3.Cursor], int]:
@@ -279,14 +280,14 @@ def _delete_after(table: Table, newest_ms: int) -> Callable[[sqlite3.Cursor], in
 
 def _delete_oldest(table: Table, rows: int) -> Callable[[sqlite3.Cursor], int]:
     """Delete the ``rows`` oldest rows, or as many as a step may; gives how many."""
-    age = "id" if table.ages_by_id else table.time_column
+    which = (
+        f"id < (SELECT min(id) FROM {table.name}) + ?"
+        if table.ages_by_id
+        else f"rowid IN (SELECT rowid FROM {table.name} ORDER BY {table.time_column} LIMIT ?)"
+    )
 
     def delete(cursor: sqlite3.Cursor) -> int:
-        cursor.execute(
-            f"DELETE FROM {table.name} WHERE rowid IN (SELECT rowid FROM {table.name}"
-            f" ORDER BY {age} LIMIT ?)",
-            (min(rows, _ROWS_A_STEP),),
-        )
+        cursor.execute(f"DELETE FROM {table.name} WHERE {which}", (min(rows, _ROWS_A_STEP),))
         return _trimmed(table, cursor)
 
     return delete

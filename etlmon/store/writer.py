@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 _LEAST_APART_SECONDS = 0.02
 _BURST_RECORDS = 1_000
-"""After a batch so large the next transaction follows at once: it is no trickle to wait for."""
+"""A batch so large waits for no other, and none after it: it is no trickle to wait for."""
 _MOST_RECORDS = 5_000
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
@@ -51,6 +51,8 @@ class _Waiting:
     records: int = 0
     in_transaction: bool = True
     makes_room: bool = False
+    joins: bool = False
+    """It needs no transaction of its own: what waits is done in the same, after it."""
     may_be_held: bool = False
     held: bool = False
     """Nobody waits for it any more: it is kept until the database takes writes again."""
@@ -196,12 +198,15 @@ class Writer:
         *,
         in_transaction: bool = True,
         makes_room: bool = False,
+        joins: bool = False,
     ) -> Deferred[T]:
         """Do other work on the writer's connection, in its turn, in a transaction of its own.
 
         ``tables`` names those that it changes. Work that cannot be done in a transaction, such as
         a checkpoint, is done without. What ``makes_room`` goes before all that waits, for it may
-        wait for that room. Fires with what ``work`` returns; fails as ``write`` does.
+        wait for that room. What ``joins`` does so in the transaction of what waits: the pages
+        that it frees are written once, with what takes their place, and not twice. Fires with
+        what ``work`` returns; fails as ``write`` does.
         """
         return self._submit(
             _Waiting(
@@ -210,6 +215,7 @@ class Writer:
                 frozenset(tables),
                 in_transaction=in_transaction,
                 makes_room=makes_room,
+                joins=joins,
             )
         )
 
@@ -249,7 +255,11 @@ class Writer:
             waiting.done.errback(StoreError("the store has been closed"))
             return waiting.done
         waiting.came_at = self._clock.seconds()
-        if waiting.makes_room:
+        if waiting.is_burst and not self.state.failing:  # what follows a step of retention, too
+            self._next_at = min(self._next_at, waiting.came_at)
+            if self._timer is not None:
+                self._timer.reset(0)
+        if waiting.makes_room or waiting.joins:
             self._queue.appendleft(waiting)
         else:
             self._queue.append(waiting)
@@ -285,9 +295,10 @@ class Writer:
         """Commit what waits, up to the bound; a batch alone may be larger than that."""
         self._timer = None
         size = 0
-        while self._queue and (not self._group or size + self._queue[0].size <= _MOST_RECORDS):
-            size += self._queue[0].size
-            self._group.append(self._queue.popleft())
+        while self._queue and self._may_go_with(self._group, size, self._queue[0]):
+            one = self._queue.popleft()
+            size += 0 if one.joins else one.size
+            self._group.append(one)
         self._began_at = self._next_at = self._clock.seconds()
         if not any(waiting.is_burst for waiting in self._group):
             self._next_at += _LEAST_APART_SECONDS
@@ -297,6 +308,19 @@ class Writer:
         transaction.addCallbacks(self._succeeded, self._failed)
         transaction.addErrback(lambda failure: self.log.failure("The writer failed.", failure))
         transaction.addBoth(lambda _: self._settle())
+
+    def _may_go_with(self, group: Sequence[_Waiting], size: int, one: _Waiting) -> bool:
+        """Whether a transaction of so many records has room for one more.
+
+        While commits fail nothing joins: a deletion alone may succeed, and make room for the rest.
+        """
+        if not group:
+            return True
+        if not (group[-1].in_transaction and one.in_transaction):
+            return False
+        if self.state.failing and any(waiting.joins for waiting in (*group, one)):
+            return False
+        return size + (0 if one.joins else one.size) <= _MOST_RECORDS
 
     def _succeeded(self, results: list[Any]) -> None:
         group, self._group = self._group, []
@@ -353,7 +377,7 @@ class Writer:
             self._note(error)
             self._refuse(group, error)
             return
-        alone = [replace(waiting, size=_MOST_RECORDS) for waiting in group]
+        alone = [replace(waiting, size=_MOST_RECORDS, joins=False) for waiting in group]
         self._queue.extendleft(reversed(alone))
         self._next_at = self._clock.seconds()
 

@@ -196,6 +196,45 @@ def test_after_a_burst_the_next_follows_at_once(bench: Bench) -> None:
     assert [len(rows) for rows in bench.pool.committed] == [1_000, 1, 1]
 
 
+def test_a_burst_waits_for_nobody(bench: Bench) -> None:
+    """Neither after a trickle, whose next transaction would come 20 ms later, nor after a step."""
+    bench.write(1)
+    bench.clock.advance(0)
+    bench.write(2)
+    bench.write(*range(1_000))
+    bench.clock.advance(0)
+    assert [len(rows) for rows in bench.pool.committed] == [1, 1_001]
+    bench.writer.run(lambda cursor: None)
+    bench.clock.advance(0)
+    bench.write(*range(1_000))
+    bench.clock.advance(0)
+    assert [len(rows) for rows in bench.pool.committed][2:] == [0, 1_000]
+
+
+def test_what_joins_is_done_first_in_the_same_transaction(bench: Bench) -> None:
+    """However full that is; what needs no transaction stays apart."""
+    bench.write(*range(5_000))
+    bench.writer.run(lambda cursor: cursor.inserted.append(-1), joins=True)
+    bench.writer.run(lambda cursor: None, in_transaction=False)
+    bench.clock.advance(0)
+    assert bench.pool.attempts == [2, 1]
+    assert bench.pool.committed[0] == [-1, *range(5_000)]
+
+
+def test_what_joins_goes_alone_while_commits_fail(bench: Bench, flush_logged_errors: Flush) -> None:
+    """What it deletes is room for what waits, once that is committed."""
+    bench.pool.broken = trouble(sqlite3.SQLITE_FULL, "database or disk is full")
+    bench.write(1, kind=Sample)
+    bench.writer.run(lambda cursor: None, joins=True)
+    bench.clock.advance(0)
+    assert bench.pool.attempts == [2]
+    bench.pool.broken = None
+    bench.run(1)
+    assert bench.pool.attempts == [2, 1, 1]
+    assert bench.pool.committed == [[], [1]]
+    flush_logged_errors("takes no writes")
+
+
 def test_a_record_may_be_many_rows(bench: Bench) -> None:
     """What makes a transaction full is the rows."""
     bench.weights[Row] = 3_000
