@@ -51,6 +51,9 @@ class DatabaseHealth(Record, frozen=True, kw_only=True):
     """How the database fares."""
 
     state: Annotated[str, about("ok; degraded: the last commit failed and is being retried.")]
+    reason: Annotated[
+        str | None, about("Why it is degraded, and what becomes of what is collected.")
+    ] = None
     path: Annotated[str, about("Where the database file is.")]
     size_bytes: Annotated[int | None, about("Size of the database file.")]
     wal_bytes: Annotated[int | None, about("Size of the write-ahead log beside it.")]

@@ -349,8 +349,10 @@ class StoreService(Service):
         state = self._writer.state
         self._look_later()
         is_lost = self._on_disk.identity != self._opened.identity
+        reason = self._reason(is_lost=is_lost)
         return DatabaseHealth(
-            state="degraded" if state.failing or is_lost or self._replacing else "ok",
+            state="ok" if reason is None else "degraded",
+            reason=reason,
             path=str(self.path),
             size_bytes=self._on_disk.size_bytes,
             wal_bytes=self._on_disk.wal_bytes,
@@ -366,6 +368,19 @@ class StoreService(Service):
             last_error=_LOST if is_lost else state.last_error,
             last_error_at=None if state.last_error_at is None else utc(state.last_error_at),
         )
+
+    def _reason(self, *, is_lost: bool) -> str | None:
+        """Say what keeps the newest rows out of the database; None if nothing does."""
+        assert self._writer is not None
+        if is_lost and self._replacing is None:
+            return _LOST
+        if self._replacing is not None:
+            what = "the file is checked for damage, and a new one begun if it is damaged"
+        elif self._writer.state.failing:
+            what = f"{self._writer.state.last_error}; trying again"
+        else:
+            return None
+        return f"{what}; {self._writer.held_records} samples wait in memory"
 
     def queued(self) -> list[Queued]:
         """Give what the writer has to do; nothing while the store is closed."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from etlmon.ui.format import visible
 from etlmon.ui.keys import Place, shown
 from etlmon.ui.views.base import when
-from etlmon.ui.views.nodes import causes, judged
+from etlmon.ui.views.nodes import causes, judged, storage_trouble
 from etlmon.ui.views.states import state_piece
 from etlmon.ui.widgets.line import Piece, pieces_width
 
@@ -74,16 +74,18 @@ def notice(session: Session, wants: Iterable[Want]) -> list[Piece]:
         return [("critical", f" \u2717 {age}{visible(str(session.trouble))}.{again}")]
     if session.is_stale:
         return [("warning", f" ~ {age}no fresh answer.")]
+    health = None if session.health.error is not None else session.health.value
+    found = [] if health is None else causes(health)
+    more = f" (and {len(found) - 1} more: see Nodes)" if len(found) > 1 else ""
+    if health is not None and storage_trouble(health) is not None:
+        return [("critical", f" ! {found[0]}{more}")]
     for held in (session.health, *(session.held(want) for want in wants)):
         if held.error is not None:
             seen = held.received_at
             age = f"As of {when(seen, session.now)[1]}: " if seen is not None else ""
             return [("critical", f" ! {age}{visible(str(held.error))}")]
-    health = session.health.value
-    found = [] if health is None else causes(health)
     if not found:
         return []
-    more = f" (and {len(found) - 1} more: see Nodes)" if len(found) > 1 else ""
     return [("warning", f" ! {found[0]}{more}")]
 
 

@@ -193,6 +193,7 @@ async def test_a_false_alarm_changes_nothing(store: StoreService, sql: Sql, unti
     await store.write([run_of(1)])
     store.suspect(StoreError("a doubt"))
     assert store.health().state == "degraded"
+    assert str(store.health().reason).startswith("the file is checked for damage")
     done = store.write([run_of(2)])
     await done
     assert (store.set_aside, store.health().state) == (None, "ok")

@@ -586,6 +586,9 @@ async def test_locked_by_another_connection(
         await until(lambda: store.health().state == "degraded")
         assert store.health().last_error == "database is locked"
         assert (store.health().pending_batches, store.health().held_records) == (5, 5)
+        assert store.health().reason == (
+            "database is locked; trying again; 5 samples wait in memory"
+        )
         done += [store.write([run_of(number)]) for number in range(5, 10)]
         await gatherResults(done)
         assert await store.read(lambda cursor: cursor.execute(NUMBERS).fetchall()) == []
@@ -593,7 +596,7 @@ async def test_locked_by_another_connection(
         other.execute("ROLLBACK")
     await until(lambda: not store.health().held_records)
     assert len(heard) == 10
-    assert store.health().state == "ok"
+    assert (store.health().state, store.health().reason) == ("ok", None)
     assert sql(NUMBERS) == [(number,) for number in range(10)]
     flush_logged_errors("takes no writes: database is locked")
 

@@ -32,11 +32,21 @@ def _of_health(session: Session) -> Health | None:
     return health
 
 
+def storage_trouble(health: Health) -> str | None:
+    """Say that and why a node does not store what it collects; None if it does."""
+    database = health.database
+    if database.state == "ok":
+        return None
+    reason = database.reason or database.last_error or "no reason given"
+    lost = f"; {database.dropped_records:,} lost" if database.dropped_records else ""
+    return visible(f"storage {database.state}: {reason}{lost}")
+
+
 def causes(health: Health) -> list[str]:
     """Say why a node is degraded, the gravest first; empty if it is well."""
     found = []
-    if health.database.state != "ok":
-        found.append(f"database {health.database.state}: {health.database.last_error or ''}")
+    if (storage := storage_trouble(health)) is not None:
+        found.append(storage)
     found.extend(map(_hangs, health.stuck_workers))
     found.extend(
         f"{_name(collector)}: {collector.last_error or 'error'}"
@@ -123,6 +133,8 @@ class NodeView(DetailView):
             return lines
         about = f"etlmon {health.version}, up {format_seconds(health.uptime_seconds)}"
         lines.append([("text", f"  {visible(health.node_name)}: {visible(about)}")])
+        if (storage := storage_trouble(health)) is not None:
+            lines.append([("critical", f"  {storage}")])
         lines.extend([("warning", f"  {visible(warning)}")] for warning in health.warnings)
         lines.extend(
             [("critical", f"  {_hangs(stuck)} since {format_moment(stuck.stuck_since)}")]

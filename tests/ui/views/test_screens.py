@@ -101,7 +101,7 @@ def test_a_degraded_node_in_full(
     made.client.answers = recorded | {"get_health": degraded}
     made.start()
     made.press("enter")
-    is_as_kept("nodes-detail-degraded", made.show(100, 34))
+    is_as_kept("nodes-detail-degraded", made.show(100, 38))
 
 
 @pytest.mark.parametrize("view", ["File systems", "Paths", "Processes"])

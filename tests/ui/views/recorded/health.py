@@ -52,7 +52,13 @@ def health(state: str = "ok", **fields: Any) -> Health:
 
 DEGRADED = health(
     "degraded",
-    database={"state": "degraded", "last_error": "database or disk is full", "last_error_at": NOW},
+    database={
+        "state": "degraded",
+        "reason": "database or disk is full; trying again; 7 samples wait in memory",
+        "held_records": 7,
+        "last_error": "database or disk is full",
+        "last_error_at": NOW,
+    },
     warnings=["Commands are open to the network: set auth.tokens_file."],
     collectors=[
         collector("disk", state="running", lag_seconds=12.0),
