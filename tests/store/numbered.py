@@ -1,4 +1,8 @@
-"""Writes numbered batches through a StoreService, and prints each number once it is stored."""
+"""Writes numbered batches through a StoreService, and prints each number once it is stored.
+
+For each line that it reads a process of its own does so, until it is killed; what they share is
+that everything has been imported before.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from twisted.internet import reactor, task
+from twisted.internet import epollreactor, task  # noqa: F401 - what takes long to import
 from twisted.internet.defer import ensureDeferred, gatherResults
 
 from etlmon.records.disk import FilesystemUsage
@@ -16,7 +20,8 @@ from etlmon.records.health import CollectorRun
 from etlmon.store.database import StoreService
 from etlmon.units import utc
 
-SIZES = (1, 3, 40, 700)
+SIZES = (1, 3, 40, 300)
+WRITERS = 7
 
 
 def say(text: str) -> None:
@@ -51,7 +56,9 @@ async def write(store: StoreService, first: int, step: int) -> None:
 
 
 async def main(path: Path) -> None:
-    say("starting")
+    from twisted.internet import reactor  # it has descriptors, which must not be shared
+
+    say(f"starting {os.getpid()}")
     store = StoreService(path, reactor, time.time)
     store.startService()
 
@@ -62,8 +69,18 @@ async def main(path: Path) -> None:
         return found
 
     first = await store.read(last) + 1
-    await gatherResults([ensureDeferred(write(store, first + n, 3)) for n in range(3)])
+    await gatherResults([ensureDeferred(write(store, first + n, WRITERS)) for n in range(WRITERS)])
+
+
+def serve(path: Path) -> None:
+    for _ in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            task.react(lambda _: ensureDeferred(main(path)))
+        _, status = os.waitpid(child, 0)
+        say(f"ended {os.waitstatus_to_exitcode(status)}")
 
 
 if __name__ == "__main__":
-    task.react(lambda _: ensureDeferred(main(Path(sys.argv[1]))))
+    assert "twisted.internet.reactor" not in sys.modules
+    serve(Path(sys.argv[1]))

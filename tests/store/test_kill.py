@@ -8,6 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,18 +18,39 @@ import pytest
 TOP = Path(__file__).parents[2]
 
 
-def killed_after(path: Path, acknowledged: int) -> list[int]:
-    """Let the child write, kill it after that many acknowledgements; give all that it said."""
+class Children:
+    """Gives processes that write, one after the other, and kills each."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._ask, self._told = process.stdin, process.stdout
+
+    def killed_after(self, acknowledged: int, seconds: float) -> list[int]:
+        """Kill one after that many acknowledgements and some ms; give all that it said."""
+        self._ask.write("\n")
+        self._ask.flush()
+        word, pid = self._told.readline().split()
+        assert word == "starting"
+        said = [self._told.readline() for _ in range(acknowledged)]
+        time.sleep(seconds)  # no waiting for anything: it shall hit what comes between two of them
+        os.kill(int(pid), signal.SIGKILL)
+        while not (line := self._told.readline()).startswith("ended"):
+            said.append(line)
+        assert line == f"ended {-signal.SIGKILL}\n"
+        return [int(number) for number in said]
+
+
+@pytest.fixture
+def children(path: Path) -> Iterator[Children]:
     command = [sys.executable, str(Path(__file__).with_name("numbered.py")), str(path)]
     environment = {**os.environ, "PYTHONPATH": str(TOP)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        assert process.stdout.readline() == b"starting\n"
-        said = [process.stdout.readline() for _ in range(acknowledged)]
-        process.kill()
-        said += process.stdout.readlines()
-    assert process.returncode == -signal.SIGKILL
-    return [int(line) for line in said]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield Children(process)
+        assert process.stdin
+        process.stdin.close()
 
 
 def check(path: Path, acknowledged: set[int]) -> None:
@@ -48,12 +71,12 @@ def check(path: Path, acknowledged: set[int]) -> None:
     assert sorted(usages) == sorted(stored)  # the other table's row came with it, once
 
 
-@pytest.mark.timeout(300)
-def test_fifty_times(path: Path) -> None:
+@pytest.mark.timeout(120)
+def test_fifty_times(path: Path, children: Children) -> None:
     chance = random.Random(9)
     acknowledged: set[int] = set()
-    for wanted in [0, 0, *(chance.randrange(1, 60) for _ in range(48))]:
-        said = killed_after(path, wanted)
+    for wanted in [0, 0, *(chance.randrange(1, 40) for _ in range(48))]:
+        said = children.killed_after(wanted, chance.random() * 0.02)
         assert len(said) >= wanted
         assert not acknowledged & set(said)
         acknowledged |= set(said)

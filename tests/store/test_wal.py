@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -28,33 +30,47 @@ def insert(cursor: sqlite3.Cursor) -> None:
     cursor.execute(BATCH)
 
 
-@pytest.mark.deadline(120)
+LINES = f"""
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS_A_BATCH - 1})
+INSERT INTO log_lines (log_name, log_path, line, created_at, flags)
+SELECT 'app', '/app.log', '2027-01-15 a line of a log', 1, '[]' FROM n
+"""
+
+
+@pytest.mark.deadline(60)
 async def test_two_million_rows_with_readers_all_through(store: StoreService, size: Size) -> None:
     """Two readers never leave the log alone, so that it can never begin anew by itself."""
-    done = False
+    done = Event()
     reads = 0
+    began: defaultdict[int, Event] = defaultdict(Event)
 
-    async def read() -> None:
+    async def read(number: int) -> None:
         nonlocal reads
-        while not done:
-            await store.read(
-                lambda cursor: cursor.execute(
-                    "SELECT count(*) FROM (SELECT 1 FROM collector_run LIMIT 20000)"
-                ).fetchone()
-            )
+
+        def look(cursor: sqlite3.Cursor) -> None:
+            cursor.execute("SELECT count(*) FROM (SELECT 1 FROM log_lines LIMIT 1000)").fetchone()
+            began[number].set()
+            # A checkpoint lets no other read begin: then there is none to wait for.
+            began[number + 1].wait(0.05)
+            done.wait(0.02)
+
+        while not done.is_set():
+            await store.read(look)
+            number += 2
             reads += 1
 
-    readers = [ensureDeferred(read()) for _ in range(2)]
+    readers = [ensureDeferred(read(number)) for number in range(2)]
     largest = 0
     for _ in range(2_000_000 // ROWS_A_BATCH):
-        await store.run(insert)
+        await store.run(lambda cursor: cursor.execute(LINES).close())
         largest = max(largest, size("-wal"))
-    done = True
+    done.set()
     await gatherResults(readers)
-    assert reads > 200
+    assert reads > 50
     assert largest < 64 << 20
+    assert size() > 100 << 20, "else the log would have been small by itself"
     (rows,) = await store.read(
-        lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+        lambda cursor: cursor.execute("SELECT count(*) FROM log_lines").fetchone()
     )
     assert rows == 2_000_000
 
