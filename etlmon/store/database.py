@@ -54,6 +54,10 @@ _LARGEST_WAL_BYTES = 48 << 20
 """From here on writing waits for that."""
 _TRY_AGAIN_SECONDS = 5.0
 _LOST = "the database file was removed or replaced; what is collected is lost at the next stop"
+_CUT_OFF = (
+    "a file that belongs to the database (-wal, -shm) was removed or replaced; restart the node:"
+    " when it stops in order, what it has collected is kept"
+)
 
 
 class StoreService(Service):
@@ -88,6 +92,8 @@ class StoreService(Service):
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         self._record_listeners: list[Callable[[Sequence[Record]], None]] = []
         self._opened = self._on_disk = OnDisk()
+        self._beside: dict[str, tuple[int, int]] = {}
+        self._is_cut_off = False
         self._looking = False
         self._looked_at = -math.inf
         self._checkpointing: Deferred[bool] | None = None
@@ -145,6 +151,7 @@ class StoreService(Service):
     def _open(self) -> Connections:
         self._connections = Connections(self.path, self._reactor, self.max_bytes, self.slowest)
         self._opened = self._on_disk = look(self.path)
+        self._beside, self._is_cut_off = {}, False
         return self._connections
 
     def stopService(self) -> Deferred[None]:
@@ -374,6 +381,8 @@ class StoreService(Service):
         assert self._writer is not None
         if is_lost and self._replacing is None:
             return _LOST
+        if self._is_cut_off and self._replacing is None:
+            return _CUT_OFF
         if self._replacing is not None:
             what = "the file is checked for damage, and a new one begun if it is damaged"
         elif self._writer.state.failing:
@@ -402,9 +411,24 @@ class StoreService(Service):
             self._looking = False
             if isinstance(found, OnDisk):
                 self._on_disk = found
+                self._mind_beside(found)
                 self._mind_wal(found.wal_bytes or 0)
 
         self._in_thread(partial(look, self.path)).addBoth(looked)
+
+    def _mind_beside(self, found: OnDisk) -> None:
+        """Notice files that are not those any more that the connections have open.
+
+        They are made some time after the opening, and stay until the last connection is closed.
+        """
+        is_this = found.identity == self._opened.identity
+        if self._replacing is not None or self._connections is None or not is_this:
+            return
+        gone = any(found.beside.get(end) != known for end, known in self._beside.items())
+        if gone and not self._is_cut_off:
+            self._is_cut_off = True
+            self.log.error("The database: {trouble}.", trouble=_CUT_OFF)
+        self._beside = {**found.beside, **self._beside}
 
     def _mind_wal(self, wal_bytes: int) -> None:
         """Checkpoint where the log is large; where others prevent that, not all the time."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from etlmon.store.damage import SIDE_FILES
 
 if TYPE_CHECKING:
     import os
@@ -17,17 +19,26 @@ class OnDisk:
     identity: tuple[int, int] | None = None
     size_bytes: int | None = None
     wal_bytes: int | None = None
+    beside: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The identities of what SQLite keeps beside it, by the end of their names."""
 
 
 def look(path: Path) -> OnDisk:
-    """Look at the database's file and its write-ahead log; what is not there is None."""
+    """Look at the database's file and at those beside it; what is not there is None."""
     path = path.resolve()
-    found, wal = _stat(path), _stat(path.with_name(path.name + "-wal"))
+    found = _stat(path)
+    beside = {end: _stat(path.with_name(path.name + end)) for end in SIDE_FILES}
+    wal = beside["-wal"]
     return OnDisk(
-        identity=(found.st_dev, found.st_ino) if found else None,
+        identity=_identity(found) if found else None,
         size_bytes=found.st_size if found else None,
         wal_bytes=wal.st_size if wal else None,
+        beside={end: _identity(one) for end, one in beside.items() if one},
     )
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def _stat(path: Path) -> os.stat_result | None:

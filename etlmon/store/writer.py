@@ -334,8 +334,8 @@ class Writer:
             )
         self.state.commits += 1
         self.state.last_commit_at = self._wall_clock()
-        self._retry_seconds = _FIRST_RETRY_SECONDS
-        if self.state.failing and not all(waiting.makes_room for waiting in group):
+        if self.state.failing and self._shows_that_it_works(group):
+            self._retry_seconds = _FIRST_RETRY_SECONDS
             self.state.failing = False
             dropped = self.state.dropped_records - self._dropped_before
             self._dropped_before = self.state.dropped_records
@@ -347,6 +347,15 @@ class Writer:
                 self._held_records -= waiting.records
             else:
                 waiting.done.callback(result)
+
+    def _shows_that_it_works(self, group: Sequence[_Waiting]) -> bool:
+        """Whether a transaction that succeeded is a sign that others will.
+
+        Much of what is no batch writes nothing: it succeeds on a disk that takes no writes.
+        """
+        if all(waiting.makes_room for waiting in group):
+            return False
+        return any(one.records for one in group) or not any(one.records for one in self._queue)
 
     def _failed(self, failure: Any) -> None:
         group, self._group = self._group, []

@@ -320,3 +320,22 @@ async def test_a_file_that_is_removed_is_told(store: StoreService, path: Path, u
     path.unlink()  # noqa: ASYNC240
     await until(lambda: store.health().state == "degraded")
     assert "was removed or replaced" in str(store.health().last_error)
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+async def test_a_file_beside_it_that_is_removed_is_told(
+    path: Path, until: Any, sql: Sql, flush_logged_errors: Callable[..., list[Any]], end: str
+) -> None:
+    """A stop in order brings what is in it into the database."""
+    store = StoreService(path, reactor, lambda: 0.0)
+    store.startService()
+    await store.write([run_of(1)])
+    assert store.health().state == "ok"
+    await until(lambda: store.health().wal_bytes)
+    path.with_name(path.name + end).unlink()
+    await until(lambda: store.health().state == "degraded")
+    assert "(-wal, -shm) was removed or replaced; restart" in str(store.health().reason)
+    await store.write([run_of(2)])
+    await store.stopService()
+    assert sql("SELECT records FROM collector_run ORDER BY rowid") == [(1,), (2,)]
+    flush_logged_errors("was removed or replaced")

@@ -235,6 +235,27 @@ def test_what_joins_goes_alone_while_commits_fail(bench: Bench, flush_logged_err
     flush_logged_errors("takes no writes")
 
 
+def test_what_writes_nothing_is_no_sign_that_writing_works(
+    bench: Bench, flush_logged_errors: Flush
+) -> None:
+    """On a disk with errors a deletion of no rows succeeds, and no batch does."""
+    bench.pool.broken = trouble(sqlite3.SQLITE_IOERR, "disk I/O error")
+    bench.write(1)
+    bench.clock.advance(0)
+    assert bench.writer.state.failing
+    bench.pool.broken = None
+    bench.pool.at_once = False
+    bench.writer.run(lambda cursor: None, joins=True)
+    bench.run(0.2)
+    bench.pool.finish()
+    assert bench.writer.state.failing
+    bench.run(0.2)
+    bench.pool.finish()
+    assert not bench.writer.state.failing
+    assert bench.pool.committed == [[], [1]]
+    flush_logged_errors("takes no writes")
+
+
 def test_a_record_may_be_many_rows(bench: Bench) -> None:
     """What makes a transaction full is the rows."""
     bench.weights[Row] = 3_000
