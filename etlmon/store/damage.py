@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _MAGIC = b"SQLite format 3\0"
+_MOST_CHARACTERS = 300
+"""Of what a check finds: a row of it may name a hundred pages."""
 SIDE_FILES = ("-wal", "-shm")
 """What SQLite keeps beside a database; it belongs to that file and to no other."""
 
@@ -64,7 +66,7 @@ def check(path: Path, table: str | None = None) -> str | None:
             return str(error)
         raise StoreError(f"cannot check {path}: {error}") from error
     found = "; ".join(str(row[0]) for row in rows)
-    return None if found == "ok" else found or "the check said nothing"
+    return None if found == "ok" else found[:_MOST_CHARACTERS] or "the check said nothing"
 
 
 def stamp(wall_seconds: float) -> str:

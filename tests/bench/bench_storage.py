@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from measure import Limit, Load, conclude, etlmon_node, fetch, free_port, in_reactor, server, wrk
@@ -32,7 +33,9 @@ UNTIL_RETENTION_SECONDS = 55.0
 """It runs at the start and every 60 s: the load is measured when it runs again."""
 KEPT = 100_000
 BLOCK = 5_000
-BLOCKS = 200
+BLOCKS = 120
+ROUNDS = 3
+"""Each with and without retention, by turns; what counts is the middle one's ratio."""
 
 
 class Writing:
@@ -92,9 +95,9 @@ def block(number: int) -> LogBlock:
     )
 
 
-async def written(directory: Path, *, trimmed: bool) -> tuple[float, int]:
+async def written(database: Path, *, trimmed: bool) -> tuple[float, int]:
     """Give lines a second that are stored, and how many are left."""
-    store = StoreService(directory / f"{trimmed}.db", reactor, time.time)
+    store = StoreService(database, reactor, time.time)
     store.startService()
     limit = RetentionSection(max_rows=KEPT)
     service = retention.RetentionService(
@@ -117,9 +120,22 @@ async def written(directory: Path, *, trimmed: bool) -> tuple[float, int]:
     return BLOCKS * BLOCK / seconds, left
 
 
-async def rates(directory: Path) -> dict[bool, tuple[float, int]]:
+async def rates(directory: Path) -> list[tuple[float, float]]:
+    """Give lines a second without and with retention, of each round."""
     retention._EVERY_SECONDS = 1.0  # so that as many go as come
-    return {trimmed: await written(directory, trimmed=trimmed) for trimmed in (False, True)}
+    found = []
+    for number in range(ROUNDS):
+        rate = {}
+        for trimmed in (False, True):
+            rate[trimmed], left = await written(
+                directory / f"{number}-{trimmed}.db", trimmed=trimmed
+            )
+            print(
+                f"retention {'on ' if trimmed else 'off'} {rate[trimmed]:9,.0f} lines/s, ", end=""
+            )
+            print(f"{left:,} of {BLOCKS * BLOCK:,} left")
+        found.append((rate[False], rate[True]))
+    return found
 
 
 def main() -> None:
@@ -130,13 +146,13 @@ def main() -> None:
         )
         print(f"p99 {load.p99_ms:.2f} ms; {rows:,} lines left of {LINES_A_SECOND * 67:,}")
         found = in_reactor(lambda _: rates(Path(name)))
-    for trimmed, (rate, left) in found.items():
-        print(f"retention {'on ' if trimmed else 'off'} {rate:9,.0f} lines/s, {left:,} left")
     conclude(
         [
             Limit("p99 of /fs meanwhile, ms", load.p99_ms, 10),
             Limit("lines left after retention", rows, LINES_A_SECOND * 20),
-            Limit("rate with retention / without", found[True][0] / found[False][0], 0.8, True),
+            Limit(
+                "rate with retention / without", median(on / off for off, on in found), 0.8, True
+            ),
         ]
     )
 
