@@ -187,6 +187,9 @@ class RetentionService(TimerService):
         self, work: Callable[[sqlite3.Cursor], int], *tables: str, room: bool = False
     ) -> int:
         """Do a step and give its result; 0 for one that is left out since the service stops."""
+        if self._again and not room:
+            self._again = False
+            await self._make_room()
         if self._stopping:
             return 0
         return await self._store.run(work, tables, makes_room=room, joins=not room)

@@ -39,7 +39,7 @@ _MOST_HELD_RECORDS = 20_000
 """Samples kept in memory while the database takes none: hours of them, in some megabytes."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
     """A batch on its way, or another piece of work for the writer's connection."""
 
@@ -57,6 +57,11 @@ class _Waiting:
     held: bool = False
     """Nobody waits for it any more: it is kept until the database takes writes again."""
     came_at: float = 0.0
+
+    @property
+    def goes_first(self) -> bool:
+        """Whether it goes before all that waits."""
+        return self.makes_room or self.joins
 
 
 @dataclass(frozen=True)
@@ -255,11 +260,12 @@ class Writer:
             waiting.done.errback(StoreError("the store has been closed"))
             return waiting.done
         waiting.came_at = self._clock.seconds()
-        if waiting.is_burst and not self.state.failing:  # what follows a step of retention, too
+        hurries = waiting.is_burst and not self.state.failing  # after a step of retention, too
+        if hurries or waiting.makes_room:
             self._next_at = min(self._next_at, waiting.came_at)
             if self._timer is not None:
                 self._timer.reset(0)
-        if waiting.makes_room or waiting.joins:
+        if waiting.goes_first:
             self._queue.appendleft(waiting)
         else:
             self._queue.append(waiting)
@@ -373,8 +379,11 @@ class Writer:
             if not self.state.failing:
                 self.state.failing = True
                 self.log.error("The database takes no writes: {error}; trying again.", error=error)
-            self._queue.extendleft(reversed(group))
-            self._next_at = self._clock.seconds() + self._retry_seconds
+            # A deletion that came meanwhile goes before them: it may be what they wait for.
+            waiting = (*group, *self._queue)
+            self._queue = deque(sorted(waiting, key=lambda one: not one.goes_first))
+            is_tried = self._queue[0] in group
+            self._next_at = self._clock.seconds() + (self._retry_seconds if is_tried else 0.0)
             self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY_SECONDS)
             self._hold(tuple(self._queue))
             if self._told_of_failure is not None:

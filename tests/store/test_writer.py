@@ -235,6 +235,40 @@ def test_what_joins_goes_alone_while_commits_fail(bench: Bench, flush_logged_err
     flush_logged_errors("takes no writes")
 
 
+def test_what_makes_room_does_not_wait_for_the_next_attempt(
+    bench: Bench, flush_logged_errors: Flush
+) -> None:
+    """It is what the attempt waits for."""
+    bench.pool.broken = trouble(sqlite3.SQLITE_FULL, "database or disk is full")
+    bench.write(1)
+    bench.run(10)
+    tried = len(bench.pool.attempts)
+    bench.pool.broken = None
+    bench.writer.run(lambda cursor: None, makes_room=True)
+    bench.run(0.03)
+    assert len(bench.pool.attempts) == tried + 2
+    assert bench.pool.committed == [[], [1]]
+    flush_logged_errors("takes no writes")
+
+
+def test_a_deletion_that_comes_during_an_attempt_goes_before_the_next(
+    bench: Bench, flush_logged_errors: Flush
+) -> None:
+    """Behind what fails for want of room it would wait for ever, and that for it."""
+    done: list[str] = []
+
+    def fill(cursor: Any) -> None:
+        if "delete" not in done:
+            bench.writer.run(lambda cursor: done.append("delete"), joins=True)
+            raise trouble(sqlite3.SQLITE_FULL, "database or disk is full")
+        done.append("fill")
+
+    bench.writer.run(fill)
+    bench.run(0.2)
+    assert done == ["delete", "fill"]
+    flush_logged_errors("takes no writes")
+
+
 def test_what_writes_nothing_is_no_sign_that_writing_works(
     bench: Bench, flush_logged_errors: Flush
 ) -> None:
