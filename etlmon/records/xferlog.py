@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,9 @@ from etlmon.records.followed import (
     ReadBytes,
     WatchMode,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 XferlogDirection = Literal["upload", "download", "delete"]
 XferlogStatus = Literal[
@@ -117,8 +120,7 @@ class XferlogEntry(Record, frozen=True, kw_only=True):
 class XferlogLine(NamedTuple):
     """An entry on its way into the store, without what a whole block has in common.
 
-    The fields mean what those of XferlogEntry do. A tuple, for a row is made of it as it is, a
-    hundred thousand times a second.
+    The fields mean what those of XferlogEntry do. A tuple, for a row is made of it as it is.
     """
 
     log_time_ms: int | None
@@ -149,13 +151,78 @@ class XferlogLine(NamedTuple):
     offset: int | None
 
 
+PLAIN_FIELDS = (
+    "log_time_ms",
+    "remote_host",
+    "username",
+    "filename",
+    "bytes",
+    "transfer_time_sec",
+    "direction",
+    "status",
+    "transfer_type",
+    "action_flags",
+    "access_mode",
+    "service",
+    "auth_method",
+    "auth_user",
+    "time_text",
+    "ts_quality",
+    "offset",
+)
+"""What of an XferlogLine differs between ordinary lines of an xferlog, in the order of a run."""
+PLAIN_REST = {"log_format": "xferlog", "flags": "[]"}
+"""What is the same in all of them; the other fields are null."""
+
+
+class XferlogRun(msgspec.Struct, frozen=True):
+    """Ordinary lines that follow each other: nearly all lines of a large log are in runs.
+
+    A run holds no object for each line, for those would take as long as parsing does.
+    """
+
+    values: list[str | int | None] = []
+    """``PLAIN_FIELDS`` of the first line, of the second, and so on."""
+
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+        return len(self.values) // len(PLAIN_FIELDS)
+
+    def column(self, name: str) -> list[Any]:
+        """Give one of ``PLAIN_FIELDS`` of all lines."""
+        return self.values[PLAIN_FIELDS.index(name) :: len(PLAIN_FIELDS)]
+
+    def lines(self) -> Iterator[XferlogLine]:
+        """Give the lines one by one."""
+        rest = dict.fromkeys(XferlogLine._fields) | PLAIN_REST
+        for begin in range(0, len(self.values), len(PLAIN_FIELDS)):
+            values = self.values[begin : begin + len(PLAIN_FIELDS)]
+            fields: dict[str, Any] = rest | dict(zip(PLAIN_FIELDS, values, strict=True))
+            yield XferlogLine(**fields)
+
+
 class XferlogBlock(Record, frozen=True, kw_only=True):
     """Lines of one file that were read together: each becomes an XferlogEntry, in their order."""
 
     log_path: str
     source_inode: int | None
     created_at: datetime
-    lines: list[XferlogLine]
+    lines: list[XferlogLine | XferlogRun]
+
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+        return sum(one.count if isinstance(one, XferlogRun) else 1 for one in self.lines)
+
+
+class XferlogStoredBlock(Record, frozen=True, kw_only=True):
+    """Entries whose numbers follow each other, and when the first and the last of them ended."""
+
+    first_id: int
+    last_id: int
+    first_time: datetime | None
+    last_time: datetime | None
 
 
 class XferlogLanding(Record, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from etlmon.records.xferlog import (
     XferlogBlock,
     XferlogDirection,
     XferlogFileRead,
+    XferlogRun,
     XferlogsConfigured,
     XferlogState,
 )
@@ -170,10 +171,16 @@ class Xferlogs:
     def _lines(self, blocks: Sequence[XferlogBlock]) -> None:
         for block in blocks:
             log = self._now.setdefault(block.log_path, _Transfers())
-            for line in block.lines:
-                if line.direction is not None:
-                    log.transfers[line.direction, line.status] += 1
-                    log.bytes[line.direction] += line.bytes or 0
+            for one in block.lines:
+                if isinstance(one, XferlogRun):
+                    columns = map(one.column, ("direction", "status", "bytes"))
+                    told = [*zip(*columns, strict=True)]
+                else:
+                    told = [(one.direction, one.status, one.bytes)]
+                for direction, status, moved in told:
+                    if direction is not None:
+                        log.transfers[direction, status] += 1
+                        log.bytes[direction] += moved or 0
 
     def _read(self, files: Sequence[XferlogFileRead]) -> None:
         for file in files:

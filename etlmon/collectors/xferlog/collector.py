@@ -124,7 +124,7 @@ class XferlogCollector:
                 if turn.read or told != self._told:
                     yield Batch([told] if turn.block is None else [turn.block, told])
                     self._told = _without_counts(told)
-                    self._uploads.add(turn.counted.uploads, turn.block)
+                    self._uploads.add(turn.gathered.uploads, turn.block)
                 if not more:
                     break
             async for batch in self._uploads.look():
@@ -186,7 +186,7 @@ class XferlogCollector:
 
     def _tell(self, turn: Turn, problem: str | None) -> XferlogFileRead:
         """Give how far the log has been read, with what the turn adds to the counts."""
-        standing, counted = turn.standing, turn.counted
+        standing, gathered = turn.standing, turn.gathered
         at = utc(self._context.wall_clock())
         # While nothing changes it is the same record, and not stored again.
         is_news = turn.read > 0 or self._told is None
@@ -198,13 +198,13 @@ class XferlogCollector:
             offset=standing.offset,
             size=standing.size,
             lag_bytes=standing.lag_bytes,
-            lines=counted.lines,
-            transfers=counted.transfers,
-            unparsed=counted.unparsed,
-            events=counted.events,
-            skipped=counted.skipped,
+            lines=gathered.lines,
+            transfers=gathered.transfers,
+            unparsed=gathered.unparsed,
+            events=gathered.events,
+            skipped=gathered.skipped,
             gaps=turn.gaps,
-            last_line_at=at if counted.lines else None,
+            last_line_at=at if gathered.lines else None,
             updated_at=at if is_news or self._told is None else self._told.updated_at,
             cursor=turn.cursor,
         )

@@ -18,8 +18,9 @@ from etlmon.collectors.xferlog.parse import (
     TYPES,
     match_plain,
     parse,
+    plain_lines,
 )
-from etlmon.records.xferlog import XferlogLine
+from etlmon.records.xferlog import XferlogLine, XferlogRun
 from etlmon.text import host_text
 
 if TYPE_CHECKING:
@@ -35,13 +36,27 @@ _LOOK_BACK_MS = 3_600_000
 picks files up has done so."""
 
 
-class Counted:
-    """Lines of a log, by what they are."""
+class Gathered:
+    """What the lines of a log have given: entries in their order, and counts."""
 
     def __init__(self) -> None:
+        self.entries: list[XferlogLine | XferlogRun] = []
         self.lines = self.transfers = self.unparsed = self.events = self.skipped = 0
         self.uploads: list[tuple[XferlogLine, str]] = []
         """Those to be looked for on the disk, and the directory that their names are below."""
+        self.run: list[str | int | None] | None = None
+        """That to which the next ordinary line belongs; None if another is to be begun."""
+
+    def begin_run(self) -> list[str | int | None]:
+        """Begin a run of ordinary lines, behind all entries that are there."""
+        self.run = []
+        self.entries.append(XferlogRun(self.run))
+        return self.run
+
+    def add(self, line: XferlogLine) -> None:
+        """Add an entry of its own, behind all those that are there."""
+        self.run = None
+        self.entries.append(line)
 
 
 class LineReader:
@@ -58,27 +73,73 @@ class LineReader:
         self._roots = roots or {}
         self._parse_start_ms = -math.inf if parse_start_ms is None else parse_start_ms
 
-    def read(
+    def read_block(
         self,
-        line: bytes,
+        block: bytes,
         offset: int,
-        entries: list[XferlogLine],
-        counted: Counted,
+        gathered: Gathered,
         now_ms: int,
         written: Written | None = None,
-        flags: Sequence[XferlogFlag] = (),
     ) -> None:
-        """Add the entries of a line, which begins at ``offset`` in its file, to ``entries``.
+        """Add the entries of whole lines, each with its end, of which the first is at ``offset``.
 
         A transfer older than ``parse_start`` is counted only, and so is an event that is no
         transfer.
         """
-        counted.lines += 1
-        if not flags and line.isascii():
-            plain = match_plain(line.decode("ascii"))
+        if not block.isascii():
+            for line in block[:-1].split(b"\n"):
+                self.read(line, offset, gathered, now_ms, written)
+                offset += len(line) + 1
+            return
+        text = block.decode("ascii")
+        done = 0
+        for found in plain_lines(text):
+            begin, end = found.span()
+            if begin > done:
+                self._read_odd(text[done : begin - 1], offset + done, gathered, now_ms, written)
+            self._read_plain(found.groups(), offset + begin, gathered, now_ms, written)
+            done = end + 1
+        if done < len(text):
+            self._read_odd(text[done:-1], offset + done, gathered, now_ms, written)
+
+    def read(
+        self,
+        line: bytes,
+        offset: int,
+        gathered: Gathered,
+        now_ms: int,
+        written: Written | None = None,
+        flags: Sequence[XferlogFlag] = (),
+    ) -> None:
+        """Add the entries of one line, which may lack its end."""
+        if not flags:
+            try:
+                plain = match_plain(line.decode())
+            except UnicodeDecodeError:
+                plain = None
             if plain is not None:
-                self._read_plain(plain.groups(), offset, entries, counted, now_ms, written)
+                self._read_plain(plain.groups(), offset, gathered, now_ms, written)
                 return
+        self._read_pieces(line, offset, gathered, now_ms, written, flags)
+
+    def _read_odd(
+        self, text: str, offset: int, gathered: Gathered, now_ms: int, written: Written | None
+    ) -> None:
+        """Add the entries of lines that are no ordinary ones."""
+        for line in text.split("\n"):
+            self._read_pieces(line.encode(), offset, gathered, now_ms, written, ())
+            offset += len(line) + 1
+
+    def _read_pieces(
+        self,
+        line: bytes,
+        offset: int,
+        gathered: Gathered,
+        now_ms: int,
+        written: Written | None,
+        flags: Sequence[XferlogFlag],
+    ) -> None:
+        gathered.lines += 1
         pieces = parse(line)
         last = len(pieces) - 1
         for place, piece in enumerate(pieces):
@@ -87,16 +148,16 @@ class LineReader:
                 self._times.read(text, now_ms, written) if text else (None, "unknown")
             )
             if piece.kind == "event":
-                counted.events += 1
+                gathered.events += 1
                 continue
             if moment_ms is not None and moment_ms < self._parse_start_ms:
-                counted.skipped += 1
+                gathered.skipped += 1
                 continue
             is_transfer = piece.kind == "transfer"
             if is_transfer:
-                counted.transfers += 1
+                gathered.transfers += 1
             else:
-                counted.unparsed += 1
+                gathered.unparsed += 1
             said: tuple[XferlogFlag, ...] = (
                 ("ambiguous", *flags) if piece.ambiguous else tuple(flags)
             )
@@ -113,91 +174,86 @@ class LineReader:
             root = None
             if self._roots and is_transfer and piece.direction == "upload":
                 root = self._root(user, piece.access_mode, moment_ms, now_ms)
-            entries.append(
-                XferlogLine(
-                    moment_ms,
-                    host,
-                    user,
-                    name,
-                    piece.bytes,
-                    piece.transfer_time_sec,
-                    piece.direction,
-                    _status(piece),
-                    None if root is None else "pending",
-                    piece.transfer_type,
-                    piece.action_flags,
-                    piece.access_mode,
-                    service,
-                    piece.auth_method,
-                    auth_user,
-                    piece.pid,
-                    piece.rate_bytes_per_second,
-                    piece.format,
-                    text,
-                    quality,
-                    _flags_text(said) if said else "[]",
-                    piece.reason,
-                    raw,
-                    offset + piece.start,
-                )
+            entry = XferlogLine(
+                moment_ms,
+                host,
+                user,
+                name,
+                piece.bytes,
+                piece.transfer_time_sec,
+                piece.direction,
+                _status(piece),
+                None if root is None else "pending",
+                piece.transfer_type,
+                piece.action_flags,
+                piece.access_mode,
+                service,
+                piece.auth_method,
+                auth_user,
+                piece.pid,
+                piece.rate_bytes_per_second,
+                piece.format,
+                text,
+                quality,
+                _flags_text(said) if said else "[]",
+                piece.reason,
+                raw,
+                offset + piece.start,
             )
+            gathered.add(entry)
             if root is not None:
-                counted.uploads.append((entries[-1], root))
+                gathered.uploads.append((entry, root))
 
     def _read_plain(
         self,
         groups: tuple[str, ...],
         offset: int,
-        entries: list[XferlogLine],
-        counted: Counted,
+        gathered: Gathered,
         now_ms: int,
         written: Written | None,
     ) -> None:
-        """Add the entry of a line that has nothing special: of a large log, a million times."""
+        """Add the entry of an ordinary line: of a large log, a million times."""
         # fmt: off
         (text, seconds, host, moved, name, kind, action_flags, direction, mode, user, service,
          method, auth_user, status) = groups
         # fmt: on
+        gathered.lines += 1
         moment_ms, quality = self._times.read(text, now_ms, written)
         if moment_ms is not None and moment_ms < self._parse_start_ms:
-            counted.skipped += 1
+            gathered.skipped += 1
             return
-        counted.transfers += 1
-        access_mode = MODES[mode]
-        root = None
-        if self._roots and direction == "i":
-            root = self._root(user, access_mode, moment_ms, now_ms)
-        entry = XferlogLine._make(
-            (
-                moment_ms,
-                _host(host),
-                user,
-                name,
-                int(moved),
-                int(seconds),
-                DIRECTIONS[direction],
-                STATUSES[status],
-                None if root is None else "pending",
-                TYPES[kind],
-                action_flags,
-                access_mode,
-                service,
-                METHODS[method],
-                None if auth_user == "*" else auth_user,
-                None,
-                None,
-                "xferlog",
-                text,
-                quality,
-                "[]",
-                None,
-                None,
-                offset,
-            )
+        gathered.transfers += 1
+        values = (
+            moment_ms,
+            _host(host) if host[0] in ":-" else host,
+            user,
+            name,
+            int(moved),
+            int(seconds),
+            DIRECTIONS[direction],
+            STATUSES[status],
+            TYPES[kind],
+            action_flags,
+            MODES[mode],
+            service,
+            METHODS[method],
+            None if auth_user == "*" else auth_user,
+            text,
+            quality,
+            offset,
         )
-        entries.append(entry)
-        if root is not None:
-            counted.uploads.append((entry, root))
+        if self._roots and direction == "i":
+            root = self._root(user, MODES[mode], moment_ms, now_ms)
+            if root is not None:
+                (line,) = XferlogRun([*values]).lines()
+                entry = line._replace(landing="pending")
+                gathered.add(entry)
+                gathered.uploads.append((entry, root))
+                return
+        run = gathered.run
+        if run is None:
+            run = gathered.begin_run()
+        run += values
 
     def _root(
         self, user: str | None, access_mode: str | None, moment_ms: int | None, now_ms: int

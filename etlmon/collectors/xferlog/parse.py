@@ -108,11 +108,14 @@ _DAY_NAME = "(?:Sun|Mon|Tue|Wed|Thu|Fri|Sat)"
 _MONTH_NAME = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _CLOCK = "[0-9]{2}:[0-9]{2}:[0-9]{2}"
 _ENGLISH_DATE = f"{_DAY_NAME} {_MONTH_NAME} [ 0-3]?[0-9] {_CLOCK} [0-9]{{4}}"
-match_plain = re.compile(
-    f"({_ENGLISH_DATE}) ([0-9]{{1,18}}) ([^ ]+) ([0-9]{{1,18}}) ([^ ]+) ([ab]) ([A-Z_]+) ([iod]) "
-    "([arg]) ([^ ]+) ([^ ]+) ([01]) ([^ ]+) ([ci])"
-).fullmatch
+_PLAIN = (
+    f"({_ENGLISH_DATE}) ([0-9]{{1,18}}) ([^ \n]+) ([0-9]{{1,18}}) ([^ \n]+) ([ab]) ([A-Z_]+) "
+    "([iod]) ([arg]) ([^ \n]+) ([^ \n]+) ([01]) ([^ \n]+) ([ci])"
+)
+match_plain = re.compile(_PLAIN).fullmatch
 """Matches a line of an xferlog that has nothing special: its groups are the fields, in order."""
+plain_lines = re.compile(f"^{_PLAIN}$", re.MULTILINE).finditer
+"""Gives all such lines of a text of many, with the same groups."""
 _DATE = re.compile(f"([^ ]{{1,32}} +[^ ]{{1,32}} +[0-9]{{1,2}} {_CLOCK} [0-9]{{4}}) ").match
 _HEAD = re.compile("(-?[0-9]{1,19}) ([^ ]+) ([0-9]{1,20}) (?=([^ ]*))").match
 _MIDDLE = re.compile("([^ ]*) ([ab]) ([A-Z_]+) ([iod]) ([arg]) ").match

@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from etlmon.collectors.xferlog.entries import Counted, LineReader
+from etlmon.collectors.xferlog.entries import Gathered, LineReader
 from etlmon.collectors.xferlog.times import LogTimes, Written
 from etlmon.host.follow import Follower
-from etlmon.records.xferlog import XferlogBlock, XferlogFileRead, XferlogLine
+from etlmon.records.xferlog import XferlogBlock, XferlogLine
 from etlmon.units import to_millis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime, tzinfo
     from pathlib import Path
 
     from etlmon.host.follow import Standing
-    from etlmon.host.lines import Mark, Reading
-    from etlmon.records.base import Record
+    from etlmon.host.lines import Mark
     from etlmon.records.xferlog import XferlogFlag, XferlogStatus
 
 LINES_A_TURN = 5_000
@@ -36,16 +35,12 @@ class Turn:
     block: XferlogBlock | None
     standing: Standing
     cursor: str | None
-    counted: Counted
+    gathered: Gathered
     gaps: int
     read: int
     """Entries, events and transfers left out."""
     more: bool
     """Whether there may be more at once."""
-
-    def records(self, state: XferlogFileRead) -> list[Record]:
-        """Give the records of the turn, the position last."""
-        return [state] if self.block is None else [self.block, state]
 
 
 class LogReading:
@@ -88,33 +83,39 @@ class LogReading:
     def _read(self, now: float, at: datetime) -> Turn:
         at_ms = to_millis(at)
         reading = self._follower.read(LINES_A_TURN, now)
-        counted, gaps = Counted(), 0
-        entries: list[XferlogLine] = []
+        gathered, gaps = Gathered(), 0
         if reading is not None:
             # What stood there at the end of the turn before was read then.
             written = None if self._at_end_ms is None else Written(self._at_end_ms, at_ms)
-            for line, offset, mark in _lines(reading):
+            if reading.block is not None:
+                self._lines.read_block(reading.block, reading.offset, gathered, at_ms, written)
+            for place, line in enumerate(reading.marked):
+                mark, offset = reading.marks.get(place), reading.offsets[place]
                 if line is None:
                     assert mark is not None
                     gaps += "gap" in mark.flags
-                    entries.append(_mark(mark, offset))
+                    gathered.add(_mark(mark, offset))
                 else:
                     flags = tuple(_FLAGS[flag] for flag in mark.flags) if mark else ()
-                    self._lines.read(line, offset, entries, counted, at_ms, written, flags)
+                    self._lines.read(line, offset, gathered, at_ms, written, flags)
         else:
             self._at_end_ms = at_ms
         block = None
-        if entries and reading is not None:
+        if gathered.entries and reading is not None:
             block = XferlogBlock(
-                log_path=self._path, source_inode=reading.inode, created_at=at, lines=entries
+                log_path=self._path,
+                source_inode=reading.inode,
+                created_at=at,
+                lines=gathered.entries,
             )
+        stored = 0 if block is None else block.count
         return Turn(
             block=block,
             standing=self._follower.standing(),
             cursor=self._follower.cursor(),
-            counted=counted,
+            gathered=gathered,
             gaps=gaps,
-            read=0 if reading is None else len(entries) + counted.events + counted.skipped,
+            read=stored + gathered.events + gathered.skipped,
             more=reading is not None,
         )
 
@@ -122,18 +123,6 @@ class LogReading:
         """Close all files."""
         with self._lock:
             self._follower.sleep()
-
-
-def _lines(reading: Reading) -> Iterator[tuple[bytes | None, int, Mark | None]]:
-    """Give the lines, where each begins, and what is special about it."""
-    if reading.block is None:
-        for place, line in enumerate(reading.marked):
-            yield line, reading.offsets[place], reading.marks.get(place)
-        return
-    offset = reading.offset
-    for line in reading.block[:-1].split(b"\n"):
-        yield line, offset, None
-        offset += len(line) + 1
 
 
 def _mark(mark: Mark, offset: int) -> XferlogLine:

@@ -49,6 +49,8 @@ class LogTimes:
         self._known: dict[str, _Known] = {}
         self._hours: dict[str, int] = {}
         self._last_ms: int | None = None
+        self._same: tuple[str, Written | None] | None = None
+        self._same_read: tuple[int | None, TimeQuality] = (None, "unknown")
 
     def read(
         self, text: str, now_ms: int, written: Written | None = None
@@ -58,6 +60,16 @@ class LogTimes:
         ``now_ms`` is when the line was read: it completes a time without a year. ``written`` is
         given for a line of which it is known when it was written.
         """
+        # Of a busy server several transfers end in the same second.
+        same = self._same
+        if same is None or text != same[0] or written is not same[1]:
+            self._same_read = self._read(text, now_ms, written)
+            self._same = text, written
+        return self._same_read
+
+    def _read(
+        self, text: str, now_ms: int, written: Written | None
+    ) -> tuple[int | None, TimeQuality]:
         # Most times are in an hour that is known, 24 characters long: "Tue Nov 24 09:03:06 2026".
         hour_ms = self._hours.get(text[:13] + text[19:])
         if hour_ms is not None and len(text) == 24 and text[14] < "6" and text[17] < "6":

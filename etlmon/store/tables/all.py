@@ -39,6 +39,7 @@ TABLES: tuple[Table, ...] = (
     log_files.TABLE,
     log_files.SWITCHES,
     xferlog_entries.TABLE,
+    xferlog_entries.BLOCKS,
     xferlog_files.TABLE,
     cron_jobs.TABLE,
     cron_files.TABLE,

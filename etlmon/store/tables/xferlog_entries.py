@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
+from functools import lru_cache
+from itertools import count, groupby
 from typing import TYPE_CHECKING, Any
 
 from etlmon.records.xferlog import (
+    PLAIN_FIELDS,
+    PLAIN_REST,
     XferlogBlock,
     XferlogEntry,
     XferlogLanding,
     XferlogLine,
     XferlogPending,
+    XferlogRun,
     XferlogSummary,
 )
 from etlmon.store.tables.base import Table, columns, records, row
@@ -23,18 +27,26 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _COLUMNS = ", ".join(columns(XferlogEntry))
-# A block gives each line's fields, and then what all its lines have in common.
-_GIVEN = [
-    *("log_time" if name == "log_time_ms" else name for name in XferlogLine._fields),
-    "log_path",
-    "source_inode",
-    "created_at",
-]
-_ROW = f"({', '.join('?' * len(_GIVEN))})"
-_INSERT = f"INSERT INTO xferlog_entries ({', '.join(_GIVEN)}) VALUES {_ROW}"
-# A statement for each row would cost a third more.
-_ROWS_A_STATEMENT = 50
-_INSERT_MANY = f"{_INSERT}{f', {_ROW}' * (_ROWS_A_STATEMENT - 1)}"
+# A block gives each line's fields; what all its lines have in common is bound once.
+_COMMON = ("log_path", "source_inode", "created_at")
+_WIDTHS = (500, 50, 5, 1)
+"""How many rows one statement inserts. While one runs others can have the interpreter, and then its
+thread must wait for it: the fewer statements, the better it goes along with reading. Of wider ones
+SQLite's programs are too long for the processor's cache."""
+_MOST_BLOCK_ENTRIES = 5_000
+"""A longer block is not extended: the times of a block should say something."""
+_NEWEST_BLOCK = "SELECT first_id, last_id FROM xferlog_blocks ORDER BY first_id DESC LIMIT 1"
+_EXTEND = """
+UPDATE xferlog_blocks SET last_id = ?2,
+    first_time = min(coalesce(first_time, ?3), coalesce(?3, first_time)),
+    last_time = max(coalesce(last_time, ?4), coalesce(?4, last_time))
+WHERE first_id = ?1
+"""
+# A block that retention has deleted from in part stays, and leads to what is left of it.
+_TRIMMED = f"""
+DELETE FROM xferlog_blocks
+WHERE last_id < coalesce((SELECT min(id) FROM xferlog_entries), {(1 << 63) - 1})
+"""
 # Of two lines at one place the one that was read last is meant: the inode was given out again.
 _LAND = """
 UPDATE xferlog_entries SET landing = ?4, landing_reason = ?5, landed_path = ?6, landed_bytes = ?7,
@@ -50,7 +62,6 @@ WHERE log_path = ? AND landing IN ('pending', 'partial') ORDER BY id DESC LIMIT 
 """
 _LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'xferlog_entries'"
 _HOUR_MS = 3_600_000
-_CLOCKS_DIFFER_MS = 86_400_000
 _GROUPS = {
     "hour": f"log_time - ((log_time % {_HOUR_MS}) + {_HOUR_MS}) % {_HOUR_MS}",
     "username": "username",
@@ -59,15 +70,69 @@ _GROUPS = {
 }
 
 
+@lru_cache
+def _insert_sql(fields: tuple[str, ...], width: int) -> str:
+    """Give the INSERT of ``width`` lines of which these fields are given."""
+    rest = () if fields == XferlogLine._fields else tuple(PLAIN_REST)
+    names = ["log_time" if name == "log_time_ms" else name for name in (*fields, *rest)]
+    constants = [f"'{PLAIN_REST[name]}'" for name in rest]
+    common = [f"?{place}" for place, _ in enumerate(_COMMON, start=1)]
+    place = count(len(_COMMON) + 1)
+    rows = (
+        f"({', '.join([*(f'?{next(place)}' for _ in fields), *constants, *common])})"
+        for _ in range(width)
+    )
+    columns_text = ", ".join([*names, *_COMMON])
+    return f"INSERT INTO xferlog_entries ({columns_text}) VALUES {', '.join(rows)}"
+
+
 def _insert(cursor: sqlite3.Cursor, blocks: Sequence[XferlogBlock]) -> None:
     for block in blocks:
         common = (block.log_path, block.source_inode, to_millis(block.created_at))
-        rows = [line + common for line in block.lines]
-        whole = len(rows) - len(rows) % _ROWS_A_STATEMENT
-        for begin in range(0, whole, _ROWS_A_STATEMENT):
-            values = chain.from_iterable(rows[begin : begin + _ROWS_A_STATEMENT])
-            cursor.execute(_INSERT_MANY, [*values])
-        cursor.executemany(_INSERT, rows[whole:])
+        first_id = last_id(cursor) + 1
+        times: list[int] = []
+        for kind, ones in groupby(block.lines, type):
+            fields = PLAIN_FIELDS if kind is XferlogRun else XferlogLine._fields
+            values: list[Any] = []
+            for one in ones:
+                values += one.values if isinstance(one, XferlogRun) else one
+            _insert_values(cursor, common, fields, values)
+            at = fields.index("log_time_ms")
+            times += (time for time in values[at :: len(fields)] if time is not None)
+        _note_block(cursor, first_id, times)
+
+
+def _insert_values(
+    cursor: sqlite3.Cursor, common: tuple[Any, ...], fields: tuple[str, ...], values: list[Any]
+) -> None:
+    """Insert lines whose fields stand one after the other, all but the odd ones many at a time."""
+    start = 0
+    for width in _WIDTHS:
+        taken = width * len(fields)
+        stop = start + (len(values) - start) // taken * taken
+        if stop > start:
+            cursor.executemany(
+                _insert_sql(fields, width),
+                ([*common, *values[at : at + taken]] for at in range(start, stop, taken)),
+            )
+        start = stop
+
+
+def _note_block(cursor: sqlite3.Cursor, first_id: int, times: list[int]) -> None:
+    """Note the times of the newest entries: with the newest block, while that is a short one."""
+    end = last_id(cursor)
+    if end < first_id:
+        return
+    first_time, last_time = min(times, default=None), max(times, default=None)
+    newest = cursor.execute(_NEWEST_BLOCK).fetchone()
+    if newest is not None and newest[1] == first_id - 1:
+        begin: int = newest[0]
+        if end - begin < _MOST_BLOCK_ENTRIES:
+            cursor.execute(_EXTEND, (begin, end, first_time, last_time))
+            return
+    cursor.execute(
+        "INSERT INTO xferlog_blocks VALUES (?, ?, ?, ?)", (first_id, end, first_time, last_time)
+    )
 
 
 def _land(cursor: sqlite3.Cursor, landings: Sequence[XferlogLanding]) -> None:
@@ -85,9 +150,12 @@ TABLE = Table(
     # Not the time in the log: a line without one must grow old too, and so must one that was
     # written by a clock that was wrong. And who reads an old log wants to see it.
     time_column="created_at",
-    weight={XferlogBlock: lambda block: len(block.lines)},
+    ages_by_id=True,
+    trimmed=_TRIMMED,
+    weight={XferlogBlock: lambda block: block.count},
     saved={XferlogPending: _unsettled},
 )
+BLOCKS = Table("xferlog_blocks", {})
 
 
 @dataclass(frozen=True)
@@ -126,14 +194,17 @@ class Wanted:
                 texts[-1] = "(filename GLOB ? OR filename GLOB ?)"
                 values.append(f"*/{self.filename}")
         if self.since is not None:
-            # What ended since then was read since then, but for clocks that differ. This part has
-            # an index: one of log_time would cost a fifth of the rate at which lines are stored.
-            texts.append("created_at >= ? AND log_time >= ?")
-            since_ms = to_millis(self.since)
-            values += (since_ms - _CLOCKS_DIFFER_MS, since_ms)
+            texts.append(
+                "id >= (SELECT min(first_id) FROM xferlog_blocks WHERE last_time >= ?)"
+                " AND log_time >= ?"
+            )
+            values += [to_millis(self.since)] * 2
         if self.until is not None:
-            texts.append("log_time <= ?")
-            values.append(to_millis(self.until))
+            texts.append(
+                "id <= (SELECT max(last_id) FROM xferlog_blocks WHERE first_time <= ?)"
+                " AND log_time <= ?"
+            )
+            values += [to_millis(self.until)] * 2
         return texts, values
 
 

@@ -10,9 +10,11 @@ from msgspec.structs import replace
 from etlmon.api.metrics.logs import Logs, Xferlogs
 from etlmon.records.log import LineMark, LogBlock, LogFileGone, LogFileRead, LogsConfigured
 from etlmon.records.xferlog import (
+    PLAIN_FIELDS,
     XferlogBlock,
     XferlogFileRead,
     XferlogLine,
+    XferlogRun,
     XferlogsConfigured,
 )
 
@@ -39,14 +41,18 @@ def transfer(direction: str | None, status: str, moved: int | None) -> XferlogLi
     return XferlogLine(**{name: given.get(name) for name in XferlogLine._fields})
 
 
+def run_values(direction: str, status: str, moved: int) -> list[str | int | None]:
+    line = transfer(direction, status, moved)
+    return [getattr(line, name) for name in PLAIN_FIELDS]
+
+
 TRANSFERS = XferlogBlock(
     log_path="/var/log/xferlog",
     source_inode=1,
     created_at=NOW,
     lines=[
         transfer("upload", "complete", 100),
-        transfer("upload", "incomplete", 7),
-        transfer("download", "complete", None),
+        XferlogRun(run_values("upload", "incomplete", 7) + run_values("download", "complete", 0)),
         transfer(None, "unparsed", None),
     ],
 )

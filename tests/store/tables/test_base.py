@@ -38,7 +38,13 @@ from etlmon.records.process import (
     ProcessUsage,
     ProcessWatchStatus,
 )
-from etlmon.records.xferlog import XferlogEntry, XferlogFile, XferlogFileRow, XferlogPending
+from etlmon.records.xferlog import (
+    XferlogEntry,
+    XferlogFile,
+    XferlogFileRow,
+    XferlogPending,
+    XferlogStoredBlock,
+)
 from etlmon.store.migrate import load_migrations
 from etlmon.store.tables.all import TABLES
 from etlmon.store.tables.base import columns, insert_sql, records, row
@@ -64,6 +70,7 @@ ROWS: dict[str, type[Record]] = {
     "collector_run": CollectorRun,
     "audit_log": AuditEntry,
     "xferlog_entries": XferlogEntry,
+    "xferlog_blocks": XferlogStoredBlock,
     "xferlog_files": XferlogFileRow,
 }
 """The record that is the whole of a row of each table."""
@@ -417,6 +424,8 @@ RECORDS: list[Record] = [
         offset=90,
         created_at=EARLY,
     ),
+    XferlogStoredBlock(first_id=1, last_id=2, first_time=EARLY, last_time=AT),
+    XferlogStoredBlock(first_id=1, last_id=2, first_time=None, last_time=None),
     XferlogFileRow(
         path="/var/log/xferlog",
         state="following",

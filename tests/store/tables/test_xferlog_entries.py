@@ -5,19 +5,25 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from etlmon.records.xferlog import (
+    PLAIN_FIELDS,
     XferlogBlock,
     XferlogEntry,
     XferlogLanding,
     XferlogLine,
     XferlogPending,
+    XferlogRun,
     XferlogSummary,
 )
+from etlmon.store.migrate import load_migrations, migrate
+from etlmon.store.tables import xferlog_entries
 from etlmon.store.tables.xferlog_entries import TABLE, Wanted, following, newest, summary
 from etlmon.units import utc
 
@@ -50,7 +56,9 @@ LINE = XferlogLine(
 )
 
 
-def store(cursor: sqlite3.Cursor, *lines: XferlogLine, at: float = 5, inode: int = 7) -> None:
+def store(
+    cursor: sqlite3.Cursor, *lines: XferlogLine | XferlogRun, at: float = 5, inode: int = 7
+) -> None:
     block = XferlogBlock(
         log_path="/var/log/xferlog", source_inode=inode, created_at=utc(at), lines=[*lines]
     )
@@ -148,15 +156,62 @@ def test_a_glob_of_many_stars_takes_no_time(cursor: sqlite3.Cursor) -> None:
     assert time.process_time() - began < 2
 
 
-def test_what_was_read_long_before_is_not_even_looked_at(
-    cursor: sqlite3.Cursor, effort: Callable[[Callable[[], object]], int]
+def test_what_ended_at_other_times_is_not_even_looked_at(
+    cursor: sqlite3.Cursor,
+    effort: Callable[[Callable[[], object]], int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Though all was read at one time."""
+    monkeypatch.setattr(xferlog_entries, "_MOST_BLOCK_ENTRIES", 20)
     day = 86_400
     for number in range(100):
-        store(cursor, *[LINE._replace(log_time_ms=number * day * 1000)] * 20, at=number * day)
-    all_of_it = effort(lambda: summary(cursor, Wanted(since=utc(0)), ["username"], 9, 0))
-    the_end = effort(lambda: summary(cursor, Wanted(since=utc(98 * day)), ["username"], 9, 0))
-    assert the_end < all_of_it / 10
+        store(cursor, *[LINE._replace(log_time_ms=number * day * 1000)] * 20)
+
+    def summed(**wanted: Any) -> Callable[[], object]:
+        return lambda: summary(cursor, Wanted(**wanted), ["username"], 9, 0)
+
+    all_of_it = effort(summed(since=utc(0)))
+    assert effort(summed(since=utc(98 * day))) < all_of_it / 10
+    assert effort(summed(until=utc(2 * day))) < all_of_it / 10
+    found, _ = summary(cursor, Wanted(since=utc(98 * day)), ["username"], 9, 0)
+    assert [one.count for one in found] == [2 * 20]
+
+
+@pytest.mark.parametrize("most", [1, 2, 5_000])
+def test_times_are_found_in_whatever_order_they_stand(
+    cursor: sqlite3.Cursor, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(xferlog_entries, "_MOST_BLOCK_ENTRIES", most)
+    times = [None, 9, 1, 8, None, None, 2]
+    for at in times:
+        store(cursor, LINE._replace(log_time_ms=None if at is None else at * 1000))
+    for since in range(11):
+        for until in range(since, 11):
+            wanted = Wanted(since=utc(since), until=utc(until))
+            assert ids(following(cursor, wanted, 9, after=0)) == [
+                place
+                for place, at in enumerate(times, start=1)
+                if at is not None and since <= at <= until
+            ]
+
+
+def test_entries_of_an_older_schema_are_found_by_time(path: Path) -> None:
+    migrations = load_migrations()
+    (place,) = (at for at, one in enumerate(migrations) if one.name == "xferlog_blocks")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, path, 0, migrations[:place])
+        connection.execute("BEGIN")
+        connection.executemany(
+            "INSERT INTO xferlog_entries"
+            " (log_time, status, ts_quality, flags, log_path, created_at)"
+            " VALUES (?, 'complete', 'exact', '[]', '/x', 0)",
+            [(at * 1000,) for at in range(12_000)],
+        )
+        connection.execute("COMMIT")
+        migrate(connection, path, 0, migrations)
+        found = newest(connection.cursor(), Wanted(since=utc(11_998)), 9)
+        assert ids(found) == [12_000, 11_999]
+        assert connection.execute("SELECT count(*) FROM xferlog_blocks").fetchone() == (3,)
 
 
 # --- what became of uploads -----------------------------------------------------------------------
@@ -292,8 +347,43 @@ def test_nothing_adds_up_to_nothing(cursor: sqlite3.Cursor, by: list[str]) -> No
     assert summary(cursor, Wanted(), by, 9, 0) == ([], 0)
 
 
-@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 123])
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 49, 50, 500, 1_161])
 def test_any_number_of_lines_goes_in_in_its_order(cursor: sqlite3.Cursor, count: int) -> None:
     store(cursor, *(LINE._replace(offset=place) for place in range(count)))
-    found = following(cursor, Wanted(), 1_000, after=0)
+    found = following(cursor, Wanted(), 2_000, after=0)
     assert [entry.offset for entry in found] == list(range(count))
+
+
+def run(*lines: XferlogLine) -> XferlogRun:
+    return XferlogRun([getattr(line, name) for line in lines for name in PLAIN_FIELDS])
+
+
+def test_a_run_is_stored_as_its_lines_are_one_by_one(cursor: sqlite3.Cursor) -> None:
+    lines = [LINE._replace(offset=place, log_time_ms=place * 1000) for place in range(113)]
+    lines[5] = LINE._replace(offset=5, log_time_ms=None, ts_quality="unknown", auth_user="x")
+    odd = LINE._replace(offset=200, line="odd", flags='["cut"]')
+    assert [*run(*lines).lines()] == lines
+    store(cursor, run(*lines[:7]), odd, run(*lines[7:]), odd, odd)
+    store(cursor, *lines[:7], odd, *lines[7:], odd, odd)
+    found = following(cursor, Wanted(), 1_000, after=0)
+    assert len(found) == 2 * 116
+    for one, other in zip(found[:116], found[116:], strict=True):
+        assert one == replace(other, id=one.id)
+
+
+def test_blocks_cover_all_entries_and_no_others(cursor: sqlite3.Cursor) -> None:
+    for count in (1, 0, 4_998, 1, 1, 5_001, 3):
+        store(cursor, *[LINE] * count)
+    blocks = cursor.execute("SELECT first_id, last_id FROM xferlog_blocks").fetchall()
+    assert blocks == [(1, 5_000), (5_001, 5_001), (5_002, 10_002), (10_003, 10_005)]
+    cursor.execute("DELETE FROM xferlog_entries WHERE id < 5001")
+    assert TABLE.trimmed is not None
+    cursor.execute(TABLE.trimmed)
+    assert cursor.execute("SELECT min(first_id) FROM xferlog_blocks").fetchone() == (5_001,)
+    cursor.execute("DELETE FROM xferlog_entries")
+    cursor.execute(TABLE.trimmed)
+    assert cursor.execute("SELECT count(*) FROM xferlog_blocks").fetchone() == (0,)
+    store(cursor, LINE)
+    assert cursor.execute("SELECT first_id, last_id FROM xferlog_blocks").fetchall() == [
+        (10_006, 10_006)
+    ]
