@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from etlmon.host.processes import COMM_BYTES, ProcessStat, parse_stat, read_raw_stat
 from etlmon.text import host_text
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 _ARGUMENT_BYTES = 64 << 10
@@ -44,7 +44,10 @@ class ProcessTable:
         self.stats: dict[int, ProcessStat] = {}
         self.hidden: frozenset[int] = frozenset()
         """Pids that are listed but may not be looked at (hidepid=1)."""
-        self._known: dict[int, _Known] = {}
+        self._inodes: dict[str, int] = {}
+        """What tells, without a look into it, that a process is still the same."""
+        self._young: dict[int, int] = {}
+        """The look that saw a process first, of those that have not been seen for long."""
         self._looks = 0
 
     @property
@@ -52,7 +55,7 @@ class ProcessTable:
         """Whether no process is hidden: pid 1 is always there, and the first to be hidden."""
         return not self.hidden and 1 in self.stats
 
-    def look(self, proc_fd: int, closely: Container[int] | None = None) -> list[int]:
+    def look(self, proc_fd: int, closely: Collection[int] | None = None) -> list[int]:
         """Look which processes there are, and give the pids of those whose stat has been read.
 
         It is read of those in ``closely``, of all if that is None, and of all that are new. Of
@@ -60,52 +63,53 @@ class ProcessTable:
         the list of processes cannot be read.
         """
         self._looks += 1
-        known, old_stats = self._known, self.stats
-        still: dict[int, _Known] = {}
-        stats: dict[int, ProcessStat] = {}
+        looks, stats = self._looks, self.stats
+        with os.scandir(proc_fd) as entries:
+            inodes = {entry.name: entry.inode() for entry in entries}
+        for name in self._inodes.keys() - inodes.keys():
+            self._forget(name)
+        new = {
+            name
+            for name, inode in inodes.items() - self._inodes.items()
+            if name.isascii() and name.isdecimal()
+        }
+        for name in new:
+            self._forget(name)
+            self._young[int(name)] = looks
+        if closely is None:
+            again: set[int] = set(stats)
+        else:
+            due = -looks % _EVERY_LOOKS
+            again = {pid for pid in stats if pid % _EVERY_LOOKS == due}
+            again.update(pid for pid in closely if pid in stats)
+            again.update(pid for pid in self._young if pid in stats)
+        self._young = {
+            pid: since for pid, since in self._young.items() if looks - since < _YOUNG_LOOKS - 1
+        }
         hidden: set[int] = set()
         read: list[int] = []
-        looks = self._looks
-        with os.scandir(proc_fd) as entries:
-            for entry in entries:
-                name = entry.name
-                if not name[0].isdecimal():
-                    continue
-                try:
-                    pid = int(name)
-                    inode = entry.inode()
-                    before = known.get(pid)
-                    if before is None or before[0] != inode:
-                        before = _Known(inode, looks)
-                    elif (
-                        closely is not None
-                        and (pid + looks) % _EVERY_LOOKS
-                        and looks - before[1] >= _YOUNG_LOOKS
-                        and pid not in closely
-                    ):
-                        still[pid] = before
-                        stats[pid] = old_stats[pid]
-                        continue
-                    stats[pid] = parse_stat(read_raw_stat(name, proc_fd))
-                except ProcessLookupError:
-                    continue  # it ended meanwhile
-                except PermissionError:
+        for name in [*new, *map(str, again)]:
+            pid = int(name)
+            try:
+                stats[pid] = parse_stat(read_raw_stat(name, proc_fd))
+            except (OSError, ValueError) as error:
+                # It ended meanwhile, or is hidden, or is no process: it is new when it is there.
+                if isinstance(error, PermissionError):
                     hidden.add(pid)
-                    continue
-                except ValueError:
-                    continue  # no process, whatever it is
-                still[pid] = before
+                elif not isinstance(error, ProcessLookupError | ValueError):
+                    raise
+                self._forget(name)
+                del inodes[name]
+            else:
                 read.append(pid)
-        self._known, self.stats, self.hidden = still, stats, frozenset(hidden)
+        self._inodes, self.hidden = inodes, frozenset(hidden)
         return read
 
-
-class _Known(NamedTuple):
-    """What tells, without a look into it, that a process is still the same."""
-
-    inode: int
-    since: int
-    """The look that saw it first."""
+    def _forget(self, name: str) -> None:
+        """Forget what is known of a process that is not there any more."""
+        if name.isascii() and name.isdecimal():
+            self.stats.pop(int(name), None)
+            self._young.pop(int(name), None)
 
 
 def read_arguments(proc_fd: int, pid: int) -> bytes | None:

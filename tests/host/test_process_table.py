@@ -89,12 +89,12 @@ class TestLook:
         with subprocess.Popen(["sleep", "60"]) as process:
             for _ in range(4):
                 read = look(table, PROC, set())
-            known = table._known[process.pid]
-            assert known.inode == Path(f"/proc/{process.pid}").stat().st_ino
-            table._known[process.pid] = known._replace(inode=known.inode + 1)
+            name, inode = str(process.pid), table._inodes[str(process.pid)]
+            assert inode == Path(f"/proc/{name}").stat().st_ino
+            table._inodes[name] = inode + 1
             while process.pid in read:  # now and then, it would be read anyway
                 read = look(table, PROC, set())
-            table._known[process.pid] = known._replace(inode=known.inode + 1)
+            table._inodes[name] = inode + 1
             assert process.pid in look(table, PROC, set())
             process.kill()
         assert process.pid not in table.stats or look(table, PROC, set()) is not None

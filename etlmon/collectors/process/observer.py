@@ -83,6 +83,16 @@ class _Details(NamedTuple):
     cgroup: str | None
 
 
+class _Said(NamedTuple):
+    """What a process is called, and what that was made of: to redact a line takes long."""
+
+    start_ticks: int
+    comm: bytes
+    arguments: int
+    name: str
+    line: str | None
+
+
 class Observer:
     """Looks again and again, and remembers what need not be read anew.
 
@@ -114,6 +124,7 @@ class Observer:
         self._concerned: set[int] = set()
         """Those that a rule selects, or may select."""
         self._details: dict[int, _Details] = {}
+        self._said: dict[int, _Said] = {}
         self._children: dict[str, set[tuple[int, int]]] = {}
         self._watched: dict[int, Identity] = {}
         self._looks = 0
@@ -169,7 +180,9 @@ class Observer:
             pid: self._sight(proc_fd, stats[pid], candidates.get(pid), detailed=pid not in plain)
             for pid in sorted(wanted)
         }
-        self._details = {pid: one for pid, one in self._details.items() if pid in sightings}
+        for kept in (self._details, self._said):
+            for pid in kept.keys() - sightings.keys():
+                del kept[pid]
         exits = self._exits(sightings, pidfds)
         self._watched = {pid: one.identity for pid, one in sightings.items()}
         self._open(selected, sightings, pidfds)
@@ -226,7 +239,11 @@ class Observer:
                 selected[self._rules[place].label].met.append(pid)
             for place in judged.untold:
                 selected[self._rules[place].label].untold += 1
-        asking = [rule.label for rule in self._rules if rule.with_children]
+        asking = [
+            rule.label
+            for rule in self._rules
+            if rule.with_children and (selected[rule.label].met or self._children.get(rule.label))
+        ]
         if asking:
             below: dict[int, list[int]] = {}
             for pid, stat in stats.items():
@@ -278,12 +295,17 @@ class Observer:
                 *(stat.start_ticks, stat.program_mark, stat.comm),
                 *(one.owner, one.exe, one.cgroup),
             )
+        said = self._said.get(pid)
+        made_of = (stat.start_ticks, stat.comm, hash(one.raw_arguments))
+        if said is None or said[:3] != made_of:
+            line = None if one.line is None else shown(one.line)
+            said = self._said[pid] = _Said(*made_of, one.name, line)
         open_files, disk_bytes = counters(proc_fd, pid) if detailed else (None, None)
         uid, container_pid = details.owner or (None, None)
         return Sighting(
             identity=Identity(self._boot_id, pid, stat.start_ticks),
-            name=one.name,
-            line=None if one.line is None else shown(one.line),
+            name=said.name,
+            line=said.line,
             stat=stat,
             uid=uid,
             container_pid=container_pid,

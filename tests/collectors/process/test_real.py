@@ -245,11 +245,12 @@ async def test_one_deaf_to_sigterm_runs_on(subject, looker) -> None:
 
 
 async def test_a_restart_under_the_same_name(subject, looker) -> None:
-    first = subject("name=etl_load")
-    watching = looker(ProcessWatch(name="load", comm="etl_load"))
+    name = f"etl_{os.getpid()}"
+    first = subject(f"name={name}")
+    watching = looker(ProcessWatch(name="load", comm=name))
     (before,) = await watching.look()
     first.kill()
-    second = subject("name=etl_load")
+    second = subject(f"name={name}")
     (after,) = await watching.look()
     assert (after.pid, after.status, after.restarts) == (second.pid, "RUNNING", 1)
     assert after.identity != before.identity
