@@ -35,8 +35,11 @@ gives need not wait for its commit (the store's are 20 ms apart), and is as new 
 class Sink(Protocol):
     """Where batches go: the store."""
 
-    def write(self, records: Sequence[Record]) -> Deferred[None]:
-        """Store records in one transaction; fires when they are committed."""
+    def write(self, records: Sequence[Record], *, may_wait: bool = False) -> Deferred[None]:
+        """Store records in one transaction; fires when they are committed.
+
+        What ``may_wait`` may be stored a few seconds later, along with others.
+        """
 
 
 class CollectorService(TimerService):
@@ -284,7 +287,7 @@ class CollectorService(TimerService):
             duration_ms=run.duration_ms,
         )
         # Not awaited: with the last batch committed the run is over, and another may be asked for.
-        self._sink.write([run]).addErrback(self._run_not_stored, error)
+        self._sink.write([run], may_wait=True).addErrback(self._run_not_stored, error)
         return None
 
     def _run_not_stored(self, failure: Failure, error: Exception | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def _without_hardening(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
     return tuple(replace(mount, read_only=mount.file_system_read_only) for mount in mounts)
 
 
+# They are read every few seconds, and change once in a while.
+@lru_cache(maxsize=4)
 def _parse(mountinfo: bytes) -> tuple[Mount, ...]:
     # Not splitlines: the kernel escapes the newline in a name, and no carriage return.
     lines = mountinfo.split(b"\n")
@@ -171,18 +174,23 @@ def on_top(mounts: Iterable[Mount]) -> list[Mount]:
     order in mountinfo does not tell (``mount --move``); who is mounted on whom does. What is
     mounted on ``/`` covers nothing: a path begins below it, at the root of the process.
     """
+    return list(_on_top(tuple(mounts)))
+
+
+@lru_cache(maxsize=4)
+def _on_top(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
     by_id = {mount.mount_id: mount for mount in mounts}
     taken = {(one.parent_id, one.mount_point) for one in by_id.values() if one.mount_point != b"/"}
 
     def is_cut_off(mount: Mount) -> bool:
         return any((mount.parent_id, above) in taken for above in _above(mount.mount_point))
 
-    return [
+    return tuple(
         mount
         for mount in by_id.values()
         if (mount.mount_id, mount.mount_point) not in taken
         and not any(is_cut_off(one) for one in _upward(mount, by_id))
-    ]
+    )
 
 
 def waits_for(mounts: Iterable[Mount]) -> dict[int, Mount]:

@@ -177,11 +177,11 @@ class StoreService(Service):
         if held is not None:
             held.close()
 
-    def write(self, records: Sequence[Record]) -> Deferred[None]:
+    def write(self, records: Sequence[Record], *, may_wait: bool = False) -> Deferred[None]:
         """Store records in one transaction; fires when they are committed (see Writer.write)."""
         if self._writer is None:
             return fail(_not_open())
-        taken = self._writer.write(records)
+        taken = self._writer.write(records, may_wait=may_wait)
         if self._record_listeners:
             taken.addCallback(self._tell_of, records)
         return taken

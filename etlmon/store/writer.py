@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LONGEST_WAIT_SECONDS = 6.0
+"""What may wait does so for a little longer than the samples of processes are apart."""
 _LEAST_APART_SECONDS = 0.02
 _BURST_RECORDS = 1_000
 """A batch so large waits for no other, and none after it: it is no trickle to wait for."""
@@ -54,6 +56,7 @@ class _Waiting:
     joins: bool = False
     """It needs no transaction of its own: what waits is done in the same, after it."""
     may_be_held: bool = False
+    may_wait: bool = False
     held: bool = False
     """Nobody waits for it any more: it is kept until the database takes writes again."""
     came_at: float = 0.0
@@ -167,9 +170,11 @@ class Writer:
         in_transaction = self._group and self._group[0].in_transaction
         return self._clock.seconds() - self._began_at if in_transaction else 0.0
 
-    def write(self, records: Sequence[Record]) -> Deferred[None]:
+    def write(self, records: Sequence[Record], *, may_wait: bool = False) -> Deferred[None]:
         """Store records in one transaction; fires when they are committed.
 
+        What ``may_wait`` is of no use to anybody yet: it goes along with the next commit of others,
+        or alone after six seconds. A commit costs more than what is in it.
         Fails with StoreError if the batch itself cannot be stored, or the store has been closed.
         """
         groups: dict[type[Record], list[Record]] = {}
@@ -193,6 +198,7 @@ class Writer:
                 is_burst=size >= _BURST_RECORDS,
                 records=size,
                 may_be_held=all(table.may_be_held for table in tables.values()),
+                may_wait=may_wait,
             )
         )
 
@@ -291,11 +297,16 @@ class Writer:
             one.done.callback(None)
 
     def _schedule(self) -> None:
-        if self._halted or self._group or not self._queue or self._timer is not None:
+        if self._halted or self._group or not self._queue:
             return
-        self._timer = self._clock.callLater(
-            max(0.0, self._next_at - self._clock.seconds()), self._commit
-        )
+        now = self._clock.seconds()
+        at = max(now, self._next_at)
+        if not self._closing and all(waiting.may_wait for waiting in self._queue):
+            at = max(at, self._queue[0].came_at + _LONGEST_WAIT_SECONDS)
+        if self._timer is None:
+            self._timer = self._clock.callLater(at - now, self._commit)
+        elif at < self._timer.getTime():
+            self._timer.reset(at - now)
 
     def _commit(self) -> None:
         """Commit what waits, up to the bound; a batch alone may be larger than that."""

@@ -69,7 +69,7 @@ class Sink:
         self.written: list[list[Any]] = []
         self.answer: Callable[[Sequence[Any]], Deferred[None]] = lambda records: succeed(None)
 
-    def write(self, records: Sequence[Any]) -> Deferred[None]:
+    def write(self, records: Sequence[Any], *, may_wait: bool = False) -> Deferred[None]:
         self.written.append(list(records))
         return self.answer(records)
 

@@ -169,5 +169,6 @@ def test_store_is_a_sink() -> None:
     """The fake is like the store: one list of records, and a Deferred that fires with nothing."""
     assert StoreService.write.__annotations__ == {
         "records": "Sequence[Record]",
+        "may_wait": "bool",
         "return": "Deferred[None]",
     }

@@ -184,6 +184,38 @@ def test_a_transaction_that_does_not_end_is_seen(bench: Bench) -> None:
     assert bench.writer.committing_seconds == 0
 
 
+def test_what_may_wait_goes_along_with_others(bench: Bench) -> None:
+    bench.writer.write([Row(number=1)], may_wait=True)
+    bench.run(1)
+    bench.writer.write([Row(number=2)], may_wait=True)
+    bench.run(1)
+    assert bench.pool.committed == []
+    bench.write(3)
+    bench.clock.advance(0)
+    assert bench.pool.committed == [[1, 2, 3]]
+
+
+def test_what_may_wait_goes_alone_where_nothing_else_comes(bench: Bench) -> None:
+    bench.writer.write([Row(number=1)], may_wait=True)
+    bench.run(5.9)
+    assert bench.pool.committed == []
+    bench.run(0.2)
+    assert bench.pool.committed == [[1]]
+
+
+def test_the_end_waits_for_no_others(bench: Bench) -> None:
+    bench.pool.at_once = False
+    bench.write(1)
+    bench.clock.advance(0)
+    bench.writer.write([Row(number=2)], may_wait=True)
+    closed = bench.writer.close()
+    bench.pool.finish()
+    bench.run(0.1)
+    bench.pool.finish()
+    assert closed.called
+    assert bench.pool.committed == [[1], [2]]
+
+
 def test_after_a_burst_the_next_follows_at_once(bench: Bench) -> None:
     bench.write(*range(1_000))
     bench.clock.advance(0)

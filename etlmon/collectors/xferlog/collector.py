@@ -70,8 +70,13 @@ class XferlogCollector:
         """Begin to hear of changes in the directory of the log."""
         self._hint = hint
         if self._context.watches is not None:
-            directory = os.fsencode(os.path.dirname(self._path))  # noqa: PTH120 - as it is written
-            self._watch = self._context.watches.watch(directory, self._heard)
+            directory, name = os.path.split(os.fsencode(self._path))
+            self._watch = self._context.watches.watch(
+                directory,
+                self._heard,
+                # Its rotated files are named after it.
+                lambda written: written.startswith(name),
+            )
 
     def _heard(self) -> None:
         """Look at the log at once, or a little later if that has just been done."""

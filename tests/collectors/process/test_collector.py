@@ -133,7 +133,7 @@ async def test_the_runner_looks_when_a_process_ends(subject, looker) -> None:
     exited: Deferred[NewProcessEvent] = Deferred()
 
     class Sink:
-        def write(self, records: Any) -> Deferred[None]:
+        def write(self, records: Any, *, may_wait: bool = False) -> Deferred[None]:
             stored.extend(records)
             for record in records:
                 if isinstance(record, NewProcessEvent) and record.event == "exited":

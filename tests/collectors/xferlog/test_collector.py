@@ -269,9 +269,12 @@ class Watches:
     def __init__(self) -> None:
         self.heard: dict[bytes, Callable[[], None]] = {}
 
-    def watch(self, directory: bytes, heard: Callable[[], None]) -> Watch:
+    def watch(
+        self, directory: bytes, heard: Callable[[], None], heeds: Callable[[bytes], bool]
+    ) -> Watch:
         self.heard[directory] = heard
-        return Watch(directory, heard, "inotify")
+        self.heeds = heeds
+        return Watch(directory, heard, "inotify", heeds)
 
     async def arm(self, watch: Watch) -> None:
         assert watch.directory in self.heard
@@ -289,6 +292,9 @@ async def test_what_is_heard_of_a_busy_directory_makes_few_runs(make, log) -> No
     harness.collector.listen(lambda: hints.append(clock.seconds()))
     (heard,) = harness.watches.heard.values()
     assert [*harness.watches.heard] == [os.fsencode(log.parent)]
+    name = os.fsencode(log.name)
+    heeds = harness.watches.heeds
+    assert [heeds(one) for one in (name, name + b".1", b"other.log")] == [True, True, False]
     heard()
     clock.advance(0)
     assert hints == [0]
