@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from etlmon.config.signals import allowed_signals, is_among
 from etlmon.control.confirmation import LIFE_SECONDS, Confirmations
 from etlmon.control.signals import open_target
 from etlmon.errors import ApiError
@@ -72,8 +73,7 @@ class Kills:
     def apply(self, config: NodeConfig) -> None:
         """Take new settings."""
         self._asks_token = config.control.confirmation_token
-        self._unwatched = config.control.unwatched_signals
-        self._allowed = {watch.label: watch.allow_signals for watch in config.process_watch}
+        self._allowed = allowed_signals(config)
 
     def stop(self) -> None:
         """Wait for no process any longer."""
@@ -148,24 +148,25 @@ class Kills:
             for sample in samples
             if sample.identity == str(expected)
             and sample.status == "RUNNING"
-            and sample.watch in self._allowed
+            and sample.watch in self._allowed.by_watch
         ]
         wanted = [asked.signal, *(["SIGKILL"] if asked.escalate else [])]
         for name in wanted:
             for label in labels:
-                allowed = self._allowed[label or ""]
-                if not _is_among(name, allowed):
+                allowed = self._allowed.by_watch[label or ""]
+                if not is_among(name, allowed):
                     raise ApiError(
                         403,
                         "signal-not-allowed",
                         f"The watch {label} allows {_list(allowed)}, not {name}: see allow_signals "
                         "of process_watch in node.yaml.",
                     )
-            if not labels and not _is_among(name, self._unwatched):
+            others = self._allowed.unwatched
+            if not labels and not is_among(name, others):
                 raise ApiError(
                     403,
                     "process-not-watched",
-                    f"No watch selects the process {pid}, and others get {_list(self._unwatched)}: "
+                    f"No watch selects the process {pid}, and others get {_list(others)}: "
                     "add it to process_watch in node.yaml, or the signal to "
                     "control.unwatched_signals. One that has just started is watched from its "
                     "first sample on.",
@@ -290,11 +291,6 @@ def _expected(pid: int, asked: KillRequest, samples: Sequence[ProcessSample]) ->
             "meant: send its identity, as GET /api/v1/processes gives it. Nothing was sent.",
         )
     return parse_identity(running[0].identity)
-
-
-def _is_among(name: str, allowed: Sequence[str]) -> bool:
-    """Whether a signal is among those allowed, by whichever of its names."""
-    return any(signal.Signals[name] == signal.Signals[one] for one in allowed)
 
 
 def _list(allowed: Sequence[str]) -> str:

@@ -37,6 +37,7 @@ from etlmon.api.server import ApiServer
 from etlmon.collectors.base import CollectorContext
 from etlmon.collectors.process.live import LiveProcesses
 from etlmon.config.addresses import UnixAddress, is_loopback, parse_listen
+from etlmon.config.signals import allowed_signals
 from etlmon.control.admission import AdmissionService
 from etlmon.control.audit import AuditLog
 from etlmon.control.callers import Gate
@@ -288,7 +289,7 @@ class NodeService(Service):
             await self.admission.look()
         self._apply(config)
         await self.collectors.exchange(self.collectors.build(config))
-        if (config.process_watch, config.redact) != (self.config.process_watch, self.config.redact):
+        if _of_live(config) != _of_live(self.config):
             self._live_processes = self._live(config)
         self.config = config
         self.collectors.declare(config)
@@ -325,7 +326,9 @@ class NodeService(Service):
         return self.state.health()
 
     def _live(self, config: NodeConfig) -> LiveProcesses:
-        return LiveProcesses(config.process_watch, config.redact, self._context)
+        return LiveProcesses(
+            config.process_watch, config.redact, self._context, allowed_signals(config)
+        )
 
     def _samples_of(self, pid: int) -> Deferred[list[ProcessSample]]:
         return self.store.read(lambda cursor: process_stats.by_pid(cursor, pid))
@@ -343,3 +346,8 @@ class NodeService(Service):
             return None
         names = (socket.gethostname(), node_name(config), *config.node.allowed_hosts)
         return HostCheck(loopback=is_loopback(self.listen), names=names)
+
+
+def _of_live(config: NodeConfig) -> tuple[object, ...]:
+    """Give what all processes are read by."""
+    return config.process_watch, config.redact, allowed_signals(config)

@@ -98,6 +98,13 @@ class ProcessSample(Record, frozen=True, kw_only=True):
         str, about("What tells it from every other process that ever had its pid.", min_length=1)
     ]
     collected_at: Annotated[datetime, about("When this was collected, UTC, to the millisecond.")]
+    signals: Annotated[
+        list[str] | None,
+        about(
+            "Signals that it may be sent by this node's configuration, none if empty; null: this "
+            "node does not say (an older one)."
+        ),
+    ] = None
 
 
 class ProcessWatchStatus(Record, frozen=True, kw_only=True):

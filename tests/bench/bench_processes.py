@@ -64,6 +64,7 @@ class Ticks:
 
         from etlmon.collectors.base import CollectorContext
         from etlmon.collectors.process.collector import ProcessCollector
+        from etlmon.config.signals import AllowedSignals
         from etlmon.config.watched import RedactSection
         from etlmon.store.database import StoreService
 
@@ -81,6 +82,7 @@ class Ticks:
                 proc=PROC,
                 reactor=self.reactor,
             ),
+            AllowedSignals({}, ("SIGTERM",)),
         )
         self.ticks: list[float] = []
         self.stretches: list[float] = []
@@ -156,12 +158,17 @@ def tree(process: psutil.Process) -> list[psutil.Process]:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    return sum(sum(one.cpu_times()[:2]) for one in tree(process))
+    """Give the CPU of a process and of all below it, also of those that have ended."""
+    return sum(sum(one.cpu_times()[:4]) for one in tree(process))
 
 
 def whole_node(directory: Path, seconds: float) -> dict[str, Any]:
     """Watch a node with the configuration of the sample, and Glances, over the same time."""
+    # The database is in a directory of its own, as /var/lib/etlmon is, and not among the logs.
+    (directory / "lib").mkdir()
     (directory / "logs").mkdir()
+    for name in ("app.log", "xferlog"):
+        (directory / name).touch()
     for number in range(100):
         (directory / "logs" / f"{number}.log").touch()
     port, glances_port = free_port(), free_port()
@@ -179,7 +186,7 @@ def whole_node(directory: Path, seconds: float) -> dict[str, Any]:
         *("-p", str(glances_port), "--disable-check-update"),
     ]
     with (
-        server(etlmon_node(directory, port, more), f"http://127.0.0.1:{port}/api/v1/fs"),
+        server(etlmon_node(directory / "lib", port, more), f"http://127.0.0.1:{port}/api/v1/fs"),
         server(glances, f"http://127.0.0.1:{glances_port}/api/4/cpu"),
     ):
         mine = psutil.Process().children()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.collectors.base import Batch, CollectorContext, Kind
 from etlmon.collectors.process.collector import ProcessCollector
+from etlmon.config.signals import allowed_signals
 from etlmon.records.process import WatchesConfigured
 
 if TYPE_CHECKING:
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
 def _build(config: NodeConfig, context: CollectorContext) -> list[ProcessCollector]:
     if not config.process_watch:
         return []
-    return [ProcessCollector(config.process_watch, config.redact, config.refresh.process, context)]
+    return [
+        ProcessCollector(
+            config.process_watch,
+            config.redact,
+            config.refresh.process,
+            context,
+            allowed_signals(config),
+        )
+    ]
 
 
 def _declare(config: NodeConfig) -> Batch:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.base import CollectorContext
     from etlmon.collectors.process.observer import Look
+    from etlmon.config.signals import AllowedSignals
     from etlmon.config.watched import ProcessWatch, RedactSection
     from etlmon.host.processes import Identity
     from etlmon.records.base import Record
@@ -57,12 +58,13 @@ class ProcessCollector:
         redact: RedactSection,
         interval_seconds: float,
         context: CollectorContext,
+        allowed: AllowedSignals,
         *,
         boot_clock: Callable[[], float] = boot_clock,
         cores: int | None = None,
     ) -> None:
         self.interval_seconds = interval_seconds
-        self.settings = (tuple(watches), redact)
+        self.settings = (tuple(watches), redact, allowed.are_taken)
         self._context = context
         self._boot_clock = boot_clock
         self._observer = Observer(
@@ -72,7 +74,7 @@ class ProcessCollector:
             Users(context.monotonic_clock),
             with_pidfds=context.reactor is not None,
         )
-        self._tally = Tally(watches, cores or os.cpu_count() or 1)
+        self._tally = Tally(watches, cores or os.cpu_count() or 1, allowed)
         self._readers: dict[Identity, _Reader] = {}
         self._noticed: dict[Identity, Ended] = {}
         self._hint: Callable[[], None] | None = None

@@ -11,17 +11,20 @@ from etlmon.collectors.process.collector import boot_clock
 from etlmon.collectors.process.observer import Observer
 from etlmon.collectors.process.sampling import CpuMeter, Now, sample, started_at
 from etlmon.errors import CollectError
+from etlmon.host.processes import own_pid
 from etlmon.host.users import Users
 from etlmon.redaction import Redaction
 from etlmon.units import utc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from twisted.internet.defer import Deferred
 
     from etlmon.collectors.base import CollectorContext
+    from etlmon.collectors.process.facts import Sighting
+    from etlmon.config.signals import AllowedSignals
     from etlmon.config.watched import ProcessWatch, RedactSection
     from etlmon.host.processes import Identity
     from etlmon.records.process import ProcessSample
@@ -41,11 +44,13 @@ class LiveProcesses:
         watches: Sequence[ProcessWatch],
         redact: RedactSection,
         context: CollectorContext,
+        allowed: AllowedSignals,
         *,
         boot_clock: Callable[[], float] = boot_clock,
         cores: int | None = None,
     ) -> None:
         self._context = context
+        self._allowed = allowed
         self._boot_clock = boot_clock
         self._observer = Observer(
             context.proc,
@@ -78,11 +83,8 @@ class LiveProcesses:
 
     def _look(self, now: Now) -> list[ProcessSample]:
         look = self._observer.look({})
-        watches = {
-            pid: label
-            for label, selected in reversed([*look.selected.items()])
-            for pid in (*selected.children, *selected.met)
-        }
+        labels = look.labels()
+        own = _own(look.sightings, own_pid(self._context.proc))
         cpu = self._meter.measure(look.sightings.values(), now)
         self._starts = {
             one.identity: self._starts.get(one.identity) or started_at(one.stat.start_ticks, now)
@@ -93,8 +95,28 @@ class LiveProcesses:
                 one,
                 now,
                 cpu.get(one.identity),
-                watch=watches.get(pid),
+                watch=next(iter(labels.get(pid, ())), None),
                 start_time=self._starts[one.identity],
+                signals=() if pid in own else self._allowed.of(labels.get(pid, ())),
             )
             for pid, one in look.sightings.items()
         ]
+
+
+def _own(sightings: Mapping[int, Sighting], itself: int | None) -> set[int]:
+    """Give the pids of this node, of what it runs below and of what runs below it."""
+    below: dict[int, list[int]] = {}
+    for pid, one in sightings.items():
+        below.setdefault(one.stat.parent_pid, []).append(pid)
+    found: set[int] = set()
+    pending = [] if itself is None else [itself]
+    while pending:
+        pid = pending.pop()
+        if pid not in found:
+            found.add(pid)
+            pending += below.get(pid, ())
+    at = sightings.get(itself or 0)
+    while at is not None and (parent := at.stat.parent_pid) not in found:
+        found.add(parent)
+        at = sightings.get(parent)
+    return found

@@ -59,6 +59,14 @@ class Look:
     sees_all: bool
     """Whether no process of the host is hidden."""
 
+    def labels(self) -> dict[int, list[str]]:
+        """Give the watches of each process that any of them selects, by pid."""
+        found: dict[int, list[str]] = {}
+        for label, selected in self.selected.items():
+            for pid in (*selected.met, *selected.children):
+                found.setdefault(pid, []).append(label)
+        return found
+
 
 class _Judged(NamedTuple):
     """Which rules select a process, by their place, and what that was judged by."""

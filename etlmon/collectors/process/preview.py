@@ -58,6 +58,7 @@ def preview(
                 None,
                 watch=watch.label,
                 start_time=started_at(look.sightings[pid].stat.start_ticks, now),
+                signals=watch.allow_signals,
                 is_child=pid in selected.children,
             )
             for pid in (*selected.met, *selected.children)

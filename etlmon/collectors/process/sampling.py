@@ -9,7 +9,7 @@ from etlmon.host.processes import TICKS_PER_SECOND
 from etlmon.records.process import ProcessSample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from etlmon.collectors.process.facts import Sighting
@@ -82,6 +82,7 @@ def sample(
     *,
     watch: str | None,
     start_time: datetime,
+    signals: Sequence[str],
     restarts: int = 0,
     is_child: bool = False,
 ) -> ProcessSample:
@@ -113,6 +114,7 @@ def sample(
         visibility="full" if one.is_whole else "partial",
         is_kernel_thread=stat.is_kernel_thread,
         is_child=is_child,
+        signals=[] if stat.pid == 1 or stat.is_kernel_thread or one.has_ended else [*signals],
         restarts=restarts,
         identity=str(one.identity),
         collected_at=now.at,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from etlmon.collectors.process.facts import Sighting
     from etlmon.collectors.process.observer import Look, Selected
     from etlmon.collectors.process.sampling import Cpu, Now
+    from etlmon.config.signals import AllowedSignals
     from etlmon.config.watched import ProcessWatch
     from etlmon.host.pidfds import Exit
     from etlmon.host.processes import Identity
@@ -85,7 +86,12 @@ class Tally:
     coming and going, of which there may be much, makes no events.
     """
 
-    def __init__(self, watches: Sequence[ProcessWatch], cores: int) -> None:
+    def __init__(
+        self, watches: Sequence[ProcessWatch], cores: int, allowed: AllowedSignals
+    ) -> None:
+        self._allowed = allowed
+        self._signals: dict[int, list[str]] = {}
+        """What each of the processes of this look may be sent, by pid."""
         self._watched = {watch.label: _Watched(watch) for watch in watches}
         self._meter = CpuMeter(cores)
         self._starts: dict[Identity, datetime] = {}
@@ -98,6 +104,8 @@ class Tally:
             one.identity: self._starts.get(one.identity) or started_at(one.stat.start_ticks, now)
             for one in look.sightings.values()
         }
+        labels = look.labels()
+        self._signals = {pid: self._allowed.of(labels[pid]) for pid in labels}
         samples: list[ProcessSample] = []
         others: list[Record] = []
         for label, watched in self._watched.items():
@@ -219,6 +227,7 @@ class Tally:
             ),
             cpu_percent=None,
             cpu_share=None,
+            signals=[],
             ended_at=ended.at,
             exit_reason=reason,
         )
@@ -303,6 +312,7 @@ class Tally:
             cpu.get(one.identity),
             watch=label,
             start_time=self._starts[one.identity],
+            signals=self._signals.get(one.identity.pid, ()),
             restarts=restarts,
             is_child=is_child,
         )

@@ -36,7 +36,9 @@ SIGNALS = {
     "SIGSTOP": "halts it until SIGCONT",
     "SIGCONT": "has it go on",
 }
-"""What can be chosen; which of them a process may get, the node says."""
+"""What they do. Which of them a process may be sent, the node says; all, if it does not."""
+
+_UNKNOWN = "means what its program makes of it"
 
 _WAIT_SECONDS = 5.0
 _LATE_SECONDS = 3.0
@@ -59,6 +61,9 @@ def why_no_signal(process: ProcessSample | None) -> str | None:
         return f"{name} has ended already; what is left of it goes when its parent takes note."
     if process.is_kernel_thread:
         return f"{name} is a part of the kernel: it takes no signals."
+    if process.signals is not None and not process.signals:
+        rule = "its watch's allow_signals" if process.watch else "control.unwatched_signals"
+        return f"{name} gets no signals by {rule} or control in node.yaml."
     return None
 
 
@@ -79,7 +84,8 @@ class KillView(View):
         health: Health | None = session.health.value
         self._host = visible(session.name if health is None else health.node_name)
         self._stage: Stage = "form"
-        self._signal = "SIGTERM"
+        self._signals = tuple(SIGNALS if process.signals is None else process.signals)
+        self._signal = "SIGTERM" if "SIGTERM" in self._signals else self._signals[0]
         self._field = 0
         self._reason = ""
         self._typed = ""
@@ -147,7 +153,7 @@ class KillView(View):
     def _fill_in(self, command: str, around: Around) -> None:
         last = len(self._fields) - 1
         if command in ("next signal", "previous signal"):
-            names = list(SIGNALS)
+            names = self._signals
             step = 1 if command == "next signal" else -1
             self._signal = names[(names.index(self._signal) + step) % len(names)]
             self._field = 0
@@ -230,7 +236,9 @@ class KillView(View):
 
     def _have_answer(self, around: Around, answer: KillAnswer) -> None:
         self._has_ended = has_ended = answer.outcome == "exited"
-        self._can_escalate = not has_ended and "SIGKILL" not in answer.signals
+        self._can_escalate = (
+            not has_ended and "SIGKILL" in self._signals and "SIGKILL" not in answer.signals
+        )
         how = "" if answer.by_pidfd else " (a kernel without pidfd: compared an instant before)"
         glyph = "\u2713" if has_ended else "!"
         style = "ok" if has_ended else "warning"
@@ -277,7 +285,7 @@ class KillView(View):
             [
                 *_label("signal", writes == "signal"),
                 ("key", f"\u2039 {self._signal} \u203a"),
-                ("text", f"  {SIGNALS[self._signal]}"),
+                ("text", f"  {SIGNALS.get(self._signal, _UNKNOWN)}"),
             ],
             [
                 *_label("reason", writes == "reason"),

@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 
 from etlmon.collectors.base import CollectorContext
 from etlmon.collectors.process.collector import ProcessCollector
+from etlmon.config.signals import AllowedSignals
 from etlmon.config.watched import ProcessWatch, RedactSection
 from etlmon.records.base import Record
 from etlmon.records.process import (
@@ -83,7 +84,12 @@ class Looker:
             reactor=reactor,
         )
         self.collector = ProcessCollector(
-            watches, redact or RedactSection(), 5.0, self.context, cores=os.cpu_count()
+            watches,
+            redact or RedactSection(),
+            5.0,
+            self.context,
+            AllowedSignals({watch.label: watch.allow_signals for watch in watches}),
+            cores=os.cpu_count(),
         )
         self.hints = 0
         self.on_hint: Callable[[], None] = lambda: None

@@ -16,6 +16,7 @@ from etlmon.collectors.base import Batch, CollectorContext, Hinted, Warned
 from etlmon.collectors.process import KIND
 from etlmon.collectors.process.collector import ProcessCollector
 from etlmon.config.loader import parse_node_config
+from etlmon.config.signals import AllowedSignals
 from etlmon.config.watched import ProcessWatch, RedactSection
 from etlmon.errors import CollectError
 from etlmon.records.process import NewProcessEvent, WatchesConfigured
@@ -70,7 +71,7 @@ def test_without_watches_there_is_none() -> None:
 
 async def test_a_procfs_that_cannot_be_read(tmp_path: Path) -> None:
     collector = ProcessCollector(
-        [ProcessWatch(pid=1)], RedactSection(), 5.0, context(tmp_path / "no")
+        [ProcessWatch(pid=1)], RedactSection(), 5.0, context(tmp_path / "no"), AllowedSignals({})
     )
     with pytest.raises(CollectError, match=r"cannot read .*/no: "):
         await anext(collector.collect(utc(0)))
@@ -80,7 +81,9 @@ async def test_hidden_processes_are_warned_of_once(tmp_path: Path) -> None:
     (tmp_path / "sys/kernel/random").mkdir(parents=True)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()  # noqa: ASYNC240
     (tmp_path / "sys/kernel/random/boot_id").write_text(boot)
-    collector = ProcessCollector([ProcessWatch(comm="x")], RedactSection(), 5.0, context(tmp_path))
+    collector = ProcessCollector(
+        [ProcessWatch(comm="x")], RedactSection(), 5.0, context(tmp_path), AllowedSignals({})
+    )
     warned: list[str] = []
     collector.log = type("Log", (), {"warn": lambda _, text, warning: warned.append(warning)})()  # type: ignore
     for _ in range(2):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,24 +14,50 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
 
 from etlmon.collectors.process.live import LiveProcesses
+from etlmon.config.signals import AllowedSignals
 from etlmon.config.watched import ProcessWatch, RedactSection
 from etlmon.errors import CollectError
+
+ALLOWED = AllowedSignals({"first": ("SIGTERM", "SIGHUP"), "b": ("SIGHUP", "SIGKILL")}, ("SIGINT",))
 
 
 async def test_all_processes_with_their_watches(subject, looker) -> None:
     one = subject("cpu=0.4", "--password=hunter2")
     watches = [ProcessWatch(name="first", pid=one.pid), ProcessWatch(name="b", match="subject.py")]
-    live = LiveProcesses(watches, RedactSection(), looker().context)
+    live = LiveProcesses(watches, RedactSection(), looker().context, ALLOWED)
     found = {sample.pid: sample for sample in await live.read()}
     assert {1, os.getpid(), one.pid} <= found.keys()
     assert found[one.pid].watch == "first"
     assert found[os.getpid()].watch is None
+    assert found[one.pid].signals == []  # as a child of this very process
     assert found[one.pid].cpu_percent is None
     assert "hunter2" not in repr(found)
     await deferLater(reactor, 1.1)
     again = {sample.pid: sample for sample in await live.read()}
     assert again[one.pid].cpu_percent > 3
     assert again[one.pid].start_time == found[one.pid].start_time
+
+
+async def test_what_may_be_sent_is_told_and_nothing_to_what_is_protected(subject, looker) -> None:
+    seconds = f"100.{os.getpid()}"
+    subprocess.run(["setsid", "--fork", "sleep", seconds], check=True)  # noqa: ASYNC221
+    child = subject()
+    watches = [ProcessWatch(name="first", match=seconds), ProcessWatch(name="b", match=seconds)]
+    for selects, told in (
+        ([], ["SIGINT"]),
+        (watches[:1], ["SIGTERM", "SIGHUP"]),
+        (watches, ["SIGHUP"]),
+    ):
+        live = LiveProcesses(selects, RedactSection(), looker().context, ALLOWED)
+        found = {sample.pid: sample for sample in await live.read()}
+        (stranger,) = [one for one in found.values() if one.cmdline == f"sleep {seconds}"]
+        assert stranger.signals == told
+    os.kill(stranger.pid, signal.SIGKILL)
+    assert found[child.pid].signals == []
+    parents = [os.getpid()]
+    while parents[-1] > 1:
+        parents.append(found[parents[-1]].parent_pid)
+    assert {str(found[pid].signals) for pid in parents if pid in found} == {"[]"}
 
 
 async def test_many_who_ask_cost_one_look(looker) -> None:
@@ -40,13 +68,15 @@ async def test_many_who_ask_cost_one_look(looker) -> None:
         looks.append(function)
         return function()
 
-    live = LiveProcesses([], RedactSection(), replace(context, in_thread=in_thread))
+    live = LiveProcesses([], RedactSection(), replace(context, in_thread=in_thread), ALLOWED)
     first, second = await gatherResults([live.read(), live.read()])
     assert first is second
     assert len(looks) == 1
 
 
 async def test_a_procfs_that_cannot_be_read(looker, tmp_path: Path) -> None:
-    live = LiveProcesses([], RedactSection(), replace(looker().context, proc=tmp_path / "no"))
+    live = LiveProcesses(
+        [], RedactSection(), replace(looker().context, proc=tmp_path / "no"), ALLOWED
+    )
     with pytest.raises(CollectError, match="cannot read"):
         await live.read()

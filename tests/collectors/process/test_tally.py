@@ -12,6 +12,7 @@ from etlmon.collectors.process.facts import Sighting
 from etlmon.collectors.process.observer import Look, Selected
 from etlmon.collectors.process.sampling import CpuMeter, Now, started_at
 from etlmon.collectors.process.tally import Ended, Tally
+from etlmon.config.signals import AllowedSignals
 from etlmon.config.watched import ProcessExpectation, ProcessWatch
 from etlmon.host.pidfds import Exit
 from etlmon.host.processes import Identity, ProcessStat
@@ -60,7 +61,11 @@ class Looks:
     """Feeds a tally with looks, one each 5 seconds."""
 
     def __init__(self, **watch: Any) -> None:
-        self.tally = Tally([ProcessWatch(name="etl", match="x", **watch)], cores=4)
+        self.tally = Tally(
+            [ProcessWatch(name="etl", match="x", **watch)],
+            cores=4,
+            allowed=AllowedSignals({"etl": ("SIGTERM",)}),
+        )
         self.seconds = 1000.0
         self.before: dict[int, Sighting] = {}
         self.noticed: dict[Identity, Ended] = {}

@@ -312,6 +312,7 @@ RECORDS: list[Record] = [
         exit_reason="exit status 3",
         identity="b:1:2",
         collected_at=AT,
+        signals=["SIGTERM"],
     ),
     ProcessWatchStatus(
         watch="a",

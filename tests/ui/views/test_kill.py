@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from etlmon.records.problem import Problem
 
@@ -87,6 +88,29 @@ def test_a_signal_goes_to_the_process_that_was_chosen(on: Any, is_as_kept: Any) 
     assert body.reason == "hangs since 02:10"
     assert "✓ exited 300ms after SIGTERM: killed by SIGTERM" in made.show()
     made.press("esc")
+    assert made.screen.view.title == "Processes"
+
+
+def test_only_what_the_node_allows_can_be_chosen(on: Any, recorded: dict[str, Any]) -> None:
+    allowed = ["SIGHUP", "SIGRTMIN"]
+    made = on(list_processes=[replace(one, signals=allowed) for one in recorded["list_processes"]])
+    made.press("d")
+    assert "SIGHUP" in made.show()
+    made.press("right")
+    assert "means what its program makes of it" in made.show()
+    made.press("right")
+    assert "SIGHUP" in made.show()
+    made.press("enter", "enter")
+    yes(made)
+    [(_, body)] = kills(made)
+    assert body.signal == "SIGHUP"
+    assert "goes on to SIGKILL" not in made.show()
+
+
+def test_where_the_node_allows_none_there_is_no_form(on: Any, recorded: dict[str, Any]) -> None:
+    made = on(list_processes=[replace(one, signals=[]) for one in recorded["list_processes"]])
+    made.press("d")
+    assert "gets no signals by its watch's allow_signals or control" in made.show()
     assert made.screen.view.title == "Processes"
 
 

@@ -1,0 +1,1 @@
+ALTER TABLE process_stats ADD COLUMN signals TEXT;  -- JSON: names of those that it may be sent
