@@ -25,6 +25,11 @@ _ROWS_A_STEP = 5_000
 _PAGES_A_STEP = 250
 """Some 20 ms: what a collector has for the database waits no longer than that."""
 _DAY_SECONDS = 86_400
+_NEVER_MS = 1 << 62
+_EVEN_SECONDS = 86_400.0
+"""So long must the clock have gone evenly before evidence grows old by it."""
+_STEP_SECONDS = 5.0
+"""A clock that has moved so much more or less than the time that has passed has been set."""
 _NEARLY_FULL, _ROOMY = 0.9, 0.8
 """Parts of the greatest size: from the one on the oldest rows go, down to the other."""
 
@@ -35,6 +40,9 @@ class RetentionService(TimerService):
     Each step deletes at most 5,000 rows, in the transaction of the batches that wait just then,
     which take the place that it frees. Where the database comes near its greatest size, the oldest
     rows of the largest histories go before their time, and those steps go first, alone.
+
+    Evidence grows old only by a clock that has gone evenly for a day, in the life of this node:
+    one that was wrong at boot, or was set ahead, takes none of it away.
     """
 
     log = Logger()
@@ -49,13 +57,15 @@ class RetentionService(TimerService):
         max_bytes: int | None = None,
     ) -> None:
         super().__init__(_EVERY_SECONDS, self._tick)
-        self.clock = clock
+        self.clock: Any = clock
         self._store = store
         self._max_bytes = max_bytes
         self._tables = [table for table in tables if table.time_column is not None]
         self.limits = limits
         self._wall_clock = wall_clock
         self._stopping = False
+        self._clocks: tuple[float, float] | None = None
+        self._even_since = 0.0
         self._last_error: str | None = None
         self._running: Deferred[None] | None = None
         self._again = False
@@ -107,7 +117,19 @@ class RetentionService(TimerService):
             self.log.error("Retention failed: {error}", error=error)
         self._last_error = error
 
+    def _look_at_clocks(self) -> None:
+        """Note since when the time of day has gone as the time that passes."""
+        now, wall = self.clock.seconds(), self._wall_clock()
+        before, self._clocks = self._clocks, (now, wall)
+        if before is None or abs((wall - before[1]) - (now - before[0])) >= _STEP_SECONDS:
+            self._even_since = now
+
+    @property
+    def _is_even(self) -> bool:
+        return bool(self.clock.seconds() - self._even_since >= _EVEN_SECONDS)
+
     async def _run(self) -> None:
+        self._look_at_clocks()
         await self._make_room()
         for table in self._tables:
             await self._trim(table)
@@ -122,10 +144,10 @@ class RetentionService(TimerService):
     async def _trim(self, table: Table) -> None:
         limits = self.limits(table.name)
         tomorrow_ms = int((self._wall_clock() + _DAY_SECONDS) * 1000)
-        if limits.max_age is not None:
+        if limits.max_age is not None and (self._is_even or not table.is_evidence):
             oldest = int((self._wall_clock() - limits.max_age) * 1000)
             delete = (
-                _delete_outside(table, oldest, tomorrow_ms)
+                _delete_outside(table, oldest, _NEVER_MS if table.is_evidence else tomorrow_ms)
                 if table.ages_by_id
                 else _delete_before(table, oldest)
             )

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 
 from etlmon.config.node import NodeConfig, RetentionSection
 from etlmon.errors import StoreError
+from etlmon.records.audit import AuditEvent
 from etlmon.records.health import CollectorRun
 from etlmon.records.log import LogBlock
 from etlmon.records.path import EndedScan
@@ -98,6 +99,61 @@ async def trim(store: StoreService, **limits: Any) -> list[int]:
 def count(cursor: sqlite3.Cursor) -> int:
     found: int = cursor.execute("SELECT count(*) FROM collector_run").fetchone()[0]
     return found
+
+
+class Evidence:
+    """The audit, and a clock of the day that a test sets."""
+
+    def __init__(self, store: StoreService) -> None:
+        self.store = store
+        self.clock = Clock()
+        self.wall = NOW
+        limits = NodeConfig(retention={"audit_log": RetentionSection(max_age=3600.0)}).retention_of
+        self.service = RetentionService(store, TABLES, limits, self.clock, lambda: self.wall)
+
+    async def add(self, at: float) -> None:
+        event = AuditEvent(
+            requested_at=utc(at), who="a", origin="-", command="x", target="y", outcome="done"
+        )
+        await self.store.write([event])
+
+    async def rows(self) -> list[float]:
+        def read(cursor: sqlite3.Cursor) -> list[float]:
+            return [at / 1000 for (at,) in cursor.execute("SELECT requested_at FROM audit_log")]
+
+        return await self.store.read(read)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let the clock go on evenly, and a run of retention to its end."""
+        self.wall += seconds
+        self.clock.advance(seconds)
+        while not self.clock.getDelayedCalls():
+            await self.store.run(lambda cursor: None)
+
+
+async def test_a_clock_that_jumps_deletes_no_evidence(store: StoreService) -> None:
+    audit = Evidence(store)
+    await audit.add(NOW)
+    audit.service.startService()
+    await audit.pass_time(0)
+    audit.wall += 2 * 365 * 86400
+    await audit.add(audit.wall)
+    await audit.pass_time(60)
+    assert len(await audit.rows()) == 2
+    audit.wall = NOW + 120
+    await audit.pass_time(60)
+    assert len(await audit.rows()) == 2, "a row of the future is one all the same"
+    hours = 0
+    while len(await audit.rows()) == 2:
+        await audit.pass_time(3600)
+        hours += 1
+    await audit.service.stopService()
+    assert await audit.rows() == [NOW + 2 * 365 * 86400], "old by a clock that has gone evenly"
+    assert hours == 24
+
+
+async def test_the_audit_has_no_age_unless_it_is_given_one(store: StoreService) -> None:
+    assert NodeConfig().retention_of("audit_log") == RetentionSection(max_rows=100_000)
 
 
 async def test_scans_of_paths_grow_old_as_the_configuration_says(

@@ -33,7 +33,14 @@ def _insert(cursor: sqlite3.Cursor, events: Sequence[AuditEvent]) -> None:
     cursor.executemany(_INSERT, [row(event) for event in events])
 
 
-TABLE = Table("audit_log", {AuditEvent: _insert}, time_column="requested_at", at_open=_INTERRUPTED)
+TABLE = Table(
+    "audit_log",
+    {AuditEvent: _insert},
+    time_column="requested_at",
+    ages_by_id=True,
+    is_evidence=True,
+    at_open=_INTERRUPTED,
+)
 
 
 def begin(cursor: sqlite3.Cursor, event: AuditEvent) -> int:

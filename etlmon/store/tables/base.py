@@ -38,6 +38,9 @@ class Table:
     takes no writes. What can be read again at its source, or is a command's record, is not."""
     ages_by_id: bool = False
     """Its rows go in the order of their ``id``, which has no holes: no index by time is needed."""
+    is_evidence: bool = False
+    """A clock that is wrong must not make its rows go: they grow old only by one that has gone
+    evenly for long, and none is taken for one from the future."""
     trimmed: str | None = None
     """SQL that follows when rows of it have been deleted, in the same transaction."""
     weight: dict[type[Record], Callable[[Any], int]] = field(default_factory=dict)
