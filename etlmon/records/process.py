@@ -17,6 +17,8 @@ EventKind = Literal[
     "steady",
     "state_changed",
     "visibility_changed",
+    "clock_step",
+    "slept",
 ]
 
 
@@ -145,13 +147,13 @@ class ProcessWatchStatus(Record, frozen=True, kw_only=True):
 class NewProcessEvent(Record, frozen=True, kw_only=True):
     """Something that became of a watched process or of a watch."""
 
-    watch: Annotated[str, about("The watch.")]
+    watch: Annotated[str, about("The watch; empty where it is about the whole host.")]
     event: Annotated[
         str,
         about(
             "started, exited, restarted (it took the place of one that had ended), left (it "
             "runs on, but meets the criteria no more), flapping, steady (no more flapping), "
-            "state_changed, visibility_changed."
+            "state_changed, visibility_changed; of the host: clock_step (its clock was set), slept."
         ),
     ]
     occurred_at: Annotated[datetime, about("When it happened, as near as is known, UTC.")]

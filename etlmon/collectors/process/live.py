@@ -61,6 +61,7 @@ class LiveProcesses:
         )
         self._meter = CpuMeter(cores or os.cpu_count() or 1)
         self._starts: dict[Identity, datetime] = {}
+        self._before: Now | None = None
         self._lock = DeferredLock()
         self._read_at: float | None = None
         self._last: list[ProcessSample] = []
@@ -86,6 +87,9 @@ class LiveProcesses:
         labels = look.labels()
         own = _own(look.sightings, own_pid(self._context.proc))
         cpu = self._meter.measure(look.sightings.values(), now)
+        if self._before is not None and now.stepped_seconds(self._before):
+            self._starts = {}
+        self._before = now
         self._starts = {
             one.identity: self._starts.get(one.identity) or started_at(one.stat.start_ticks, now)
             for one in look.sightings.values()

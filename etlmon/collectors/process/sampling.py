@@ -19,6 +19,10 @@ _SHORTEST_SECONDS = 0.9
 """Less than this between two looks says little: CPU is counted in steps of 10 ms."""
 
 
+_STEP_SECONDS = 1.0
+"""A clock that is kept right is slewed: from look to look it is never so far from where it was."""
+
+
 class Now(NamedTuple):
     """When a look was taken, by three clocks."""
 
@@ -28,6 +32,18 @@ class Now(NamedTuple):
     """For rates: it stands still while the host sleeps, as processes do."""
     boot_seconds: float
     """Since the boot, sleep included: processes' starts are told by it."""
+
+    def stepped_seconds(self, before: Now) -> float:
+        """Give how far the time of day was set since ``before``; 0 for the little of a slew."""
+        passed = self.boot_seconds - before.boot_seconds
+        step = (self.at - before.at).total_seconds() - passed
+        return step if abs(step) >= _STEP_SECONDS else 0.0
+
+    def slept_seconds(self, before: Now) -> float:
+        """Give how long the host has slept since ``before``."""
+        passed = self.boot_seconds - before.boot_seconds
+        slept = passed - (self.monotonic_seconds - before.monotonic_seconds)
+        return slept if slept >= _STEP_SECONDS else 0.0
 
 
 class Cpu(NamedTuple):

@@ -19,6 +19,7 @@ from etlmon.records.process import (
     ProcessUsage,
     ProcessWatchStatus,
 )
+from etlmon.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,11 +96,13 @@ class Tally:
         self._watched = {watch.label: _Watched(watch) for watch in watches}
         self._meter = CpuMeter(cores)
         self._starts: dict[Identity, datetime] = {}
+        self._before: Now | None = None
         self._is_first = True
 
     def update(self, look: Look, now: Now, noticed: Mapping[Identity, Ended]) -> list[Record]:
         """Give the records of a look; ``noticed`` are the exits that were told at once."""
         cpu = self._meter.measure(look.sightings.values(), now)
+        others = self._clock_events(now)
         self._starts = {
             one.identity: self._starts.get(one.identity) or started_at(one.stat.start_ticks, now)
             for one in look.sightings.values()
@@ -107,7 +110,6 @@ class Tally:
         labels = look.labels()
         self._signals = {pid: self._allowed.of(labels[pid]) for pid in labels}
         samples: list[ProcessSample] = []
-        others: list[Record] = []
         for label, watched in self._watched.items():
             selected = look.selected[label]
             fresh = self._update(watched, selected, look, now, cpu, noticed, others)
@@ -131,6 +133,25 @@ class Tally:
                 )
             )
         return [*found, ProcessesSeen(collected_at=now.at), *samples, *others]
+
+    def _clock_events(self, now: Now) -> list[Record]:
+        """Tell of a clock that has been set, and of a sleep, since the look before.
+
+        What was reckoned by the clock of before is reckoned again.
+        """
+        before, self._before = self._before, now
+        if before is None:
+            return []
+        events: list[Record] = []
+        slept, step = now.slept_seconds(before), now.stepped_seconds(before)
+        if slept:
+            events.append(_event("", "slept", now.at, detail=f"the host slept for {_about(slept)}"))
+        if step:
+            self._starts = {}
+            way = "ahead" if step > 0 else "back"
+            detail = f"the clock was set {way} by {_about(abs(step))}"
+            events.append(_event("", "clock_step", now.at, detail=detail))
+        return events
 
     def _update(
         self,
@@ -320,6 +341,10 @@ class Tally:
 
 def _keep_ended(watched: _Watched, last: ProcessSample) -> None:
     watched.ended = [*watched.ended, last][-_MOST_ENDED:]
+
+
+def _about(seconds: float) -> str:
+    return format_duration(round(seconds / 60) * 60 if seconds >= 600 else round(seconds))
 
 
 def _usages(

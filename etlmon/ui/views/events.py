@@ -49,13 +49,13 @@ class ProcessEventsView(TableView):
 
     def remark(self, item: ProcessEvent) -> Piece:
         """Give the event, which a narrow table cuts."""
-        return event_style(item), f"{visible(item.process_name or item.watch)}: " + (
+        return event_style(item), f"{visible(item.process_name or item.watch or 'host')}: " + (
             event_piece(item)[1]
         )
 
     def detail(self, item: ProcessEvent) -> View:
         """Give all fields of an event."""
-        title = f"{item.event} {visible(item.process_name or item.watch)}"
+        title = f"{item.event} {visible(item.process_name or item.watch)}".rstrip()
         return _one(title, self.want, item.id)
 
 

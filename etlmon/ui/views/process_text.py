@@ -20,6 +20,8 @@ _LETTERS: dict[str, Piece] = {
     "X": ("dim", "- ended"),
 }
 
+_UNUSUAL = ("flapping", "clock_step")
+
 
 def process_state(item: ProcessSample) -> Piece:
     """Give how a process is, as glyph and word."""
@@ -58,4 +60,4 @@ def event_piece(event: ProcessEvent) -> Piece:
 def event_style(event: ProcessEvent) -> str:
     """Give the style of an event: a failure is to be seen."""
     is_failure = event.exit_signal is not None or bool(event.exit_status)
-    return "warning" if is_failure or event.event == "flapping" else "text"
+    return "warning" if is_failure or event.event in _UNUSUAL else "text"

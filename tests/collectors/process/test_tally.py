@@ -10,7 +10,7 @@ import pytest
 
 from etlmon.collectors.process.facts import Sighting
 from etlmon.collectors.process.observer import Look, Selected
-from etlmon.collectors.process.sampling import CpuMeter, Now, started_at
+from etlmon.collectors.process.sampling import CpuMeter, Now
 from etlmon.collectors.process.tally import Ended, Tally
 from etlmon.config.signals import AllowedSignals
 from etlmon.config.watched import ProcessExpectation, ProcessWatch
@@ -67,6 +67,8 @@ class Looks:
             allowed=AllowedSignals({"etl": ("SIGTERM",)}),
         )
         self.seconds = 1000.0
+        self.wall_step = 0.0
+        self.slept = 0.0
         self.before: dict[int, Sighting] = {}
         self.noticed: dict[Identity, Ended] = {}
         self.records: list[Any] = []
@@ -99,7 +101,8 @@ class Looks:
 
     @property
     def now(self) -> Now:
-        return Now(utc(1_800_000_000 + self.seconds), self.seconds, self.seconds)
+        boot = self.seconds + self.slept
+        return Now(utc(1_800_000_000 + self.wall_step + boot), self.seconds, boot)
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [one for one in self.records if type(one) is kind]
@@ -310,17 +313,38 @@ class TestCpu:
         assert cpu.percent == 0
 
 
-def test_a_clock_that_is_set_moves_no_start() -> None:
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_is_an_event_and_falsifies_nothing(hours: int) -> None:
+    looks = Looks()
+    looks.look(sighting(7, cpu_ticks=100))
+    (before,) = looks.samples
+    looks.wall_step = 3600.0 * hours
+    assert looks.look(sighting(7, cpu_ticks=350)) == ["clock_step"]
+    (event,) = looks.of(NewProcessEvent)
+    assert (event.watch, event.pid, event.occurred_at) == ("", None, looks.now.at)
+    assert event.detail == f"the clock was set {'ahead' if hours > 0 else 'back'} by 1h"
+    (sample,) = looks.samples
+    assert (sample.cpu_percent, sample.runtime_sec) == (50.0, before.runtime_sec + 5)
+    assert sample.start_time == before.start_time + timedelta(hours=hours)
+    assert looks.look(sighting(7, cpu_ticks=350)) == []
+
+
+def test_a_host_that_has_slept_is_an_event_and_makes_no_cpu() -> None:
+    looks = Looks()
+    looks.look(sighting(7, cpu_ticks=100))
+    looks.slept = 7230.0
+    assert looks.look(sighting(7, cpu_ticks=350)) == ["slept"]
+    (event,) = looks.of(NewProcessEvent)
+    assert event.detail == "the host slept for 2h"
+    (sample,) = looks.samples
+    assert sample.cpu_percent == 50.0
+    assert sample.runtime_sec == 1010 + 7230 - 1
+
+
+def test_a_clock_that_is_slewed_is_none() -> None:
     looks = Looks()
     looks.look(sighting(7))
     (before,) = looks.samples
-    looks.tally.update(
-        Look({7: sighting(7)}, {"etl": Selected([7])}, {}, True),
-        Now(looks.now.at + timedelta(hours=1), looks.seconds + 5, looks.seconds + 5),
-        {},
-    )
-    looks.look(sighting(7))
-    (after,) = looks.samples
-    assert after.start_time == before.start_time
-    assert after.runtime_sec == before.runtime_sec + 5
-    assert started_at(100, looks.now) == utc(1_800_000_001)
+    looks.wall_step = 0.5
+    assert looks.look(sighting(7)) == []
+    assert looks.samples[0].start_time == before.start_time
