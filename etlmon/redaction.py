@@ -30,10 +30,11 @@ _NOT_NAME_OF_ONES = frozenset(("PWD", "OLDPWD"))
 _VALUE = r"""("[^"]*"|'[^']*'|[^\s&;,"']+)"""
 
 # Nearly all command lines have nothing of this, and are left alone by one quick look.
-_SUSPECT = rf"(?i){_WORDS}|pass|://[^/\s]*@|bearer|basic|authorization|cookie"
+_SUSPECT = rf"(?i){_WORDS}|pass|://[^/\s]*@|[?&]sig=|bearer|basic|authorization|cookie"
 _ASSIGNED = rf"""(?i)([\w.-]*(?:{_WORDS}|\bpass|[-_.]pass)[\w.-]*)(["']?\s*[=:]\s*){_VALUE}"""
 _OPTION_IN_TEXT = rf"(?i)(\s--?[\w.-]*(?:{_WORDS}|\bpass|[-_.]pass)[\w.-]*)(\s+){_VALUE}"
 _USER_IN_URL = r"""(://[^\s/:@"']*:)([^\s/"']+)(@)"""
+_SIGNED_URL = r"""(?i)([?&]sig=)([^\s&"']+)"""
 _HEADER = r"""(?i)(\b(?:proxy-)?authorization["']?\s*[:=]\s*|\b(?:set-)?cookie:\s*)([^"']+)"""
 _SCHEME = r"(?i)\b((?:bearer|basic)\s+)([\w.~+/=-]{8,})"
 _NAME_OF_ONE = rf"(?i)(?:{_WORDS})[0-9]*$|(?:^|[-_.])(?:{_WORDS}|pass)(?:$|[-_.])"
@@ -115,6 +116,10 @@ class _Usual:
         return Pattern(_USER_IN_URL)
 
     @cached_property
+    def _signed_url(self) -> Pattern:
+        return Pattern(_SIGNED_URL)
+
+    @cached_property
     def _header(self) -> Pattern:
         return Pattern(_HEADER)
 
@@ -154,6 +159,7 @@ class _Usual:
         text = self._header.replace(text, lambda m: m[1] + REDACTED)
         text = self._scheme.replace(text, lambda m: m[1] + REDACTED)
         text = self._user_in_url.replace(text, lambda m: m[1] + REDACTED + m[3])
+        text = self._signed_url.replace(text, lambda m: m[1] + REDACTED)
         text = self._assigned.replace(text, self._hide_value)
         return self._option_in_text.replace(text, self._hide_value)
 

@@ -30,6 +30,10 @@ def usual() -> Redaction:
         ("env MYSQL_PWD=x1 DB_PASSWORD_PROD=x2 x", f"env MYSQL_PWD={R} DB_PASSWORD_PROD={R} x"),
         ("java -Dspring.datasource.password=x1 -jar a", None),
         ("java 'jdbc:sqlserver://h;user=u;password=x1;encrypt=true'", None),
+        (
+            "azcopy https://a.blob/c?sv=1&sig=x1%3D&se=2 d",
+            f"azcopy https://a.blob/c?sv=1&sig={R}&se=2 d",
+        ),
         ("psql postgresql://u:x1@h/db", f"psql postgresql://u:{R}@h/db"),
         ("curl 'https://h/a?token=x1&page=2'", f"curl https://h/a?token={R}&page=2"),
         ("curl -H 'Authorization: Bearer x1.x2-x3x3'", f"curl -H Authorization: {R}"),
