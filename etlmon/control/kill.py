@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 
 from etlmon.config.signals import allowed_signals, is_among
 from etlmon.control.confirmation import LIFE_SECONDS, Confirmations
-from etlmon.control.signals import open_target
-from etlmon.errors import ApiError
+from etlmon.control.signals import gone, open_target
+from etlmon.errors import ApiError, CollectError
 from etlmon.host.pidfds import ExitReader
 from etlmon.host.processes import parse_identity
 from etlmon.records.audit import NOBODY
@@ -48,6 +48,7 @@ class Kills:
     """Sends signals on command.
 
     ``samples`` gives what is stored of a pid: of the process that has it, or had it last, by watch.
+    ``watches_of`` looks which watches select the process of an identity now; None: it is gone.
     ``stop`` ends the waiting for processes that do not end; they are told to be running.
     """
 
@@ -59,7 +60,9 @@ class Kills:
         reactor: Any,
         in_thread: InThread,
         proc: Path,
+        watches_of: Callable[[str], Awaitable[Sequence[str] | None]],
     ) -> None:
+        self._watches_of = watches_of
         self._policy = policy
         self._samples = samples
         self._reactor = reactor
@@ -92,7 +95,7 @@ class Kills:
             expected = _expected(pid, asked, samples)
             target = await self._in_thread(lambda: open_target(self._proc, expected))
             try:
-                self._check_allowed(pid, expected, samples, asked)
+                self._check_allowed(pid, await self._watches(expected, samples), asked)
                 self._check_token(asked, target, attempt)
                 return await self._kill(target, number, asked, attempt)
             finally:
@@ -136,24 +139,41 @@ class Kills:
             message=_in_words(sent, waited, state, reason, has_ended=has_ended) + not_sent,
         )
 
-    def _check_allowed(
-        self, pid: int, expected: Identity, samples: Sequence[ProcessSample], asked: KillRequest
-    ) -> None:
+    async def _watches(self, expected: Identity, samples: Sequence[ProcessSample]) -> list[str]:
+        """Give the watches of a process: as it was sampled last, or else as it is now.
+
+        One that has just started has no sample yet, and may be just what a watch protects: where
+        processes that no watch selects may be sent signals, it is looked at.
+        """
+        labels: Sequence[str | None] | None = [
+            sample.watch
+            for sample in samples
+            if sample.identity == str(expected) and sample.status == "RUNNING"
+        ]
+        known = self._allowed.by_watch
+        if self._allowed.unwatched and not any(label in known for label in labels or ()):
+            try:
+                labels = await self._watches_of(str(expected))
+            except CollectError as error:
+                raise ApiError(
+                    503,
+                    "processes-unreadable",
+                    f"It cannot be read which watches select the process {expected.pid} ({error}); "
+                    "nothing was sent.",
+                ) from error
+            if labels is None:
+                raise gone(expected.pid)
+        return [label for label in labels or () if label is not None and label in known]
+
+    def _check_allowed(self, pid: int, labels: Sequence[str], asked: KillRequest) -> None:
         """Raise ApiError (403), naming the key, for a signal that this process is not to get.
 
         One that several watches select gets what all of them allow.
         """
-        labels = [
-            sample.watch
-            for sample in samples
-            if sample.identity == str(expected)
-            and sample.status == "RUNNING"
-            and sample.watch in self._allowed.by_watch
-        ]
         wanted = [asked.signal, *(["SIGKILL"] if asked.escalate else [])]
         for name in wanted:
             for label in labels:
-                allowed = self._allowed.by_watch[label or ""]
+                allowed = self._allowed.by_watch[label]
                 if not is_among(name, allowed):
                     raise ApiError(
                         403,

@@ -64,7 +64,7 @@ from etlmon.store.tables import process_stats
 from etlmon.store.tables.all import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from etlmon.config.node import ManholeSection, NodeConfig
     from etlmon.node.manhole.service import ManholeService
@@ -113,7 +113,15 @@ class NodeService(Service):
             limits=config.workers.limits,
         )
         self.policy = Policy(config.control, reactor.seconds)
-        self.kills = Kills(config, self.policy, self._samples_of, reactor, self.in_thread, proc)
+        self.kills = Kills(
+            config,
+            self.policy,
+            self._samples_of,
+            reactor,
+            self.in_thread,
+            proc,
+            self._watches_of,
+        )
         self._context = CollectorContext(
             wall_clock=wall_clock,
             monotonic_clock=reactor.seconds,
@@ -329,6 +337,9 @@ class NodeService(Service):
         return LiveProcesses(
             config.process_watch, config.redact, self._context, allowed_signals(config)
         )
+
+    def _watches_of(self, identity: str) -> Awaitable[list[str] | None]:
+        return self._live_processes.watches_of(identity)
 
     def _samples_of(self, pid: int) -> Deferred[list[ProcessSample]]:
         return self.store.read(lambda cursor: process_stats.by_pid(cursor, pid))

@@ -65,7 +65,7 @@ def make_killing(store, make_api, monkeypatch):
             return [found] if pid == child.pid else []
 
         api = make_api(store, tokens=Two(), **msgspec.structs.asdict(whole.control))
-        kills = Kills(whole, api.policy, samples, reactor, deferToThread, PROC)
+        kills = Kills(whole, api.policy, samples, reactor, deferToThread, PROC, samples)
         api.no_kills.kill = kills.kill
         await api.start()
         made.append(Killing(api, child))

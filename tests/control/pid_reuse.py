@@ -84,9 +84,11 @@ async def play(reactor: Any, node: Node) -> None:
     async def stored(_pid: int) -> Any:
         return samples
 
-    kills = Kills(
-        config, Policy(config.control, reactor.seconds), stored, reactor, maybeDeferred, PROC
-    )
+    async def watches_of(_identity: str) -> Any:
+        return []
+
+    policy = Policy(config.control, reactor.seconds)
+    kills = Kills(config, policy, stored, reactor, maybeDeferred, PROC, watches_of)
 
     async def outcome(**asked: Any) -> str:
         try:

@@ -65,8 +65,14 @@ class Host:
         self.config = parse_node_config((WATCHES + config).encode(), "node.yaml")
         self.policy = Policy(self.config.control, reactor.seconds)
         self.samples: dict[int, list[Sample]] = {}
-        self.kills = Kills(self.config, self.policy, self.stored, reactor, deferToThread, PROC)
+        self.watched_now: dict[str, list[str]] = {}
+        self.kills = Kills(
+            self.config, self.policy, self.stored, reactor, deferToThread, PROC, self.watches_of
+        )
         self.children: list[subprocess.Popen[str]] = []
+
+    async def watches_of(self, identity: str) -> list[str] | None:
+        return self.watched_now.get(identity)
 
     async def stored(self, pid: int) -> Any:
         return self.samples.get(pid, [])
@@ -425,8 +431,23 @@ async def test_only_what_a_watch_selects_unless_others_are_allowed(make_host, no
     assert "control.unwatched_signals" in error.detail
     open_host = make_host("control: {unwatched_signals: [SIGTERM]}")
     refused = await open_host.refusal(child.pid, identity=identity, signal="SIGKILL")
+    assert refused.problem == "process-not-found", "it has gone when it is looked at"
+    open_host.watched_now[identity] = []
+    refused = await open_host.refusal(child.pid, identity=identity, signal="SIGKILL")
     assert refused.problem == "process-not-watched"
     assert (await open_host.kill(child.pid, identity=identity)).outcome == "exited"
+
+
+async def test_one_that_no_sample_knows_yet_is_protected_by_its_watch(make_host, not_ours) -> None:
+    host = make_host("control: {unwatched_signals: [SIGTERM, SIGKILL]}")
+    child = host.start()
+    identity = str(read_identity(PROC, child.pid))
+    host.samples.clear()
+    host.watched_now[identity] = ["untouched"]
+    refused = await host.refusal(child.pid, identity=identity)
+    assert refused.problem == "signal-not-allowed"
+    assert "untouched" in refused.detail
+    assert child.poll() is None
 
 
 @pytest.mark.parametrize(

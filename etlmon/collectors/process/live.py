@@ -62,6 +62,8 @@ class LiveProcesses:
         self._meter = CpuMeter(cores or os.cpu_count() or 1)
         self._starts: dict[Identity, datetime] = {}
         self._before: Now | None = None
+        self._labels: dict[str, list[str]] = {}
+        """The watches of each process that the last look has seen, by identity."""
         self._lock = DeferredLock()
         self._read_at: float | None = None
         self._last: list[ProcessSample] = []
@@ -69,6 +71,18 @@ class LiveProcesses:
     def read(self) -> Deferred[list[ProcessSample]]:
         """Give a sample of each process, by pid; raise CollectError if procfs cannot be read."""
         return self._lock.run(self._read)
+
+    async def watches_of(self, identity: str) -> list[str] | None:
+        """Look now, and give the watches that select a process; None if it is not there.
+
+        Raises CollectError if procfs cannot be read.
+        """
+        await self._lock.run(self._read_anew)
+        return self._labels.get(identity)
+
+    async def _read_anew(self) -> None:
+        self._read_at = None
+        await self._read()
 
     async def _read(self) -> list[ProcessSample]:
         clock = self._context.monotonic_clock
@@ -85,6 +99,9 @@ class LiveProcesses:
     def _look(self, now: Now) -> list[ProcessSample]:
         look = self._observer.look({})
         labels = look.labels()
+        self._labels = {
+            str(one.identity): labels.get(pid, []) for pid, one in look.sightings.items()
+        }
         own = _own(look.sightings, own_pid(self._context.proc))
         cpu = self._meter.measure(look.sightings.values(), now)
         if self._before is not None and now.stepped_seconds(self._before):

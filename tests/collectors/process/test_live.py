@@ -17,7 +17,9 @@ from etlmon.collectors.process.live import LiveProcesses
 from etlmon.config.signals import AllowedSignals
 from etlmon.config.watched import ProcessWatch, RedactSection
 from etlmon.errors import CollectError
+from etlmon.host.processes import read_identity
 
+PROC = Path("/proc")
 ALLOWED = AllowedSignals({"first": ("SIGTERM", "SIGHUP"), "b": ("SIGHUP", "SIGKILL")}, ("SIGINT",))
 
 
@@ -58,6 +60,18 @@ async def test_what_may_be_sent_is_told_and_nothing_to_what_is_protected(subject
     while parents[-1] > 1:
         parents.append(found[parents[-1]].parent_pid)
     assert {str(found[pid].signals) for pid in parents if pid in found} == {"[]"}
+
+
+async def test_what_selects_a_process_is_looked_at_anew(subject, looker) -> None:
+    watches = [ProcessWatch(name="first", comm=f"n{os.getpid()}"), ProcessWatch(name="b", pid=1)]
+    live = LiveProcesses(watches, RedactSection(), looker().context, ALLOWED)
+    await live.read()
+    one = subject(f"name=n{os.getpid()}")
+    identity = str(read_identity(PROC, one.pid))
+    assert await live.watches_of(identity) == ["first"], "it was not there a moment ago"
+    assert await live.watches_of(str(read_identity(PROC, os.getpid()))) == []
+    one.kill()
+    assert await live.watches_of(identity) is None
 
 
 async def test_many_who_ask_cost_one_look(looker) -> None:
