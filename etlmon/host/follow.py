@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,6 +35,8 @@ from etlmon.host.rotated import open_at, rotated
 from etlmon.host.writers import find_writers
 
 Begin = Literal["end", "beginning", "saved"]
+FindBegin = Callable[[int, int], int]
+"""Gives the offset to begin at in a file, from its descriptor and its size; may raise OSError."""
 
 _MOST_HELD = 16  # rotated files that are kept open for what may still be written to them
 _MOST_PAST = 8
@@ -64,7 +67,8 @@ class Follower:
 
     ``cursor`` is what another one gave. Without it, a file that is there at the first look is read
     from its ``begin``: its "end", its "beginning", or not at all ("saved"); one that appears later
-    is read from its beginning. Raises ValueError for a cursor that is none.
+    is read from its beginning. ``find_begin`` may find a later place than the beginning of the one
+    that is there. Raises ValueError for a cursor that is none.
     """
 
     def __init__(
@@ -73,12 +77,14 @@ class Follower:
         cursor: str | None = None,
         *,
         begin: Begin = "end",
+        find_begin: FindBegin | None = None,
         limits: Limits | None = None,
         proc: Path = Path("/proc"),
     ) -> None:
         self.path = path
         self._saved: Cursor | None = decode(cursor)
         self._begin = begin
+        self._find_begin = find_begin
         self._proc = os.fsencode(proc)
         self._has_begun = False
         self._queue = Queue(path, limits or Limits())
@@ -132,12 +138,15 @@ class Follower:
         """Begin with no position known; False if the file is to be left alone."""
         if self._begin == "saved":
             return False
-        if self._begin == "end" and status is not None:
+        if status is not None and (self._begin == "end" or self._find_begin is not None):
             generation = open_generation(os.path.realpath(self.path))
             try:
-                generation.seek(generation.size)
+                generation.seek(self._first_offset(generation))
             except RewrittenError:  # cut off this very moment
                 generation.restart()
+            except BaseException:
+                generation.close()
+                raise
             self._queue.name(self._queue.source(generation, now))
         else:
             # Rotated files that are there already are none that came and went meanwhile.
@@ -145,6 +154,13 @@ class Follower:
             self._queue.last = Position(0, 0, 0, 0, "", "", 0, newest_ns + 1, "")
             self._queue.past.append(self._queue.last)
         return True
+
+    def _first_offset(self, generation: Generation) -> int:
+        if self._begin == "end":
+            return generation.size
+        if self._find_begin is None or generation.is_packed:
+            return 0
+        return self._find_begin(generation.fd, generation.size)
 
     def _refresh(self, source: Source, now: float) -> None:
         generation = source.generation

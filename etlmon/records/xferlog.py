@@ -278,7 +278,10 @@ class XferlogFile(Record, frozen=True, kw_only=True):
     events_total: Annotated[
         int, about("Lines that tell of no transfer, such as logins; they are not stored.")
     ] = 0
-    skipped_total: Annotated[int, about("Transfers left out as older than parse_start.")] = 0
+    skipped_total: Annotated[
+        int,
+        about("Transfers left out as older than parse_start, where these lines were read at all."),
+    ] = 0
     gaps: Gaps = 0
     last_line_at: LastLineAt = None
     updated_at: LookedAt

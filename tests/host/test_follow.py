@@ -127,6 +127,36 @@ class TestBegin:
         log.follow("saved")
         assert log.lines == ["new"]
 
+    def test_of_the_file_that_is_there_a_later_place_may_be_found(self, log: Log) -> None:
+        """Of no other file, and not again after a restart."""
+        asked = []
+
+        def find_begin(fd: int, size: int) -> int:
+            asked.append((os.fstat(fd).st_size, size))
+            return 4
+
+        log.write("old", "new")
+        log.follow("beginning", find_begin=find_begin)
+        assert (log.lines, asked) == (["new"], [(8, 8)])
+        log.write("newer")
+        log.restart(begin="beginning", find_begin=find_begin)
+        log.path.rename(log.named(".1"))
+        log.write("a", "b")
+        log.read()
+        assert (log.lines, log.marks) == (["new", "newer", "a", "b"], [])
+        assert len(asked) == 1
+
+    def test_where_no_later_place_can_be_found(self, log: Log, tmp_path: Path) -> None:
+        def find_begin(_fd: int, _size: int) -> int:
+            raise OSError(5, "Input/output error")
+
+        log.write("old")
+        with pytest.raises(OSError, match="Input/output"):
+            log.follow("beginning", find_begin=find_begin)
+        assert open_files(tmp_path) == []
+        log.follow("beginning", find_begin=lambda _fd, size: size + 5)  # cut off meanwhile
+        assert log.lines == ["old"]
+
     def test_one_byte(self, log: Log) -> None:
         log.follow()
         log.path.write_bytes(b"\n")

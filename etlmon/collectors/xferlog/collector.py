@@ -148,8 +148,9 @@ class XferlogCollector:
     async def _look(self, reading: LogReading) -> str | None:
         """Find out what has become of the file; give what is wrong with it."""
         now = self._looked_at = self._context.monotonic_clock()
+        at = utc(self._context.wall_clock())
         try:
-            await self._context.in_thread(lambda: reading.look(now))
+            await self._context.in_thread(lambda: reading.look(now, at))
         except OSError as error:
             return self._in_words(error)
         return None

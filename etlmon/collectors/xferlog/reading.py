@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.xferlog.entries import Gathered, LineReader
+from etlmon.collectors.xferlog.parse import parse
+from etlmon.collectors.xferlog.start import find_start
 from etlmon.collectors.xferlog.times import LogTimes, Written
 from etlmon.host.follow import Follower
 from etlmon.records.xferlog import XferlogBlock, XferlogLine
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from etlmon.records.xferlog import XferlogFlag, XferlogStatus
 
 LINES_A_TURN = 5_000
+_OUT_OF_ORDER_MS = 86_400_000
+"""How much earlier than the lines around it a line may seem to be: sessions have other offsets."""
 _NOTHING = XferlogLine(*[None] * len(XferlogLine._fields))._replace(  # type: ignore[arg-type]
     ts_quality="unknown", flags="[]"
 )
@@ -57,20 +62,42 @@ class LogReading:
         proc: Path,
     ) -> None:
         self._path = path
-        self._follower = Follower(path.encode(), cursor, begin="beginning", proc=proc)
-        self._lines = LineReader(
-            LogTimes(zone),
-            parse_start_ms=None if parse_start is None else to_millis(parse_start),
-            roots=roots,
+        self._zone = zone
+        self._parse_start_ms = None if parse_start is None else to_millis(parse_start)
+        self._follower = Follower(
+            path.encode(),
+            cursor,
+            begin="beginning",
+            find_begin=None if parse_start is None else self._find_start,
+            proc=proc,
         )
+        self._lines = LineReader(LogTimes(zone), parse_start_ms=self._parse_start_ms, roots=roots)
+        self._now_ms = 0
         self._at_end_ms: int | None = None
         # A thread that nobody waits for any more may still be at it.
         self._lock = Lock()
 
-    def look(self, now: float) -> None:
+    def look(self, now: float, at: datetime) -> None:
         """Find out what has become of the file; raises OSError where it cannot be read."""
         with self._lock:
+            self._now_ms = to_millis(at)
             self._follower.look(now)
+
+    def _find_start(self, fd: int, size_bytes: int) -> int:
+        """Give where in a log that was never seen the lines since ``parse_start`` begin."""
+        assert self._parse_start_ms is not None
+        first_ms = self._parse_start_ms - _OUT_OF_ORDER_MS
+        times = LogTimes(self._zone)
+
+        def is_older(line: bytes) -> bool | None:
+            for piece in parse(line):
+                if piece.time_text is not None:
+                    moment_ms, _ = times.read(piece.time_text, self._now_ms)
+                    if moment_ms is not None:
+                        return moment_ms < first_ms
+            return None
+
+        return find_start(lambda offset, most: os.pread(fd, most, offset), size_bytes, is_older)
 
     def read(self, now: float, at: datetime) -> Turn:
         """Read the next lines; ``now`` is the monotonic clock's, ``at`` the time of day.

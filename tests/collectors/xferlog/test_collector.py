@@ -14,7 +14,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
-from etlmon.collectors.xferlog import reading
+from etlmon.collectors.xferlog import reading, start
 from etlmon.errors import CollectError
 from etlmon.fsworker.find import FindOrder
 from etlmon.fsworker.pool import WorkerPool
@@ -133,7 +133,7 @@ async def test_a_large_log_is_read_in_many_runs_and_progress_shows(make, log, sm
     found = await harness.file()
     assert (found.lines_total, len(hints)) == (2_000, 1)
     assert found.lag_bytes == len(log.read_bytes()) - (found.offset or 0) > 0
-    assert max(len(batch.records[0].lines) for batch in harness.batches) == 100
+    assert max(batch.records[0].count for batch in harness.batches) == 100
     await harness.run()
     found = await harness.file()
     assert (found.lines_total, found.lag_bytes, len(hints)) == (2_040, 0, 1)
@@ -235,6 +235,26 @@ async def test_what_is_older_than_parse_start_is_left_out(make, log) -> None:
     assert [entry.filename for entry in await harness.entries()] == ["/in/2.csv"]
     found = await harness.file()
     assert (found.lines_total, found.transfers_total, found.skipped_total) == (2, 1, 1)
+
+
+async def test_what_is_long_before_parse_start_is_not_even_read(make, log, monkeypatch) -> None:
+    """A day before it is: the lines of sessions with another offset stand out of order."""
+    monkeypatch.setattr(start, "_LEAST_STEP_BYTES", 1_000)
+    days = [datetime(2026, 11, day, tzinfo=UTC) for day in range(1, 25)]
+    dates = [f"{day:%a %b} {day.day:2} 09:03:06 2026" for day in days]
+    log.write_text(
+        "".join(line(day, date=date) for day, date in enumerate(dates, 1) for _ in "ab" * 30)
+    )
+    parse_start = datetime(2026, 11, 20, 9, 3, 6, tzinfo=UTC)
+    harness = make(parse_start=parse_start)
+    await harness.run()
+    entries = await harness.entries()
+    assert len(entries) == 5 * 60
+    assert {entry.log_time.day for entry in entries} == {20, 21, 22, 23, 24}
+    found = await harness.file()
+    assert found.transfers_total == 300
+    assert 60 <= found.skipped_total < 4 * 60
+    assert (found.offset, found.lag_bytes) == (log.stat().st_size, 0)
 
 
 async def test_the_zone_is_that_of_the_log_else_that_of_the_node(make, log) -> None:
