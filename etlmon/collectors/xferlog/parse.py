@@ -99,6 +99,7 @@ _MONTHS = {
     )
 }
 
+_CUT_SHORT = "cut short: another line follows within it"
 _MOST_INTEGER = (1 << 63) - 1
 """The largest number that the database can hold."""
 
@@ -258,6 +259,8 @@ def _read_piece(text: str, start: int, *, is_cut: bool = False) -> Parsed:
             return replace(found, time_text=time_text, pid=pid, start=start)
         reason = "no transfer after the prefix of syslog"
         return Parsed(kind="unparsed", time_text=time_text, reason=reason, start=start)
+    if is_cut:
+        return Parsed(kind="broken", reason=_CUT_SHORT, start=start)
     return Parsed(kind="unparsed", reason="no date at the beginning", start=start)
 
 
@@ -340,7 +343,7 @@ def _beginning(time_text: str, rest: str, start: int) -> Parsed:
     broken = Parsed(
         kind="broken",
         time_text=time_text,
-        reason="cut short: another line follows within it",
+        reason=_CUT_SHORT,
         start=start,
     )
     head = _HEAD(rest)

@@ -344,11 +344,11 @@ def test_an_empty_line_says_nothing(line: str) -> None:
 LINE = f"{DATE} 1 127.0.0.1 11 /up/first.txt b _ i a me@x ftp 0 * c"
 
 
-@pytest.mark.parametrize("cut", range(len(DATE) + 1, len(LINE)))
+@pytest.mark.parametrize("cut", range(1, len(LINE)))
 def test_a_line_cut_short_leaves_the_next_one_whole(cut: int) -> None:
     broken, whole = parse((LINE[:cut] + LINE).encode())
     assert broken.kind == "broken"
-    assert broken.time_text == DATE
+    assert broken.time_text == (DATE if cut > len(DATE) else None)
     assert broken.reason == "cut short: another line follows within it"
     assert (whole.kind, whole.filename, whole.start) == ("transfer", "/up/first.txt", cut)
 
