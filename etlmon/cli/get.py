@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +121,12 @@ async def _fetch(
     from etlmon.ui.plain import fetch_json, fetch_text
 
     client = NodeClient(address, reactor, token)
+    # Programs that read a table want a line for each row.
+    most_width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     try:
-        return await (fetch_json if as_json else fetch_text)(client, endpoint, query)
+        if as_json:
+            return await fetch_json(client, endpoint, query)
+        return await fetch_text(client, endpoint, query, most_width)
     finally:
         await client.close()
 

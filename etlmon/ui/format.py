@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _NOTHING = "-"
+_INDENT = " " * 4
 _NOISE = 1e-9
 _CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -161,27 +163,54 @@ def _format_number(name: str, value: float) -> str:
     return f"{value:,}"
 
 
-def text_table(items: Sequence[Record], columns: Sequence[str]) -> str:
-    """Give records as a table with a heading: numbers to the right, words to the left."""
+def text_table(
+    items: Sequence[Record], columns: Sequence[str], most_width: int | None = None
+) -> str:
+    """Give records as a table with a heading: numbers to the right, words to the left.
+
+    With ``most_width``, that of a terminal, columns without any value are left out; where the rest
+    is still too wide each row takes several lines, all but the first indented: nothing is cut.
+    """
+    columns = list(columns)
+    if most_width is not None:
+        columns = [
+            name for name in columns if any(getattr(item, name) is not None for item in items)
+        ]
     rows = [[format_value(name, getattr(item, name)) for name in columns] for item in items]
     heads = [heading(name) for name in columns]
     widths = [max(text_width(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
     to_right = [
         any(isinstance(getattr(item, name), (int, float)) for item in items) for name in columns
     ]
+    folds = _folds(widths, most_width)
     lines = []
     for row in (heads, *rows):
         cells = []
         for cell, width, right in zip(row, widths, to_right, strict=True):
             space = " " * (width - text_width(cell))
             cells.append(space + cell if right else cell + space)
-        lines.append("  ".join(cells).rstrip())
+        for begin, end in folds:
+            if begin == 0:
+                lines.append("  ".join(cells[:end]).rstrip())
+            elif any(cell != _NOTHING for cell in row[begin:end]):
+                lines.append((_INDENT + "  ".join(cells[begin:end])).rstrip())
     return "\n".join(lines)
+
+
+def _folds(widths: Sequence[int], most_width: int | None) -> list[tuple[int, int]]:
+    """Give which columns stand together in a line, from the first to before the second number."""
+    begins, taken = [0], 0
+    for place, width in enumerate(widths):
+        taken += width + 2
+        if most_width is not None and taken - 2 > most_width and place > begins[-1]:
+            begins.append(place)
+            taken = len(_INDENT) + width + 2
+    return list(pairwise([*begins, len(widths)]))
 
 
 def heading(name: str) -> str:
     """Give the title of a column; units that its values carry themselves are left out."""
-    for unit in ("_bytes", "_ms", "_seconds"):
+    for unit in ("_bytes", "_ms", "_seconds", "_sec"):
         name = name.removesuffix(unit)
     if name.endswith("_percent"):
         name = name.removesuffix("_percent") + "%"

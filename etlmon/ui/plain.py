@@ -28,15 +28,23 @@ if TYPE_CHECKING:
 _ESCAPED = re.compile(r"[^ -~\n]")
 
 
-async def fetch_text(client: NodeClient, endpoint: Endpoint[Any, Any, Any], query: Query) -> str:
-    """Give an answer as a person reads it: a table for a list, else a line for each field."""
+async def fetch_text(
+    client: NodeClient,
+    endpoint: Endpoint[Any, Any, Any],
+    query: Query,
+    most_width: int | None = None,
+) -> str:
+    """Give an answer as a person reads it: a table for a list, else a line for each field.
+
+    ``most_width`` is that of the terminal that shows it, if one does.
+    """
     value = await _fetch(client, endpoint, query)
     if isinstance(value, list):
         if not value:
             return "Nothing there yet."
         if isinstance(value[0], LogLine):
             return "\n".join(map(format_line, value))
-        return text_table(value, endpoint.columns or value[0].__struct_fields__)
+        return text_table(value, endpoint.columns or value[0].__struct_fields__, most_width)
     return text_fields(value) if isinstance(value, Record) else as_json(value)
 
 

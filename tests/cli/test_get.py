@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import signal
 import socket
+import struct
 import subprocess
+import termios
 from collections.abc import Iterator
 
 import pytest
@@ -83,6 +88,20 @@ def test_every_resource_is_a_text_and_json(node: str) -> None:
     history = run("get", f"paths/{path['id']}/history", "points=5", "--node", node).stdout
     assert history.startswith("COLLECTED AT")
     assert path["path"] in run("get", "paths", "limit=5", "--node", node).stdout
+
+
+def test_a_terminal_is_given_a_table_as_wide_as_it_is(node: str) -> None:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 60, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    command = [ETLMON, "get", "fs", "limit=1", "--node", node]
+    with open(master, encoding="utf-8", closefd=True) as screen:  # noqa: PTH123 - a descriptor
+        subprocess.run(command, stdout=slave, env=env, timeout=30, check=True)
+        os.close(slave)
+        lines = [screen.readline().rstrip() for _ in range(4)]
+    assert lines[0].startswith("MOUNT POINT")
+    assert lines[1].startswith("    ")
+    assert all(len(line) <= 60 for line in lines)
 
 
 def test_lines_of_a_log(node: str) -> None:

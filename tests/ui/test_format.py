@@ -238,6 +238,44 @@ def test_a_table_has_numbers_to_the_right_and_words_to_the_left() -> None:
     )
 
 
+def test_a_table_for_a_terminal_leaves_out_what_nobody_tells() -> None:
+    items = [filesystem("/", 0), filesystem("/a")]
+    columns = ["mount_point", "total_bytes", "used_bytes", "reason"]
+    assert (
+        text_table(items, columns, 80) == "MOUNT POINT  USED\n/             0 B\n/a              -"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (30, ["MOUNT POINT  LEVEL      USED", "/데이터      ok     2.00 KiB"]),
+        (27, ["MOUNT POINT  LEVEL", "        USED", "/데이터      ok", "    2.00 KiB"]),
+        (5, ["MOUNT POINT", "    LEVEL", "        USED"]),
+    ],
+)
+def test_a_table_too_wide_for_a_terminal_is_folded(width: int, lines: list[str]) -> None:
+    items = [filesystem("/데이터", 2048)]
+    text = text_table(items, ["mount_point", "level", "used_bytes"], width)
+    assert text.split("\n")[: len(lines)] == lines
+
+
+@given(st.lists(HOSTILE, min_size=1, max_size=3), st.integers(1, 60))
+def test_folded_tables_show_all_that_others_do(names: list[str], width: int) -> None:
+    items = [filesystem(name, 1) for name in names]
+    columns = ["mount_point", "device", "fs_type", "used_bytes", "level", "state"]
+    whole = text_table(items, columns).split()
+    assert [word for word in text_table(items, columns, width).split() if word != "-"] == [
+        word for word in whole if word != "-"
+    ]
+
+
+def test_a_line_of_a_folded_row_that_tells_nothing_is_left_out() -> None:
+    items = [filesystem("/a" * 10), filesystem("/b", 1)]
+    text = text_table(items, ["mount_point", "used_bytes"], 20)
+    assert text == f"MOUNT POINT\n    USED\n{'/a' * 10}\n/b\n     1 B"
+
+
 @given(st.lists(HOSTILE, min_size=1, max_size=5))
 def test_tables_are_aligned_whatever_the_names(names: list[str]) -> None:
     items = [filesystem(name, 1) for name in names]

@@ -14,8 +14,11 @@ from etlmon.contract.logs import LOG_LINES, LogLinesQuery
 from etlmon.contract.openapi import OPENAPI
 from etlmon.contract.paths import PATHS, SCAN_PATHS
 from etlmon.contract.query import Page, Query
+from etlmon.contract.xferlog import XFERLOG, XferlogQuery
 from etlmon.records.log import LogLine
 from etlmon.records.path import PathStats, ScanAnswer
+from etlmon.records.xferlog import XferlogEntry
+from etlmon.ui.format import text_width
 from etlmon.ui.plain import fetch_json, fetch_text, follow_items
 from etlmon.units import utc
 
@@ -59,6 +62,23 @@ async def test_an_empty_list_is_said_in_words_and_is_an_array_for_programs() -> 
 async def test_a_table_has_the_columns_of_the_contract() -> None:
     text = await fetch_text(FakeClient([stats("/a")]), PATHS, Page())
     assert text.split("\n")[0].startswith("PATH  FILE COUNT  FILE COUNT CHANGE  DIR COUNT")
+
+
+async def test_transfers_fit_on_a_terminal() -> None:
+    at = utc(1_795_510_986)
+    upload = XferlogEntry(
+        id=1, log_path="/l", created_at=at, log_time=at, status="complete", direction="upload",
+        bytes=734_003_205, username="a_long_user_name", remote_host="partner-gw-01.example.com",
+        transfer_time_sec=12, filename="/srv/입고/하루_매출.csv",
+    )  # fmt: skip
+    none = XferlogEntry(id=2, log_path="/l", created_at=at, status="unparsed", reason="no date")
+    text = await fetch_text(FakeClient([upload, none]), XFERLOG, XferlogQuery(), 80)
+    lines = text.split("\n")
+    assert max(map(text_width, lines)) <= 80
+    assert [len(line) - len(line.lstrip()) for line in lines] == [0, 4] * 3
+    assert "LANDING" not in text
+    wide = await fetch_text(FakeClient([upload]), XFERLOG, XferlogQuery(), 200)
+    assert len(wide.split("\n")) == 2
 
 
 async def test_a_record_and_any_other_value() -> None:
