@@ -10,7 +10,7 @@ from etlmon.host.follow_lineup import cut_off, line_up_copies
 from etlmon.host.follow_queue import is_same
 from etlmon.host.generation import open_generation
 from etlmon.host.lines import Mark
-from etlmon.host.rotated import find, open_at, rotated
+from etlmon.host.rotated import find, open_at, rotated, unseen_after
 
 if TYPE_CHECKING:
     from etlmon.host.cursor import Cursor
@@ -81,11 +81,23 @@ def _resume(
     generation = find(position, queue.path, files)
     if generation is not None:
         queue.wait(queue.source(generation, now, is_copy=True))
-    elif position.size > position.offset or was_named:
+    elif position.size > position.offset or (was_named and not _may_be_packed(position, files)):
         left = max(0, position.size - position.offset)
         known = f"at least {left} bytes" if left else "maybe nothing"
         detail = f"gone before it had been read to its end; {known} of it are missing"
         queue.wait(Mark(("gap",), left or None, detail))
+
+
+def _may_be_packed(position: Position, files: list[Rotated]) -> bool:
+    """Whether a file that was empty may have been filled, rotated and compressed since.
+
+    There was nothing in it by which to know it again, nor to miss: what was compressed later is
+    read from its beginning anyway.
+    """
+    was_empty = position.size == position.offset == position.head_bytes == 0
+    return was_empty and any(
+        one.is_packed for one in unseen_after(position.modified_ns, None, files)
+    )
 
 
 def _go_on(

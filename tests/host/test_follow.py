@@ -513,6 +513,25 @@ class TestAfterDowntime:
         assert "4" in log.lines
         assert any("gap" in flags for flags in log.flags)
 
+    @pytest.mark.parametrize("is_kept", [True, False])
+    def test_empty_then_filled_and_compressed(self, log: Log, is_kept: bool) -> None:
+        log.path.rename(log.named(".2"))
+        log.path.touch()
+        log.follow()
+        log.stop()
+        assert log.lines == ["1", "2", "3"]
+        packed = log.named(".1.gz")
+        if is_kept:
+            packed.write_bytes(gzip.compress(b"4\n5\n"))
+        log.write("6", to=log.named(".new"))  # with an inode of its own
+        log.named(".new").rename(log.path)
+        log.follow()
+        if is_kept:
+            assert (log.lines, log.marks) == (["1", "2", "3", "4", "5", "6"], [])
+        else:
+            assert log.lines == ["1", "2", "3", "6"]
+            assert log.flags == [("gap",)], "nobody knows what was in it"
+
     def test_gone(self, log: Log) -> None:
         log.path.rename(log.path.with_name("moved-away"))
         log.write("4")
