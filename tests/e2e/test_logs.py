@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +180,11 @@ def assert_exactly_once(logs: Logs, database: Path) -> None:
 
 
 def holds_deleted(pid: int) -> bool:
-    links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    return any(link.endswith(".log (deleted)") for link in links)
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if str(link.readlink()).endswith(".log (deleted)"):
+                return True
+    return False
 
 
 def test_rotation_in_every_way_and_kill_9_at_any_moment(

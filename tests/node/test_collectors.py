@@ -32,7 +32,7 @@ class FakeCollector:
 
 
 class Sink:
-    def write(self, records: Any) -> Any:
+    def write(self, records: Any, *, may_wait: bool = False) -> Any:
         return succeed(None)
 
 
