@@ -317,12 +317,15 @@ def _read_native(rest: str) -> Parsed | None:
         return None
     direction = _NATIVE_DIRECTIONS.get(action)
     rate = float(kbytes) * 1024 if kbytes else None
+    took = moved_bytes / rate if rate else None
+    if took is not None and took >= _MOST_INTEGER:
+        return None
     is_anonymous = password is not None or user in _ANONYMOUS
     return Parsed(
         kind="event" if direction is None else "transfer",
         format="vsftpd",
         # vsftpd writes whole seconds, at least one, into an xferlog.
-        transfer_time_sec=max(1, round(moved_bytes / rate)) if rate else None,
+        transfer_time_sec=None if took is None else max(1, round(took)),
         remote_host=host,
         bytes=moved_bytes,
         filename=name,

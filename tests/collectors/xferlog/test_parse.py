@@ -285,6 +285,15 @@ def test_native_lines(line: str, fields: dict[str, Any]) -> None:
     assert told(one(line)) == fields
 
 
+@pytest.mark.parametrize("kbytes", ["0.000001", "0.000000"])
+def test_a_native_line_takes_no_longer_than_can_be_stored(kbytes: str) -> None:
+    most = (1 << 63) - 1
+    found = one(
+        f'{DATE} [pid 7] [etl] OK UPLOAD: Client "::1", "/a", {most} bytes, {kbytes}Kbyte/sec'
+    )
+    assert (found.transfer_time_sec or 0) <= most
+
+
 def test_who_forges_a_native_line_by_the_name_of_a_user_makes_it_ambiguous() -> None:
     user = 'x] OK UPLOAD: Client "6.6.6.6", "/forged", 5 bytes'
     found = one(f'{DATE} [pid 7] [{user}] FAIL LOGIN: Client "::1"')
