@@ -156,11 +156,14 @@ class LogTimes:
 
     def _shifts(self, moment_ms: int) -> list[int]:
         """Give what to add to a moment, ms, if its writer had another offset of the zone."""
-        here = datetime.fromtimestamp(moment_ms / 1000, self._zone)
-        mine = here.utcoffset() or timedelta()
-        others = {
-            (here + timedelta(days=days)).utcoffset() or timedelta() for days in (-182, -91, 91)
-        }
+        try:
+            here = datetime.fromtimestamp(moment_ms / 1000, self._zone)
+            mine = here.utcoffset() or timedelta()
+            others = {
+                (here + timedelta(days=days)).utcoffset() or timedelta() for days in (-182, -91, 91)
+            }
+        except (OverflowError, ValueError):  # at either end of the calendar
+            return []
         return [(mine - other) // timedelta(milliseconds=1) for other in others if other != mine]
 
 

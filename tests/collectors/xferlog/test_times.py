@@ -111,6 +111,14 @@ def test_a_time_that_no_offset_explains_stays_as_it_is() -> None:
     assert found == (ms("2026-10-25T01:05:55Z"), "exact")
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul", "America/New_York"])
+@pytest.mark.parametrize("text", ["Mon Jan  1 00:00:00 0001", "Fri Dec 31 23:59:59 9999"])
+def test_a_line_just_written_may_name_either_end_of_the_calendar(zone: str, text: str) -> None:
+    at = "2026-11-24T08:05:55Z"
+    moment, quality = LogTimes(ZoneInfo(zone)).read(text, ms(at), written(at))
+    assert (moment is not None, quality) == (True, "exact")
+
+
 @pytest.mark.parametrize(
     ("text", "now", "moment"),
     [
