@@ -61,6 +61,9 @@ SELECT {", ".join(columns(XferlogPending))} FROM xferlog_entries
 WHERE log_path = ? AND landing IN ('pending', 'partial') ORDER BY id DESC LIMIT 10000
 """
 _LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'xferlog_entries'"
+_MOST_INTEGER = (1 << 63) - 1
+# SQLite's sum() fails above that, and what a log says may add up to more: so in two halves.
+_SUM_HALVES = "coalesce(sum({0} >> 32), 0), coalesce(sum({0} & 0xFFFFFFFF), 0)"
 _HOUR_MS = 3_600_000
 _GROUPS = {
     "hour": f"log_time - ((log_time % {_HOUR_MS}) + {_HOUR_MS}) % {_HOUR_MS}",
@@ -274,7 +277,8 @@ def summary(
     order += ["count(*) DESC", "max(log_time) DESC", *(f"by_{name}" for name in groups)]
     found = cursor.execute(
         f"SELECT {shown}, count(*), count(*) FILTER (WHERE status = 'incomplete'),"
-        " coalesce(sum(bytes), 0), coalesce(sum(transfer_time_sec), 0), max(log_time),"
+        f" {_SUM_HALVES.format('bytes')}, {_SUM_HALVES.format('transfer_time_sec')},"
+        " max(log_time),"
         " count(*) OVER ()"
         f" FROM xferlog_entries WHERE {' AND '.join(['direction IS NOT NULL', *texts])}"
         f" {'GROUP BY ' + ', '.join(f'by_{name}' for name in groups) if groups else ''}"
@@ -286,4 +290,12 @@ def summary(
         _, total = summary(cursor, wanted, by, 1, 0)
         return [], total
     total = found[0][-1] if found else 0
-    return records(XferlogSummary, (values[:-1] for values in found)), total
+    return records(XferlogSummary, map(_joined, found)), total
+
+
+def _joined(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give a row of a summary with its sums whole, none larger than a client can read."""
+    *named, high, low, high_sec, low_sec, last_time, _ = values
+    sums = ((high << 32) + low, (high_sec << 32) + low_sec)
+    shown = (max(-_MOST_INTEGER, min(one, _MOST_INTEGER)) for one in sums)
+    return (*named, *shown, last_time)

@@ -324,6 +324,18 @@ def test_transfers_add_up(cursor: sqlite3.Cursor) -> None:
     assert (found[3].bytes, found[3].transfer_time_sec) == (0, 0)
 
 
+def test_transfers_that_add_up_to_more_than_can_be_stored_do_so(cursor: sqlite3.Cursor) -> None:
+    most = (1 << 63) - 1
+    store(cursor, *[LINE._replace(bytes=most, transfer_time_sec=most)] * 3)
+    store(cursor, *[LINE._replace(username="other", bytes=1 << 40, transfer_time_sec=-1)] * 3)
+    (one, other), _ = summary(cursor, Wanted(), ["username"], 9, 0)
+    assert (one.bytes, one.transfer_time_sec) == (most, most)
+    assert (other.bytes, other.transfer_time_sec) == (3 << 40, -3)
+    store(cursor, *[LINE._replace(username="least", transfer_time_sec=-most)] * 3)
+    (least,), _ = summary(cursor, Wanted(user="least"), ["username"], 9, 0)
+    assert least.transfer_time_sec == -most
+
+
 def test_transfers_add_up_by_less(cursor: sqlite3.Cursor) -> None:
     fill(cursor)
     found, total = summary(cursor, Wanted(direction="upload"), ["username"], 9, 0)
