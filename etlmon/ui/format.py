@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -85,8 +86,13 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_moment(moment: datetime) -> str:
-    """Give a moment in the time zone of this terminal's host."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """Give a moment in the time zone of this terminal's host.
+
+    At the ends of the calendar, where that zone may have none, as it stands: logs say anything.
+    """
+    with suppress(OverflowError, ValueError):
+        moment = moment.astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def format_distance(seconds: float) -> str:

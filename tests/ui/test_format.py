@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -202,6 +203,22 @@ def test_a_name_decides_how_a_value_is_shown(name: str, value: object, text: str
 def test_moments_are_in_the_zone_of_the_terminal(monkeypatch) -> None:
     moment = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
     assert format_value("x", moment) == moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+@pytest.mark.parametrize(
+    ("zone", "text"),
+    [("Asia/Seoul", "9999-12-31 23:59:59"), ("America/New_York", "0001-01-01 00:00:00")],
+)
+def test_a_moment_that_the_zone_has_not_is_shown_as_it_stands(
+    monkeypatch: pytest.MonkeyPatch, zone: str, text: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        shown = format_value("x", datetime.fromisoformat(f"{text}+00:00"))
+    time.tzset()
+    # strftime fills up no year on Linux.
+    assert shown.rjust(19, "0") == text
 
 
 @pytest.mark.parametrize(
