@@ -142,7 +142,7 @@ class XferlogCollector:
                 await self._close()
         if problem is not None:
             raise CollectError(problem)
-        if more and self._hint is not None:
+        if (more or self._uploads.is_due) and self._hint is not None:
             self._hint()
 
     async def _look(self, reading: LogReading) -> str | None:

@@ -41,7 +41,7 @@ def root_of(roots: Mapping[str, str], username: str | None, access_mode: str | N
     return roots.get(username or "", roots.get(OTHERS))
 
 
-@dataclass
+@dataclass(eq=False)  # to be found at once among thousands
 class Upload:
     """An upload that is waited for."""
 
@@ -81,6 +81,10 @@ class Waiting:
     """The uploads whose landing is not settled."""
 
     uploads: list[Upload] = field(default_factory=list)
+
+    def is_due(self, now: float) -> bool:
+        """Whether there is one to look at now."""
+        return any(upload.due_at <= now for upload in self.uploads)
 
     def add(self, upload: Upload) -> bool:
         """Wait for an upload; False if too many are waited for."""

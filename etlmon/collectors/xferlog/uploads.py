@@ -100,6 +100,11 @@ class Uploads:
             upload.looks = max(0, sum(after <= age for after in LOOK_AFTER_SECONDS) - 1)
             self._add(upload)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is more to look at than one run does."""
+        return self._waiting.is_due(self._context.monotonic_clock())
+
     def _add(self, upload: Upload) -> None:
         if not self._waiting.add(upload):
             self._overflowed.append(upload)

@@ -14,7 +14,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
-from etlmon.collectors.xferlog import reading, start
+from etlmon.collectors.xferlog import reading, start, uploads
 from etlmon.errors import CollectError
 from etlmon.fsworker.find import FindOrder
 from etlmon.fsworker.pool import WorkerPool
@@ -413,6 +413,20 @@ async def test_an_upload_that_is_not_there_has_vanished(make, log, root) -> None
     await harness.run()
     (entry,) = await harness.entries()
     assert (entry.landing, entry.landing_reason) == ("vanished", "there is no such file")
+
+
+async def test_of_many_uploads_none_waits_for_the_timer(make, log, root, monkeypatch) -> None:
+    monkeypatch.setattr(uploads, "_LOOKS_A_RUN", 2)
+    harness = make(roots={"etl": str(root)})
+    hints: list[None] = []
+    harness.collector.listen(lambda: hints.append(None))
+    for number in range(5):
+        put(root, f"{number}.csv", b"12345", harness.times.wall)
+    log.write_text("".join(line(name=f"/{n}.csv", date=landed_at(harness)) for n in range(5)))
+    for still in (1, 2, 2):
+        await harness.run()
+        assert len(hints) == still
+    assert {entry.landing for entry in await harness.entries()} == {"landed"}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -153,6 +154,17 @@ def test_too_many_are_not_waited_for() -> None:
     waiting = Waiting()
     assert all(waiting.add(upload()) for _ in range(10_000))
     assert not waiting.add(upload())
+
+
+def test_one_among_thousands_is_found_at_once() -> None:
+    waiting = Waiting([upload(offset=place) for place in range(9_000)])
+    new = [upload(offset=place) for place in range(9_000, 9_200)]
+    waiting.uploads += new
+    began = time.process_time()
+    for one in new:
+        waiting.looked(one, Verdict("landed", is_settled=True))
+    assert time.process_time() - began < 0.3
+    assert len(waiting.uploads) == 9_000
 
 
 ROOTS = {"etl": "/srv/etl", "anonymous": "/srv/ftp", "*": "/srv/others"}
