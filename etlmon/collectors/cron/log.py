@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ _OF_RUN_PARTS = re.compile(
 _RUN_PARTS = re.compile(rb"run-parts(?:\((?P<directory>[^)]*)\))?")
 _MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _AHEAD = timedelta(days=2)
+_SLACK_SECONDS = 60.0
+"""A line may be written while a look is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,14 @@ def _moment(text: bytes, now: datetime, zone: tzinfo) -> datetime | None:
         for year in (local.year, local.year - 1):
             at = datetime(year, month, day, hour, minute, second, tzinfo=zone)
             if at <= local + _AHEAD:  # December is read in January, never the other way round
-                return at
+                return _told_at(at, now)
     except ValueError:
         return None
     return None
+
+
+def _told_at(at: datetime, now: datetime) -> datetime:
+    """Give the moment of a local time; of two that look alike the later, if it has come."""
+    first, second = (at.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    has_come = first < second and second.timestamp() <= now.timestamp() + _SLACK_SECONDS
+    return second if has_come else first

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -86,6 +86,27 @@ BERLIN = ZoneInfo("Europe/Berlin")
 )  # fmt: skip
 def test_lines(line: str, event: Event | None) -> None:
     assert parse_line(line.encode(), NOW, BERLIN) == event
+
+
+@pytest.mark.parametrize(
+    ("now", "begun"),
+    [("00:10:05", "00:10:01"), ("01:10:05", "01:10:01"), ("01:10:00", "01:10:01")],
+)
+def test_the_hour_that_comes_twice_is_told_apart_by_when_it_is_read(now: str, begun: str) -> None:
+    line = b"Oct 25 02:10:01 h CRON[7]: (etl) CMD ([8] load)"
+    event = parse_line(line, datetime.fromisoformat(f"2026-10-25T{now}+00:00"), BERLIN)
+    assert event is not None
+    assert event.at == datetime.fromisoformat(f"2026-10-25T{begun}+00:00")
+
+
+def test_a_run_over_a_change_of_the_clock_takes_as_long_as_it_takes() -> None:
+    began, ended = (
+        parse_line(f"Oct 25 {clock}:00 h CRON[7]: (etl) {what} ([8] load)".encode(), NOW, BERLIN)
+        for clock, what in (("01:50", "CMD"), ("03:10", "END"))
+    )
+    assert began is not None
+    assert ended is not None
+    assert ended.at - began.at == timedelta(hours=2, minutes=20)
 
 
 @given(st.binary(max_size=200))
