@@ -58,6 +58,8 @@ class Chronicle:
         self._known = {one.job_id: one for one in known}
         self._source: Source | None = None
         self._after: datetime | None = None
+        self._begun: dict[tuple[bytes, bytes], tuple[int, int]] = {}
+        """Of jobs with one text, the minute of the newest start, and how many there were in it."""
         self.more = False
         """Whether there is more to read at once."""
 
@@ -143,7 +145,7 @@ class Chronicle:
             return _NO_LOG
 
         def match(event: Event) -> str | None:
-            return _job_of(event, look, observer)
+            return self._job_of(event, look, observer)
 
         self._histories.logs_failures = bool(_level(look.daemon) & _FAILURES)
         try:
@@ -161,6 +163,27 @@ class Chronicle:
         if not self.more:
             self._after = None  # what comes from now on is new, whatever the clock is set to
         return None
+
+    def _job_of(self, event: Event, look: Look, observer: Observer) -> str | None:
+        """Give the job that an event is of; of several with one text, the one that was due then."""
+        if event.teller == "anacron":
+            return look.anacron.get(event.command)
+        if event.teller == "run-parts":
+            script = look.scripts.get(event.command)
+            return None if script is None else script.job_id
+        named = (event.user, event.command)
+        candidates = look.commands.get(named, ())
+        if len(candidates) == 1:
+            return candidates[0][0]
+        minute = int(event.at.timestamp() // 60)
+        due = [job for job, entry in candidates if observer.next_after(entry, minute - 1) == minute]
+        if event.what != "start" or not due:
+            return due[0] if due else None
+        # Those that are due in one minute begin one after the other.
+        before, begun = self._begun.get(named, (minute, 0))
+        begun = begun if before == minute else 0
+        self._begun[named] = (minute, begun + 1)
+        return due[begun % len(due)]
 
     def _due(self, look: Look) -> Mapping[str, Due]:
         """Give the runs that the log will tell of when they begin."""
@@ -204,23 +227,6 @@ def _awaited(
 
 def _place(name: str) -> str:
     return "the journal" if name == JOURNAL else name
-
-
-def _job_of(event: Event, look: Look, observer: Observer) -> str | None:
-    """Give the job that an event is of; of several with one text, the one that was due then."""
-    if event.teller == "anacron":
-        return look.anacron.get(event.command)
-    if event.teller == "run-parts":
-        script = look.scripts.get(event.command)
-        return None if script is None else script.job_id
-    candidates = look.commands.get((event.user, event.command), ())
-    if len(candidates) == 1:
-        return candidates[0][0]
-    minute = int(event.at.timestamp() // 60)
-    return next(
-        (job for job, entry in candidates if observer.next_after(entry, minute - 1) == minute),
-        None,
-    )
 
 
 def _level(daemon: Daemon) -> int:

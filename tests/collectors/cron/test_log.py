@@ -174,6 +174,14 @@ def test_jobs_with_one_command_are_told_apart_by_their_times(host: Any) -> None:
     assert told["30 * * * * load"].last_start == at("13:30:01")
 
 
+def test_jobs_with_one_command_that_are_due_together_have_begun_together(host: Any) -> None:
+    host.tabs("0 * * * * root load\n0 14 * * * root load\n")
+    host.say("14:00:01", "CRON[20]: (root) CMD ([21] load)")
+    host.say("14:00:01", "CRON[30]: (root) CMD ([31] load)")
+    told = host.go_on()[0]
+    assert [went.last_start for went in told.values()] == [at("14:00:01")] * 2
+
+
 def test_input_and_blanks_are_no_part_of_what_is_compared(host: Any) -> None:
     host.tabs("0 * * * * root   date +\\%F  % x\n")
     host.say("14:00:01", "CRON[30]: (root) CMD ([31]   date +%F  )")
