@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 _NO_BUS = "Failed to connect to bus: No such file"
 _SYSTEMCTL_SECONDS = 5.0
 _MOST_LINT = 20
-_RUN_PARTS = re.compile(
-    rb"run-parts(?:[ \t]+-[^ \t]+)*[ \t]+(/etc/cron\.(?:%s))/?(?=[\s;|&})]|$)"
-    % "|".join(PERIODS).encode()
-)
+_DIRECTORY = re.compile(rb"[ \t](/etc/cron\.(?:%s))/?(?=[\s;|&})]|$)" % "|".join(PERIODS).encode())
+_OPTIONS = re.compile(rb"(?:[ \t]+-[^ \t]+)*[ \t]*")
+_RUN_PARTS = b"run-parts"
 _UNLESS_ANACRON = re.compile(rb"(?:test|\[)[ \t]+-x[ \t]+/usr/sbin/anacron\b[^|]*\|\|")
+_SEARCHED_BYTES = 1_000
 _ANACRON = "usr/sbin/anacron"
 _NOT_RUNNING = "cron is not running"
 _NO_CRON = "no cron is installed"
@@ -176,12 +176,12 @@ class Assembly:
         return None
 
     def _note_starter(self, job: str, entry: Entry, user: str | None, coming: Coming) -> None:
-        found = _RUN_PARTS.search(entry.raw_command)
-        if found is None:
+        directory = _started_by(entry.raw_command)
+        if directory is None:
             return
-        if self._has_anacron and _UNLESS_ANACRON.search(entry.raw_command):
+        if self._has_anacron and _UNLESS_ANACRON.search(entry.raw_command[:_SEARCHED_BYTES]):
             return
-        self._starters.setdefault(found[1], _Starter(job, entry.text, user, coming))
+        self._starters.setdefault(directory, _Starter(job, entry.text, user, coming))
 
     def _anacrontab(self, file: TabFile, content: bytes, verdict: Verdict) -> None:
         if not self._has_anacron:
@@ -196,10 +196,10 @@ class Assembly:
                 self.look.anacron[one.identifier] = job
                 if stamp is not None:
                     self.look.stamps[job] = stamp
-                run = _RUN_PARTS.search(one.raw_command)
-                if run is not None:
+                directory = _started_by(one.raw_command)
+                if directory is not None:
                     # Before what crontab says: with anacron there, cron leaves these to it.
-                    self._starters[run[1]] = _Starter(job, one.text, "root", coming)
+                    self._starters[directory] = _Starter(job, one.text, "root", coming)
             self._add(
                 job,
                 file,
@@ -378,3 +378,17 @@ def _refused_lines(tab: Crontab) -> list[Mistake]:
 
 def _changed_at(file: TabFile) -> float:
     return 0.0 if file.status is None else file.status.st_ctime
+
+
+def _started_by(command: bytes) -> bytes | None:
+    """Give the directory whose scripts a command starts by run-parts; None if there is none.
+
+    In the time that the length of the command takes: anybody can write one.
+    """
+    begin = 0
+    for found in _DIRECTORY.finditer(command):
+        at = command.rfind(_RUN_PARTS, begin, found.start())
+        if at >= 0 and _OPTIONS.fullmatch(command, at + len(_RUN_PARTS), found.start()):
+            return found[1]
+        begin = found.end()
+    return None

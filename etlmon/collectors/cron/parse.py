@@ -32,6 +32,8 @@ _CRONIE_LINE_BYTES = 131_071
 _CRONIE_MOST_VARIABLES = 1_000
 _CRONIE_GARBAGE_BYTES = 32_768
 _MOST_DELAY_MINUTES = 24 * 60
+_LONGEST_ZONE = 255
+"""No zone has a longer name, and each entry below it bears what there is of it."""
 
 _ASSIGNMENT = re.compile(
     rb"""(?:(?P<quote>["'])(?P<quoted_name>(?:(?!(?P=quote))[^=])*)(?P=quote)"""
@@ -380,7 +382,7 @@ class _Cronie(_Reader):
 
     def zone(self) -> str | None:
         value = self.variables.get(b"CRON_TZ")
-        return host_text(value) if value else None
+        return host_text(value[:_LONGEST_ZONE]) if value else None
 
     def delay_minutes(self) -> int:
         found = re.match(rb"\s*\+?([0-9]{1,6})", self.variables.get(b"RANDOM_DELAY", b""))

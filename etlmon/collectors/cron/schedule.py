@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple
 
 Dialect = Literal["debian", "cronie"]
 
+_MOST_LINT = 10
+"""So much is told of one field, which may hold thousands of ranges."""
 _MONTHS = tuple(b"jan feb mar apr may jun jul aug sep oct nov dec".split())
 _DAYS = tuple(b"sun mon tue wed thu fri sat".split())
 
@@ -146,7 +148,7 @@ def field_values(text: bytes, place: int, dialect: Dialect) -> Values:
     if kind.high == 7:  # both 0 and 7 are Sunday
         mask, sure = mask & 0x7F | mask >> 7, sure & 0x7F | sure >> 7
     star = text.startswith(b"*")
-    return Values(mask, star, tuple(reader.picked), sure, tuple(reader.lint))
+    return Values(mask, star, tuple(dict.fromkeys(reader.picked)), sure, tuple(reader.lint))
 
 
 class _Field(ABC):
@@ -193,6 +195,11 @@ class _Field(ABC):
         number = min(int(word.lstrip(b"0")[:20] or b"0"), (1 << 63) - 1)
         return (number + (1 << 31)) % (1 << 32) - (1 << 31)
 
+    def _note(self, text: str) -> None:
+        """Note what is odd: once, however often it stands in a list."""
+        if len(self.lint) < _MOST_LINT and text not in self.lint:
+            self.lint.append(text)
+
     def _set(self, first: int, last: int, step: int) -> None:
         """Set every ``step``-th value from first to last; raise if one is out of bounds."""
         low, high = self.kind.low, self.kind.high
@@ -202,7 +209,7 @@ class _Field(ABC):
         for value in values:
             self.mask |= 1 << value
         if first > last:
-            self.lint.append(
+            self._note(
                 f"{self.kind.name}: {first}-{last} runs backwards; cron does not wrap, it meets "
                 "nothing"
             )
@@ -212,11 +219,11 @@ class _Field(ABC):
     def _lint_step(self, first: int, last: int, step: int) -> None:
         whole = (first, last) == (self.kind.low, self.kind.high)
         if step > last - first:
-            self.lint.append(
+            self._note(
                 f"{self.kind.name}: the step {step} is larger than the range; only {first} is met"
             )
         elif whole and self.kind.name in {"minute", "hour"} and (last + 1 - first) % step:
-            self.lint.append(
+            self._note(
                 f"{self.kind.name}: */{step} does not divide {last + 1 - first} and begins anew "
                 f"at {first} each time"
             )

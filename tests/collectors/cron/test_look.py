@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -436,3 +437,30 @@ def test_accounts_are_those_of_the_host() -> None:
     assert uid_of(b"root") == 0
     assert uid_of(b"no such account") is None
     assert uid_of(b"\xff") is None
+
+
+@pytest.mark.deadline(5)
+def test_a_command_cannot_be_made_so_that_it_takes_long_to_look_for_run_parts(host: Host) -> None:
+    host.observe("cronie")
+    host.write("etc/cron.d/a", f"0 5 * * * root {'run-parts -' * 11_000}\n" * 3)
+    began = time.process_time()
+    host.look()
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("command", "is_started"),
+    [
+        ("run-parts /etc/cron.daily", True),
+        ("cd / && run-parts  --report -v	/etc/cron.daily/;true", True),
+        ("run-parts -a /etc/cron.d /etc/cron.daily", False),
+        ("run-parts -a /etc/cron.dailys", False),
+        ("ls /etc/cron.daily && run-parts /etc/cron.daily", True),
+        ("run-parts x /etc/cron.daily", False),
+    ],
+)
+def test_what_run_parts_starts(host: Host, command: str, is_started: bool) -> None:
+    host.write("etc/cron.d/a", f"0 5 * * * root {command}\n")
+    host.write("etc/cron.daily/load", "", 0o755)
+    script = host.jobs()["/etc/cron.daily/load"]
+    assert (script.file_status == "active") == is_started

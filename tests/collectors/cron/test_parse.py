@@ -311,3 +311,23 @@ def test_a_mask_holds_only_what_may_be_in_a_field(dialect: str, place: int, text
     low, high = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))[place]
     assert all(low <= bit <= high for bit in range(64) if found.mask >> bit & 1)
     assert found.mask & found.sure == found.sure
+
+
+class TestHostile:
+    def test_a_zone_is_not_kept_at_any_length(self) -> None:
+        tab = cronie("CRON_TZ=" + "x" * 100_000 + "\n" + "0 5 * * * true\n" * 2)
+        assert [len(entry.zone or "") for entry in tab.entries] == [255, 255]
+
+    def test_what_is_odd_again_and_again_is_told_once(self) -> None:
+        (entry,) = cronie(",".join(["5-1"] * 10_000) + " 5 * * * true\n").entries
+        assert len(entry.lint) == 1
+
+    def test_nor_is_all_of_it_told(self) -> None:
+        times = ",".join(f"{n}-{n - 1}" for n in range(1, 60))
+        (entry,) = cronie(f"{times} 5 * * * true\n").entries
+        assert len(entry.lint) == 10
+
+    def test_a_value_is_picked_from_each_range_once(self) -> None:
+        (entry,) = cronie(",".join(["3~3"] * 10_000) + " 5 * * * true\n").entries
+        assert entry.schedule is not None
+        assert len(entry.schedule.picks) == 1
