@@ -55,8 +55,8 @@ class _Known(NamedTuple):
         """Whether it can be told again: within its hour, and before its first run."""
         return (
             self.minute <= minute
-            and self.minute // 30 == minute // 30  # no hour of any zone begins within
-            and self.coming.kind in {"exact", "never"}
+            and self.minute // 15 == minute // 15  # no hour of any zone begins within
+            and self.coming.kind in {"exact", "window", "never"}
             and (self.until is None or minute < self.until)
         )
 
@@ -110,12 +110,13 @@ class Times:
         """Forget what was not asked for since this was called last."""
         for gone in self._known.keys() - self._asked:
             del self._known[gone]
+        zones = {asked.zone for asked in self._asked}
+        self._others = {name: runs for name, runs in self._others.items() if name in zones}
         self._asked = set()
 
     def _look_up(self, asked: _Asked, minute: int) -> _Known:
         schedule, name, delay_minutes = asked
         runs = self._runs if name is None else self._in(name)
-        first: int | None = None
         if schedule.on_boot:
             coming = self.coming("on_boot")
         elif not possible(schedule):
@@ -128,13 +129,13 @@ class Times:
         else:
             found = next_runs(runs, schedule, minute, NEXT_RUNS)
             if found:
-                first = found[0]
                 by_hour = runs.by_hour(schedule, minute)
                 risk = runs.meets_jump(schedule, minute)
                 coming = self.coming("exact", found, by_hour=by_hour, dst_risk=risk)
             else:
                 coming = self.coming("never", reason=_NO_SUCH_DAY)
-        return _Known(minute, first, coming)
+        first = coming.runs[0] if coming.runs else None
+        return _Known(minute, None if first is None else int(first.timestamp() // 60), coming)
 
     def _window(self, runs: Runs, schedule: Schedule, minute: int, delay_minutes: int) -> Coming:
         window = runs.window(schedule, minute, delay_minutes)

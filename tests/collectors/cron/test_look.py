@@ -12,6 +12,7 @@ from zoneinfo import TZPATH
 
 import pytest
 
+from etlmon.collectors.cron import times
 from etlmon.collectors.cron.assembly import Look
 from etlmon.collectors.cron.look import Observer, uid_of
 from etlmon.collectors.cron.next import Runs
@@ -251,6 +252,34 @@ class TestJobs:
         host.jobs()
         assert len(asked) == 3
 
+    def test_windows_are_reckoned_once_too(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+        reckon = Runs.window
+        monkeypatch.setattr(Runs, "window", lambda *each: asked.append(each[2]) or reckon(*each))
+        host.observe("cronie")
+        host.write("etc/cron.d/a", "12~40 14 * * * root load\n")
+        found = [host.jobs(NOW + after)["load"] for after in (0, 60, 240, 300)]
+        assert [one.next_run for one in found] == [
+            *[at("2026-11-26T14:12")] * 3,
+            at("2026-11-26T14:13"),
+        ]
+        assert len(asked) == 2
+
+    def test_zones_are_forgotten_with_the_jobs_that_are_in_them(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+        find = times.find_zone
+        monkeypatch.setattr(times, "find_zone", lambda name: asked.append(name) or find(name))
+        host.observe("cronie")
+        for zone in ("Asia/Seoul", "Asia/Tokyo", "Asia/Seoul"):
+            host.write("etc/cron.d/a", f"CRON_TZ={zone}\n0 5 * * * root load\n")
+            assert host.jobs()["load"].timezone == zone
+            host.jobs()
+        assert asked == ["Asia/Seoul", "Asia/Tokyo", "Asia/Seoul"]
+
 
 class TestDaemon:
     def test_none_that_is_installed_runs_nothing(self, host: Host) -> None:
@@ -390,6 +419,12 @@ class TestZone:
         assert host.jobs()["load"].next_run == at("2026-11-27T04:00")
         place.unlink()
         assert host.jobs()["load"].next_run == at("2026-11-27T05:00")
+
+    def test_hours_begin_at_any_quarter_of_one(self, host: Host) -> None:
+        host.observe(timezone="Asia/Kathmandu")  # 5:45 ahead of UTC
+        host.write("etc/cron.d/a", "0 6 * * * root load\n")
+        for moment, place in ((NOW, 11), (NOW + 600, 10)):  # 19:52 and 20:02
+            assert host.jobs(moment)["load"].runs_by_hour.index(1) == place
 
     def test_a_step_of_the_clock_is_reckoned_with(self, host: Host) -> None:
         host.write("etc/cron.d/a", "0 * * * * root load\n")
