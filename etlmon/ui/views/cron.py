@@ -23,6 +23,7 @@ from etlmon.ui.widgets.table import Column, Table, numbers
 
 _KINDS = {"on_boot": "at boot", "never": "never", "unknown": "unknown"}
 _SIGNAL = 128
+_MOST_SIGNALS = 64
 
 
 def judged(job: CronJob) -> str:
@@ -49,7 +50,7 @@ def result(job: CronJob) -> Piece:
     if job.last_exit is not None:
         if job.last_exit == 0:
             return "ok", "\u2713 exit 0"
-        if job.last_exit > _SIGNAL:
+        if _SIGNAL < job.last_exit <= _SIGNAL + _MOST_SIGNALS:
             return "critical", f"\u2717 signal {job.last_exit - _SIGNAL}"
         return "critical", f"\u2717 exit {job.last_exit}"
     if job.last_start is not None or job.last_end is not None:

@@ -49,6 +49,17 @@ def test_a_screen(
     is_as_kept("{}-{}x{}".format(name, *size), cron.show(*size))
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(255, "exit 255"), (203, "exit 203"), (137, "signal 9"), (192, "signal 64")],
+)
+def test_a_status_that_no_signal_gives_is_no_signal(cron: Any, status: int, words: str) -> None:
+    job = msgspec.structs.replace(cron.client.answers["list_cron_jobs"][0], last_exit=status)
+    cron.client.answers["list_cron_jobs"] = [job]
+    cron.press("r")
+    assert f"\u2717 {words} " in cron.show(120, 24)
+
+
 def test_the_next_to_run_is_first_and_those_without_a_time_are_last(cron: Any) -> None:
     cron.client.answers["list_cron_jobs"] = cron.client.answers["list_cron_jobs"][::-1]
     cron.press("r")
