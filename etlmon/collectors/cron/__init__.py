@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from etlmon.collectors.base import CollectorContext, Kind
 from etlmon.collectors.cron.collector import CronCollector
 from etlmon.collectors.cron.look import Observer
+from etlmon.redaction import Redaction
 
 if TYPE_CHECKING:
     from etlmon.config.node import NodeConfig
@@ -22,8 +23,9 @@ def _build(config: NodeConfig, context: CollectorContext) -> list[CronCollector]
         config.node.timezone or os.environ.get("TZ"),
         Path("/"),
         context.proc,
+        redaction=Redaction(config.redact.patterns, defaults=config.redact.defaults),
     )
-    return [CronCollector(config.cron, context, observer, Path("/"))]
+    return [CronCollector(config.cron, context, observer, Path("/"), redact=config.redact)]
 
 
 KIND = Kind("cron", _build)

@@ -52,6 +52,9 @@ class Readings(Protocol):
     def tab_of(self, file: TabFile, content: bytes, dialect: Dialect, uid: int | None) -> Crontab:
         """Give a crontab taken apart; ``uid`` is that of the account it is named after."""
 
+    def shown(self, command: str) -> str:
+        """Give a command without its secrets."""
+
 
 @dataclass(frozen=True)
 class _Starter:
@@ -189,7 +192,8 @@ class Assembly:
         tab = anacron.parse_anacrontab(content)
         zone = self.times.zone
         for one in tab.jobs:
-            job = self._id(file, "root", one.command)
+            command = self.readings.shown(one.command)
+            job = self._id(file, "root", command)
             stamp = read_stamp(self.root, one.identifier)
             coming = self._judged(verdict) or self._of_anacron(one, stamp)
             if coming.kind != "never":
@@ -206,7 +210,7 @@ class Assembly:
                 verdict,
                 coming,
                 schedule=one.text,
-                command=one.command,
+                command=command,
                 user="root",
                 line=one.line,
                 lint=[],

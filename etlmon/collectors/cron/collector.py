@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.base import CollectorContext
     from etlmon.collectors.cron.found import Look
-    from etlmon.config.node import CronSection
+    from etlmon.config.node import CronSection, RedactSection
     from etlmon.host.inotify import Watch
     from etlmon.records.base import Record
 
@@ -90,10 +90,11 @@ class CronCollector:
         observer: Observer,
         root: Path,
         *,
+        redact: RedactSection | None = None,
         journalctl: Sequence[str] = ("journalctl",),
     ) -> None:
         self.interval_seconds = settings.interval
-        self.settings = settings
+        self.settings = (settings, redact)
         self._context = context
         self._observer = observer
         self._watches: dict[bytes, Watch] = {}

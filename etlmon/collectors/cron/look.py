@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from etlmon.collectors.cron.parse import Crontab, parse_crontab
 from etlmon.collectors.cron.times import Times
 from etlmon.host.crontabs import PERIODS, find_daemon, spool
 from etlmon.host.zone import read_zone
+from etlmon.redaction import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,9 +57,11 @@ class Observer:
         *,
         systemctl: str = "systemctl",
         find_uid: Callable[[bytes], int | None] = uid_of,
+        redaction: Redaction | None = None,
     ) -> None:
         """``dialect`` is None where the cron that is installed decides."""
         self.uid_of = find_uid
+        self._redaction = redaction or Redaction()
         self._configured = dialect
         self._timezone = timezone
         self._root = root
@@ -141,8 +144,18 @@ class Observer:
             knows_user=knows,
             privileged=file.place != "user" or uid == 0,
         )
+        tab.entries = [self._without_secrets(entry) for entry in tab.entries]
         self._parsed[file.path] = _Parsed(digest, place, users, tab)
         return tab
+
+    def shown(self, command: str) -> str:
+        """Give a command without its secrets, as that of the process that it becomes."""
+        return self._redaction.line(("sh", "-c", command)).removeprefix("sh -c ")
+
+    def _without_secrets(self, entry: Entry) -> Entry:
+        # What is no entry may be an assignment that is written wrong, with a secret in its words.
+        text = entry.text if entry.error is None else self.shown(entry.text)
+        return replace(entry, text=text, command=self.shown(entry.command))
 
     def _dialect(self, daemon: Daemon) -> Dialect:
         if self._configured is not None:

@@ -280,6 +280,19 @@ class TestJobs:
             host.jobs()
         assert asked == ["Asia/Seoul", "Asia/Tokyo", "Asia/Seoul"]
 
+    def test_secrets_are_not_shown_and_the_log_is_understood_all_the_same(self, host: Host) -> None:
+        host.observe("cronie")
+        host.write(
+            "etc/cron.d/a",
+            "0 5 * * * root mysqldump -phunter2 db\nDB PASSWORD=hunter2 and no more words\n",
+        )
+        host.write("usr/sbin/anacron", "")
+        host.write("etc/anacrontab", "1 5 load load --password hunter2\n")
+        look = host.look()
+        assert len(look.entries) == 3
+        assert "hunter2" not in str([*look.entries, *look.files])
+        assert (b"root", b"mysqldump -phunter2 db") in look.commands
+
 
 class TestDaemon:
     def test_none_that_is_installed_runs_nothing(self, host: Host) -> None:
