@@ -31,6 +31,14 @@ def unreadable(
     if host.may("CAP_DAC_READ_SEARCH"):
         return Finding("ok", check, f"{path}: readable by the unit's CAP_DAC_READ_SEARCH")
     remedy = drop_in("read-all")
+    closed = closed_above(path)
+    if closed is not None:
+        return Finding(
+            level,
+            check,
+            f"{path}: {host.user} may not enter {closed[0]}",
+            f"setfacl -m u:{host.user}:x {closed[0]}, and look again; or {remedy}",
+        )
     if Path(path).is_dir() or not is_there(Path(path)):
         remedy = f"setfacl -R -m u:{host.user}:rX -m d:u:{host.user}:rX {path}; or {remedy}"
     else:

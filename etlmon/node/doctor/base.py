@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from etlmon.config.node import NodeConfig
     from etlmon.node.doctor.unit import Unit
 
-_CAPABILITIES = {"CAP_DAC_READ_SEARCH": 2, "CAP_KILL": 5, "CAP_SYS_PTRACE": 19}
-"""Those that a right of the package gives, and their numbers."""
+_CAPABILITIES = {
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_DAC_READ_SEARCH": 2,
+    "CAP_KILL": 5,
+    "CAP_NET_BIND_SERVICE": 10,
+    "CAP_SYS_PTRACE": 19,
+}
+"""Those that change what is found, and their numbers: of the package's rights, and of others."""
 
 _RIGHTS = "/usr/share/doc/etlmon/rights"
 
@@ -114,7 +120,7 @@ def group_id(name: str) -> int | None:
 
 
 def capability_bits(names: Iterable[str]) -> int:
-    """Give capabilities as the kernel has them; those that no check asks for are left out."""
+    """Give capabilities as the kernel has them; those that no check is about are left out."""
     return sum(1 << _CAPABILITIES[name] for name in set(names) & set(_CAPABILITIES))
 
 

@@ -14,7 +14,7 @@ from etlmon.collectors.cron.sources import JOURNAL, find_source
 from etlmon.errors import CollectError
 from etlmon.host.crontabs import Daemon, find_daemon, spool
 from etlmon.host.journal import Journal
-from etlmon.node.doctor.access import readable, unreadable
+from etlmon.node.doctor.access import closed_above, for_group, readable, unreadable
 from etlmon.node.doctor.base import Finding, drop_in
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ def xferlogs(host: Host, config: NodeConfig) -> Iterator[Finding]:
                     f"setfacl -m u:{host.user}:r {path}",
                 )
             yield found
+        elif (closed := closed_above(path)) is not None:
+            directory, error = closed
+            found = unreadable(host, "xferlog", directory, error)
+            yield for_group(host, found, directory, error)
         else:
             yield Finding(
                 "warning",

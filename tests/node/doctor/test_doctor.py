@@ -73,6 +73,26 @@ class TestPaths:
         (one,) = examine(allowed, config(text), [watched.paths])
         assert (one.level, one.what) == ("ok", f"{closed}: can be listed")
 
+    @needs_root
+    def test_below_one_that_is_closed_the_others_are_looked_at_all_the_same(
+        self, tmp_path: Path
+    ) -> None:
+        closed = tmp_path / "closed"
+        (closed / "in").mkdir(parents=True)
+        closed.chmod(0o700)
+        for one in (tmp_path, *tmp_path.parents[:-2]):
+            one.chmod(one.stat().st_mode | 0o755)
+        host = Host(root=tmp_path, user="nobody", uid=pwd.getpwnam("nobody").pw_uid)
+        text = f"paths: [{{path: {closed}/in}}, {{path: {tmp_path}}}]"
+        below, open_one = examine(host, config(text), [watched.paths])
+        assert (below.level, below.what) == (
+            "problem",
+            f"{closed}/in: nobody may not enter {closed}",
+        )
+        assert below.remedy is not None
+        assert below.remedy.startswith(f"setfacl -m u:nobody:x {closed}, and look again; or")
+        assert open_one.level == "ok"
+
 
 class TestMounts:
     def test_thresholds_of_what_is_not_mounted_are_without_effect(self, tmp_path: Path) -> None:
@@ -165,6 +185,18 @@ class TestXferlogs:
             ("ok", f"{tmp_path}: the uploads of a can be looked for"),
             ("problem", f"{tmp_path}/none: No such file or directory"),
         ]
+
+    @needs_root
+    def test_in_a_closed_directory_it_is_not_taken_for_missing(self, tmp_path: Path) -> None:
+        log = make(tmp_path, "ftp/xferlog", "x\n")
+        log.parent.chmod(0o700)
+        for above in (tmp_path, *tmp_path.parents[:-2]):
+            above.chmod(above.stat().st_mode | 0o755)
+        host = Host(root=tmp_path, user="nobody", uid=pwd.getpwnam("nobody").pw_uid)
+        text = f"xferlog: {{path: {log}, roots: {{a: {log.parent}/a}}}}"
+        told, root = examine(host, config(text), [servers.xferlogs])
+        assert (told.level, told.what) == ("problem", f"{log.parent}: nobody may not read it")
+        assert root.what == f"{log.parent}/a: nobody may not enter {log.parent}"
 
     @pytest.mark.parametrize(
         ("settings", "level"),
@@ -287,6 +319,16 @@ class TestSystem:
         assert found(system.ports, Host(), f"node: {{listen: '127.0.0.1:{port}'}}") == [
             ("ok", f"127.0.0.1:{port}: free")
         ]
+
+    @needs_root
+    def test_one_that_the_unit_lets_the_node_open_is_well(self) -> None:
+        uid = pwd.getpwnam("nobody").pw_uid
+        text = config("node: {listen: '127.0.0.1:1'}")
+        bare = Host(user="nobody", uid=uid, unit=Unit(user="nobody"))
+        assert [one.level for one in examine(bare, text, [system.ports])] == ["problem"]
+        may = Unit(user="nobody", capabilities=frozenset({"CAP_NET_BIND_SERVICE"}))
+        (one,) = examine(replace(bare, unit=may), text, [system.ports])
+        assert (one.level, one.what) == ("ok", "127.0.0.1:1: free")
 
     def test_one_that_systemd_has_opened_is_well(self, tmp_path: Path) -> None:
         with closing(socket.create_server(("127.0.0.1", 0))) as server:
