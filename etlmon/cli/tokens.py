@@ -67,7 +67,7 @@ def list_tokens(path: str) -> None:
     from etlmon.control import tokens
 
     with errors():
-        found = tokens.read(Path(path))
+        found = tokens.read(Path(path), administers=True)
         if not found:
             click.echo("Nothing there yet.")
         width = max((len(one.name) for one in found), default=0)

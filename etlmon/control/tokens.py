@@ -82,14 +82,17 @@ def find(tokens: Sequence[Token], presented: str) -> Token | None:
     return found
 
 
-def read(path: Path) -> tuple[Token, ...]:
-    """Give the tokens of a file. Raises TokensError with the remedy. It blocks."""
+def read(path: Path, *, administers: bool = False) -> tuple[Token, ...]:
+    """Give the tokens of a file. Raises TokensError with the remedy. It blocks.
+
+    For root who ``administers`` it, it may be another user's: the one that the node runs as.
+    """
     try:
         descriptor = os.open(path, _OPEN)
     except OSError as error:
         raise TokensError(_not_opened(path, error)) from error
     try:
-        _check_safe(path, os.fstat(descriptor))
+        _check_safe(path, os.fstat(descriptor), any_owner=administers and os.geteuid() == 0)
         _check_directory(path)
         with open(descriptor, "rb", closefd=False) as file:
             raw = file.read(_MOST_BYTES + 1)
@@ -192,7 +195,7 @@ def _change(
     directory = path.parent
     with _locked(directory):
         owner = os.lstat(path) if os.path.lexists(path) else None
-        wanted = change(() if make and owner is None else read(path))
+        wanted = change(() if make and owner is None else read(path, administers=True))
         half_made = directory / f".{path.name}.{secrets.token_hex(8)}"
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -239,11 +242,11 @@ def _not_opened(path: Path, error: OSError) -> str:
     return f"{path}: {error.strerror}"
 
 
-def _check_safe(path: Path, found: os.stat_result) -> None:
+def _check_safe(path: Path, found: os.stat_result, *, any_owner: bool = False) -> None:
     """Raise TokensError for a file that others may have written, or may read."""
     if not stat.S_ISREG(found.st_mode):
         raise TokensError(f"{path}: not a plain file; make it by `etlmon token add`")
-    if found.st_uid not in {0, os.geteuid()}:
+    if found.st_uid not in {0, os.geteuid()} and not any_owner:
         raise TokensError(
             f"{path}: belongs to uid {found.st_uid}, who could let anybody in; "
             f"chown {os.geteuid()} {path}"

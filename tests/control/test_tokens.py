@@ -165,6 +165,17 @@ def test_a_file_of_another_user_is_refused(path: Path) -> None:
     assert "belongs to uid 12345" in refusal(path)
 
 
+def test_root_changes_that_of_the_user_whom_the_node_runs_as(path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give a file away")
+    tokens.add(path, "a", "viewer", NOW)
+    os.chown(path, 12345, 12345)
+    tokens.add(path, "b", "viewer", NOW)
+    tokens.remove(path, "a")
+    assert [token.name for token in tokens.read(path, administers=True)] == ["b"]
+    assert (path.stat().st_uid, path.stat().st_mode & 0o7777) == (12345, 0o600)
+
+
 def test_a_file_that_may_not_be_read_names_the_remedy(path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to become somebody else")
