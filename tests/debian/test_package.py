@@ -98,6 +98,9 @@ def test_install_run_upgrade_remove_purge(debian: Debian, package: Path, tmp_pat
     # Looked into and commanded, as an administrator does by the documents.
     if debian.systemd:
         assert_open_to_its_administrator(debian)
+        # The socket that systemd has opened outlives an upgrade.
+        debian.run("dpkg", "--install", "--force-confold", "/root/higher.deb")
+        assert debian.run("systemctl", "is-active", "etlmon-node.socket") == "active\n"
 
     # Removed: the program is gone, the configuration and the data are not. Purged: all is gone.
     debian.stop_node()
