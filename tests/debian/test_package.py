@@ -104,6 +104,7 @@ def test_install_run_upgrade_remove_purge(debian: Debian, package: Path, tmp_pat
 
     # Removed: the program is gone, the configuration and the data are not. Purged: all is gone.
     debian.stop_node()
+    debian.run("etlmon", "token", "add", "somebody", "--role", "viewer")
     debian.run("dpkg", "--remove", "etlmon")
     assert debian.get("health") is None
     if debian.systemd:
