@@ -155,7 +155,10 @@ class Observer:
     def _without_secrets(self, entry: Entry) -> Entry:
         # What is no entry may be an assignment that is written wrong, with a secret in its words.
         text = entry.text if entry.error is None else self.shown(entry.text)
-        return replace(entry, text=text, command=self.shown(entry.command))
+        command = self.shown(entry.command)
+        if (text, command) == (entry.text, entry.command):
+            return entry
+        return replace(entry, text=text, command=command)
 
     def _dialect(self, daemon: Daemon) -> Dialect:
         if self._configured is not None:
