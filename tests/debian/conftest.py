@@ -72,13 +72,14 @@ class Debian:
 
     def __init__(self, base: Path, place: Path, *, systemd: bool) -> None:
         self.systemd = systemd
+        self._group: Path | None = None
         place.mkdir()
         command = ["unshare", *NAMESPACES, "sh", "-c", ENTER, "sh", str(base), str(place)]
         if systemd:
             # A group of its own, that becomes the root of all groups that systemd sees.
             groups = place.with_name("groups")
             groups.mkdir()
-            own = groups / f"etlmon-test-{os.getpid()}"
+            own = self._group = groups / f"etlmon-test-{os.getpid()}"
             script = (
                 f"mount -t cgroup2 none {groups} && mkdir {own} && echo $$ >{own}/cgroup.procs && "
                 f"umount -l {groups} && exec unshare --cgroup " + shlex.join([*command[1:]])
@@ -216,6 +217,12 @@ class Debian:
         self.stop_node()
         os.kill(self._pid, signal.SIGKILL)
         self._holder.communicate(timeout=30)
+        if self._group is not None:
+            # Else it stays for ever, and in the way of who gets the same pid.
+            groups = self._group.parent
+            script = f"mount -t cgroup2 none {groups} && find {self._group} -depth -type d -delete"
+            apart = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+            subprocess.run(apart, check=True)
 
 
 def _cached_root() -> Path:
