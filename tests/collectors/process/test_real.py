@@ -36,6 +36,14 @@ def count_files(pid: int) -> int:
     return len(list((PROC / str(pid) / "fd").iterdir()))
 
 
+def wait_asleep(pid: int) -> None:
+    """Wait until a process that is on its way to sleep for good does so."""
+    give_up_at = time.monotonic() + 10
+    while told(pid, "stat").rpartition(")")[2].split()[0] != "S":
+        assert time.monotonic() < give_up_at
+        time.sleep(0.001)
+
+
 def begun(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(arguments, stdin=subprocess.PIPE)
 
@@ -58,6 +66,7 @@ def ps(pid: int, *columns: str) -> list[str]:
 
 async def test_a_sample_agrees_with_ps(subject, looker) -> None:
     one = subject("rss=40", "files=7", "threads=3")
+    wait_asleep(one.pid)
     watching = looker(ProcessWatch(name="it", pid=one.pid))
     (sample,) = await watching.look()
     rss, threads, user, parent, state, seconds, command = ps(
