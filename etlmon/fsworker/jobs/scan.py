@@ -157,8 +157,6 @@ class Scan(Walk):
                 self._look()
                 self._enter_ahead(self._ahead)
             elif not (self._reuses and self._reuse()):
-                # Here too, for a million directories that cannot be opened.
-                self._look()
                 self._enter(self._levels[-1].pending.pop())
 
     def _reuse(self) -> bool:
@@ -226,7 +224,9 @@ class Scan(Walk):
     def _enter(self, directory: Directory) -> None:
         """Open and visit one subdirectory of the deepest level."""
         opened = self._open(directory.name)
-        if opened is not None:
+        if opened is None:
+            self._look()  # Here too, for a million directories that cannot be opened.
+        else:
             self._arrive(directory, *opened)
 
     def _enter_ahead(self, ahead: Ahead) -> None:
@@ -323,7 +323,8 @@ class Scan(Walk):
         if self._memory is not None and self._levels[-1].kept:
             counts = self._files - before[0], self._dirs - before[1], self._others - before[2]
             self._remember(directory, status, settled, counts, subdirectories)
-        self._pend(subdirectories)
+        if subdirectories:
+            self._pend(subdirectories)
 
     def _remember(
         self,
@@ -334,13 +335,9 @@ class Scan(Walk):
         subdirectories: list[Directory],
     ) -> None:
         """Replace what is remembered of a directory by what has just been found in it."""
-        assert self._memory is not None
-        old, new = set(directory.subdirectories), set(subdirectories)
-        kept = self._memory.replace(new=new - old, old=old - new)
-        if not kept:
-            self._memory.replace(new=(), old=old & new)
-        self._levels[-1].kept = kept
-        directory.subdirectories = tuple(subdirectories) if kept else ()
+        kept = True
+        if subdirectories or directory.subdirectories:
+            kept = self._keep(directory, subdirectories)
         directory.files, directory.dirs, directory.others = counts
         directory.inode = status.st_ino
         directory.mtime_ns = status.st_mtime_ns
@@ -349,6 +346,17 @@ class Scan(Walk):
             # Mostly the same number: then one object holds it.
             same = status.st_ctime_ns == directory.mtime_ns
             directory.ctime_ns = directory.mtime_ns if same else status.st_ctime_ns
+
+    def _keep(self, directory: Directory, subdirectories: list[Directory]) -> bool:
+        """Have these stand below a directory that is remembered; False if there is no room."""
+        assert self._memory is not None
+        old, new = set(directory.subdirectories), set(subdirectories)
+        kept = self._memory.replace(new=new - old, old=old - new)
+        if not kept:
+            self._memory.replace(new=(), old=old & new)
+        self._levels[-1].kept = kept
+        directory.subdirectories = tuple(subdirectories) if kept else ()
+        return kept
 
     def _pend(self, subdirectories: Sequence[Directory]) -> None:
         """Note the subdirectories of the deepest level that are to be visited by this worker."""
