@@ -33,9 +33,11 @@ from twisted.python.filepath import FilePath
 from etlmon.host.mounts import covering, read_mounts, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
     from typing import TypeVar
+
+    from etlmon.host.mounts import Mount
 
     T = TypeVar("T")
 
@@ -153,6 +155,15 @@ class INotify(inotify.INotify):
             self.log.failure("What hears of changes in directories failed.")
 
 
+def are_armed(watches: Iterable[Watch], mounts: Sequence[Mount]) -> bool:
+    """Tell whether ``DirectoryWatches.arm`` would change nothing; for a thread."""
+    return all(
+        found.mode == watch.mode if found.identity is None else found.identity == watch.identity
+        for watch in watches
+        for found in (_look(watch.directory, mounts),)
+    )
+
+
 class InThread(Protocol):
     """Runs a blocking function in a thread."""
 
@@ -173,7 +184,8 @@ class Watch:
     """Tells by its name whether it matters that a file is written to; None: whatever it is."""
     came: Callable[[bytes], None] | None = None
     """Told each name that a file is given, be it made or renamed; before ``heard`` is called."""
-    _identity: tuple[int, int] | None = None
+    identity: tuple[int, int] | None = None
+    """The directory that is watched; None while none is."""
 
 
 @dataclass
@@ -229,15 +241,20 @@ class DirectoryWatches:
         if not self._watches:
             self._close()
 
-    async def arm(self, watch: Watch) -> None:
-        """Look at the directory, and watch it if it is another one than before, or was not there.
+    async def arm(self, *watches: Watch) -> None:
+        """Look at directories, and watch those that are others than before, or were not there.
 
         What changed before this returns may not be heard of: look after it.
         """
-        found = await self._in_thread(lambda: self._look(watch.directory))
+        if watches:
+            all_found = await self._in_thread(lambda: self._look_at(watches))
+            for watch, found in zip(watches, all_found, strict=True):
+                await self._arm(watch, found)
+
+    async def _arm(self, watch: Watch, found: _Found) -> None:
         if watch not in self._watches:
             return
-        if watch._identity is not None and watch._identity == found.identity:
+        if watch.identity is not None and watch.identity == found.identity:
             return
         self._disarm(watch, found.mode)
         if found.identity is None:
@@ -269,7 +286,7 @@ class DirectoryWatches:
 
     def _join(self, watch: Watch, identity: tuple[int, int], shared: _Shared) -> None:
         shared.watches.append(watch)
-        watch._identity = identity
+        watch.identity = identity
         watch.mode = "inotify"
 
     def _refused(self, watch: Watch, readable: bool) -> None:
@@ -306,7 +323,7 @@ class DirectoryWatches:
 
     def _disarm(self, watch: Watch, mode: str) -> None:
         watch.mode = mode
-        identity, watch._identity = watch._identity, None
+        identity, watch.identity = watch.identity, None
         if identity is None:
             return
         shared = self._shared.get(identity)
@@ -345,23 +362,12 @@ class DirectoryWatches:
             except Exception:
                 self.log.failure("What hears of {directory} failed.", directory=watch.directory)
 
-    def _look(self, directory: bytes) -> _Found:
-        """Find out which directory it is and whether its changes can be heard of; in a thread."""
+    def _look_at(self, watches: Sequence[Watch]) -> list[_Found]:
         try:
             mounts = read_mounts(self._proc)
         except OSError:
             mounts = ()
-        own = covering(mounts, resolve(mounts, directory))
-        if own is not None and (own.may_hang or own.fs_type in _NO_EVENTS):
-            return _Found(None, f"poll ({own.fs_type})")
-        try:
-            status = os.stat(directory)
-        except OSError as error:
-            refused = isinstance(error, PermissionError)
-            return _Found(None, f"poll ({'permission' if refused else 'no directory'})")
-        if not stat.S_ISDIR(status.st_mode):
-            return _Found(None, "poll (no directory)")
-        return _Found((status.st_dev, status.st_ino), "poll", os.access(directory, os.R_OK))
+        return [_look(watch.directory, mounts) for watch in watches]
 
 
 @dataclass(frozen=True)
@@ -371,3 +377,18 @@ class _Found:
     identity: tuple[int, int] | None
     mode: str
     readable: bool = True
+
+
+def _look(directory: bytes, mounts: Sequence[Mount]) -> _Found:
+    """Find out which directory it is and whether its changes can be heard of; in a thread."""
+    own = covering(mounts, resolve(mounts, directory))
+    if own is not None and (own.may_hang or own.fs_type in _NO_EVENTS):
+        return _Found(None, f"poll ({own.fs_type})")
+    try:
+        status = os.stat(directory)
+    except OSError as error:
+        refused = isinstance(error, PermissionError)
+        return _Found(None, f"poll ({'permission' if refused else 'no directory'})")
+    if not stat.S_ISDIR(status.st_mode):
+        return _Found(None, "poll (no directory)")
+    return _Found((status.st_dev, status.st_ino), "poll", os.access(directory, os.R_OK))

@@ -9,7 +9,7 @@ from etlmon.api.metrics.node import NodeFigures
 from etlmon.collectors.base import Warned
 from etlmon.config.addresses import is_loopback
 from etlmon.node.places import node_name
-from etlmon.records.health import CollectorHealth, Health
+from etlmon.records.health import CollectorHealth, DatabaseHealth, Health
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -44,35 +44,36 @@ class NodeState:
         node = self._node
         database = node.store.health()
         collectors = [service.health() for service in node.collectors]
-        stuck = node.workers.stuck_workers()
-        well = (
-            database.state == "ok"
-            and not stuck
-            and not any(_ended_badly(one) or _is_late(one) for one in collectors)
-        )
         return Health(
             node_name=node_name(node.config),
             version=__version__,
-            state="ok" if well else "degraded",
+            state=self._state(database, collectors),
             started_at=utc(self._began_at),
             uptime_seconds=round(self._reactor.seconds() - self._began, 3),
             now=utc(self._wall_clock()),
             warnings=self.warnings(),
             database=database,
             collectors=collectors,
-            stuck_workers=stuck,
+            stuck_workers=node.workers.stuck_workers(),
         )
+
+    def _state(self, database: DatabaseHealth, collectors: list[CollectorHealth]) -> str:
+        ill = (
+            database.state != "ok"
+            or self._node.workers.stuck_workers()
+            or any(_ended_badly(one) or _is_late(one) for one in collectors)
+        )
+        return "degraded" if ill else "ok"
 
     def status(self) -> str:
         """Tell in a line how the node is."""
-        health = self.health()
-        ill = [
-            f"{one.name} {one.instance}".strip() for one in health.collectors if _ended_badly(one)
-        ]
-        if health.database.state != "ok":
+        database = self._node.store.health()
+        collectors = [service.health() for service in self._node.collectors]
+        ill = [f"{one.name} {one.instance}".strip() for one in collectors if _ended_badly(one)]
+        if database.state != "ok":
             ill.insert(0, "the database")
         reasons = f": {', '.join(ill[:5])}" if ill else ""
-        return f"{health.state}{reasons}; {len(health.collectors)} collectors"
+        return f"{self._state(database, collectors)}{reasons}; {len(collectors)} collectors"
 
     def dead_part(self) -> str | None:
         """Name a part that makes no progress any more; None while all live.

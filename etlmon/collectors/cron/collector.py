@@ -172,7 +172,7 @@ class CronCollector:
         for directory in wanted:
             if directory not in self._watches:
                 self._watches[directory] = watches.watch(directory, hint)
-            await watches.arm(self._watches[directory])
+        await watches.arm(*self._watches.values())
 
     def _look_again(self, now: float) -> None:
         """Look when the first of the coming runs has passed: it is not the next one then."""

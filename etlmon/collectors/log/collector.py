@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 from etlmon.collectors.base import Batch
 from etlmon.collectors.log.streams import Step, Streams
 from etlmon.errors import CollectError, EtlmonError
+from etlmon.host.inotify import are_armed
 from etlmon.host.mounts import covering, read_mounts, resolve, waits_for
 from etlmon.records.log import LogSaved
 from etlmon.text import host_text
 from etlmon.units import utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from datetime import datetime, tzinfo
 
     from etlmon.collectors.base import CollectorContext
     from etlmon.config.node import LogSection
     from etlmon.host.inotify import Watch
+    from etlmon.host.mounts import Mount
 
 _INTERVAL_SECONDS = 5.0
 """How often the files are looked at though nothing was heard of them."""
@@ -120,19 +122,24 @@ class LogCollector:
         if self._streams is None or self._is_uncommitted:
             await self._begin()
             all_again = True
+        # Also when this is cancelled: what the thread reads then is not committed.
+        self._is_uncommitted = True
+        step = None
         if all_again:
             self._looked_at = now
-            try:
-                await self._probe()
-            except EtlmonError as error:
-                yield Batch(self._begun.tell_error(str(error), self._wall()))
-                raise
-            await self._arm(list(self._watches.values()))
+            step = await self._step_if_steady()
+            if step is None:
+                try:
+                    await self._probe()
+                except EtlmonError as error:
+                    yield Batch(self._begun.tell_error(str(error), self._wall()))
+                    raise
+                await self._arm(list(self._watches.values()))
         while True:
             reads = not self._is_paused
-            # Also when this is cancelled: what the thread reads then is not committed.
             self._is_uncommitted = True
-            step = await self._step(all_again, reads)
+            if step is None:
+                step = await self._step(all_again, reads)
             if step.records:
                 yield Batch(step.records)
             self._is_uncommitted = all_again = False
@@ -144,6 +151,7 @@ class LogCollector:
                 if self.settings.follow:
                     return
                 self._is_paused = True  # and tell that it is
+            step = None
 
     async def _begin(self) -> None:
         """Go on where the last commit was."""
@@ -163,37 +171,56 @@ class LogCollector:
             await self._context.in_thread(streams.close)
 
     async def _step(self, all_again: bool, reads: bool) -> Step:
+        return await self._context.in_thread(self._next_step(all_again, reads))
+
+    async def _step_if_steady(self) -> Step | None:
+        """Look at all again, in one go: as most often, nothing can hang and no directory is new.
+
+        None where that is not so.
+        """
+        watches, came = list(self._watches.values()), self._came
+        step = self._next_step(all_again=True, reads=not self._is_paused)
+
+        def look() -> Step | None:
+            mounts = self._mounts()
+            return step() if self._hangs_on(mounts) is None and are_armed(watches, mounts) else None
+
+        found = await self._context.in_thread(look)
+        if found is None:
+            self._came += came
+        return found
+
+    def _next_step(self, all_again: bool, reads: bool) -> Callable[[], Step]:
+        """Give what takes the next step, in a thread."""
         streams, now, wall = self._begun, self._context.monotonic_clock(), self._wall()
         modes = {directory: watch.mode for directory, watch in self._watches.items()}
         came, self._came = self._came, Counter()
-        return await self._context.in_thread(
-            lambda: streams.step(now, wall, modes, came, all_again=all_again, reads=reads)
-        )
+        return lambda: streams.step(now, wall, modes, came, all_again=all_again, reads=reads)
 
     async def _arm(self, watches: list[Watch]) -> bool:
         """Hear of changes in directories; False if there is none among them."""
-        all_watches = self._context.watches
-        assert all_watches is not None or not watches
-        for watch in watches:
-            if all_watches is not None:
-                await all_watches.arm(watch)
+        if watches:
+            assert self._context.watches is not None
+            await self._context.watches.arm(*watches)
         return bool(watches)
 
     async def _probe(self) -> None:
         """Find out whether the file system answers, if it is one that may not."""
-        hangs_on = await self._context.in_thread(self._hangs_on)
+        hangs_on = await self._context.in_thread(lambda: self._hangs_on(self._mounts()))
         if hangs_on is not None:
             path, mount_point = hangs_on
             await self._context.workers.statvfs(
                 path, mount_point=mount_point, deadline_seconds=_ANSWER_SECONDS
             )
 
-    def _hangs_on(self) -> tuple[bytes, str] | None:
-        """Give the directory and the mount that a look at the files may hang on."""
+    def _mounts(self) -> Sequence[Mount]:
         try:
-            mounts = read_mounts(self._context.proc)
+            return read_mounts(self._context.proc)
         except OSError:
-            return None
+            return ()
+
+    def _hangs_on(self, mounts: Sequence[Mount]) -> tuple[bytes, str] | None:
+        """Give the directory and the mount that a look at the files may hang on."""
         path = resolve(mounts, os.path.dirname(self._begun.fixed_path))
         own = covering(mounts, path)
         mount = waits_for(mounts).get(own.mount_id) if own else None

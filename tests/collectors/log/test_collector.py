@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ import pytest
 from etlmon.errors import CollectError
 from etlmon.host.inotify import Watch
 from tests.collectors.log.conftest import Follow, done, open_files, write
+
+
+def identity(directory: bytes) -> tuple[int, int]:
+    status = Path(os.fsdecode(directory)).stat()
+    return status.st_dev, status.st_ino
 
 
 class Watches:
@@ -25,8 +31,10 @@ class Watches:
         self.all.append(Watch(directory, heard, "inotify", heeds, came))
         return self.all[-1]
 
-    async def arm(self, watch: Watch) -> None:
-        self.armed.append(watch.directory)
+    async def arm(self, *watches: Watch) -> None:
+        for watch in watches:
+            self.armed.append(watch.directory)
+            watch.identity = identity(watch.directory)
         self.arms()
 
     def end(self, watch: Watch) -> None:
@@ -157,6 +165,25 @@ class TestHints:
         one.end()
         assert watches.all == []
         assert open_files(logs) == 0
+
+    def test_of_a_directory_that_another_has_replaced(self, follow: Follow, logs: Path) -> None:
+        """What stands where it stood is not armed again, and all files are looked at."""
+        write(logs / "app.log", "a")
+        watches = Watches()
+        one = follow(watches=watches)
+        one.collector.listen(lambda: None)
+        one.run()
+        watches.armed.clear()
+        write(logs / "app.log", "b")
+        assert one.run() == ["b"]
+        assert watches.armed == []
+        logs.rename(logs.with_name("before"))
+        logs.mkdir()
+        write(logs / "app.log", "c")
+        watches.all[0].came(b"app.log")  # type: ignore[misc]
+        assert one.run() == ["c"]
+        assert watches.armed == [bytes(logs)]
+        assert one.flags == []
 
     def test_what_happens_before_they_are_heard_is_seen(self, follow: Follow, logs: Path) -> None:
         def rotate() -> None:
