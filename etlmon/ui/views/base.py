@@ -198,12 +198,17 @@ class DetailView(View):
 
 
 def when(moment: datetime | None, now: datetime | None) -> Piece:
-    """Give a moment in short: the time if it is of today, else month, day, hour and minute."""
+    """Give a moment in short: the time if it is of today, else month, day, hour and minute.
+
+    Of another year its day stands for it: without the year it would be taken for one of this.
+    """
     if moment is None:
         return "dim", "-"
     text = format_moment(moment)
-    is_today = now is not None and text[:10] == format_moment(now)[:10]
-    return "text", text[11:] if is_today else text[5:16]
+    today = None if now is None else format_moment(now)[:10]
+    if today is None or text[:4] == today[:4]:
+        return "text", text[11:] if text[:10] == today else text[5:16]
+    return "text", text[:10]
 
 
 def why_nothing(session: Session, held: Held, empty: str) -> str:

@@ -76,7 +76,7 @@ class XferlogView(TableView):
                 lambda entry: [self._when(entry.log_time or entry.created_at)],
                 lambda entry: entry.log_time,
                 largest_first=True,
-                least=8,
+                least=11,
             ),
             Column(
                 "WAY",

@@ -102,7 +102,7 @@ class SumsView(TableView):
                 lambda item: [self._when(item.last_arrival_at)],
                 lambda item: item.last_arrival_at,
                 largest_first=True,
-                least=8,
+                least=11,
             ),
         ]
         self.widget = self.table = Table(columns, _key, self.empty)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -66,6 +67,17 @@ def test_each_state_has_its_word_and_glyph(xferlog: Any) -> None:
     ):  # fmt: skip
         assert words in text, words
     assert "\u241b[2Jno transfer" in text
+
+
+def test_a_time_of_another_day_is_whole_however_long_the_names(xferlog: Any) -> None:
+    entry = coming(xferlog, 8, username="x" * 40, remote_host="y" * 40, landing="overwritten")
+    xferlog.client.answers["list_transfers"] = [
+        msgspec.structs.replace(entry, filename="/z" * 60, log_time=datetime.fromisoformat(at))
+        for at in ("2026-11-24T11:58:00Z", "2026-11-23T11:58:00Z", "2025-11-24T11:58:00Z")
+    ]
+    xferlog.press("r")
+    lines = xferlog.show(80, 24).splitlines()
+    assert [line[:12] for line in lines[3:6]] == ["11:58:00    ", "11-23 11:58 ", "2025-11-24  "]
 
 
 def test_a_rate_of_whole_seconds_is_none_for_a_short_transfer(recorded: dict[str, Any]) -> None:
