@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _NOTHING = "-"
 _INDENT = " " * 4
+_MOST_CELL = 1_000
+"""More of one value than so many characters is no help on a terminal: lines have up to 64 KiB."""
 _NOISE = 1e-9
 _CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -131,8 +133,8 @@ def format_transfer(entry: XferlogEntry) -> str:
     """Give a transfer in a line: when, which way, how it ended, how much, who, which file."""
     when = format_moment(entry.log_time or entry.created_at)
     if entry.direction is None:
-        text = entry.line or ""
-        return f"{when}  -- {visible(entry.status)}: {visible(entry.reason or text)} --"
+        said = [_cut(visible(text)) for text in (entry.reason, entry.line) if text is not None]
+        return f"{when}  -- {': '.join([visible(entry.status), *said])} --"
     state = entry.status if entry.landing is None else f"{entry.status}, {entry.landing}"
     size = _NOTHING if entry.bytes is None else format_bytes(entry.bytes)
     who = f"{visible(entry.username or _NOTHING)}  {visible(entry.remote_host or _NOTHING)}"
@@ -175,7 +177,8 @@ def text_table(
     """Give records as a table with a heading: numbers to the right, words to the left.
 
     With ``most_width``, that of a terminal, columns without any value are left out; where the rest
-    is still too wide each row takes several lines, all but the first indented: nothing is cut.
+    is still too wide each row takes several lines, all but the first indented. What is too wide
+    even for a line of its own goes on below; only of the longest values the end is left out.
     """
     columns = list(columns)
     if most_width is not None:
@@ -183,6 +186,8 @@ def text_table(
             name for name in columns if any(getattr(item, name) is not None for item in items)
         ]
     rows = [[format_value(name, getattr(item, name)) for name in columns] for item in items]
+    if most_width is not None:
+        rows = [[_cut(cell) for cell in row] for row in rows]
     heads = [heading(name) for name in columns]
     widths = [max(text_width(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
     to_right = [
@@ -196,11 +201,33 @@ def text_table(
             space = " " * (width - text_width(cell))
             cells.append(space + cell if right else cell + space)
         for begin, end in folds:
-            if begin == 0:
-                lines.append("  ".join(cells[:end]).rstrip())
-            elif any(cell != _NOTHING for cell in row[begin:end]):
-                lines.append((_INDENT + "  ".join(cells[begin:end])).rstrip())
+            if begin == 0 or any(cell != _NOTHING for cell in row[begin:end]):
+                indent = _INDENT if begin else ""
+                lines += _wrapped((indent + "  ".join(cells[begin:end])).rstrip(), most_width)
     return "\n".join(lines)
+
+
+def _cut(text: str) -> str:
+    """Leave out the end of a very long text, and say so."""
+    more = len(text) - _MOST_CELL
+    return text if more <= 0 else f"{text[:_MOST_CELL]}\u2026 ({more:,} more)"
+
+
+def _wrapped(text: str, width: int | None) -> list[str]:
+    """Give a line as several, those after the first set in further than all others."""
+    indent = _INDENT * 2
+    if width is None or width < 2 * len(indent) or text_width(text) <= width:
+        return [text]
+    from wcwidth import iter_graphemes
+
+    lines, left = [""], width
+    for character in text if text.isascii() else iter_graphemes(text):
+        left -= text_width(character)
+        if left < 0:
+            lines.append(indent)
+            left = width - len(indent) - text_width(character)
+        lines[-1] += character
+    return lines
 
 
 def _folds(widths: Sequence[int], most_width: int | None) -> list[tuple[int, int]]:

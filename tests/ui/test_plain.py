@@ -81,6 +81,26 @@ async def test_transfers_fit_on_a_terminal() -> None:
     assert len(wide.split("\n")) == 2
 
 
+async def test_what_is_no_transfer_shows_its_line() -> None:
+    at = utc(1_795_510_986)
+    line = "\x1b[2J no transfer " + "x" * 2_000
+    none = XferlogEntry(
+        id=2, log_path="/l", created_at=at, status="unparsed", reason="no date", line=line
+    )
+    upload = XferlogEntry(
+        id=1, log_path="/l", created_at=at, status="complete", landing="partial",
+        landing_reason="the transfer broke off",
+    )  # fmt: skip
+    text = await fetch_text(FakeClient([none, upload]), XFERLOG, XferlogQuery(), 80)
+    assert "no date\n    \u241b[2J no transfer xxx" in text
+    assert "\u2026 (1,017 mor\n        e)\n" in text
+    assert max(map(text_width, text.split("\n"))) == 80
+    assert text.endswith("\ncomplete  partial  the transfer broke off  -")
+    piped = await fetch_text(FakeClient([none]), XFERLOG, XferlogQuery())
+    assert len(piped.split("\n")) == 2
+    assert piped.endswith("x" * 2_000)
+
+
 async def test_a_record_and_any_other_value() -> None:
     answer = ScanAnswer(started=["/a"], skipped=[])
     assert "started  /a" in await fetch_text(FakeClient(answer), SCAN_PATHS, Query())
