@@ -239,7 +239,7 @@ class XferlogLanding(Record, frozen=True, kw_only=True):
 
 
 class XferlogPending(Record, frozen=True, kw_only=True):
-    """A stored upload whose landing is not settled: what a collector goes on with at its start."""
+    """A stored upload that may land yet: what a collector goes on with at its start."""
 
     log_path: str
     source_inode: int | None
@@ -252,7 +252,8 @@ class XferlogPending(Record, frozen=True, kw_only=True):
     bytes: int | None
     transfer_type: str | None
     status: str
-    landing: str
+    landing: Landing
+    landing_reason: str | None
     created_at: datetime
 
 

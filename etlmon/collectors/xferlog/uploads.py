@@ -74,7 +74,10 @@ class Uploads:
             )
 
     def resume(self, pending: Sequence[XferlogPending]) -> None:
-        """Go on with what an earlier run has left, in place of what is waited for."""
+        """Go on with what an earlier run has left, in place of what is waited for.
+
+        What was settled and is not old is looked at once more: that it was, is not stored.
+        """
         self._waiting = Waiting()
         now, wall = self._context.monotonic_clock(), self._context.wall_clock()
         for one in pending:
@@ -95,6 +98,7 @@ class Uploads:
                 is_complete=one.status != "incomplete",
                 ended_ms=to_millis(one.log_time) if exact and one.log_time else None,
                 read_at=now - age,
+                told=(one.landing, one.landing_reason),
             )
             # The last look that is due is made now.
             upload.looks = max(0, sum(after <= age for after in LOOK_AFTER_SECONDS) - 1)

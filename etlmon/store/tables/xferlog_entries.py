@@ -56,9 +56,11 @@ WHERE id = (
     WHERE log_path = ?1 AND source_inode IS ?2 AND offset = ?3 AND landing IS NOT NULL
 )
 """
+# As the index has it, word for word.
 _UNSETTLED = f"""
 SELECT {", ".join(columns(XferlogPending))} FROM xferlog_entries
-WHERE log_path = ? AND landing IN ('pending', 'partial') ORDER BY id DESC LIMIT 10000
+WHERE log_path = ? AND landing IN ('pending', 'partial', 'vanished', 'ambiguous', 'unknown')
+ORDER BY id DESC LIMIT 10000
 """
 _LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'xferlog_entries'"
 _MOST_INTEGER = (1 << 63) - 1
@@ -143,7 +145,7 @@ def _land(cursor: sqlite3.Cursor, landings: Sequence[XferlogLanding]) -> None:
 
 
 def _unsettled(cursor: sqlite3.Cursor, path: str) -> list[XferlogPending]:
-    """Give the uploads of a log that wait for their landing, oldest first, the newest 10,000."""
+    """Give the uploads of a log that may land yet, the oldest first, of these the newest 10,000."""
     return records(XferlogPending, cursor.execute(_UNSETTLED, (path,)))[::-1]
 
 

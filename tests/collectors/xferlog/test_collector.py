@@ -407,6 +407,40 @@ async def test_a_restart_goes_on_waiting_for_uploads(make, log, root) -> None:
     assert entry.landing == "landed"
 
 
+async def test_a_restart_goes_on_looking_for_what_was_not_there(make, log, root) -> None:
+    harness = make(roots={"etl": str(root)})
+    log.write_text(
+        line(name="/a.csv", date=landed_at(harness)) + line(name="/b.csv", date=landed_at(harness))
+    )
+    await harness.run()
+    assert [entry.landing for entry in await harness.entries()] == ["vanished", "vanished"]
+    await harness.collector.deafen()
+    harness.begin_anew()
+    put(root, "a.csv", b"12345", harness.times.wall)
+    harness.times.advance(5)
+    told = len(harness.batches)
+    await harness.run()
+    first, second = await harness.entries()
+    assert (first.landing, first.landed_bytes) == ("landed", 5)
+    assert second.landing == "vanished"
+    # What is as it was is not stored again.
+    (batch,) = (one for one in harness.batches[told:] if isinstance(one.records[0], XferlogLanding))
+    assert [record.offset for record in batch.records] == [0]
+
+
+async def test_a_restart_leaves_alone_what_vanished_long_ago(make, log, root) -> None:
+    harness = make(roots={"etl": str(root)})
+    log.write_text(line(name="/a.csv", date=landed_at(harness)))
+    await harness.run()
+    await harness.collector.deafen()
+    harness.begin_anew()
+    put(root, "a.csv", b"12345", harness.times.wall)
+    harness.times.advance(901)
+    await harness.run()
+    (entry,) = await harness.entries()
+    assert entry.landing == "vanished"
+
+
 async def test_an_upload_that_is_not_there_has_vanished(make, log, root) -> None:
     harness = make(roots={"etl": str(root)})
     log.write_text(line(name="/a.csv", date=landed_at(harness)))

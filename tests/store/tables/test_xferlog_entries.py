@@ -275,14 +275,20 @@ def test_a_landing_finds_its_entry_by_an_index(
 
 
 def test_what_is_not_settled_is_given_back(cursor: sqlite3.Cursor) -> None:
-    for place, landing in enumerate(["pending", "landed", "partial", None, "vanished"]):
+    unsettled = ("pending", "partial", "vanished", "ambiguous", "unknown")
+    for place, landing in enumerate([*unsettled, "landed", "overwritten", None]):
         store(cursor, LINE._replace(landing=landing, offset=place))
-    unsettled = TABLE.saved[XferlogPending]
-    assert [(one.offset, one.landing) for one in unsettled(cursor, "/var/log/xferlog")] == [
-        (0, "pending"),
-        (2, "partial"),
+    find = TABLE.saved[XferlogPending]
+    found = find(cursor, "/var/log/xferlog")
+    assert [(one.offset, one.landing) for one in found] == [*enumerate(unsettled)]
+    assert find(cursor, "/var/log/other") == []
+
+
+def test_what_is_not_settled_is_found_by_its_index(cursor: sqlite3.Cursor) -> None:
+    plan = cursor.execute(f"EXPLAIN QUERY PLAN {xferlog_entries._UNSETTLED}", ("/l",)).fetchall()
+    assert [step[-1] for step in plan] == [
+        "SEARCH xferlog_entries USING INDEX xferlog_entries_unsettled (log_path=?)"
     ]
-    assert unsettled(cursor, "/var/log/other") == []
 
 
 # --- summaries ------------------------------------------------------------------------------------
