@@ -97,7 +97,8 @@ class XferlogEntry(Record, frozen=True, kw_only=True):
         str,
         about(
             "exact; ambiguous: in the hour that the clocks go through twice; skewed: corrected, "
-            "the session had another offset; unknown."
+            "for the session or the whole log has another offset from UTC; unknown: no time, or "
+            "one that the line cannot have been written at. The reason is in reason."
         ),
     ] = "unknown"
     flags: Annotated[
@@ -107,7 +108,9 @@ class XferlogEntry(Record, frozen=True, kw_only=True):
             "partial: its end had not been written in time."
         ),
     ] = msgspec.field(default_factory=list)
-    reason: Annotated[str | None, about("What is wrong with the line, in words.")] = None
+    reason: Annotated[
+        str | None, about("What is wrong with the line or with its time, in words.")
+    ] = None
     line: Annotated[
         str | None, about("The line itself, if not all of it is in the other fields.")
     ] = None
@@ -268,7 +271,13 @@ class XferlogFile(Record, frozen=True, kw_only=True):
             "waiting: for the file; or error."
         ),
     ]
-    message: Annotated[str | None, about("Why it waits or fails, or what is read on.")] = None
+    message: Annotated[
+        str | None,
+        about(
+            "Why it waits or fails, what is read on, or that its times cannot be those of its "
+            "time zone, with the one that would fit."
+        ),
+    ] = None
     watch_mode: WatchMode = None
     offset: ReadBytes = None
     size: FileBytes = None

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.base import CollectorContext
     from etlmon.config.node import XferlogSection
-    from etlmon.host.follow import Standing
     from etlmon.host.inotify import Watch
 
 _LOOK_EVERY_SECONDS = 5.0
@@ -172,11 +171,12 @@ class XferlogCollector:
         self._uploads.resume(await self._context.saved(XferlogPending, self._path))
 
         def make() -> LogReading:
-            zone = read_zone(self._root, self._section.timezone or self._timezone)
+            own, node = self._section.timezone, self._timezone
             return LogReading(
                 self._path,
                 cursor,
-                zone=zone.rules,
+                read_zone=lambda: read_zone(self._root, own or node),
+                likely=(*([node] if node else []), read_zone(self._root).name),
                 parse_start=self._section.parse_start,
                 roots=self._section.roots,
                 proc=self._context.proc,
@@ -199,7 +199,7 @@ class XferlogCollector:
         told = XferlogFileRead(
             path=self._path,
             state="error" if problem else "following" if standing.is_there else "waiting",
-            message=problem or _message(standing),
+            message=problem or _message(turn),
             watch_mode=self._watch.mode if self._watch else "poll",
             offset=standing.offset,
             size=standing.size,
@@ -225,12 +225,17 @@ class XferlogCollector:
         return text
 
 
-def _message(standing: Standing) -> str | None:
+def _message(turn: Turn) -> str | None:
+    said, standing = [], turn.standing
+    if not standing.is_there and not standing.rotated_files:
+        said.append("there is no such file yet")
+    if turn.time_trouble is not None:
+        said.append(turn.time_trouble)
     if standing.rotated_files:
         files = "file is" if standing.rotated_files == 1 else "files are"
         unseen = "" if standing.sees_all_writers else "; who writes to them cannot be seen"
-        return f"{standing.rotated_files} rotated {files} read on{unseen}"
-    return None if standing.is_there else "there is no such file yet"
+        said.append(f"{standing.rotated_files} rotated {files} read on{unseen}")
+    return "; ".join(said) or None
 
 
 def _without_counts(told: XferlogFileRead) -> XferlogFileRead:

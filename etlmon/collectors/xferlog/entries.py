@@ -20,6 +20,7 @@ from etlmon.collectors.xferlog.parse import (
     parse,
     plain_lines,
 )
+from etlmon.collectors.xferlog.times import NO_TIME
 from etlmon.records.xferlog import XferlogLine, XferlogRun
 from etlmon.text import host_text
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from etlmon.collectors.xferlog.parse import Parsed
-    from etlmon.collectors.xferlog.times import LogTimes, Written
+    from etlmon.collectors.xferlog.times import LogTimes
+    from etlmon.collectors.xferlog.zones import Written
     from etlmon.records.xferlog import XferlogFlag, XferlogStatus
 
 
@@ -69,7 +71,8 @@ class LineReader:
         parse_start_ms: int | None = None,
         roots: Mapping[str, str] | None = None,
     ) -> None:
-        self._times = times
+        self.times = times
+        """May be replaced: the host's zone may be changed."""
         self._roots = roots or {}
         self._parse_start_ms = -math.inf if parse_start_ms is None else parse_start_ms
 
@@ -144,9 +147,7 @@ class LineReader:
         last = len(pieces) - 1
         for place, piece in enumerate(pieces):
             text = piece.time_text
-            moment_ms, quality = (
-                self._times.read(text, now_ms, written) if text else (None, "unknown")
-            )
+            moment_ms, quality, doubt = self.times.read(text, now_ms, written) if text else NO_TIME
             if piece.kind == "event":
                 gathered.events += 1
                 continue
@@ -196,7 +197,7 @@ class LineReader:
                 text,
                 quality,
                 _flags_text(said) if said else "[]",
-                piece.reason,
+                _joined(piece.reason, doubt),
                 raw,
                 offset + piece.start,
             )
@@ -218,7 +219,7 @@ class LineReader:
          method, auth_user, status) = groups
         # fmt: on
         gathered.lines += 1
-        moment_ms, quality = self._times.read(text, now_ms, written)
+        moment_ms, quality, doubt = self.times.read(text, now_ms, written)
         if moment_ms is not None and moment_ms < self._parse_start_ms:
             gathered.skipped += 1
             return
@@ -242,14 +243,16 @@ class LineReader:
             quality,
             offset,
         )
+        root = None
         if self._roots and direction == "i":
             root = self._root(user, MODES[mode], moment_ms, now_ms)
+        if root is not None or doubt is not None:
+            (line,) = XferlogRun([*values]).lines()
+            entry = line._replace(landing=None if root is None else "pending", reason=doubt)
+            gathered.add(entry)
             if root is not None:
-                (line,) = XferlogRun([*values]).lines()
-                entry = line._replace(landing="pending")
-                gathered.add(entry)
                 gathered.uploads.append((entry, root))
-                return
+            return
         run = gathered.run
         if run is None:
             run = gathered.begin_run()
@@ -267,6 +270,10 @@ class LineReader:
 @lru_cache(maxsize=64)
 def _flags_text(flags: tuple[str, ...]) -> str:
     return msgspec.json.encode(flags).decode()
+
+
+def _joined(*reasons: str | None) -> str | None:
+    return "; ".join(reason for reason in reasons if reason is not None) or None
 
 
 def _status(piece: Parsed) -> XferlogStatus:

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 from etlmon.collectors.xferlog.entries import Gathered, LineReader
 from etlmon.collectors.xferlog.parse import parse
 from etlmon.collectors.xferlog.start import find_start
-from etlmon.collectors.xferlog.times import LogTimes, Written
+from etlmon.collectors.xferlog.times import LogTimes
+from etlmon.collectors.xferlog.zones import Written
 from etlmon.host.follow import Follower
 from etlmon.records.xferlog import XferlogBlock, XferlogLine
 from etlmon.units import to_millis
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime, tzinfo
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from etlmon.host.follow import Standing
-    from etlmon.host.lines import Mark
+    from etlmon.host.lines import Mark, Reading
+    from etlmon.host.zone import HostZone
     from etlmon.records.xferlog import XferlogFlag, XferlogStatus
 
 LINES_A_TURN = 5_000
@@ -31,6 +33,7 @@ _NOTHING = XferlogLine(*[None] * len(XferlogLine._fields))._replace(  # type: ig
     ts_quality="unknown", flags="[]"
 )
 _FLAGS: dict[str, XferlogFlag] = {"cut": "cut", "partial": "partial"}
+_MOST_ENDS = 64
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Turn:
 
     block: XferlogBlock | None
     standing: Standing
+    time_trouble: str | None
+    """What is wrong with the zone of the log, or with its clock."""
     cursor: str | None
     gathered: Gathered
     gaps: int
@@ -49,20 +54,26 @@ class Turn:
 
 
 class LogReading:
-    """Reads one log, turn by turn; belongs to one thread at a time."""
+    """Reads one log, turn by turn; belongs to one thread at a time.
+
+    ``read_zone`` gives the zone of its times, ``likely`` are those that it may be in otherwise.
+    """
 
     def __init__(
         self,
         path: str,
         cursor: str | None,
         *,
-        zone: tzinfo,
+        read_zone: Callable[[], HostZone],
+        likely: Sequence[str] = (),
         parse_start: datetime | None,
         roots: Mapping[str, str],
         proc: Path,
     ) -> None:
         self._path = path
-        self._zone = zone
+        self._read_zone = read_zone
+        self._likely = likely
+        self._zone = read_zone()
         self._parse_start_ms = None if parse_start is None else to_millis(parse_start)
         self._follower = Follower(
             path.encode(),
@@ -71,9 +82,15 @@ class LogReading:
             find_begin=None if parse_start is None else self._find_start,
             proc=proc,
         )
-        self._lines = LineReader(LogTimes(zone), parse_start_ms=self._parse_start_ms, roots=roots)
+        self._lines = LineReader(
+            LogTimes(self._zone.rules, likely), parse_start_ms=self._parse_start_ms, roots=roots
+        )
         self._now_ms = 0
         self._at_end_ms: int | None = None
+        # By inode, the offset of the last line that was read, and that of the last one there when
+        # all had been read: what comes behind that has been written since.
+        self._last_lines: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
         # A thread that nobody waits for any more may still be at it.
         self._lock = Lock()
 
@@ -81,18 +98,22 @@ class LogReading:
         """Find out what has become of the file; raises OSError where it cannot be read."""
         with self._lock:
             self._now_ms = to_millis(at)
+            zone = self._read_zone()
+            if zone != self._zone:
+                self._zone = zone
+                self._lines.times = LogTimes(zone.rules, self._likely)
             self._follower.look(now)
 
     def _find_start(self, fd: int, size_bytes: int) -> int:
         """Give where in a log that was never seen the lines since ``parse_start`` begin."""
         assert self._parse_start_ms is not None
         first_ms = self._parse_start_ms - _OUT_OF_ORDER_MS
-        times = LogTimes(self._zone)
+        times = LogTimes(self._zone.rules)
 
         def is_older(line: bytes) -> bool | None:
             for piece in parse(line):
                 if piece.time_text is not None:
-                    moment_ms, _ = times.read(piece.time_text, self._now_ms)
+                    moment_ms = times.read(piece.time_text, self._now_ms).moment_ms
                     if moment_ms is not None:
                         return moment_ms < first_ms
             return None
@@ -112,8 +133,7 @@ class LogReading:
         reading = self._follower.read(LINES_A_TURN, now)
         gathered, gaps = Gathered(), 0
         if reading is not None:
-            # What stood there at the end of the turn before was read then.
-            written = None if self._at_end_ms is None else Written(self._at_end_ms, at_ms)
+            written = self._written(reading, at_ms)
             if reading.block is not None:
                 self._lines.read_block(reading.block, reading.offset, gathered, at_ms, written)
             for place, line in enumerate(reading.marked):
@@ -126,7 +146,7 @@ class LogReading:
                     flags = tuple(_FLAGS[flag] for flag in mark.flags) if mark else ()
                     self._lines.read(line, offset, gathered, at_ms, written, flags)
         else:
-            self._at_end_ms = at_ms
+            self._note_ends(at_ms)
         block = None
         if gathered.entries and reading is not None:
             block = XferlogBlock(
@@ -139,12 +159,44 @@ class LogReading:
         return Turn(
             block=block,
             standing=self._follower.standing(),
+            time_trouble=self._lines.times.trouble,
             cursor=self._follower.cursor(),
             gathered=gathered,
             gaps=gaps,
             read=stored + gathered.events + gathered.skipped,
             more=reading is not None,
         )
+
+    def _written(self, reading: Reading, at_ms: int) -> Written | None:
+        """Give when lines were written, if that was since all had been read that was there.
+
+        Of a file that was not there then nobody knows: it may have been written elsewhere.
+        """
+        inode, last = reading.inode, reading.offset
+        if inode is None:
+            return None
+        end = self._ends.get(inode)
+        if reading.block is not None:
+            last += reading.block.rfind(b"\n", 0, -1) + 1
+        elif reading.offsets:
+            last = reading.offsets[-1]
+        self._last_lines[inode] = last
+        if end is None or self._at_end_ms is None or reading.offset <= end:
+            return None
+        # The clock may have been set meanwhile.
+        return Written(min(self._at_end_ms, at_ms), max(self._at_end_ms, at_ms))
+
+    def _note_ends(self, at_ms: int) -> None:
+        """Note how far all files have been read: there is nothing more at the moment."""
+        standing = self._follower.standing()
+        self._at_end_ms = at_ms
+        if standing.inode is not None and standing.offset is not None:
+            # The next line begins there.
+            self._last_lines.pop(standing.inode, None)
+            self._last_lines[standing.inode] = standing.offset - 1
+        while len(self._last_lines) > _MOST_ENDS:
+            del self._last_lines[next(iter(self._last_lines))]
+        self._ends = dict(self._last_lines)
 
     def close(self) -> None:
         """Close all files."""

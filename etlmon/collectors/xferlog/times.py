@@ -6,27 +6,27 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from etlmon.collectors.xferlog.parse import read_time
+from etlmon.collectors.xferlog.zones import OtherZones, apart_text, offset_text
 from etlmon.units import to_millis
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import tzinfo
 
+    from etlmon.collectors.xferlog.zones import Written
     from etlmon.records.xferlog import TimeQuality
 
 _MOST_KNOWN = 8_192
 _NO_YEAR = 1904
-_SLACK_MS = 60_000
-"""How far the time in a line may be from the time when it was written: clocks have seconds, and
-the line may have waited for its writer."""
+_APART_MS = 300_000
+"""From here on two clocks are not set alike."""
 _BACKWARDS_MS = 1_800_000
 """Lines stand in their order: one that seems to be this much older is in the later hour."""
-
-
-class Written(NamedTuple):
-    """Between which moments, ms since the epoch, a line was written."""
-
-    first_ms: int
-    last_ms: int
+_SESSION_DAYS = (1, 7, 14, 30)
+"""A session is believed to be no older: with an offset of long ago the log is in another zone."""
+_REMEMBERED_MS = 3_600_000
+"""A log that was found to be in another zone is believed to be in its own again when its lines have
+fitted for so long: two servers may write it."""
 
 
 class _Known(NamedTuple):
@@ -35,27 +35,51 @@ class _Known(NamedTuple):
     no time."""
     exists: bool
     """False in the hour that the clocks leave out."""
+    names_zone: bool = False
+
+
+class MomentRead(NamedTuple):
+    """What a time in a line means."""
+
+    moment_ms: int | None
+    """ms since the epoch; None for what is no time."""
+    quality: TimeQuality
+    reason: str | None = None
+    """What is wrong with it, in words."""
+
+
+NO_TIME = MomentRead(None, "unknown")
+"""What a line without a time says of it."""
 
 
 class LogTimes:
     """Turns the times of one log into moments, line by line in their order.
 
-    A vsftpd session keeps the offset from UTC that was in force when it began. Where it is known
-    when a line was written, a time that another offset of the zone brings there is corrected.
+    Of a line that was written while the log was followed it is known when that was. A vsftpd
+    session keeps the offset from UTC that was in force when it began: a time that such an offset
+    brings there is corrected. So is one that another time zone brings there; and what nothing
+    brings there is ``unknown``.
+
+    ``likely`` are zones that the log is in rather than in others, if it is not in its own.
     """
 
-    def __init__(self, zone: tzinfo) -> None:
+    def __init__(self, zone: tzinfo, likely: Sequence[str] = ()) -> None:
         self._zone = zone
+        self._others = OtherZones(likely)
+        self._trouble: tuple[str, int] | None = None
         self._known: dict[str, _Known] = {}
         self._hours: dict[str, int] = {}
         self._last_ms: int | None = None
         self._same: tuple[str, Written | None] | None = None
-        self._same_read: tuple[int | None, TimeQuality] = (None, "unknown")
+        self._same_read = NO_TIME
 
-    def read(
-        self, text: str, now_ms: int, written: Written | None = None
-    ) -> tuple[int | None, TimeQuality]:
-        """Give the moment, ms since the epoch, and how sure it is; None for what is no time.
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the clock or the zone of the log, with the remedy."""
+        return None if self._trouble is None else self._trouble[0]
+
+    def read(self, text: str, now_ms: int, written: Written | None = None) -> MomentRead:
+        """Give the moment of a time, and how sure it is.
 
         ``now_ms`` is when the line was read: it completes a time without a year. ``written`` is
         given for a line of which it is known when it was written.
@@ -67,39 +91,84 @@ class LogTimes:
             self._same = text, written
         return self._same_read
 
-    def _read(
-        self, text: str, now_ms: int, written: Written | None
-    ) -> tuple[int | None, TimeQuality]:
+    def _read(self, text: str, now_ms: int, written: Written | None) -> MomentRead:
         # Most times are in an hour that is known, 24 characters long: "Tue Nov 24 09:03:06 2026".
         hour_ms = self._hours.get(text[:13] + text[19:])
         if hour_ms is not None and len(text) == 24 and text[14] < "6" and text[17] < "6":
             moment = hour_ms + int(text[14:16]) * 60_000 + int(text[17:19]) * 1_000
-            if written is None or _within(moment, written):
+            if written is None or self._fits(moment, written):
                 self._last_ms = moment
-                return moment, "exact"
+                return MomentRead(moment, "exact")
         known = self._known.get(text)
         if known is None:
             known = self._find(text, now_ms)
         if not known.candidates:
-            return None, "unknown"
-        moment, quality = self._choose(known, written)
-        self._last_ms = moment
-        return moment, quality
+            return NO_TIME
+        read = self._choose(known, written)
+        self._last_ms = read.moment_ms
+        return read
 
-    def _choose(self, known: _Known, written: Written | None) -> tuple[int, TimeQuality]:
+    def _choose(self, known: _Known, written: Written | None) -> MomentRead:
+        if written is not None and not known.names_zone:
+            fitting = [one for one in known.candidates if self._fits(one, written)]
+            if not fitting:
+                return self._correct(known, written)
+            if len(known.candidates) > len(fitting):
+                return MomentRead(fitting[0], "ambiguous")
         moment = known.candidates[0]
         if len(known.candidates) == 1:
-            if written is not None and not _within(moment, written):
-                for shift in self._shifts(moment):
-                    if _within(moment + shift, written):
-                        return moment + shift, "skewed"
-            return moment, "exact" if known.exists else "skewed"
-        later = known.candidates[1]
-        if written is not None and _within(moment, written) != _within(later, written):
-            return (moment if _within(moment, written) else later), "ambiguous"
+            return MomentRead(moment, "exact" if known.exists else "skewed")
         if self._last_ms is not None and self._last_ms - moment > _BACKWARDS_MS:
-            return later, "ambiguous"
-        return moment, "ambiguous"
+            moment = known.candidates[1]
+        return MomentRead(moment, "ambiguous")
+
+    def _fits(self, moment_ms: int, written: Written) -> bool:
+        """Whether a line with this time may have been written then."""
+        if not written.holds(moment_ms):
+            return False
+        trouble = self._trouble
+        if trouble is not None and written.last_ms - trouble[1] > _REMEMBERED_MS:
+            self._trouble = None
+        return True
+
+    def _correct(self, known: _Known, written: Written) -> MomentRead:
+        """Give what a time means that is not the one at which its line was written."""
+        moment = known.candidates[0]
+        for shift in self._shifts(moment):
+            if self._fits(moment + shift, written):
+                reason = f"written {apart_text(-shift)}: its session has an older offset; corrected"
+                return MomentRead(moment + shift, "skewed", reason)
+        if written.holds(moment, _APART_MS):
+            return MomentRead(moment, "exact" if known.exists else "skewed")
+        by_ms = moment - min(max(moment, written.first_ms), written.last_ms)
+        apart = apart_text(by_ms)
+        local = self._local(moment)
+        found = None if local is None else self._others.find(to_millis(local), written)
+        if found is None:
+            self._tell(
+                written,
+                f"times in it are {apart}, and no time zone explains that: are its lines written "
+                "late, or is the clock of the FTP server wrong?",
+            )
+            return MomentRead(moment, "unknown", f"its time is {apart}")
+        self._tell(
+            written,
+            f"times in it are {apart}: they are of {offset_text(found.offset)}, not of "
+            f"{self._zone}; set timezone: {found.name} for it, or another zone of that offset",
+        )
+        reason = f"its time is {apart}, as of {offset_text(found.offset)}; corrected"
+        return MomentRead(found.moment_ms, "skewed", reason)
+
+    def _tell(self, written: Written, text: str) -> None:
+        self._trouble = text, written.last_ms
+
+    def _local(self, moment_ms: int) -> datetime | None:
+        """Give a moment as the clocks show it, as if of UTC; None at the ends of the calendar."""
+        try:
+            here = datetime.fromtimestamp(moment_ms / 1000, self._zone)
+        except (OverflowError, ValueError):
+            return None
+        return here.replace(tzinfo=UTC)
 
     def _find(self, text: str, now_ms: int) -> _Known:
         moment = read_time(text)
@@ -141,7 +210,7 @@ class LogTimes:
 
     def _moments(self, moment: datetime) -> _Known:
         if moment.tzinfo is not None:
-            return _Known((to_millis(moment),), True)
+            return _Known((to_millis(moment),), True, names_zone=True)
         try:
             one, other = (
                 moment.replace(tzinfo=self._zone, fold=fold).astimezone(UTC) for fold in (0, 1)
@@ -155,17 +224,13 @@ class LogTimes:
         return _Known((to_millis(one), to_millis(other)), True)
 
     def _shifts(self, moment_ms: int) -> list[int]:
-        """Give what to add to a moment, ms, if its writer had another offset of the zone."""
+        """Give what to add to a moment, ms, if its session began with another offset."""
         try:
             here = datetime.fromtimestamp(moment_ms / 1000, self._zone)
             mine = here.utcoffset() or timedelta()
             others = {
-                (here + timedelta(days=days)).utcoffset() or timedelta() for days in (-182, -91, 91)
+                (here - timedelta(days=days)).utcoffset() or timedelta() for days in _SESSION_DAYS
             }
         except (OverflowError, ValueError):  # at either end of the calendar
             return []
         return [(mine - other) // timedelta(milliseconds=1) for other in others if other != mine]
-
-
-def _within(moment_ms: int, written: Written) -> bool:
-    return written.first_ms - _SLACK_MS <= moment_ms <= written.last_ms + _SLACK_MS

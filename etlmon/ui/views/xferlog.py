@@ -340,7 +340,7 @@ def _size(number: int | None) -> Piece:
 def _note(entry: XferlogEntry) -> Piece:
     """Say what is wrong with a transfer or not certain about it."""
     notes = [visible(text) for text in (entry.reason, entry.landing_reason) if text is not None]
-    if entry.ts_quality in ("ambiguous", "skewed"):
+    if entry.reason is None and entry.ts_quality in ("ambiguous", "skewed"):
         notes.append(f"its time is {entry.ts_quality}")
     return "warning", "; ".join(notes)
 

@@ -23,6 +23,28 @@ from etlmon.store.tables import xferlog_entries, xferlog_files
 from etlmon.store.tables.xferlog_entries import Wanted
 from etlmon.units import utc
 
+DATE = "Tue Nov 24 09:03:06 2026"
+
+
+def line(number: int = 0, **changes: object) -> str:
+    fields: dict[str, object] = {
+        "date": DATE,
+        "bytes": 5,
+        "name": f"/in/{number}.csv",
+        "way": "i",
+        "user": "etl",
+        "status": "c",
+        **changes,
+    }
+    return "{date} 1 10.0.0.1 {bytes} {name} b _ {way} r {user} ftp 0 * {status}\n".format_map(
+        fields
+    )
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
 
 @dataclass
 class Times:
@@ -44,6 +66,7 @@ class Harness:
     times: Times
     settings: XferlogSection
     timezone: str | None = "UTC"
+    root: Path = Path("/")
     proc: Path = Path("/proc")
     workers: Any = None
     watches: Any = None
@@ -59,7 +82,7 @@ class Harness:
         self.collector = XferlogCollector(
             self.settings,
             self.timezone,
-            Path("/"),
+            self.root,
             CollectorContext(
                 wall_clock=lambda: self.times.wall,
                 monotonic_clock=lambda: self.times.monotonic,

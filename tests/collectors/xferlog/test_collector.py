@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from zoneinfo import TZPATH
 
 import pytest
-import pytest_twisted
-from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
-from etlmon.collectors.xferlog import reading, start, uploads
+from etlmon.collectors.xferlog import reading, start
 from etlmon.errors import CollectError
-from etlmon.fsworker.find import FindOrder
-from etlmon.fsworker.pool import WorkerPool
 from etlmon.host.inotify import Watch
-from etlmon.records.xferlog import XferlogLanding
-
-DATE = "Tue Nov 24 09:03:06 2026"
-
-
-def line(number: int = 0, **changes: object) -> str:
-    fields: dict[str, object] = {
-        "date": DATE,
-        "bytes": 5,
-        "name": f"/in/{number}.csv",
-        "way": "i",
-        "user": "etl",
-        "status": "c",
-        **changes,
-    }
-    return "{date} 1 10.0.0.1 {bytes} {name} b _ {way} r {user} ftp 0 * {status}\n".format_map(
-        fields
-    )
+from etlmon.records.xferlog import XferlogFileRead
+from tests.collectors.xferlog.conftest import DATE, append, line
 
 
 @pytest.fixture
@@ -141,7 +119,7 @@ async def test_a_large_log_is_read_in_many_runs_and_progress_shows(make, log, sm
 
 async def test_a_rotated_file_is_read_to_its_end_first(make, log) -> None:
     log.write_text(line(1))
-    harness = make()
+    harness = make(at="2026-11-24T09:03:10Z")
     await harness.run()
     with log.open("a") as old:
         old.write(line(2))
@@ -283,6 +261,97 @@ async def test_a_session_of_another_offset_is_noticed_while_following(make, log)
     ]
 
 
+async def test_a_log_in_another_zone_is_noticed_while_following(make, log) -> None:
+    """Neither at its beginning nor after downtime, when nobody knows when a line was written."""
+    harness = make(at="2026-11-24T00:03:10Z")
+    log.write_text(line(1))
+    await harness.run()
+    assert (await harness.file()).message is None
+    harness.times.advance(60)
+    append(log, line(2, date="Tue Nov 24 09:04:08 2026") + line(3, date="Mon Nov 23 09:00:00 2026"))
+    await harness.run()
+    await harness.collector.deafen()
+    append(log, line(4, date="Tue Nov 24 09:04:09 2026"))
+    harness.begin_anew()
+    await harness.run()
+    entries = await harness.entries()
+    assert [(entry.log_time, entry.ts_quality, entry.reason) for entry in entries] == [
+        (datetime(2026, 11, 24, 9, 3, 6, tzinfo=UTC), "exact", None),
+        (
+            datetime(2026, 11, 24, 0, 4, 8, tzinfo=UTC),
+            "skewed",
+            "its time is 9 h ahead of the clock, as of UTC+09:00; corrected",
+        ),
+        (
+            datetime(2026, 11, 23, 9, 0, 0, tzinfo=UTC),
+            "unknown",
+            "its time is 15 h 3 min behind the clock",
+        ),
+        (datetime(2026, 11, 24, 9, 4, 9, tzinfo=UTC), "exact", None),
+    ]
+    told = [one for batch in harness.batches for one in batch.records]
+    messages = [one.message for one in told if isinstance(one, XferlogFileRead)]
+    assert [message is not None for message in messages] == [False, True, False]
+
+
+async def test_the_log_says_which_zone_would_fit(make, log) -> None:
+    harness = make(at="2026-11-24T00:03:10Z", timezone="Europe/Berlin", roots={"etl": "/none"})
+    harness.timezone = "Asia/Tokyo"
+    harness.begin_anew()
+    log.write_text("")
+    await harness.run()
+    append(log, line(2))
+    await harness.run()
+    found = await harness.file()
+    assert (found.state, found.message) == (
+        "following",
+        "times in it are 8 h ahead of the clock: they are of UTC+09:00, not of Europe/Berlin; "
+        "set timezone: Asia/Tokyo for it, or another zone of that offset",
+    )
+    (entry,) = await harness.entries()
+    assert (entry.ts_quality, entry.landing) == ("skewed", "vanished")
+
+
+async def test_of_a_file_that_was_not_there_nobody_knows_when_it_was_written(make, log) -> None:
+    harness = make()
+    await harness.run()
+    log.write_text(line(1, date="Tue Nov 24 01:00:00 2026"))
+    await harness.run()
+    log.rename(log.with_name("xferlog.1"))
+    log.write_text(line(2, date="Tue Nov 24 02:00:00 2026"))
+    await harness.run()
+    assert {entry.ts_quality for entry in await harness.entries()} == {"exact"}
+    # What is added to it later was written since, also after it has been cut off.
+    append(log, line(3, date="Tue Nov 24 05:17:00 2026"))
+    await harness.run()
+    os.truncate(log, 0)
+    await harness.run()
+    append(log, line(4, date="Tue Nov 24 05:17:00 2026"))
+    await harness.run()
+    entries = [entry for entry in await harness.entries() if entry.filename]
+    assert [entry.ts_quality for entry in entries] == ["exact", "exact", "unknown", "unknown"]
+
+
+async def test_a_new_zone_of_the_host_holds_at_once(make, log, tmp_path) -> None:
+    place = tmp_path / "host/etc"
+    place.mkdir(parents=True)
+    (place / "localtime").symlink_to(f"{TZPATH[0]}/UTC")
+    harness = make(at="2026-11-24T00:03:10Z")
+    harness.timezone, harness.root = None, tmp_path / "host"
+    harness.begin_anew()
+    log.write_text("")
+    await harness.run()
+    append(log, line(1))
+    await harness.run()
+    assert "set timezone: Asia/Seoul for it" in (await harness.file()).message
+    (place / "localtime").unlink()
+    (place / "localtime").symlink_to(f"{TZPATH[0]}/Asia/Seoul")
+    append(log, line(2))
+    await harness.run()
+    assert [entry.ts_quality for entry in await harness.entries()] == ["skewed", "exact"]
+    assert (await harness.file()).message is None
+
+
 class Watches:
     """Stands for what hears of directories."""
 
@@ -330,204 +399,3 @@ async def test_what_is_heard_of_a_busy_directory_makes_few_runs(make, log) -> No
     await harness.collector.deafen()
     assert harness.watches.heard == {}
     assert clock.getDelayedCalls() == []
-
-
-# --- uploads on the disk --------------------------------------------------------------------------
-
-
-def landed_at(harness) -> str:
-    return datetime.fromtimestamp(harness.times.wall, UTC).strftime("%a %b %e %H:%M:%S %Y")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    place = tmp_path / "srv"
-    place.mkdir()
-    return place
-
-
-def put(root: Path, name: str, content: bytes, at: float) -> Path:
-    path = root / name
-    path.write_bytes(content)
-    os.utime(path, (at, at))
-    return path
-
-
-async def test_an_upload_that_is_there_has_landed(make, log, root) -> None:
-    harness = make(roots={"etl": str(root)})
-    path = put(root, "a.csv", b"12345", harness.times.wall)
-    log.write_text(
-        line(name="/a.csv", date=landed_at(harness))
-        + line(name="/a.csv", date=landed_at(harness), user="other")
-        + line(name="/a.csv", date=landed_at(harness), way="o")
-        + line(name="/a.csv", date="Tue Nov 24 01:00:00 2026")
-    )
-    await harness.run()
-    entries = await harness.entries()
-    assert [entry.landing for entry in entries] == ["landed", None, None, None]
-    assert (entries[0].landed_path, entries[0].landed_bytes) == (str(path), 5)
-    assert entries[0].landing_checked_at is not None
-    assert not [
-        record
-        for batch in harness.batches[2:]
-        for record in batch.records
-        if isinstance(record, XferlogLanding)
-    ]
-
-
-async def test_an_upload_that_is_open_for_writing_has_not_landed_yet(make, log, root) -> None:
-    harness = make(roots={"etl": str(root)})
-    path = put(root, "a.csv", b"12345", harness.times.wall)
-    log.write_text(line(name="/a.csv", date=landed_at(harness)))
-    with path.open("ab"):
-        await harness.run()
-        (entry,) = await harness.entries()
-        assert entry.landing == "partial"
-        assert entry.landing_reason == f"process {os.getpid()} has it open for writing"
-    harness.times.advance(5)
-    await harness.run()
-    (entry,) = await harness.entries()
-    assert (entry.landing, entry.landing_reason) == ("landed", None)
-
-
-async def test_a_restart_goes_on_waiting_for_uploads(make, log, root) -> None:
-    harness = make(roots={"etl": str(root)})
-    path = put(root, "a.csv", b"123", harness.times.wall)
-    log.write_text(line(name="/a.csv", date=landed_at(harness)))
-    await harness.run()
-    (entry,) = await harness.entries()
-    assert (entry.landing, entry.landing_reason) == ("partial", "3 bytes, 5 were sent")
-    await harness.collector.deafen()
-    harness.begin_anew()
-    path.write_bytes(b"12345")
-    os.utime(path, (harness.times.wall, harness.times.wall))
-    harness.times.advance(15)
-    await harness.run()
-    (entry,) = await harness.entries()
-    assert entry.landing == "landed"
-
-
-async def test_a_restart_goes_on_looking_for_what_was_not_there(make, log, root) -> None:
-    harness = make(roots={"etl": str(root)})
-    log.write_text(
-        line(name="/a.csv", date=landed_at(harness)) + line(name="/b.csv", date=landed_at(harness))
-    )
-    await harness.run()
-    assert [entry.landing for entry in await harness.entries()] == ["vanished", "vanished"]
-    await harness.collector.deafen()
-    harness.begin_anew()
-    put(root, "a.csv", b"12345", harness.times.wall)
-    harness.times.advance(5)
-    told = len(harness.batches)
-    await harness.run()
-    first, second = await harness.entries()
-    assert (first.landing, first.landed_bytes) == ("landed", 5)
-    assert second.landing == "vanished"
-    # What is as it was is not stored again.
-    (batch,) = (one for one in harness.batches[told:] if isinstance(one.records[0], XferlogLanding))
-    assert [record.offset for record in batch.records] == [0]
-
-
-async def test_a_restart_leaves_alone_what_vanished_long_ago(make, log, root) -> None:
-    harness = make(roots={"etl": str(root)})
-    log.write_text(line(name="/a.csv", date=landed_at(harness)))
-    await harness.run()
-    await harness.collector.deafen()
-    harness.begin_anew()
-    put(root, "a.csv", b"12345", harness.times.wall)
-    harness.times.advance(901)
-    await harness.run()
-    (entry,) = await harness.entries()
-    assert entry.landing == "vanished"
-
-
-async def test_an_upload_that_is_not_there_has_vanished(make, log, root) -> None:
-    harness = make(roots={"etl": str(root)})
-    log.write_text(line(name="/a.csv", date=landed_at(harness)))
-    await harness.run()
-    (entry,) = await harness.entries()
-    assert (entry.landing, entry.landing_reason) == ("vanished", "there is no such file")
-
-
-async def test_of_many_uploads_none_waits_for_the_timer(make, log, root, monkeypatch) -> None:
-    monkeypatch.setattr(uploads, "_LOOKS_A_RUN", 2)
-    harness = make(roots={"etl": str(root)})
-    hints: list[None] = []
-    harness.collector.listen(lambda: hints.append(None))
-    for number in range(5):
-        put(root, f"{number}.csv", b"12345", harness.times.wall)
-    log.write_text("".join(line(name=f"/{n}.csv", date=landed_at(harness)) for n in range(5)))
-    for still in (1, 2, 2):
-        await harness.run()
-        assert len(hints) == still
-    assert {entry.landing for entry in await harness.entries()} == {"landed"}
-
-
-@pytest.fixture
-def network_proc(tmp_path: Path, root: Path) -> Path:
-    """Give a /proc that says of the uploads' directory that it is on NFS."""
-    place = tmp_path / "proc"
-    (place / "self").mkdir(parents=True)
-    (place / "self/mountinfo").write_text(
-        "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
-        f"21 20 0:50 / {root} rw - nfs4 server:/export rw,vers=4.2\n"
-    )
-    return place
-
-
-@pytest_twisted.async_yield_fixture
-async def workers():
-    from twisted.internet import reactor
-
-    pool = WorkerPool(reactor, wall_clock=time.time)
-    yield pool
-    await pool.stop()
-
-
-async def test_on_a_network_file_system_workers_look(
-    make, log, root, network_proc, workers
-) -> None:
-    harness = make(roots={"etl": str(root)})
-    harness.proc, harness.workers = network_proc, workers
-    harness.begin_anew()
-    (root / "in box").mkdir()
-    path = put(root, "in box/한.csv", b"12345", harness.times.wall)
-    log.write_text(
-        line(name="/in_box/???.csv", date=landed_at(harness))
-        + line(name="/in_box/none.csv", date=landed_at(harness))
-        + line(name="/in_box/", date=landed_at(harness))
-    )
-    await harness.run()
-    # Another host may still write to it: being quiet decides.
-    assert [entry.landing for entry in await harness.entries()] == [
-        "pending",
-        "vanished",
-        "unknown",
-    ]
-    harness.times.advance(5)
-    await harness.run()
-    entry = (await harness.entries())[0]
-    assert (entry.landing, entry.landed_path) == ("landed", str(path))
-
-
-async def test_a_network_file_system_that_does_not_answer_is_asked_again(
-    make, log, root, network_proc
-) -> None:
-    class Stuck:
-        asked = 0
-
-        def find(self, order: FindOrder) -> Deferred[Any]:
-            self.asked += 1
-            assert order.one_at_a_time
-            return fail(CollectError("no answer"))
-
-    harness = make(roots={"etl": str(root)})
-    harness.proc, harness.workers = network_proc, Stuck()
-    harness.begin_anew()
-    log.write_text(line(name="/a.csv", date=landed_at(harness)))
-    await harness.run()
-    (entry,) = await harness.entries()
-    assert (entry.landing, entry.landing_reason) == ("unknown", "no answer")
-    harness.times.advance(5)
-    await harness.run()
-    assert harness.workers.asked == 2
