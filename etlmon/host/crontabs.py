@@ -12,8 +12,6 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from etlmon.host.processes import read_stat
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -29,30 +27,10 @@ MOST_BYTES = 4 << 20
 MOST_FILES = 10_000
 """No more names are read of one directory."""
 
-_CRONIE_MARKS = ("usr/bin/cronnext", "usr/sbin/crond", "usr/bin/crond")
-_PID_FILES = ("run/crond.pid", "run/cron.pid", "var/run/crond.pid")
-_DAEMONS = (b"cron", b"crond")
 _PLACEHOLDER = b".placeholder"
-_OPTIONS = re.compile(r"""^\s*(?:EXTRA_OPTS|CRONDARGS)=["']?([^"'\n#]*)""", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Daemon:
-    """The cron that is installed."""
-
-    kind: Literal["debian", "cronie"] | None
-    """Whose rules it goes by; None where none is installed."""
-    running: bool | None
-    """Whether it runs; None where that cannot be told."""
-    options: tuple[str, ...] = ()
-    """What it was started with; where it does not run, what its settings file says."""
-    pid: int | None = None
-    """Its process, where it runs."""
-
-    @property
-    def lsb_names(self) -> bool:
-        """Whether Debian's cron takes names by the rules of the LSB (its option -l)."""
-        return any(re.fullmatch(r"-[A-Za-z]*l[A-Za-z]*", option) for option in self.options)
+CLUSTER_FILE = ".cron.hostname"
+"""What in the directory of the users' crontabs names the host that runs them, if cronie asks it."""
+_LONGEST_HOST_BYTES = 256
 
 
 @dataclass(frozen=True)
@@ -90,76 +68,6 @@ class Found:
     """Directories whose names could not be read, or not all, and why."""
 
 
-def find_daemon(root: Path, proc: Path) -> Daemon:
-    """Find out which cron is installed, and whether it runs."""
-    kind: Literal["debian", "cronie"] | None = None
-    if any(os.path.exists(root / mark) for mark in _CRONIE_MARKS):
-        kind = "cronie"
-    elif os.path.exists(root / "usr/sbin/cron"):
-        debian = os.path.exists(root / "etc/debian_version") or not os.path.isdir(
-            root / "var/spool/cron/tabs"
-        )
-        kind = "debian" if debian else "cronie"
-    running, pid = _runs(root, proc) if kind else (False, None)
-    options = _arguments(proc, pid) if pid is not None else None
-    if options is None:
-        options = _settings(root)
-    return Daemon(kind, running, tuple(options), pid)
-
-
-def _has_ended(proc: Path, pid: int) -> bool:
-    """Tell whether a process that is in the table is only waited for by its parent."""
-    try:
-        return read_stat(proc, pid).has_ended
-    except (OSError, ValueError):
-        return False
-
-
-def _arguments(proc: Path, pid: int) -> list[str] | None:
-    """Give the arguments of a process, None where they cannot be read."""
-    try:
-        with open(proc / str(pid) / "cmdline", "rb") as file:
-            words = file.read(4_096).rstrip(b"\0").split(b"\0")
-    except OSError:
-        return None
-    return [word.decode("utf-8", "replace") for word in words[1:]]
-
-
-def _settings(root: Path) -> list[str]:
-    """Give the options that the settings file of the daemon holds."""
-    options: list[str] = []
-    for place in ("etc/default/cron", "etc/sysconfig/crond"):
-        try:
-            with open(root / place, "rb") as file:
-                text = file.read(65_536).decode("utf-8", "replace")
-        except OSError:
-            continue
-        for found in _OPTIONS.finditer(text):
-            options = found[1].split()
-    return options
-
-
-def _runs(root: Path, proc: Path) -> tuple[bool | None, int | None]:
-    """Tell whether the process that the daemon's pid file names is there, and its pid."""
-    for place in _PID_FILES:
-        try:
-            with open(root / place, "rb") as file:
-                pid = int(file.read(32))
-        except (OSError, ValueError):
-            continue
-        try:
-            with open(proc / str(pid) / "comm", "rb") as file:
-                is_cron = file.read(64).strip() in _DAEMONS
-        except FileNotFoundError:
-            return False, None
-        except OSError:
-            return None, None
-        if not is_cron or _has_ended(proc, pid):
-            return False, None
-        return True, pid
-    return False, None
-
-
 def spool(root: Path, kind: Literal["debian", "cronie"]) -> bytes:
     """Give the directory of the users' crontabs: Debian's, SUSE's or Red Hat's."""
     for name in ("crontabs",) if kind == "debian" else ("tabs", "crontabs"):
@@ -187,6 +95,16 @@ def find_files(root: Path, kind: Literal["debian", "cronie"]) -> Found:
             if not os.path.isdir(_below(root, path)):
                 found.files.append(_read(root, path, "run-parts", content=False))
     return found
+
+
+def read_cluster_host(root: Path, kind: Literal["debian", "cronie"]) -> str | None:
+    """Give the host that ``CLUSTER_FILE`` names, None where it cannot be read."""
+    try:
+        with open(_below(root, spool(root, kind) + b"/" + CLUSTER_FILE.encode()), "rb") as file:
+            line = file.readline(_LONGEST_HOST_BYTES)
+    except OSError:
+        return None
+    return line.rstrip(b"\n").decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from etlmon.host import crontabs
-from etlmon.host.crontabs import Stamp, find_daemon, find_files, read_stamp, spool
+from etlmon.host.crontabs import Stamp, find_files, read_stamp, spool
 
 
 @pytest.fixture
@@ -16,26 +16,6 @@ def root(tmp_path: Path) -> Path:
     for place in ("etc/cron.d", "etc/cron.daily", "usr/sbin", "usr/bin", "run", "var/spool/cron"):
         (tmp_path / place).mkdir(parents=True)
     return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("programs", "kind"),
-    [
-        ([], None),
-        (["usr/sbin/cron", "etc/debian_version"], "debian"),
-        (["usr/sbin/crond"], "cronie"),
-        (["usr/sbin/cron", "usr/bin/cronnext"], "cronie"),
-        (["usr/sbin/cron", "var/spool/cron/tabs/"], "cronie"),
-        (["usr/sbin/cron"], "debian"),
-    ],
-)
-def test_which_cron_is_installed(root: Path, programs: list[str], kind: str | None) -> None:
-    for program in programs:
-        if program.endswith("/"):
-            (root / program).mkdir()
-        else:
-            (root / program).touch()
-    assert find_daemon(root, root / "proc").kind == kind
 
 
 @pytest.mark.parametrize(
@@ -52,26 +32,6 @@ def test_where_users_crontabs_are(root: Path, kind: str, there: list[str], expec
         (root / "var/spool/cron" / name).mkdir()
     found = spool(root, kind)  # type: ignore[arg-type]
     assert found == b"/var/spool/cron" + (b"/" + expected.encode() if expected else b"")
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "lsb"),
-    [
-        ('EXTRA_OPTS="-l -L 15"', ("-l", "-L", "15"), True),
-        ("EXTRA_OPTS='-L 15'", ("-L", "15"), False),
-        ("#EXTRA_OPTS='-l'", (), False),
-        ("EXTRA_OPTS=-fl # x", ("-fl",), True),
-        ("", (), False),
-    ],
-)
-def test_what_it_is_started_with(
-    root: Path, text: str, options: tuple[str, ...], lsb: bool
-) -> None:
-    (root / "usr/sbin/cron").touch()
-    (root / "etc/default").mkdir()
-    (root / "etc/default/cron").write_text(f"# x\n{text}\n")
-    found = find_daemon(root, root)
-    assert (found.options, found.lsb_names) == (options, lsb)
 
 
 def test_files_are_found_in_the_order_of_their_names(root: Path) -> None:
@@ -128,22 +88,6 @@ def test_when_anacron_last_ran_a_job(root: Path, name: bytes, text: str, stamp: 
     (root / "var/spool/anacron/daily").write_text(text)
     os.utime(root / "var/spool/anacron/daily", (7.0, 7.5))
     assert read_stamp(root, name) == (None if stamp is None else Stamp(stamp, 7.5))
-
-
-def test_what_the_daemon_was_started_with_counts_and_not_what_it_would_be(root: Path) -> None:
-    for place in ("usr/sbin", "etc/default", "run", "proc/42"):
-        (root / place).mkdir(parents=True, exist_ok=True)
-    (root / "usr/sbin/cron").touch()
-    (root / "etc/default/cron").write_text('EXTRA_OPTS="-L 15"\n')
-    (root / "run/crond.pid").write_text("42\n")
-    assert find_daemon(root, root / "proc").options == ("-L", "15")
-    (root / "proc/42/comm").write_text("cron\n")
-    (root / "proc/42/cmdline").write_bytes(b"/usr/sbin/cron\0-f\0-L\0005\0")
-    daemon = find_daemon(root, root / "proc")
-    assert (daemon.options, daemon.pid, daemon.running) == (("-f", "-L", "5"), 42, True)
-    (root / "proc/42/stat").write_text(f"42 (cron) Z 1{' 0' * 20}\n")  # nobody waits for it
-    daemon = find_daemon(root, root / "proc")
-    assert (daemon.options, daemon.running) == (("-L", "15"), False)
 
 
 def test_placeholders_of_packages_are_no_crontabs(root: Path) -> None:

@@ -15,10 +15,16 @@ from etlmon.collectors.cron.found import Look, Script
 from etlmon.collectors.cron.judge import Verdict, judge_file
 from etlmon.collectors.cron.parse import Mistake
 from etlmon.errors import CollectError
-from etlmon.host.crontabs import PERIODS, Daemon, find_files, read_stamp
+from etlmon.host.crontabs import (
+    CLUSTER_FILE,
+    PERIODS,
+    find_files,
+    read_cluster_host,
+    read_stamp,
+)
 from etlmon.host.systemctl import ask, runs_systemd
 from etlmon.records.cron import CronEntry, CronFile, job_id
-from etlmon.text import host_text
+from etlmon.text import host_text, one_line
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from etlmon.collectors.cron.parse import Crontab, Entry
     from etlmon.collectors.cron.schedule import Dialect
     from etlmon.collectors.cron.times import Coming, Times
+    from etlmon.host.crond import Daemon
     from etlmon.host.crontabs import Stamp, TabFile
 
 _NO_BUS = "Failed to connect to bus: No such file"
@@ -100,6 +107,7 @@ class Assembly:
         self._has_anacron = (self.root / _ANACRON).exists()
         self._no_cron = daemon.kind is None and not is_configured
         self._is_stopped = daemon.running is False and not self._no_cron
+        self._runs_elsewhere = self._elsewhere() if daemon.is_clustered else None
 
     def files(self) -> Sequence[TabFile]:
         """Read all files of cron, and give them."""
@@ -116,7 +124,15 @@ class Assembly:
 
     def _tab(self, file: TabFile) -> None:
         uid = self.readings.uid_of(file.name) if file.place == "user" else None
-        verdict = judge_file(file, self.dialect, uid, lsb_names=self.daemon.lsb_names)
+        verdict = judge_file(
+            file,
+            self.dialect,
+            uid,
+            lsb_names=self.daemon.lsb_names,
+            permits_any=self.daemon.permits_any,
+        )
+        if file.place == "user" and self._runs_elsewhere is not None:
+            verdict = Verdict("ignored", self._runs_elsewhere)
         if self._no_cron and file.place != "anacron":
             verdict = Verdict("ignored", _NO_CRON)
         if file.content is None or self._is_no_crontab(file):
@@ -137,6 +153,14 @@ class Assembly:
             if verdict.status == "active":
                 lint.extend(_refused_lines(tab))
             self._file(file, verdict, len(tab.entries), lint)
+
+    def _elsewhere(self) -> str | None:
+        """Say where the users' crontabs are run, if cron was told that it is not here (-c)."""
+        host = read_cluster_host(self.root, self.dialect)
+        if host == os.uname().nodename:
+            return None
+        named = "names no host" if host is None else f"names {one_line(host)}"
+        return f"cron runs with -c: {CLUSTER_FILE} {named}, which alone runs users' crontabs"
 
     def _is_no_crontab(self, file: TabFile) -> bool:
         """Whether its name says that it is none (.placeholder, notes), so that nobody reads it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from etlmon.collectors.cron.running import Running
 from etlmon.collectors.cron.scripts import complete
 from etlmon.collectors.cron.sources import JOURNAL, LOGS, find_source, open_source
 from etlmon.errors import CollectError
+from etlmon.host.crond import LOGS_ENDS, LOGS_FAILURES, LOGS_STARTS
 from etlmon.records.cron import CronEntry, CronHistory, CronLogRead
 
 if TYPE_CHECKING:
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from etlmon.collectors.cron.look import Observer
     from etlmon.collectors.cron.parse import Entry
     from etlmon.collectors.cron.sources import Source
-    from etlmon.host.crontabs import Daemon
+    from etlmon.host.crond import Daemon
 
 _OF_CRON = frozenset({"crontab", "cron.d", "user"})
-_LEVEL = re.compile(r"-[a-zA-Z]*L([0-9]{0,2})")
-_STARTS, _ENDS, _FAILURES = 1, 2, 4
 _SILENT = "the line begins with -: cron does not log it"
 _NO_LOG = (
     "what cron logs is nowhere to be read here: there is neither a journal nor one of "
@@ -147,7 +145,7 @@ class Chronicle:
         def match(event: Event) -> str | None:
             return self._job_of(event, look, observer)
 
-        self._histories.logs_failures = bool(_level(look.daemon) & _FAILURES)
+        self._histories.logs_failures = bool(look.daemon.log_level & LOGS_FAILURES)
         try:
             for event in source.events(monotonic, at, look.zone):
                 if self._after is None or event.at > self._after:
@@ -189,7 +187,7 @@ class Chronicle:
         """Give the runs that the log will tell of when they begin."""
         if self._histories.newest is None:
             return {}  # cron has never been heard: its silence tells nothing
-        are_told = bool(_level(look.daemon) & _STARTS)
+        are_told = bool(look.daemon.log_level & LOGS_STARTS)
         due = {}
         for entry in look.entries:
             by_cron = entry.source in _OF_CRON and are_told and entry.job_id not in look.silent
@@ -229,17 +227,6 @@ def _place(name: str) -> str:
     return "the journal" if name == JOURNAL else name
 
 
-def _level(daemon: Daemon) -> int:
-    """Give what cron is told to log, a sum: 1 starts, 2 ends, 4 failures, 8 pids."""
-    options = list(daemon.options)
-    for place, option in enumerate(options):
-        found = _LEVEL.fullmatch(option)
-        if found is not None:
-            text = found[1] or (options[place + 1] if place + 1 < len(options) else "")
-            return int(text) if text.isdigit() else 1
-    return 1
-
-
 def _untold(entry: CronEntry, look: Look) -> str | None:
     """Say what the log does not tell of a job, and what to do about it."""
     if entry.source not in _OF_CRON:
@@ -248,10 +235,10 @@ def _untold(entry: CronEntry, look: Look) -> str | None:
         return _SILENT
     if look.daemon.kind == "cronie":
         return "cronie logs no exit status"
-    level = _level(look.daemon)
+    level = look.daemon.log_level
     missing = [
         word
-        for bit, word in ((_STARTS, "starts"), (_ENDS, "ends"), (_FAILURES, "failures"))
+        for bit, word in ((LOGS_STARTS, "starts"), (LOGS_ENDS, "ends"), (LOGS_FAILURES, "failures"))
         if not level & bit
     ]
     if missing:

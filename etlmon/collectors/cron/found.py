@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from etlmon.host.crontabs import Daemon
+from etlmon.host.crond import Daemon
 
 if TYPE_CHECKING:
     from datetime import tzinfo

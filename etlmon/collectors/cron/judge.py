@@ -40,19 +40,24 @@ ACTIVE = Verdict("active")
 
 
 def judge_file(
-    file: TabFile, dialect: Dialect, owner_uid: int | None, *, lsb_names: bool = False
+    file: TabFile,
+    dialect: Dialect,
+    owner_uid: int | None,
+    *,
+    lsb_names: bool = False,
+    permits_any: bool = False,
 ) -> Verdict:
     """Tell what the daemon makes of a file before it reads it.
 
     ``owner_uid`` is the uid of the account that a user's crontab is named after, None where there
-    is no such account.
+    is no such account. The others are options of Debian's cron (-l) and of cronie (-p).
     """
     if file.place == "run-parts":
         return _judge_script(file, dialect)
     reason = _name_reason(file, dialect, lsb_names=lsb_names)
     if reason is None and file.place == "user" and owner_uid is None:
         reason = f"no account is called {host_text(file.name)} (an orphan)"
-    if reason is None and file.place != "anacron":
+    if reason is None and file.place != "anacron" and not permits_any:
         rules = _debian_reason if dialect == "debian" else _cronie_reason
         reason = rules(file, owner_uid)
     if reason is not None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from etlmon.collectors.cron.assembly import Assembly
 from etlmon.collectors.cron.parse import Crontab, parse_crontab
 from etlmon.collectors.cron.times import Times
-from etlmon.host.crontabs import PERIODS, find_daemon, spool
+from etlmon.host.crond import find_daemon
+from etlmon.host.crontabs import PERIODS, spool
 from etlmon.host.zone import read_zone
 from etlmon.redaction import Redaction
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from etlmon.collectors.cron.sources import JOURNAL, find_source
 from etlmon.errors import CollectError
-from etlmon.host.crontabs import Daemon, find_daemon, spool
+from etlmon.host.crond import LOGS_ALL, Daemon, find_daemon
+from etlmon.host.crontabs import spool
 from etlmon.host.journal import Journal
 from etlmon.node.doctor.access import closed_above, for_group, readable, unreadable
 from etlmon.node.doctor.base import Finding, drop_in
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from etlmon.node.doctor.base import Host
 
 _MOST_FILES = 200
-_LOGS_WANTED = 15
-"""What cron is to log, a sum: 1 starts, 2 ends, 4 failures, 8 process ids."""
 
 
 def xferlogs(host: Host, config: NodeConfig) -> Iterator[Finding]:
@@ -182,8 +181,8 @@ def _history(host: Host) -> Finding:
 def _judge_logging(daemon: Daemon) -> Iterator[Finding]:
     if daemon.kind != "debian":
         return
-    level = _log_level(daemon.options)
-    if level & _LOGS_WANTED == _LOGS_WANTED:
+    level = daemon.log_level
+    if level & LOGS_ALL == LOGS_ALL:
         yield Finding("ok", "cron", f"cron logs starts, ends and failures (-L {level})")
     else:
         yield Finding(
@@ -192,8 +191,3 @@ def _judge_logging(daemon: Daemon) -> Iterator[Finding]:
             f"cron logs too little to tell how jobs end (-L {level})",
             'EXTRA_OPTS="-L 15" in /etc/default/cron, and systemctl restart cron',
         )
-
-
-def _log_level(options: tuple[str, ...]) -> int:
-    found = re.search(r"(?:^|\s)-L\s*(\d+)", " ".join(options))
-    return int(found[1]) if found else 1

@@ -328,6 +328,26 @@ class TestDaemon:
         host.write("etc/default/cron", 'READ_ENV="yes"\nEXTRA_OPTS="-l -L 5"\n')
         assert host.jobs()["load"].file_status == "active"
 
+    def test_cronie_takes_any_file_where_it_is_told_so(self, host: Host) -> None:
+        host.write("usr/bin/cronnext", "")
+        host.write("etc/cron.d/a", "0 5 * * * root load\n", 0o666)
+        assert host.jobs()["load"].file_status == "ignored"
+        host.write("etc/sysconfig/crond", 'CRONDARGS="-np"\n')
+        assert host.jobs()["load"].file_status == "active"
+
+    def test_cronie_runs_users_crontabs_on_one_host_where_it_is_told_so(self, host: Host) -> None:
+        host.write("usr/bin/cronnext", "")
+        host.write("etc/sysconfig/crond", "CRONDARGS=-c\n")
+        host.write("var/spool/cron/crontabs/etl", "0 5 * * * load\n", 0o600)
+        host.write("etc/cron.d/a", "0 5 * * * root all\n")
+        assert "names no host" in str(host.jobs()["load"].reason)
+        name = host.write("var/spool/cron/crontabs/.cron.hostname", "other\x1b\n")
+        jobs = host.jobs()
+        assert "names other\\x1b, which alone runs" in str(jobs["load"].reason)
+        assert jobs["all"].file_status == "active"
+        name.write_text(f"{os.uname().nodename}\n")
+        assert host.jobs()["load"].file_status == "active"
+
 
 class TestScripts:
     def test_they_run_when_their_directory_does(self, host: Host) -> None:

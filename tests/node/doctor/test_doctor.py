@@ -218,7 +218,12 @@ class TestXferlogs:
 class TestCron:
     @pytest.mark.parametrize(
         ("options", "level"),
-        [("", "warning"), ('EXTRA_OPTS="-L 15"', "ok"), ('EXTRA_OPTS="-l -L 5"', "warning")],
+        [
+            ("", "warning"),
+            ('EXTRA_OPTS="-L 15"', "ok"),
+            ('EXTRA_OPTS="-fL 15"', "ok"),
+            ('EXTRA_OPTS="-l -L 5"', "warning"),
+        ],
     )
     def test_it_must_log_how_jobs_end(self, tmp_path: Path, options: str, level: str) -> None:
         make(tmp_path, "usr/sbin/cron")
