@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from etlmon.contract.endpoint import Endpoint
 from etlmon.contract.query import Page, Query
@@ -13,14 +13,16 @@ from etlmon.records.cron import CronFile, CronJob, CronRefreshAnswer, CronRefres
 class CronJobsQuery(Page, frozen=True, kw_only=True):
     """Which jobs."""
 
-    user: Annotated[str | None, about("Only jobs that run as this account.")] = None
+    user: Annotated[str | None, about("Only jobs that run as this account, exactly.")] = None
     source: Annotated[
-        str | None, about("Only jobs of crontab, cron.d, user, run-parts, anacron or timer.")
+        Literal["crontab", "cron.d", "user", "run-parts", "anacron", "timer"] | None,
+        about("Only jobs of these: crontab, cron.d, user, run-parts, anacron or timer."),
     ] = None
-    file: Annotated[str | None, about("Only jobs of this file.")] = None
-    command: Annotated[str | None, about("Only jobs with this in their command, in any case.")] = (
-        None
-    )
+    file: Annotated[str | None, about("Only jobs of this file, exactly.")] = None
+    command: Annotated[
+        str | None,
+        about("Only jobs with this in their command; upper and lower case of any letter are one."),
+    ] = None
 
 
 class CronJobQuery(Query, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -82,7 +82,13 @@ _FORMS = {
 @lru_cache
 def _forms(wanted: type[Query]) -> dict[str, _Form]:
     hints = get_type_hints(wanted)
-    return {
-        name: _FORMS[getattr(hints[name], "__args__", (hints[name],))[0]]
-        for name in wanted.__struct_fields__
-    }
+    return {name: _form(hints[name]) for name in wanted.__struct_fields__}
+
+
+def _form(hint: Any) -> _Form:
+    """Give how values of a type are written, or of that which may be absent."""
+    wanted = hint if get_origin(hint) is Literal else getattr(hint, "__args__", (hint,))[0]
+    if get_origin(wanted) is not Literal:
+        return _FORMS[wanted]
+    words = get_args(wanted)
+    return _Form(re.compile("|".join(map(re.escape, words))), f"one of {', '.join(words)}")

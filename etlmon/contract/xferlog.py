@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,7 +21,7 @@ _Glob = Annotated[
     ),
 ]
 _Direction = Annotated[
-    Annotated[str, msgspec.Meta(pattern="^(upload|download|delete)$")] | None,
+    Literal["upload", "download", "delete"] | None,
     about("Only these: upload, download or delete."),
 ]
 _Since = Annotated[Moment | None, about("Only transfers that ended then or later, RFC 3339.")]
@@ -44,11 +44,15 @@ class XferlogQuery(Query, frozen=True, kw_only=True):
     filename: _Glob = None
     direction: _Direction = None
     status: Annotated[
-        Annotated[
-            str,
-            msgspec.Meta(
-                pattern="^(complete|incomplete|unknown|unparsed|broken|gap|truncated|nul_run)$"
-            ),
+        Literal[
+            "complete",
+            "incomplete",
+            "unknown",
+            "unparsed",
+            "broken",
+            "gap",
+            "truncated",
+            "nul_run",
         ]
         | None,
         about(
@@ -56,12 +60,7 @@ class XferlogQuery(Query, frozen=True, kw_only=True):
         ),
     ] = None
     landing: Annotated[
-        Annotated[
-            str,
-            msgspec.Meta(
-                pattern="^(pending|landed|partial|overwritten|vanished|ambiguous|unknown)$"
-            ),
-        ]
+        Literal["pending", "landed", "partial", "overwritten", "vanished", "ambiguous", "unknown"]
         | None,
         about(
             "Only uploads of which this became: pending, landed, partial, overwritten, vanished, "

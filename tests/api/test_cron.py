@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 
 from etlmon.records.cron import CronEntry, CronFile
 
@@ -47,8 +49,18 @@ async def test_jobs_are_filtered(api, store, entries) -> None:
     await store.write(entries)
     answer = await api.ask("/api/v1/cron?user=etl&command=LOAD%203&source=cron.d")
     assert [job["job_id"] for job in answer.json] == ["00000000job3"]
+    for query in ("source=bogus", "source=", "source=cronxd", "source=cron.d%0A"):
+        problem = (await api.ask(f"/api/v1/cron?{query}")).problem(400, "bad-parameter")
+        assert "crontab, cron.d, user, run-parts, anacron, timer" in problem
     answer = await api.ask("/api/v1/cron?usr=etl")
     assert "did you mean user?" in answer.problem(400, "unknown-parameter")
+
+
+@pytest.mark.parametrize("part", ["STRASSE", "straße", "ÉTL", "étl/STRAẞE"])
+async def test_a_part_of_a_command_is_found_in_any_case(api, store, entries, part) -> None:
+    await store.write([replace(entries[0], command="/opt/Étl/Straße --x"), *entries[1:]])
+    answer = await api.ask(f"/api/v1/cron?command={quote(part)}")
+    assert [job["job_id"] for job in answer.json] == ["00000000job0"]
 
 
 async def test_one_job_is_found_by_its_id(api, store, entries) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from etlmon.collectors.cron.found import Look
     from etlmon.collectors.cron.parse import Entry
     from etlmon.collectors.cron.schedule import Dialect
-    from etlmon.host.crontabs import Daemon, TabFile
+    from etlmon.host.crond import Daemon
+    from etlmon.host.crontabs import TabFile
     from etlmon.records.cron import CronEntry, CronHistory
 
 
