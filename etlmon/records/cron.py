@@ -25,6 +25,12 @@ def job_id(source: str, file: str, user: str | None, command: str, ordinal: int)
     return blake2b(named, digest_size=6).hexdigest()
 
 
+def is_missed(job: CronJob | CronHistory) -> bool:
+    """Whether a run of a job was missed, and none has begun since."""
+    missed, began = job.missed_at, job.last_start
+    return missed is not None and (began is None or began < missed)
+
+
 class CronEntry(Record, frozen=True, kw_only=True):
     """A job as it is written, and when it comes next."""
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, get_args
 
 from etlmon.api.metrics.families import gauge, seconds_since_epoch
-from etlmon.records.cron import CronEntry, CronFile, CronHistory, CronListing, FileStatus
+from etlmon.records.cron import CronEntry, CronFile, CronHistory, CronListing, FileStatus, is_missed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +65,7 @@ class Cron:
         counts = [
             ("failed", sum(bool(one.last_exit) for one in history)),
             ("late", sum(one.late_since is not None for one in history)),
-            ("missed", sum(_is_missed(one) for one in history)),
+            ("missed", sum(is_missed(one) for one in history)),
             ("overlapping", sum(bool(one.overlap) for one in history)),
             ("running", sum(bool(one.running_pids) for one in history)),
         ]
@@ -80,12 +80,6 @@ class Cron:
     def left_out(self) -> Row:
         """Say nothing: all are added up, so that none is left out."""
         return ("cron",), None
-
-
-def _is_missed(history: CronHistory) -> bool:
-    """Whether a run was missed, and none has begun since."""
-    missed, began = history.missed_at, history.last_start
-    return missed is not None and (began is None or began < missed)
 
 
 def _families(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from etlmon.contract.cron import CRON_JOB, CRON_JOBS, REFRESH_CRON, CronJobQuery, CronJobsQuery
-from etlmon.records.cron import CronJob, CronRefreshAnswer, CronRefreshRequest
+from etlmon.records.cron import CronJob, CronRefreshAnswer, CronRefreshRequest, is_missed
 from etlmon.ui.format import format_distance, format_moment, format_seconds, visible
 from etlmon.ui.keys import CRON as KEYS
 from etlmon.ui.keys import TABLE
@@ -30,7 +30,7 @@ def judged(job: CronJob) -> str:
     """Give the word for how a job is: what matters most of all that is known."""
     if job.file_status == "ignored":
         return "ignored"
-    if job.missed_at is not None and (job.last_start is None or job.last_start < job.missed_at):
+    if is_missed(job):
         return "missed"
     if job.late_since is not None:
         return "late"
