@@ -32,6 +32,10 @@ _HINTED_APART_SECONDS = 0.022
 gives need not wait for its commit (the store's are 20 ms apart), and is as new as it can be."""
 
 
+_FAILED_APART_SECONDS = 5.0
+"""A run at a hint begins so long after one that failed."""
+
+
 class Sink(Protocol):
     """Where batches go: the store."""
 
@@ -50,7 +54,7 @@ class CollectorService(TimerService):
     over, counted, stored as a CollectorRun and shown in ``health``.
 
     A collector that is ``Hinted`` runs at each hint too. Hints that come while it runs make it run
-    once more; after a run that failed they wait for the timer, so that trouble is not repeated as
+    once more; after a run that failed that is put off for 5 s, so that trouble is not repeated as
     fast as it can be. A run at a hint that ends well is counted, but neither stored nor logged:
     hints may come fifty times a second, and the scheduled runs tell the same.
 
@@ -139,13 +143,17 @@ class CollectorService(TimerService):
 
     def _hint(self) -> None:
         """Run at once, or once more when the run under way has ended."""
-        failed = self._last is not None and self._last.state == "error"
-        if failed or self._first is None:
+        if self._first is None:
             return
-        if self._run is None:
-            self._begin(by_hint=True)
-        else:
+        if self._run is not None:
             self._hinted = True
+            return
+        failed = self._last is not None and self._last.state == "error"
+        wait = self._run_began + _FAILED_APART_SECONDS - self.clock.seconds() if failed else 0.0
+        if wait <= 0:
+            self._begin(by_hint=True)
+        elif self._once_more is None:
+            self._once_more = self.clock.callLater(wait, self._run_once_more)
 
     def run_now(self) -> bool:
         """Begin a run at once, outside the schedule.
