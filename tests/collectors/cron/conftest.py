@@ -121,14 +121,15 @@ class RealCron:
         before = len(self.messages)
         self._set_clock()
 
-        def is_done() -> bool:
-            if not any(f": {PULSE})" in one for one in self.messages[before:]):
-                self._wake()
-                return False
-            return not self._children()
+        def has_come() -> bool:
+            if any(f": {PULSE})" in one for one in self.messages[before:]):
+                return True
+            self._wake()
+            return False
 
-        self._until(is_done)
-        self._receive()
+        self._until(has_come)
+        while not self._has_done_all():
+            pass
         return sorted(
             command
             for message in self.messages[before:]
@@ -153,10 +154,34 @@ class RealCron:
         # is just writing to it.)
         self._process.send_signal(signal.SIGCHLD)
 
-    def _children(self) -> str:
+    def _has_done_all(self) -> bool:
+        """Tell whether cron starts nothing more, though it is woken from its sleep once again.
+
+        Where the clock was changed it sleeps between the minutes that it makes up for.
+        """
+        slept = self._wait_asleep()
+        heard = len(self.messages)
+        self._wake()
+        self._wait_asleep(more_often_than=slept)
+        return len(self.messages) == heard
+
+    def _wait_asleep(self, more_often_than: int = -1) -> int:
+        """Wait until cron sleeps and has no child; give how often it has gone to sleep."""
         assert self._process is not None
-        pid = self._process.pid
-        return Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        process = Path(f"/proc/{self._process.pid}")
+        children = process / "task" / process.name / "children"
+        slept = -1
+
+        def is_asleep() -> bool:
+            nonlocal slept
+            status = (process / "status").read_text()
+            slept = int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+            sleeps = "\nState:\tS" in status
+            return sleeps and slept > more_often_than and not children.read_text()
+
+        self._until(is_asleep)
+        self._receive()
+        return slept
 
     def _until(self, condition: object) -> None:
         end = time.monotonic() + DEADLINE
