@@ -44,9 +44,11 @@ if TYPE_CHECKING:
 _CHANGES = IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED
 _MASK = _CHANGES | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 _HEADER = struct.Struct("=iIII")
-# So often at most is anybody hinted. It is a little longer than the store lets pass between two
-# commits (20 ms): what is read at a hint need not wait for its commit, and is as new as it can be.
+# So often at most is anybody hinted. In a hurry it is a little longer than the store lets pass
+# between two commits (20 ms): what is read at a hint need not wait for its commit, and is as new as
+# it can be. To look that often at a log that is always written to takes a tenth of a core.
 _REST_SECONDS = 0.022
+_LEISURE_SECONDS = 0.2
 _READ_BYTES = 1 << 16
 # What others change under these is not told here (and so for all file systems of a server or of
 # a process, see Mount.may_hang).
@@ -59,14 +61,17 @@ class INotify(inotify.INotify):
     There the end of one watched directory ended all watches, an exception in a callback did the
     same, and nobody was told when the kernel's queue had overflowed. Here ``overflowed`` is called
     then, a directory that ends takes only its own watch along, and an exception is logged. Events
-    are read every 22 ms at most, by a timer while they come: a log that is written to a thousand
-    times a second wakes nobody more often.
+    are read by a timer while they come, every 22 ms in a hurry and else every 200 ms: a log that is
+    written to a thousand times a second wakes nobody more often.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, overflowed: Callable[[], None]) -> None:
+    def __init__(
+        self, reactor: Any, overflowed: Callable[[], None], hurries: Callable[[], bool]
+    ) -> None:
         super().__init__(reactor)
+        self._hurries = hurries
         self._clock: Any = reactor
         self._overflowed = overflowed
         self._resting: Any = None
@@ -115,7 +120,8 @@ class INotify(inotify.INotify):
         except BlockingIOError:
             self.startReading()
             return
-        self._resting = self._clock.callLater(_REST_SECONDS, self._read_on)
+        rest_seconds = _REST_SECONDS if self._hurries() else _LEISURE_SECONDS
+        self._resting = self._clock.callLater(rest_seconds, self._read_on)
         self._doRead(data)
 
     def close(self) -> None:
@@ -202,11 +208,20 @@ class DirectoryWatches:
     ``watch`` gives a Watch whose mode is ``poll`` first. ``arm`` makes it hear, and is called again
     at every look, since directories come, go and change places: it costs one stat while all is
     well. ``heard`` is called in the reactor's thread, at least once after something has changed.
+    ``hurries`` says whether somebody waits for what is new: then it is called at once, else within
+    200 ms where one change follows upon another.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, in_thread: InThread, proc: Path) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        in_thread: InThread,
+        proc: Path,
+        hurries: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._hurries = hurries
         self._reactor = reactor
         self._in_thread = in_thread
         self._proc = proc
@@ -308,7 +323,7 @@ class DirectoryWatches:
     def _open(self) -> INotify | None:
         if self._inotify is None:
             try:
-                self._inotify = INotify(self._reactor, self._overflow)
+                self._inotify = INotify(self._reactor, self._overflow, self._hurries)
             except (inotify.INotifyError, OSError):
                 self._tell_limit("fs.inotify.max_user_instances")
                 return None

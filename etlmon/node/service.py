@@ -130,7 +130,7 @@ class NodeService(Service):
             proc=proc,
             reactor=reactor,
             saved=self.store.saved,
-            watches=DirectoryWatches(reactor, self.in_thread, proc),
+            watches=DirectoryWatches(reactor, self.in_thread, proc, self._is_followed),
         )
         self._live_processes = self._live(config)
         self.collectors = Collectors(config, self._context, self.store, reactor, wall_clock)
@@ -351,6 +351,10 @@ class NodeService(Service):
     def in_thread(self, function: Callable[[], T]) -> Deferred[T]:
         """Run a blocking function in a thread of the reactor's pool; fires with its result."""
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
+
+    def _is_followed(self) -> bool:
+        """Whether a client waits for what comes."""
+        return len(self.server.streams) > 0
 
     def _host_check(self, config: NodeConfig) -> HostCheck | None:
         if isinstance(parse_listen(self.listen), UnixAddress):

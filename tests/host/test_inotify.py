@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import inotify, reactor, task
+from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
 from twisted.logger import LogLevel, capturedLogs
 
@@ -300,6 +301,30 @@ async def test_instance_is_closed_with_the_last_watch(heard: Heard, tmp_path: Pa
     assert watch.mode == "ended", "who has ended hears no more"
 
 
+@pytest.mark.parametrize(("hurries", "rest_seconds"), [(True, 0.022), (False, 0.2)])
+def test_changes_that_go_on_are_heard_of_the_sooner_if_somebody_waits(
+    tmp_path: Path, hurries: bool, rest_seconds: float
+) -> None:
+    turning = MemoryReactorClock()
+    heard: list[bytes] = []
+    kernel = INotify(turning, lambda: None, lambda: hurries)
+    try:
+        number = kernel.add(bytes(tmp_path))
+        assert number is not None
+        kernel.hear(number, bytes(tmp_path), lambda name, _: heard.append(name))
+        (tmp_path / "a").touch()
+        kernel.doRead()
+        assert set(heard) == {b"a"}
+        (tmp_path / "b").touch()
+        turning.advance(rest_seconds - 0.001)
+        assert b"b" not in heard
+        turning.advance(0.001)
+        assert b"b" in heard
+    finally:
+        kernel.close()
+    assert not turning.getDelayedCalls()
+
+
 class TestReading:
     """The wire format of inotify(7), in pieces as a read may cut it."""
 
@@ -311,7 +336,7 @@ class TestReading:
         def overflowed() -> None:
             self.overflows += 1
 
-        one = INotify(reactor, overflowed)
+        one = INotify(reactor, overflowed, lambda: True)
         one.hear(1, b"/d", lambda name, mask: self.events.append((name, mask)))
         yield one
         one.connectionLost(None)
