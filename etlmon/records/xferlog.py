@@ -69,8 +69,9 @@ class XferlogEntry(Record, frozen=True, kw_only=True):
         str | None,
         about(
             "What became of an upload on the disk: pending; landed; partial: still written to, or "
-            "too small; overwritten; vanished; ambiguous: several files may be meant; unknown: "
-            "could not be looked at. Null without a directory in roots."
+            "too small; overwritten; vanished: not there under its name; ambiguous: several files "
+            "may be meant, or it may have been overwritten; unknown: could not be looked at. Null "
+            "without a directory in roots."
         ),
     ] = None
     landing_reason: Annotated[str | None, about("What was found there, in words.")] = None

@@ -18,6 +18,7 @@ from etlmon.collectors.xferlog.landing import (
 from etlmon.host.uploads import Found, FoundFile
 
 ENDED_MS = 1_000_000
+GONE = "there is no such file: renamed, moved on or deleted"
 FILE = FoundFile(b"/srv/a.csv", 100, ENDED_MS)
 
 
@@ -90,8 +91,8 @@ def file(size: int = 100, later_ms: int = 0, path: bytes = FILE.path) -> FoundFi
             "the transfer broke off and left no file",
             True,
         ),
-        (upload(), seen(), "vanished", "there is no such file", False),
-        (upload(looks=3), seen(), "vanished", "there is no such file", True),
+        (upload(), seen(), "vanished", GONE, False),
+        (upload(looks=3), seen(), "vanished", GONE, True),
         (
             upload(),
             seen(file(), file(path=b"/srv/a b.csv"), file(path=b"c"), file(path=b"d")),
@@ -165,6 +166,121 @@ def test_one_among_thousands_is_found_at_once() -> None:
         waiting.looked(one, Verdict("landed", is_settled=True))
     assert time.process_time() - began < 0.3
     assert len(waiting.uploads) == 9_000
+
+
+# --- the same name again --------------------------------------------------------------------------
+
+AGAIN = "uploaded again under the same name"
+NOT_KNOWN = f"{AGAIN}: whether that overwrote it or went on is not known"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size", "landings"),
+    [
+        ([100, 100], 100, ["overwritten", "landed"]),
+        ([100, 40], 40, ["overwritten", "landed"]),
+        ([100, 200], 200, ["overwritten", "landed"]),
+        ([100, 40], 140, ["landed", "landed"]),  # appended to
+        ([100, 40, 60], 200, ["landed", "landed", "landed"]),
+        ([100, 40, 60], 100, ["landed", "landed", "landed"]),
+        ([100, 40, 60], 60, ["overwritten", "overwritten", "landed"]),
+        ([100, 40, 60], 160, ["ambiguous", "ambiguous", "landed"]),
+        ([0, 40], 40, ["ambiguous", "landed"]),
+        ([0, 0], 0, ["landed", "landed"]),
+        ([None, 40], 40, ["ambiguous", "landed"]),
+        ([100, 40], 7, ["ambiguous", "partial"]),
+    ],
+)
+def test_an_upload_whose_name_was_uploaded_again(
+    sizes: list[int | None], size: int, landings: list[str]
+) -> None:
+    waiting = Waiting()
+    uploads = [upload(offset=place, bytes=sent) for place, sent in enumerate(sizes)]
+    assert all(map(waiting.add, uploads))
+    verdicts = [judge(one, seen(file(size)), {}, sees_all_writers=True) for one in uploads]
+    assert [verdict.landing for verdict in verdicts] == landings
+    for verdict in verdicts:
+        if verdict.landing in ("overwritten", "ambiguous"):
+            assert verdict.reason == (AGAIN if verdict.landing == "overwritten" else NOT_KNOWN)
+            assert verdict.is_settled
+
+
+def test_what_was_added_to_a_while_later_has_landed() -> None:
+    waiting = Waiting()
+    first, second = upload(), upload(offset=1, bytes=40, ended_ms=ENDED_MS + 9_000)
+    waiting.add(first)
+    waiting.add(second)
+    verdict = judge(first, seen(file(140, 9_000)), {}, sees_all_writers=True)
+    assert (verdict.landing, verdict.reason) == (
+        "landed",
+        "40 bytes more than were sent: resumed or appended to",
+    )
+    assert judge(first, seen(file(140, 19_000)), {}, sees_all_writers=True).landing == "overwritten"
+
+
+def test_what_had_landed_is_looked_at_again_when_its_name_comes_again_at_once() -> None:
+    waiting = Waiting()
+    first = upload()
+    waiting.add(first)
+    assert waiting.looked(first, judge(first, seen(file()), {}, sees_all_writers=True))
+    assert waiting.uploads == []
+    second = upload(offset=1, read_at=4.0)
+    waiting.add(second)
+    assert waiting.due(4.0, 10) == [first, second]
+    assert waiting.looked(first, judge(first, seen(file()), {}, sees_all_writers=True))
+    assert first.told == ("overwritten", AGAIN)
+    waiting.looked(second, judge(second, seen(file()), {}, sees_all_writers=True))
+    # Later it stays what it was: somebody may have taken it in the meantime.
+    third = upload(offset=2, read_at=10.0)
+    waiting.add(third)
+    assert (waiting.uploads, second.told) == ([third], ("landed", None))
+
+
+def test_what_is_waited_for_is_looked_at_at_once_when_its_name_comes_again() -> None:
+    waiting = Waiting()
+    first = upload(looks=3)
+    waiting.add(first)
+    assert waiting.due(5.0, 10) == []
+    waiting.add(upload(offset=1, read_at=5.0))
+    assert first in waiting.due(5.0, 10)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        upload(filename="/b.csv"),
+        upload(root="/srv/other"),
+        upload(bytes=0, is_complete=False),  # refused
+        upload(ended_ms=ENDED_MS - 1_000),  # read from a rotated file
+    ],
+)
+def test_what_did_not_come_after_it_overwrites_nothing(other: Upload) -> None:
+    waiting = Waiting()
+    first = upload()
+    waiting.add(first)
+    waiting.add(other)
+    assert first.later is None
+    assert judge(first, seen(file()), {}, sees_all_writers=True).landing == "landed"
+
+
+def test_names_of_one_file_are_one() -> None:
+    waiting = Waiting()
+    first = upload(root="/srv", filename="/in//x/../a.csv")
+    second = upload(root="/", filename="srv/in/a.csv")
+    waiting.add(first)
+    waiting.add(second)
+    assert first.later is second
+    assert waiting.knows("/srv/in", "a.csv")
+
+
+def test_only_so_many_names_are_remembered() -> None:
+    waiting = Waiting()
+    for number in range(10_050):
+        one = upload(offset=number, filename=f"/{number}")
+        waiting.add(one)
+        waiting.looked(one, judge(one, seen(file()), {}, sees_all_writers=True))
+    assert not waiting.knows("/srv", "/49")
+    assert waiting.knows("/srv", "/50")
 
 
 ROOTS = {"etl": "/srv/etl", "anonymous": "/srv/ftp", "*": "/srv/others"}

@@ -17,7 +17,7 @@ from etlmon.errors import CollectError
 from etlmon.fsworker.find import FindOrder
 from etlmon.fsworker.pool import WorkerPool
 from etlmon.records.xferlog import XferlogLanding
-from tests.collectors.xferlog.conftest import line
+from tests.collectors.xferlog.conftest import append, line
 
 
 def landed_at(harness) -> str:
@@ -131,7 +131,27 @@ async def test_an_upload_that_is_not_there_has_vanished(make, log, root) -> None
     log.write_text(line(name="/a.csv", date=landed_at(harness)))
     await harness.run()
     (entry,) = await harness.entries()
-    assert (entry.landing, entry.landing_reason) == ("vanished", "there is no such file")
+    assert (entry.landing, entry.landing_reason) == (
+        "vanished",
+        "there is no such file: renamed, moved on or deleted",
+    )
+
+
+async def test_of_two_uploads_of_one_name_the_first_is_overwritten(make, log, root) -> None:
+    """In one turn, or in two if the second had ended before the first was looked at."""
+    harness = make(roots={"etl": str(root)})
+    put(root, "a.csv", b"12345", harness.times.wall)
+    log.write_text(line(name="/a.csv", date=landed_at(harness)) * 2)
+    await harness.run()
+    found = [(entry.landing, entry.landing_reason) for entry in await harness.entries()]
+    assert found == [("overwritten", "uploaded again under the same name"), ("landed", None)]
+    append(log, line(name="/a.csv", date=landed_at(harness)))
+    await harness.run()
+    assert [entry.landing for entry in await harness.entries()] == [
+        "overwritten",
+        "overwritten",
+        "landed",
+    ]
 
 
 async def test_of_many_uploads_none_waits_for_the_timer(make, log, root, monkeypatch) -> None:

@@ -120,7 +120,7 @@ async def test_every_transfer_once(follow, vsftpd) -> None:
         (None, None),
         (None, None),
         ("vanished", None),
-        ("landed", f"{home}/sub/same.csv"),
+        ("overwritten", f"{home}/sub/same.csv"),
         ("landed", f"{home}/sub/same.csv"),
     ]
     found = await harness.file()
@@ -177,7 +177,7 @@ async def test_an_upload_that_goes_on_is_no_landing(follow, vsftpd) -> None:
     transfer.close()
     other.voidresp()
     server.logged(2)
-    assert [entry.landing for entry in await look(harness)] == ["landed", "landed"]
+    assert [entry.landing for entry in await look(harness)] == ["overwritten", "landed"]
 
 
 async def test_anonymous_users(follow, vsftpd) -> None:
