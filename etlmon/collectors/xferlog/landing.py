@@ -205,12 +205,13 @@ def judge(
         return Verdict("partial", f"process {pid} has it open for writing", file)
     if not upload.is_complete:
         return Verdict("partial", "the transfer broke off", file, is_settled=True)
-    if upload.later is not None:
+    if upload.later is not None and not found.is_renamed:
         again = _judge_again(upload, upload.later, file)
         if again is not None:
             return again
+    renamed = f"renamed to {_shown(file.path)}" if found.is_renamed else None
     sees_all = sees_all_writers and not found.is_shared
-    return _judge_quiet(upload, file, is_last=is_last, sees_all_writers=sees_all)
+    return _judge_quiet(upload, file, renamed, is_last=is_last, sees_all_writers=sees_all)
 
 
 def _judge_again(upload: Upload, later: Upload, file: FoundFile) -> Verdict | None:
@@ -227,7 +228,12 @@ def _judge_again(upload: Upload, later: Upload, file: FoundFile) -> Verdict | No
 
 
 def _judge_quiet(
-    upload: Upload, file: FoundFile, *, is_last: bool, sees_all_writers: bool
+    upload: Upload,
+    file: FoundFile,
+    renamed: str | None,
+    *,
+    is_last: bool,
+    sees_all_writers: bool,
 ) -> Verdict:
     """Say it of a file that nobody is seen to write to."""
     last = upload.last
@@ -240,7 +246,7 @@ def _judge_quiet(
     is_changed = ended_ms is not None and file.modified_ms > ended_ms + _LATER_MS
     sent = upload.bytes
     if sent is None or upload.is_size(file):
-        reason = None
+        reason = renamed
     elif is_changed:
         reason = f"changed after it had ended: {file.size_bytes:,} bytes, {sent:,} were sent"
         return Verdict("overwritten", reason, file, is_settled=True)

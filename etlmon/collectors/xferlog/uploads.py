@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import posixpath
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.base import Batch
@@ -16,15 +18,16 @@ from etlmon.collectors.xferlog.landing import (
 )
 from etlmon.errors import CollectError
 from etlmon.fsworker.find import FindOrder, FindPattern
-from etlmon.host.mounts import covering, read_mounts, resolve, waits_for
+from etlmon.host.mounts import read_mounts
 from etlmon.host.uploads import (
     NO_NAME,
     Found,
     FoundFile,
+    UploadSearch,
     as_glob,
     choose,
-    find,
     is_logged_as,
+    logged_as,
     writers,
 )
 from etlmon.records.xferlog import XferlogLanding
@@ -122,43 +125,58 @@ class Uploads:
         due = self._waiting.due(self._context.monotonic_clock(), _LOOKS_A_RUN)
         if not due:
             return
-        hanging = await self._context.in_thread(lambda: self._hanging(due))
-        local = [upload for place, upload in enumerate(due) if place not in hanging]
-        seen = await self._context.in_thread(lambda: _find_all(local))
-        found = dict(zip(map(id, local), seen, strict=True))
-        for place, mount in _by_mount(hanging).items():
-            wanted = [due[number] for number in mount]
-            found.update(zip(map(id, wanted), await self._ask(wanted, *place), strict=True))
-        open_in, sees_all = await self._context.in_thread(lambda: self._writers(found.values()))
+        found = await self._context.in_thread(lambda: self._find_all(due))
+        await self._ask_all(due, found)
+        open_in, sees_all = await self._context.in_thread(lambda: self._writers(found))
         landings = []
-        for upload in due:
-            verdict = judge(upload, found[id(upload)], open_in, sees_all_writers=sees_all)
+        for upload, seen in zip(due, found, strict=True):
+            verdict = judge(upload, seen, open_in, sees_all_writers=sees_all)
             if self._waiting.looked(upload, verdict):
                 landings.append(self._landing(upload, verdict))
         if landings:
             yield Batch(landings)
 
-    def _hanging(self, due: Sequence[Upload]) -> dict[int, tuple[str, str]]:
-        """Give the places of those that are where a call may hang: their root, and the mount."""
+    def _find_all(self, uploads: Sequence[Upload]) -> list[Found]:
+        """Look for uploads where no call hangs; blocks."""
         try:
             mounts = read_mounts(self._context.proc)
         except OSError:
-            return {}
-        waits = waits_for(mounts)
-        found = {}
-        for number, upload in enumerate(due):
-            directory = f"{upload.root}/{upload.filename}".rpartition("/")[0]
-            own = covering(mounts, resolve(mounts, os.path.normpath(os.fsencode(directory))))
-            mount = waits.get(own.mount_id) if own else None
-            if mount is not None:
-                found[number] = (upload.root, host_text(mount.mount_point))
+            mounts = ()
+        with closing(UploadSearch(mounts)) as search:
+            return [self._find(search, upload) for upload in uploads]
+
+    def _find(self, search: UploadSearch, upload: Upload) -> Found:
+        found = search.find(upload.root, upload.filename, _as_it_ended(upload))
+        if found.is_renamed:
+            # Unless that one has been uploaded by itself.
+            directory = posixpath.dirname(upload.filename)
+            name = found.files[0].path.rpartition(b"/")[2]
+            if any(
+                self._waiting.knows(upload.root, f"{directory}/{one}") for one in logged_as(name)
+            ):
+                return Found(())
         return found
 
-    async def _ask(self, wanted: Sequence[Upload], root: str, mount_point: str) -> list[Found]:
-        """Have a worker look for uploads on a mount that may hang."""
-        globs = [as_glob(upload.filename) for upload in wanted]
+    async def _ask_all(self, due: Sequence[Upload], found: list[Found]) -> None:
+        """Have workers look where a call may hang."""
+        places: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        for number, one in enumerate(found):
+            if one.hanging is not None:
+                place = one.hanging.path, one.hanging.mount_point
+                places.setdefault(place, []).append((number, one.hanging.name))
+        for (path, mount_point), those in places.items():
+            wanted = [(due[number], name) for number, name in those]
+            answers = await self._ask(wanted, path, mount_point)
+            for (number, _), answer in zip(those, answers, strict=True):
+                found[number] = answer
+
+    async def _ask(
+        self, wanted: Sequence[tuple[Upload, str]], path: str, mount_point: str
+    ) -> list[Found]:
+        """Have a worker look for uploads, by their names below a path that may hang."""
+        globs = [as_glob(name) for _, name in wanted]
         order = FindOrder(
-            path=os.fsencode(root),
+            path=os.fsencode(path),
             mount_point=mount_point,
             timeout_seconds=_ANSWER_SECONDS,
             one_at_a_time=True,
@@ -177,18 +195,18 @@ class Uploads:
             if outcome.troubles:
                 trouble = f"{outcome.troubles[0].kind}: {outcome.troubles[0].example}"
         found = []
-        for upload, glob in zip(wanted, globs, strict=True):
+        for (upload, name), glob in zip(wanted, globs, strict=True):
             if glob is None:
                 found.append(NO_NAME)
                 continue
             files = [
                 FoundFile(
-                    os.fsencode(f"{root.rstrip('/')}/{one.path}"),
+                    os.fsencode(f"{path.rstrip('/')}/{one.path}"),
                     one.size_bytes,
                     0 if one.modified_at is None else to_millis(one.modified_at),
                 )
                 for one in next(answers).newest
-                if is_logged_as(os.fsencode(one.path), upload.filename)
+                if is_logged_as(os.fsencode(one.path), name)
             ]
             if not files and trouble is not None:
                 found.append(Found((), trouble, may_pass=True))
@@ -199,14 +217,7 @@ class Uploads:
 
     def _writers(self, found: Iterable[Found]) -> tuple[Mapping[bytes, int], bool]:
         """Tell who writes to the files of which there is no doubt; blocks."""
-        ones = [one for one in found if len(one.files) == 1]
-        paths = {
-            one.files[0].path: (
-                # Of what may hang nothing is asked: its name is taken as it is.
-                one.files[0].path if one.is_shared else os.path.realpath(one.files[0].path)
-            )
-            for one in ones
-        }
+        paths = {one.files[0].path for one in found if len(one.files) == 1}
         return writers(self._context.proc, paths) if paths else ({}, True)
 
     def _landing(self, upload: Upload, verdict: Verdict) -> XferlogLanding:
@@ -221,19 +232,6 @@ class Uploads:
             landed_bytes=None if file is None else file.size_bytes,
             landing_checked_at=utc(self._context.wall_clock()),
         )
-
-
-def _find_all(uploads: Sequence[Upload]) -> list[Found]:
-    """Look for uploads where no call hangs; blocks."""
-    return [find(upload.root, upload.filename, _as_it_ended(upload)) for upload in uploads]
-
-
-def _by_mount(hanging: Mapping[int, tuple[str, str]]) -> dict[tuple[str, str], list[int]]:
-    """Give the places of uploads by their root and their mount."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for number, place in hanging.items():
-        found.setdefault(place, []).append(number)
-    return found
 
 
 def _as_it_ended(upload: Upload) -> FoundFile | None:

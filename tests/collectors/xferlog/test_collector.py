@@ -295,7 +295,9 @@ async def test_a_log_in_another_zone_is_noticed_while_following(make, log) -> No
 
 
 async def test_the_log_says_which_zone_would_fit(make, log) -> None:
-    harness = make(at="2026-11-24T00:03:10Z", timezone="Europe/Berlin", roots={"etl": "/none"})
+    harness = make(
+        at="2026-11-24T00:03:10Z", timezone="Europe/Berlin", roots={"etl": str(log.parent)}
+    )
     harness.timezone = "Asia/Tokyo"
     harness.begin_anew()
     log.write_text("")

@@ -273,6 +273,14 @@ def test_names_of_one_file_are_one() -> None:
     assert waiting.knows("/srv/in", "a.csv")
 
 
+def test_a_file_that_was_renamed_has_landed_under_another_name() -> None:
+    found = Found((file(path=b"/srv/a.csv"),), is_renamed=True)
+    verdict = judge(upload(filename="/a.csv.tmp"), found, {}, sees_all_writers=True)
+    assert (verdict.landing, verdict.reason) == ("landed", "renamed to a.csv")
+    verdict = judge(upload(filename="/a.csv.tmp"), found, {FILE.path: 7}, sees_all_writers=True)
+    assert verdict.landing == "partial"
+
+
 def test_only_so_many_names_are_remembered() -> None:
     waiting = Waiting()
     for number in range(10_050):

@@ -154,6 +154,37 @@ async def test_of_two_uploads_of_one_name_the_first_is_overwritten(make, log, ro
     ]
 
 
+async def test_an_upload_that_was_renamed_has_landed(make, log, root) -> None:
+    harness = make(roots={"etl": str(root)})
+    path = put(root, "a.csv", b"12345", harness.times.wall)
+    log.write_text(line(name="/a.csv.tmp", date=landed_at(harness)))
+    await harness.run()
+    (entry,) = await harness.entries()
+    assert (entry.landing, entry.landing_reason) == ("landed", "renamed to a.csv")
+    assert entry.landed_path == str(path)
+
+
+async def test_another_upload_is_none_that_was_renamed(make, log, root) -> None:
+    harness = make(roots={"etl": str(root)})
+    put(root, "a b.csv", b"12345", harness.times.wall)
+    date = landed_at(harness)
+    log.write_text(line(name="/a_b.csv.tmp", date=date) + line(name="/a_b.csv", date=date))
+    await harness.run()
+    assert [entry.landing for entry in await harness.entries()] == ["vanished", "landed"]
+
+
+async def test_a_link_of_the_user_leads_to_nothing_outside(make, log, root, tmp_path) -> None:
+    harness = make(roots={"etl": str(root)})
+    put(tmp_path, "secret.csv", b"12345", harness.times.wall)
+    (root / "a.csv").symlink_to(tmp_path / "secret.csv")
+    (root / "in").symlink_to(tmp_path)
+    date = landed_at(harness)
+    log.write_text(line(name="/a.csv", date=date) + line(name="/in/secret.csv", date=date))
+    await harness.run()
+    found = [(entry.landing, entry.landed_path) for entry in await harness.entries()]
+    assert found == [("vanished", None)] * 2
+
+
 async def test_of_many_uploads_none_waits_for_the_timer(make, log, root, monkeypatch) -> None:
     monkeypatch.setattr(uploads, "_LOOKS_A_RUN", 2)
     harness = make(roots={"etl": str(root)})
