@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import NoneType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
@@ -53,7 +54,9 @@ class Commands:
 
         A client that leaves, which cancels what it waits for, does not end the command.
         """
-        request.attempt = self._attempt(request)
+        if self._audit is not None:
+            name, target = route.endpoint.name, _target(request)
+            request.attempt = self._audit.attempt(request.caller, name, target)
         running = Deferred.fromCoroutine(self._do_and_tell(route, request, guarded))
         self._running.add(running)
         waiting: Deferred[bytes] = Deferred()
@@ -126,11 +129,7 @@ class Commands:
         """Give what the audit is to hear of a request; None if it is no command of the API."""
         if self._audit is None or request.method in READING:
             return None
-        method = request.method.decode("latin-1")
-        path = request.uri.partition(b"?")[0].decode("latin-1")
-        if not path.startswith(PREFIX):
-            return None
-        target = path.removeprefix(PREFIX)
+        method, target = request.method.decode("latin-1"), _target(request)
         for endpoint in self._endpoints:
             if endpoint.method == method and endpoint.segments(target) is not None:
                 return self._audit.attempt(request.caller, endpoint.name, target)
@@ -155,6 +154,18 @@ class Commands:
             status=problem.status,
             detail=one_line(problem.detail),
         )
+
+
+def _target(request: BoundedRequest) -> str:
+    """Give the path of a request below ``/api/v1``, as it was sent; empty if it is not below it.
+
+    Each segment is compared as the router does it, decoded: ``/%61pi/v1`` is ``/api/v1``.
+    """
+    words = request.uri.partition(b"?")[0].decode("latin-1").split("/")
+    above = PREFIX.split("/")
+    if [unquote(word) for word in words[: len(above)]] != above:
+        return ""
+    return "/".join(["", *words[len(above) :]])
 
 
 def _client(request: BoundedRequest) -> str:

@@ -86,6 +86,6 @@ class Endpoint(Generic[Q, B, A]):
             name = _IN_PATH.fullmatch(word)
             if name is not None and text:
                 found[name[1]] = unquote(text)
-            elif word != text:
+            elif word != unquote(text):
                 return None
         return found

@@ -75,6 +75,27 @@ async def test_each_refusal_has_a_row(
     assert row.detail
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/v1/paths/%73can", "/api/v%31/paths/scan", "/%61p%69/v1/path%73/scan"]
+)
+@pytest.mark.parametrize(
+    ("body", "outcome"), [(CONFIRMED, "done"), (b"{}", "refused"), (b"{", "refused")]
+)
+async def test_a_path_that_is_written_otherwise_has_a_row_too(
+    api, path: str, body: bytes, outcome: str
+) -> None:
+    await api.command(body, path)
+    row = await the_row(api)
+    assert (row.command, row.outcome, row.origin) == ("scan_paths", outcome, "127.0.0.1")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/paths/%73can", "/%61pi/v1/paths/scan"])
+async def test_so_has_one_that_is_refused_at_the_door(api, path: str) -> None:
+    await api.command(CONFIRMED, path, Host="evil.example")
+    row = await the_row(api)
+    assert (row.command, row.problem) == ("scan_paths", "host-not-allowed")
+
+
 async def test_a_refused_cancellation_has_a_row_with_what_was_asked_for(api) -> None:
     await api.ask(f"{SCAN}?path=/nope&confirm=true", "DELETE")
     row = await the_row(api)
