@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from etlmon.config.node import ControlSection
 
-Command = Literal["scan", "kill"]
+Command = Literal["scan", "kill", "other"]
+"""``other``: pausing a log and the like. Each command that is done fills a row of the audit."""
+
+_OTHERS_PER_MINUTE = 30
 
 _ROUNDING = 1e-6
 """A token that lacks only this has grown: who has waited as told must not be refused."""
@@ -32,6 +35,7 @@ class Policy:
         self._rates: dict[Command, RateLimit] = {
             "scan": RateLimit(settings.scans_per_minute, self._clock),
             "kill": RateLimit(settings.kills_per_minute, self._clock),
+            "other": RateLimit(_OTHERS_PER_MINUTE, self._clock),
         }
 
     @property
@@ -77,11 +81,13 @@ class Policy:
                 "its node.yaml.",
             )
         if wait_seconds > 0:
+            many = f"More {command} commands than control.{command}s_per_minute allows"
+            if command == "other":
+                many = f"More than {_OTHERS_PER_MINUTE} such commands a minute"
             raise ApiError(
                 429,
                 "too-many-commands",
-                f"More {command} commands than control.{command}s_per_minute allows; "
-                f"try again in {wait_seconds} s.",
+                f"{many}; try again in {wait_seconds} s.",
                 headers={"Retry-After": str(wait_seconds)},
             )
         try:

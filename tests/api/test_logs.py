@@ -366,6 +366,16 @@ async def test_pause_and_resume(api) -> None:
     assert api.logs.switched == [("app", True), ("app", False)]
 
 
+async def test_pauses_are_limited_in_rate_for_each_has_a_row_of_the_audit(api) -> None:
+    for number in range(30):
+        verb = "resume" if number % 2 else "pause"
+        assert (await api.command(b'{"confirm": true}', f"{APP}/{verb}")).status == 200
+    refused = await api.command(b'{"confirm": true}', f"{APP}/pause")
+    assert "30" in refused.problem(429, "too-many-commands")
+    api.clock.advance(int(refused.headers["retry-after"]))
+    assert (await api.command(b'{"confirm": true}', f"{APP}/pause")).status == 200
+
+
 @pytest.mark.parametrize("verb", ["pause", "resume"])
 async def test_switches_that_are_refused(api, make_api, store, verb: str) -> None:
     (await api.command(b"{}", f"{APP}/{verb}")).problem(400, "confirmation-required")

@@ -39,23 +39,23 @@ def routes(
         return Answer(await maintenance.figures(backup()))
 
     async def compact(_query: Query, body: CompactRequest) -> Answer:
-        policy.check(confirmed=body.confirm)
-        if body.full:
-            needed, free = await maintenance.room_for_vacuum()
-            if free < needed:
+        with policy.counted("other", confirmed=body.confirm):
+            if body.full:
+                needed, free = await maintenance.room_for_vacuum()
+                if free < needed:
+                    raise ApiError(
+                        507,
+                        "not-enough-space",
+                        f"A full compaction needs {needed} bytes of free space beside the "
+                        f"database, there are {free}; free some, or compact without full.",
+                    )
+            job = maintenance.compact(full=body.full)
+            if job is None:
                 raise ApiError(
-                    507,
-                    "not-enough-space",
-                    f"A full compaction needs {needed} bytes of free space beside the database, "
-                    f"there are {free}; free some, or compact without full.",
+                    409,
+                    "compaction-running",
+                    "A compaction is running already; GET /api/v1/admin/db tells how far it is.",
                 )
-        job = maintenance.compact(full=body.full)
-        if job is None:
-            raise ApiError(
-                409,
-                "compaction-running",
-                "A compaction is running already; GET /api/v1/admin/db tells how far it is.",
-            )
-        return Answer(job)
+            return Answer(job)
 
     return [Route(DATABASE, get_database), Route(COMPACT_DATABASE, compact)]

@@ -84,12 +84,12 @@ def routes(store: StoreService, logs: Logs, policy: Policy, clock: Any) -> list[
         return _Source(searches, _part(query), _wanted(query), await _known(query), query.after)
 
     async def pause(query: LogSwitchQuery, body: LogSwitchRequest) -> Answer:
-        policy.check(confirmed=body.confirm)
-        return Answer(await logs.switch_log(query.name, paused=True))
+        with policy.counted("other", confirmed=body.confirm):
+            return Answer(await logs.switch_log(query.name, paused=True))
 
     async def resume(query: LogSwitchQuery, body: LogSwitchRequest) -> Answer:
-        policy.check(confirmed=body.confirm)
-        return Answer(await logs.switch_log(query.name, paused=False))
+        with policy.counted("other", confirmed=body.confirm):
+            return Answer(await logs.switch_log(query.name, paused=False))
 
     async def _known(query: LogLinesQuery) -> int:
         """Give how many lines are asked for; raise ApiError (404) if nothing is known of the log.
