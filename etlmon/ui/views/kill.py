@@ -167,7 +167,7 @@ class KillView(View):
             self._field += 1
         elif self._signal != "SIGKILL":
             self._turn_to("question")
-        elif self._typed.strip() in (self._host, visible(self._process.process_name).strip()):
+        elif self._typed.strip() in self._accepted:
             self._send(around, None)
         else:
             around.say(f"SIGKILL needs a name: type {self._names()}. Nothing was sent.")
@@ -334,8 +334,13 @@ class KillView(View):
         process = self._process
         return find_process(self._session, self._want, process.identity, process.watch)
 
+    @property
+    def _accepted(self) -> list[str]:
+        """What may be typed for SIGKILL; a process may have taken away its own name."""
+        return list(filter(None, (self._host, visible(self._process.process_name).strip())))
+
     def _names(self) -> str:
-        return f"{self._host} or {visible(self._process.process_name)}"
+        return " or ".join(self._accepted)
 
 
 def _is_newer(moment: datetime | None, than: datetime) -> bool:

@@ -198,6 +198,17 @@ def test_sigkill_needs_a_name(on: Any, is_as_kept: Any) -> None:
     assert [body.signal for _, body in kills(made)] == ["SIGKILL"]
 
 
+@pytest.mark.parametrize("name", ["", " ", "\N{IDEOGRAPHIC SPACE}"])
+def test_a_process_without_a_name_is_not_named_by_typing_none(
+    on: Any, everything: Any, name: str
+) -> None:
+    nameless = [replace(one, process_name=name) for one in everything]
+    made = on(list_processes=nameless)
+    made.press("d", "right", "enter", "enter", "enter")
+    assert "SIGKILL needs a name: type prod-etl-01. Nothing was sent." in made.show()
+    assert kills(made) == []
+
+
 def test_the_host_is_a_name_too_and_another_signal_asks_anew(on: Any) -> None:
     made = on()
     made.press("d", "right", "enter", "enter", *"prod-etl-01", "left", "right", *TERM, "enter")
