@@ -184,6 +184,14 @@ class ApiServer:
         values = request.requestHeaders.getRawHeaders(b"authorization", ())
         request.caller = self._gate.identify(values, origin, peer)
 
+    def _is_let_in(self, request: BoundedRequest) -> bool:
+        """Whether who asked would be let in again: tokens may have changed since."""
+        try:
+            self._identify(request)
+        except ApiError:
+            return False
+        return True
+
     def _too_large(self, request: BoundedRequest, problem: ApiError) -> None:
         """Hear of a request that was refused for its body, before it could be answered here."""
         request.caller = Caller(origin=who_connected(request)[0])
@@ -193,14 +201,14 @@ class ApiServer:
         self._traffic.answered("", problem.status, None)
 
     async def _stream(
-        self, request: Request, finding: Coroutine[Deferred[Any], Any, Source]
+        self, request: BoundedRequest, finding: Coroutine[Deferred[Any], Any, Source]
     ) -> bytes:
         """Send a stream; a HEAD request learns of it what a problem would say."""
         source = await finding
         if request.method == b"HEAD":
             request.responseHeaders.setRawHeaders(b"Content-Type", EVENT_STREAM)
             return b""
-        return await self.streams.serve(request, source)
+        return await self.streams.serve(request, source, lambda: self._is_let_in(request))
 
     def _check_host(self, request: Request) -> None:
         values = request.requestHeaders.getRawHeaders(b"host", ())

@@ -23,7 +23,7 @@ from etlmon import __version__
 from etlmon.errors import ApiError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from twisted.internet.interfaces import IDelayedCall
     from twisted.web.http import Request
@@ -125,8 +125,10 @@ class Streams:
     def __len__(self) -> int:
         return len(self._open)
 
-    async def serve(self, request: Request, source: Source) -> bytes:
-        """Send a stream until its client goes or ``close`` is called.
+    async def serve(
+        self, request: Request, source: Source, is_let_in: Callable[[], bool] = lambda: True
+    ) -> bytes:
+        """Send a stream until its client goes, is let in no more, or ``close`` is called.
 
         Raises ApiError or StoreError as long as nothing has been sent.
         """
@@ -137,7 +139,7 @@ class Streams:
                 f"This node serves {_MOST_STREAMS:,} streams at most.",
                 headers={"Retry-After": "5"},
             )
-        stream = _Stream(self, request, source)
+        stream = _Stream(self, request, source, is_let_in)
         self._open.add(stream)
         if not self._beat.running:
             self._beat.start(_BEAT_SECONDS, now=False)
@@ -211,11 +213,14 @@ class _Stream:
 
     log = Logger()
 
-    def __init__(self, streams: Streams, request: Request, source: Source) -> None:
+    def __init__(
+        self, streams: Streams, request: Request, source: Source, is_let_in: Callable[[], bool]
+    ) -> None:
         self.source = source
         self.is_lazy = False
         self._streams = streams
         self._request = request
+        self._is_let_in = is_let_in
         self._position = 0
         self._commits = 0
         self._waiting: Deferred[None] | None = None
@@ -244,6 +249,8 @@ class _Stream:
         empty = 0
         while not self._is_over:
             empty = 0 if piece.data else empty + 1
+            if piece.data and not self._is_let_in():
+                break  # the token that opened the stream has been removed since
             if piece.data:
                 self._request.write(piece.data)
             self._position = piece.position
@@ -276,7 +283,9 @@ class _Stream:
 
     def beat(self) -> None:
         """Say that the stream is alive, and how far it is, in an event that is none."""
-        if self._is_sending and not self._is_paused:
+        if not self._is_let_in():
+            self.close()
+        elif self._is_sending and not self._is_paused:
             self._request.write(b":\nid: %d\n\n" % self._position)
 
     def pauseProducing(self) -> None:

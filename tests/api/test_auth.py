@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 import pytest_twisted
 
+from etlmon.records.log import LogBlock
+
+LINES = "/api/v1/logs/app?follow=true"
 FS = "/api/v1/fs"
 SCAN = "/api/v1/paths/scan"
 CONFIRMED = b'{"confirm": true}'
 VIEWER = {"Authorization": "Bearer viewer-token"}
 OPERATOR = {"Authorization": "Bearer operator-token"}
+
+
+def block(text: str) -> LogBlock:
+    at = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    return LogBlock(
+        log_name="app", log_path="/a", source_inode=7, created_at=at, lines=[text], marks={}
+    )
 
 
 class Two:
@@ -98,3 +110,23 @@ async def test_a_body_that_is_too_large_names_its_sender(closed, monkeypatch) ->
     answer.problem(413, "body-too-large")
     (row,) = await closed.audited(1)
     assert (row.who, row.problem) == ("otto", "body-too-large")
+
+
+@pytest.mark.parametrize("by", ["what comes next", "the heartbeat"])
+async def test_a_stream_ends_when_its_token_is_removed(store, make_api, by: str) -> None:
+    tokens = Two()
+    api = make_api(store, tokens=tokens)
+    await api.start()
+    await store.write([block("before")])
+    wire = await api.connect()
+    head = f"GET {LINES} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer viewer-token\r\n\r\n"
+    wire.transport.write(head.encode())
+    await wire.until(lambda received: b"before" in received)
+    tokens.find = lambda _token: None
+    if by == "the heartbeat":
+        api.clock.advance(15)
+    else:
+        await store.write([block("after")])
+    assert b"after" not in await wire.closed
+    assert len(api.server.streams) == 0
+    await api.stop()
