@@ -37,6 +37,10 @@ _CAP_SYS_PTRACE = 19
 _MOST_PID = (1 << 31) - 1
 _NO_PIDFD = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 """A kernel without pidfd, or a filter of system calls that forbids it."""
+_HIDDEN = (
+    "Where /proc is mounted with hidepid, let the node run with CAP_SYS_PTRACE, or in the group "
+    "that /proc is mounted with (gid=)."
+)
 
 
 class Target:
@@ -119,7 +123,7 @@ def open_target(proc: Path, expected: Identity) -> Target:
         )
     pidfd = _open(pid)
     try:
-        stat = _check_identity(proc, expected)
+        stat = _check_identity(proc, expected, pidfd)
         name = host_text(stat.comm)
         _check_not_protected(proc, pid, stat, name)
     except BaseException:
@@ -145,21 +149,21 @@ def _open(pid: int) -> int | None:
         ) from error
 
 
-def _check_identity(proc: Path, expected: Identity) -> ProcessStat:
+def _check_identity(proc: Path, expected: Identity, pidfd: int | None) -> ProcessStat:
     """Give the stat of the process that is meant; raise ApiError if it is not there any more."""
     pid = expected.pid
     try:
         stat = read_stat(proc, pid)
         found = Identity(read_boot_id(proc), pid, stat.start_ticks)
-    except ProcessLookupError as error:
-        raise gone(pid) from error
     except (OSError, ValueError) as error:
+        if isinstance(error, ProcessLookupError) and not (pidfd is not None and _is_there(pidfd)):
+            raise gone(pid) from error
         # Unknown is not another one: it is said to be just that.
         raise ApiError(
             409,
             "identity-unknown",
             f"It cannot be read when the process {pid} started ({_words(error)}), so it is not "
-            "sure which one it is; nothing was sent. Is /proc mounted with hidepid?",
+            f"sure which one it is; nothing was sent. {_HIDDEN}",
         ) from error
     if found != expected:
         what = "boot of the host" if found.boot_id != expected.boot_id else "process"
@@ -172,6 +176,17 @@ def _check_identity(proc: Path, expected: Identity) -> ProcessStat:
     return stat
 
 
+def _is_there(pidfd: int) -> bool:
+    """Whether a process is there, seen or not: with hidepid=2 it looks as if it were not."""
+    try:
+        signal.pidfd_send_signal(pidfd, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _check_not_protected(proc: Path, pid: int, stat: ProcessStat, name: str) -> None:
     """Raise ApiError for a process that is never sent a signal, whatever the configuration says."""
     if stat.is_kernel_thread:
@@ -182,14 +197,14 @@ def _check_not_protected(proc: Path, pid: int, stat: ProcessStat, name: str) -> 
     if pid == own:
         raise _protected(pid, name, "it is this node itself; use systemctl to stop it")
     try:
-        is_worker = descends_from(proc, pid, own)
+        is_worker = _is_below(proc, pid, own)
         is_parent = descends_from(proc, own, pid)
     except (OSError, ValueError) as error:
         raise ApiError(
             409,
             "identity-unknown",
-            f"It cannot be read whose child the process {pid} is ({_words(error)}); nothing was "
-            "sent. Try again.",
+            f"It cannot be read which processes this node runs below ({_words(error)}), and the "
+            f"process {pid} may be one of them; nothing was sent. {_HIDDEN}",
         ) from error
     if is_worker:
         raise _protected(pid, name, "it is a worker of this node")
@@ -202,6 +217,18 @@ def _check_not_protected(proc: Path, pid: int, stat: ProcessStat, name: str) -> 
             f"The process {pid} ({name}) has ended already; what is left of it goes when its "
             f"parent, {stat.parent_pid}, takes note. Nothing was sent.",
         )
+
+
+def _is_below(proc: Path, pid: int, own: int) -> bool:
+    """Whether a process is this node's child, or a child's child, and so on.
+
+    Below this node all is its own user's and can be seen. So what cannot be, on the way up from
+    ``pid``, is a stranger (hidepid), and what is below that one is not ours.
+    """
+    try:
+        return descends_from(proc, pid, own)
+    except (PermissionError, ProcessLookupError):
+        return False
 
 
 def gone(pid: int, name: str = "") -> ApiError:

@@ -409,6 +409,51 @@ async def test_the_child_of_a_worker_is_a_worker_too(make_host) -> None:
     assert (error.status, error.problem) == (403, "process-protected")
 
 
+HIDDEN = """
+import os, sys
+from pathlib import Path
+from etlmon.control.signals import open_target
+from etlmon.errors import ApiError
+from etlmon.host.processes import Identity, read_boot_id
+proc = Path("/proc")
+for pid, start in zip(sys.argv[1::2], sys.argv[2::2]):
+    try:
+        open_target(proc, Identity(read_boot_id(proc), int(pid), int(start))).close()
+    except ApiError as error:
+        print(error.problem, "CAP_SYS_PTRACE" in error.detail)
+    else:
+        print("opened")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount /proc anew")
+@pytest.mark.parametrize("how", ["1", "2"])
+@pytest.mark.parametrize("supervised", [False, True])
+async def test_with_hidepid_a_node_kills_what_its_own_user_runs(
+    make_host, how: str, supervised: bool
+) -> None:
+    """Also below a parent that it cannot see, as a cron of root's; but nothing above itself."""
+    host = make_host()
+    own, hidden = host.start(user=65534, group=65534, extra_groups=[]), host.start()
+    named = [f"{read_identity(PROC, child.pid)}".split(":")[1:] for child in (own, hidden)]
+    script = (
+        f"mount -t proc -o hidepid={how} proc /proc && "
+        'exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"'
+    )
+    command = [
+        *("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"),
+        *(sys.executable, "-I", "-c", HIDDEN, *named[0], *named[1]),
+    ]
+    if not supervised:  # what plays the node is left to the first process
+        command = ["sh", "-c", '"$@" &', "sh", *command]
+    printed = await deferToThread(
+        subprocess.run, command, capture_output=True, text=True, check=True
+    )
+    refused = "identity-unknown True"
+    expected = [refused, refused] if supervised else ["opened", refused]
+    assert printed.stdout.splitlines() == expected, printed.stderr
+
+
 async def test_the_pids_of_another_namespace_are_not_taken_for_ours(
     host: Host, monkeypatch
 ) -> None:
