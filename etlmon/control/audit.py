@@ -41,6 +41,7 @@ _MOST_FOLDED = 50
 _MOST_CHARACTERS = 1_000
 _NOT_ARGUMENTS = frozenset(("confirm", "reason", "token"))
 _MANY = "several"
+_OTHERS = " and others"
 
 
 class AuditStore(Protocol):
@@ -117,6 +118,9 @@ class AuditLog:
             )
             key = (_MANY,)
         first = self._folded.setdefault(key, replace(event, attempts=0))
+        target = first.target.removesuffix(_OTHERS)
+        if event.target != target:  # all were refused alike, but not all of them this
+            first = replace(first, target=target + _OTHERS)
         self._folded[key] = replace(first, attempts=first.attempts + 1)
         if self._timer is None:
             self._timer = self.clock.callLater(_FOLD_SECONDS, self._unfold)

@@ -225,6 +225,24 @@ async def test_refusals_in_masses_are_counted_and_push_nothing_out(
     assert [row.id for row in rows] == list(range(1, 7))
 
 
+async def test_refusals_of_other_targets_are_not_said_to_be_of_the_first(
+    store, make_api, monkeypatch
+) -> None:
+    monkeypatch.setattr(control_audit, "_REFUSALS_AT_ONCE", 0)
+    api = make_api(store)
+    await api.start()
+    for name in ("a", "a", "b", "c", "a"):
+        await api.command(b"{}", f"/api/v1/logs/{name}/pause")
+    for _ in range(2):
+        await api.command(b"{}")
+    await api.stop()
+    rows = await api.audited(2)
+    assert [(row.target, row.attempts) for row in rows] == [
+        ("/logs/a/pause and others", 5),
+        ("/paths/scan", 2),
+    ]
+
+
 # --- secrets --------------------------------------------------------------------------------------
 
 
