@@ -6,11 +6,15 @@ from difflib import get_close_matches
 
 import msgspec
 
+_MOST_CHARACTERS = 300
+"""What is said of a field that there is not holds its name as it was sent."""
+
 
 def in_words(error: msgspec.ValidationError) -> str:
     """Put msgspec's words (Expected `int` >= 1 - at `$.limit`) into a sentence."""
     what, _, where = str(error).replace("`", "").partition(" - at ")
     place = where.removeprefix("$").removeprefix(".")
+    what = what if len(what) <= _MOST_CHARACTERS else what[:_MOST_CHARACTERS] + "..."
     return f"{place}: {what}." if place else f"{what}."
 
 

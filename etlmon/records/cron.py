@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from etlmon.records.base import Record, about
+from etlmon.records.base import Record, RequestBody, about
 
 NextRunKind = Literal["exact", "window", "on_boot", "never", "unknown"]
 FileStatus = Literal["active", "ignored", "unknown"]
@@ -169,7 +169,7 @@ class CronListing(Record, frozen=True, kw_only=True):
     last_checked: datetime
 
 
-class CronRefreshRequest(Record, frozen=True, kw_only=True):
+class CronRefreshRequest(RequestBody, frozen=True, kw_only=True):
     """The body of a refresh."""
 
     confirm: Annotated[bool, about("Must be true.")] = False

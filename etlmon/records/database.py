@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from etlmon.records.base import Record, about
+from etlmon.records.base import Record, RequestBody, about
 
 
 class TableFigures(Record, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class CompactJob(Record, frozen=True, kw_only=True):
     error_message: Annotated[str | None, about("Why it failed.")] = None
 
 
-class CompactRequest(Record, frozen=True, kw_only=True):
+class CompactRequest(RequestBody, frozen=True, kw_only=True):
     """The command to compact the database."""
 
     confirm: Annotated[bool, about("Must be true.")] = False

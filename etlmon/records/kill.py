@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from etlmon.records.base import Record, about
+from etlmon.records.base import Record, RequestBody, about
 
 KillOutcome = Literal["exited", "running"]
 
 LONGEST_WAIT_SECONDS = 20.0
 
 
-class KillRequest(Record, frozen=True, kw_only=True):
+class KillRequest(RequestBody, frozen=True, kw_only=True):
     """A signal to a process, and to no other one that may have its pid by now."""
 
     signal: Annotated[

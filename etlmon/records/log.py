@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from etlmon.records.base import Record, about
+from etlmon.records.base import Record, RequestBody, about
 from etlmon.records.followed import (
     FileBytes,
     Gaps,
@@ -170,7 +170,7 @@ class LogFile(Record, frozen=True, kw_only=True):
     updated_at: LookedAt
 
 
-class LogSwitchRequest(Record, frozen=True, kw_only=True):
+class LogSwitchRequest(RequestBody, frozen=True, kw_only=True):
     """The body of a command that pauses or resumes a log."""
 
     confirm: Annotated[bool, about("Must be true.")] = False

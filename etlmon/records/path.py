@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from etlmon.records.base import Record, about
+from etlmon.records.base import Record, RequestBody, about
 
 PathStatus = Literal["OK", "SCANNING", "ERROR", "PARTIAL"]
 ExpectedState = Literal["late", "empty", "small", "unknown", "waiting", "arrived"]
@@ -265,7 +265,7 @@ class PathsConfigured(Record, frozen=True, kw_only=True):
     """Those of them below which files are expected."""
 
 
-class ScanRequest(Record, frozen=True, kw_only=True):
+class ScanRequest(RequestBody, frozen=True, kw_only=True):
     """The body of a scan command."""
 
     paths: Annotated[

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from etlmon.records.base import Record, about
+from etlmon.records.base import Record, RequestBody, about
 from etlmon.records.path import ScanTrouble
 
 TopState = Literal["none", "running", "done", "partial", "failed", "cancelled"]
 MOST_LARGEST = 100
 
 
-class TopRequest(Record, frozen=True, kw_only=True):
+class TopRequest(RequestBody, frozen=True, kw_only=True):
     """The command to look for the largest files and directories of a path."""
 
     confirm: Annotated[bool, about("Must be true.")] = False

@@ -130,6 +130,16 @@ async def test_each_refusal_has_its_row(make_killing) -> None:
     assert {row.command for row in found} == {"kill_process"}
 
 
+@pytest.mark.parametrize("field", ["identiy", "esclate", "x" * 100_000])
+async def test_a_misspelt_field_sends_nothing_and_is_named(make_killing, field: str) -> None:
+    """What is ignored would change whom the signal hits, and how."""
+    killing = await make_killing()
+    answer = await killing.kill({"confirm": True, field: "6f4f1c1e:1:1"})
+    assert field[:100] in answer.problem(400, "bad-body")
+    assert len(answer.body) < 1_000
+    assert killing.child.poll() is None
+
+
 async def test_closed_commands_are_403_and_name_the_key(make_killing) -> None:
     killing = await make_killing("control: {enabled: false}")
     answer = await killing.kill({"confirm": True})
