@@ -15,29 +15,35 @@ Minutes are counted from the epoch: real ones are those of UTC, wall ones have t
 
 from __future__ import annotations
 
-from calendar import monthrange
+from collections import Counter
 from dataclasses import replace
-from datetime import date
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from etlmon.collectors.cron.days import (
+    LONGEST_MONTHS,
+    day_of_month,
+    days_of,
+    matches,
+    number_of_year,
+    year_of,
+)
 from etlmon.collectors.cron.schedule import FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from etlmon.collectors.cron.offsets import Offsets, Stretch
-    from etlmon.collectors.cron.schedule import Dialect, Schedule
+    from etlmon.collectors.cron.schedule import Dialect, Pick, Schedule
 
 _DAY = 1440
-_EPOCH = date(1970, 1, 1).toordinal()
 _HORIZON = 50 * 366 * _DAY
 _YEAR = 366 * _DAY
 _LATE = 5
 _JUMP = 180
-_MOST_GUESSES = 60
-_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_MOST_GUESSES = 16
+_EVERY_WEEKDAY = 0x7F
 
 
 class Window(NamedTuple):
@@ -58,19 +64,20 @@ class Runs:
         self._known_jumps: list[tuple[int, int, int]] = []
         self._held_back = -_JUMP if dialect == "cronie" else -_JUMP + 1
 
-    def after(self, schedule: Schedule, minute: int) -> Iterator[int]:
+    def after(self, schedule: Schedule, minute: int, *, within: int = _HORIZON) -> Iterator[int]:
         """Give the real minutes after ``minute`` at which an entry runs, in their order.
 
-        They end after 50 years. Several runs in one minute count as one.
+        They end ``within`` so many minutes, 50 years. Several runs in one minute count as one.
         """
         at = minute + 1
-        last = minute + _HORIZON
+        last = minute + within
         if not possible(schedule):
             return
         while at < last:
             stretch = self._offsets.at(at)
             first = at + stretch.offset
             missed, resumes = self._jump(schedule, stretch)
+            is_empty = True
             if missed is not None and at == stretch.begin:
                 made_up = next(_walls(schedule, *missed), None)
                 if made_up is not None:
@@ -78,8 +85,17 @@ class Runs:
                     first += 1
             end = min(stretch.end, last) + stretch.offset
             for wall in _walls(schedule, max(first, resumes), end):
+                is_empty = False
                 yield wall - stretch.offset
-            at = stretch.end
+            at = self._skip(schedule, stretch.end, last) if is_empty else stretch.end
+
+    def _skip(self, schedule: Schedule, at: int, last: int) -> int:
+        """Give the begin of the first stretch from ``at`` on in which an entry may run."""
+        # No wall clock is further than a day from the real one.
+        wall = next(_walls(schedule, at - _DAY, last + _DAY), None)
+        if wall is None:
+            return last
+        return max(at, self._offsets.at(max(at, wall - _DAY)).begin)
 
     def _jump(self, schedule: Schedule, stretch: Stretch) -> tuple[tuple[int, int] | None, int]:
         """Give the wall minutes made up for at a stretch's begin, and when wall minutes count."""
@@ -107,10 +123,14 @@ class Runs:
         return Window(max(begin, minute + 1), None if end is None else end + delay_minutes)
 
     def _latest(self, schedule: Schedule, minute: int) -> int | None:
-        """Give the latest first run over all values that cron may have picked, if they are few."""
+        """Give the latest first run over all values that cron may have picked.
+
+        None where they are many, or where one lies more than two years ahead.
+        """
         guesses = [schedule]
+        wall = minute + self._offsets.offset(minute)
         for pick in schedule.picks:
-            values = range(pick.low, pick.high + 1)
+            values = list(_latest_values(schedule, pick, wall))
             if len(guesses) * len(values) > _MOST_GUESSES:
                 return None
             guesses = [
@@ -118,12 +138,21 @@ class Runs:
                 for guess in guesses
                 for value in values
             ]
-        latest = [next(self.after(guess, minute), None) for guess in guesses]
-        return None if None in latest else max(at for at in latest if at is not None)
+        latest = minute
+        for guess in guesses:
+            at = next(self.after(guess, minute, within=2 * _YEAR), None)
+            if at is None:
+                return None
+            latest = max(latest, at)
+        return latest
+
+    def hour_of(self, minute: int) -> int:
+        """Give the real minute at which the hour of the wall clock began that holds one."""
+        return minute - (minute + self._offsets.offset(minute)) % 60
 
     def by_hour(self, schedule: Schedule, minute: int) -> tuple[int, ...]:
         """Give how many runs there are in each of 24 hours, from the one that holds ``minute``."""
-        first = minute - (minute + self._offsets.offset(minute)) % 60
+        first = self.hour_of(minute)
         stretch = self._offsets.at(first)
         if stretch.end < first + _DAY or stretch.begin > first - _JUMP:
             counts = [0] * 24
@@ -134,10 +163,31 @@ class Runs:
             return tuple(counts)
         day, begin = divmod(first + stretch.offset, _DAY)
         today, tomorrow = (
-            schedule.minute.bit_count() if _matches(schedule, day + after) else 0
-            for after in (0, 1)
+            schedule.minute.bit_count() if matches(schedule, day + after) else 0 for after in (0, 1)
         )
         return _day_by_hour(schedule.hour, begin // 60, today, tomorrow)
+
+    def may_by_hour(self, schedule: Schedule, minute: int, delay_minutes: int) -> tuple[int, ...]:
+        """Give how many runs may begin in each of 24 hours, as ``by_hour``, of ``window``'s.
+
+        One that may begin in several hours counts in each of them.
+        """
+        own = [pick for pick in schedule.picks if pick.place == 0]
+        most = (own[0].sure.bit_count() if own else 60) + len(own)
+        runs = self.by_hour(schedule, minute)
+        if not delay_minutes:
+            return tuple(min(count, most) for count in runs)
+        runs = (*self.by_hour(schedule, minute - _DAY), *runs)
+        # How many of the runs of an hour may begin so many hours after it.
+        later = Counter((of_hour + delay_minutes) // 60 for of_hour in _bits(schedule.minute))
+        reach = [
+            sum(count for hours, count in later.items() if hours >= away)
+            for away in range(max(later, default=0) + 1)
+        ]
+        return tuple(
+            sum(min(count, most) for away, count in enumerate(reach) if runs[hour - away])
+            for hour in range(24, 48)
+        )
 
     def meets_jump(self, schedule: Schedule, minute: int) -> bool:
         """Tell whether a change of the clock within a year moves, drops or repeats a run."""
@@ -184,7 +234,7 @@ def possible(schedule: Schedule) -> bool:
 def _has_date(day: int, month: int) -> bool:
     return any(
         month >> number & 1 and day & ((1 << length + 1) - 1)
-        for number, length in enumerate(_LONGEST, 1)
+        for number, length in enumerate(LONGEST_MONTHS, 1)
     )
 
 
@@ -213,33 +263,52 @@ def _with_field(schedule: Schedule, place: int, mask: int) -> Schedule:
     return replace(schedule, **changed)
 
 
+def _latest_values(schedule: Schedule, pick: Pick, wall: int) -> Iterable[int]:
+    """Give those values of a pick of which one gives the latest first run after a wall minute.
+
+    That is the last of those that have passed, or the last of all, or a day that some months have
+    not. Where the day of the week counts besides, each may be it.
+    """
+    if pick.place == 0:
+        now, ends = wall % 60, {pick.high}
+    elif pick.place == 1:
+        now, ends = wall // 60 % 24, {pick.high}
+    elif pick.place == 2 and schedule.both_days and schedule.weekday == _EVERY_WEEKDAY:
+        now, ends = day_of_month(wall // _DAY), {28, 29, 30, 31}
+    else:
+        return range(pick.low, pick.high + 1)
+    return {max(pick.low, min(pick.high, value)) for value in (now - 1, now, *ends)}
+
+
 def _walls(schedule: Schedule, first: int, end: int) -> Iterator[int]:
     """Give the wall minutes from ``first`` up to ``end`` that a schedule matches."""
     if first >= end:
         return
-    begin = date.fromordinal(_EPOCH + first // _DAY)
-    year, month, of_month = begin.year, begin.month, begin.day
+    day = first // _DAY
+    number = number_of_year(day)
+    year = year_of(number)
+    passed = day - year.begin
+    days = days_of(schedule, year) >> passed << passed
     minutes, hours = _bits(schedule.minute), _bits(schedule.hour)
-    while True:
-        month_begin, mask = _days(schedule.day, schedule.weekday, schedule.both_days, year, month)
-        if month_begin * _DAY >= end:
-            return
-        if schedule.month >> month & 1:
-            for number in _bits(mask >> of_month << of_month):
-                base = (month_begin + number - 1) * _DAY
-                if base >= end:
-                    return
-                for hour in hours:
-                    if base + hour * 60 + 59 < first:
-                        continue
-                    for of_hour in minutes:
-                        wall = base + hour * 60 + of_hour
-                        if wall >= end:
-                            return
-                        if wall >= first:
-                            yield wall
-        of_month = 0
-        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+    while year.begin * _DAY < end:
+        while days:
+            next_day = days & -days
+            base = (year.begin + next_day.bit_length() - 1) * _DAY
+            if base >= end:
+                return
+            for hour in hours:
+                if base + hour * 60 + 59 < first:
+                    continue
+                for of_hour in minutes:
+                    wall = base + hour * 60 + of_hour
+                    if wall >= end:
+                        return
+                    if wall >= first:
+                        yield wall
+            days ^= next_day
+        number += 1
+        year = year_of(number)
+        days = days_of(schedule, year)
 
 
 @lru_cache(maxsize=4096)
@@ -249,29 +318,6 @@ def _day_by_hour(hours: int, first: int, today: int, tomorrow: int) -> tuple[int
         (today if hour < 24 else tomorrow) if hours >> hour % 24 & 1 else 0
         for hour in range(first, first + 24)
     )
-
-
-def _matches(schedule: Schedule, day: int) -> bool:
-    """Tell whether a day, counted from the epoch, is one of a schedule's."""
-    of = date.fromordinal(_EPOCH + day)
-    _, mask = _days(schedule.day, schedule.weekday, schedule.both_days, of.year, of.month)
-    return bool(schedule.month >> of.month & mask >> of.day & 1)
-
-
-@lru_cache(maxsize=8192)
-def _days(day: int, weekday: int, both: bool, year: int, month: int) -> tuple[int, int]:
-    """Give the first day of a month, from the epoch, and the mask of those that match."""
-    first_weekday, length = monthrange(year, month)
-    first = date(year, month, 1).toordinal() - _EPOCH
-    by_week = _week(weekday, first_weekday)
-    mask = day & by_week if both else day | by_week
-    return first, mask & ((1 << length + 1) - 2)
-
-
-@lru_cache(maxsize=1024)
-def _week(weekday: int, first_weekday: int) -> int:
-    """Give the days of a month that fall on given weekdays; Python's weeks begin on Monday."""
-    return sum(1 << day for day in range(1, 32) if weekday >> (first_weekday + day) % 7 & 1)
 
 
 @lru_cache(maxsize=4096)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NEXT_RUNS = 10
 """How many coming runs are told."""
+_MOST_ZONES = 64
+"""So many zones besides the host's are reckoned with: anybody may name them in his crontab."""
 _NO_SUCH_DAY = "no such day within 50 years"
 
 
@@ -106,6 +108,14 @@ class Times:
             return None
         return next(runs.after(entry.schedule, minute), None)
 
+    def by_hour(self, schedule: Schedule, minute: int) -> tuple[int, ...]:
+        """Give how often the host's clock meets a schedule in each of 24 hours from that of now."""
+        return self._runs.by_hour(schedule, minute)
+
+    def hours_until(self, moment: datetime, minute: int) -> int:
+        """Give in which of the hours from that of a minute on a moment lies; 0 is the first."""
+        return (int(moment.timestamp() // 60) - self._runs.hour_of(minute)) // 60
+
     def forget_others(self) -> None:
         """Forget what was not asked for since this was called last."""
         for gone in self._known.keys() - self._asked:
@@ -122,7 +132,10 @@ class Times:
         elif not possible(schedule):
             coming = self.coming("never", reason=why_never(schedule))
         elif runs is None:
-            why = f"CRON_TZ={name} is no zone that this host knows"
+            known = f"is one zone too many: {_MOST_ZONES} are reckoned with"
+            if len(self._others) < _MOST_ZONES:
+                known = "is no zone that this host knows"
+            why = f"CRON_TZ={name} {known}"
             coming = self.coming("unknown", reason=why)
         elif schedule.picks or delay_minutes:
             coming = self._window(runs, schedule, minute, delay_minutes)
@@ -146,10 +159,18 @@ class Times:
             if schedule.picks
             else f"cron adds up to {delay_minutes} minutes, picked when it starts"
         )
-        risk = runs.meets_jump(schedule, minute)
-        return self.coming("window", (window.begin,), window.end, reason=why, dst_risk=risk)
+        return self.coming(
+            "window",
+            (window.begin,),
+            window.end,
+            runs.may_by_hour(schedule, minute, delay_minutes),
+            why,
+            dst_risk=runs.meets_jump(schedule, minute),
+        )
 
     def _in(self, name: str) -> Runs | None:
+        if name not in self._others and len(self._others) >= _MOST_ZONES:
+            return None
         if name not in self._others:
             rules = find_zone(name)
             self._others[name] = (

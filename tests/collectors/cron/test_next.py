@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice, product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,8 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etlmon.collectors.cron import next as next_module
+from etlmon.collectors.cron.days import days_of
 from etlmon.collectors.cron.next import Runs, Window, possible, why_never
 from etlmon.collectors.cron.offsets import Offsets
 from etlmon.collectors.cron.schedule import (
@@ -221,6 +224,22 @@ def test_leap_days() -> None:
     assert rare[0].year == 2104  # 2100 is no leap year
 
 
+def _picked(text: str) -> Iterator[str]:
+    """Give an entry with each value that cron may pick for its ``~``."""
+    fields = text.split()
+    choices = []
+    for field, (low, high) in zip(
+        fields, ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7)), strict=True
+    ):
+        found = re.search("([0-9]*)~([0-9]*)", field)
+        if found is None:
+            choices.append([field])
+            continue
+        values = range(int(found[1] or low), int(found[2] or high) + 1)
+        choices.append([field.replace(found[0], str(value)) for value in values])
+    return map(" ".join, product(*choices))
+
+
 class TestWindows:
     @pytest.mark.parametrize(
         ("text", "at", "begin", "end"),
@@ -239,9 +258,23 @@ class TestWindows:
         found = runs.window(read(text, "cronie"), day + at[0] * 60 + at[1], 0)
         assert found == Window(day + begin[0] * 60 + begin[1], day + end[0] * 60 + end[1])
 
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.sampled_from(
+            ["20~40 * * * *", "10~15 2~5 * * *", "7 ~ 1-15 * *", "~ 3 * * 1", "0 4 1~31 * *",
+             "0 4 20~30 2,3 *", "0 4 * 2~5 *", "0 4 */2 * 2~5", "~,59 1-3 * * *"]
+        ),
+        st.integers(29_000_000, 30_000_000),
+    )  # fmt: skip
+    def test_no_value_that_cron_may_pick_comes_later(self, text: str, at: int) -> None:
+        runs, made = Runs(Offsets(BERLIN), "cronie"), read(text, "cronie")
+        found = runs.window(made, at, 0)
+        firsts = [next(runs.after(read(picked, "cronie"), at)) for picked in _picked(text)]
+        assert found == Window(min(firsts), max(firsts))
+
     def test_of_too_many_values_has_no_known_end(self) -> None:
         runs = Runs(Offsets(UTC), "cronie")
-        found = runs.window(read("~ ~ * * *", "cronie"), 0, 0)
+        found = runs.window(read("~ ~ ~ ~ *", "cronie"), 0, 0)
         assert found == Window(1, None)
 
     def test_of_a_random_delay(self) -> None:
@@ -251,6 +284,72 @@ class TestWindows:
         assert runs.window(made, day, 45) == Window(day + 300, day + 345)
         assert runs.window(made, day + 320, 45) == Window(day + 321, day + 345)  # it may still come
         assert runs.window(made, day + 346, 45) == Window(day + 1740, day + 1785)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["*", "*/2", "29", "31", "1,15,30", "13", "*/31"]),
+    st.sampled_from(["*", "2", "4,6", "1-12/5", "12"]),
+    st.sampled_from(["*", "*/7", "1", "*/3", "5,6", "0-7"]),
+    st.integers(0, 90 * 365),
+)
+def test_days_are_those_of_a_calendar_that_is_gone_through(
+    day: str, month: str, weekday: str, since: int
+) -> None:
+    made = read(f"7 5 {day} {month} {weekday}")
+    runs = Runs(Offsets(UTC), "debian")
+    found = list(islice(runs.after(made, since * 1440 - 1), 12))
+
+    def is_one(one: date) -> bool:
+        by_day, by_week = made.day >> one.day & 1, made.weekday >> one.isoweekday() % 7 & 1
+        either = by_day and by_week if made.both_days else by_day or by_week
+        return bool(made.month >> one.month & 1 and either)
+
+    first = date(1970, 1, 1) + timedelta(days=since)
+    days = [since + n for n in range(50 * 366) if is_one(first + timedelta(days=n))][:12]
+    assert found == [day * 1440 + 307 for day in days]
+
+
+@pytest.mark.parametrize(
+    "text", ["0 0 29 2 */7", "0 0 29 2 */7,3", "0 0 31 12 */6", "0 0 13 5 */5"]
+)
+def test_a_far_date_costs_a_few_look_ups_a_year(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up = 0
+
+    def counted(*arguments: Any) -> int:
+        nonlocal looked_up
+        looked_up += 1
+        return days_of(*arguments)
+
+    monkeypatch.setattr(next_module, "days_of", counted)
+    runs = Runs(Offsets(BERLIN), "debian")
+    found = list(islice(runs.after(read(text), minute(SPRING)), 10))
+    assert found
+    assert looked_up < 6 * 51
+    years = {datetime.fromtimestamp(at * 60, BERLIN).year for at in found}
+    assert max(years) <= SPRING.year + 50
+
+
+@pytest.mark.parametrize(
+    ("text", "delay", "hours"),
+    [
+        # From 14:07 on; a number for each hour from 14 on, the rest is 0.
+        ("20~40 15 * * *", 0, [0, 1]),
+        ("10,20~40 * * * *", 0, [2] * 24),
+        ("0 15~17 * * *", 0, [0, 1, 1, 1]),
+        ("0 15 * * *", 45, [0, 1]),
+        ("30 15 * * *", 45, [0, 1, 1]),
+        ("30 15 * * *", 150, [0, 1, 1, 1, 1]),
+        ("0 13 * * *", 90, [1] + [0] * 22 + [1]),
+        ("*/30 * * * *", 30, [3] * 24),
+    ],
+)
+def test_runs_that_may_begin_in_an_hour_are_counted(
+    text: str, delay: int, hours: list[int]
+) -> None:
+    runs = Runs(Offsets(UTC), "cronie")
+    found = runs.may_by_hour(read(text, "cronie"), 20_783 * 1440 + 14 * 60 + 7, delay)
+    assert list(found) == [*hours, *[0] * (24 - len(hours))]
 
 
 def test_a_zone_of_its_own_is_followed_without_making_up() -> None:
