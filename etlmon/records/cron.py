@@ -66,7 +66,10 @@ class CronEntry(Record, frozen=True, kw_only=True):
     )
     runs_by_hour: Annotated[
         list[int],
-        about("Runs in each of 24 hours, the first being that of last_checked; empty if unknown."),
+        about(
+            "Runs in each of 24 hours, the first being that of last_checked; of a window, those "
+            "that may begin in it. Fewer hours, or none, if the rest is not known."
+        ),
     ] = msgspec.field(default_factory=list)
     timezone: Annotated[str, about("The zone that the times are meant in.")]
     dst_risk: Annotated[

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from calendar import isleap, monthrange
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from etlmon.collectors.cron.parse import MOST_LINES, Mistake
@@ -34,6 +34,8 @@ _NAMES = (
 )
 _MOST_DAYS = 36_500
 _LONGEST_NUMBER = 9
+_MOST_WINDOWS_A_DAY = 3
+"""Parts of so many days lie within 24 hours, and one more where the clock is changed."""
 
 
 class Hours(NamedTuple):
@@ -117,6 +119,28 @@ def window(
         else:
             day += timedelta(days=1)
     return None
+
+
+def may_by_hour(job: AnacronJob, stamp: str | None, now: datetime, zone: tzinfo) -> list[int]:
+    """Give 1 for each of 24 hours in which a job may begin, from the one that holds ``now``.
+
+    Each of its runs is taken to begin within its window, and the next one to count from its day.
+    """
+    first = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    hours = [first.astimezone(UTC) + timedelta(hours=after) for after in range(25)]
+    marks = [0] * 24
+    at = now
+    for _ in range(_MOST_WINDOWS_A_DAY):
+        found = window(job, stamp, at, zone)
+        if found is None or found[0] >= hours[24]:
+            break
+        begin, end = found
+        for hour in range(24):
+            if begin < hours[hour + 1] and end > hours[hour]:
+                marks[hour] = 1
+        stamp = f"{begin.astimezone(zone):%Y%m%d}"
+        at = end
+    return marks
 
 
 def _joined(content: bytes) -> list[tuple[int, bytes]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 from stat import S_IMODE
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,10 +13,10 @@ from etlmon.collectors.cron import anacron, timers
 from etlmon.collectors.cron.found import Look, Script
 from etlmon.collectors.cron.judge import Verdict, judge_file
 from etlmon.collectors.cron.parse import Mistake
+from etlmon.collectors.cron.starters import Starter, leaves_to_anacron, started_by
 from etlmon.errors import CollectError
 from etlmon.host.crontabs import (
     CLUSTER_FILE,
-    PERIODS,
     find_files,
     read_cluster_host,
     read_stamp,
@@ -40,13 +39,9 @@ if TYPE_CHECKING:
 _NO_BUS = "Failed to connect to bus: No such file"
 _SYSTEMCTL_SECONDS = 5.0
 _MOST_LINT = 20
-_DIRECTORY = re.compile(rb"[ \t](/etc/cron\.(?:%s))/?(?=[\s;|&})]|$)" % "|".join(PERIODS).encode())
-_OPTIONS = re.compile(rb"(?:[ \t]+-[^ \t]+)*[ \t]*")
-_RUN_PARTS = b"run-parts"
-_UNLESS_ANACRON = re.compile(rb"(?:test|\[)[ \t]+-x[ \t]+/usr/sbin/anacron\b[^|]*\|\|")
-_SEARCHED_BYTES = 1_000
 _ANACRON = "usr/sbin/anacron"
 _NOT_RUNNING = "cron is not running"
+_AS_READ_LAST = "its jobs are told as they stood in it when it was read last"
 _NO_CRON = "no cron is installed"
 
 
@@ -59,18 +54,14 @@ class Readings(Protocol):
     def tab_of(self, file: TabFile, content: bytes, dialect: Dialect, uid: int | None) -> Crontab:
         """Give a crontab taken apart; ``uid`` is that of the account it is named after."""
 
+    def known_tab(self, path: bytes) -> Crontab | None:
+        """Give what a crontab held when it was read last."""
+
+    def known_below(self, directory: bytes) -> list[TabFile]:
+        """Give the crontabs of a directory that have been read, as far as they are remembered."""
+
     def shown(self, command: str) -> str:
         """Give a command without its secrets."""
-
-
-@dataclass(frozen=True)
-class _Starter:
-    """What starts the scripts of a run-parts directory: its times are theirs."""
-
-    job_id: str
-    schedule: str
-    user: str | None
-    coming: Coming
 
 
 def _name_of(uid: int) -> str:
@@ -103,7 +94,7 @@ class Assembly:
         self.now = utc(now)
         self.look = Look(times.dialect, daemon, times.zone.rules)
         self._ordinals: Counter[tuple[str, str | None, str]] = Counter()
-        self._starters: dict[bytes, _Starter] = {}
+        self._starters: dict[bytes, Starter] = {}
         self._has_anacron = (self.root / _ANACRON).exists()
         self._no_cron = daemon.kind is None and not is_configured
         self._is_stopped = daemon.running is False and not self._no_cron
@@ -112,15 +103,19 @@ class Assembly:
     def files(self) -> Sequence[TabFile]:
         """Read all files of cron, and give them."""
         found = find_files(self.root, self.dialect)
+        files = found.files
         for directory, why in found.unreadable:
             self._directory(directory, why)
-        for file in found.files:
+            there = {file.path for file in files}
+            known = self.readings.known_below(directory)
+            files += [replace(file, error=why) for file in known if file.path not in there]
+        for file in files:
             if file.place != "run-parts":
                 self._tab(file)
-        for file in found.files:
+        for file in files:
             if file.place == "run-parts":
                 self._script(file)
-        return found.files
+        return files
 
     def _tab(self, file: TabFile) -> None:
         uid = self.readings.uid_of(file.name) if file.place == "user" else None
@@ -135,12 +130,15 @@ class Assembly:
             verdict = Verdict("ignored", self._runs_elsewhere)
         if self._no_cron and file.place != "anacron":
             verdict = Verdict("ignored", _NO_CRON)
-        if file.content is None or self._is_no_crontab(file):
+        known = self.readings.known_tab(file.path) if verdict.status == "unknown" else None
+        if known is not None:
+            verdict = Verdict("unknown", f"{verdict.reason}; {_AS_READ_LAST}")
+        if (file.content is None and known is None) or self._is_no_crontab(file):
             self._file(file, verdict, 0, [])
-        elif file.place == "anacron":
+        elif file.place == "anacron" and file.content is not None:
             self._anacrontab(file, file.content, verdict)
         else:
-            tab = self.readings.tab_of(file, file.content, self.dialect, uid)
+            tab = known or self.readings.tab_of(file, file.content or b"", self.dialect, uid)
             if tab.refused is not None and verdict.status == "active":
                 verdict = Verdict(
                     "ignored",
@@ -203,12 +201,12 @@ class Assembly:
         return None
 
     def _note_starter(self, job: str, entry: Entry, user: str | None, coming: Coming) -> None:
-        directory = _started_by(entry.raw_command)
+        directory = started_by(entry.raw_command)
         if directory is None:
             return
-        if self._has_anacron and _UNLESS_ANACRON.search(entry.raw_command[:_SEARCHED_BYTES]):
+        if self._has_anacron and leaves_to_anacron(entry.raw_command):
             return
-        self._starters.setdefault(directory, _Starter(job, entry.text, user, coming))
+        self._starters.setdefault(directory, Starter(job, entry.text, user, coming))
 
     def _anacrontab(self, file: TabFile, content: bytes, verdict: Verdict) -> None:
         if not self._has_anacron:
@@ -224,10 +222,10 @@ class Assembly:
                 self.look.anacron[one.identifier] = job
                 if stamp is not None:
                     self.look.stamps[job] = stamp
-                directory = _started_by(one.raw_command)
+                directory = started_by(one.raw_command)
                 if directory is not None:
                     # Before what crontab says: with anacron there, cron leaves these to it.
-                    self._starters[directory] = _Starter(job, one.text, "root", coming)
+                    self._starters[directory] = Starter(job, one.text, "root", coming)
             self._add(
                 job,
                 file,
@@ -253,6 +251,7 @@ class Assembly:
             "window",
             (-int(-found[0].timestamp() // 60),),
             int(found[1].timestamp() // 60),
+            anacron.may_by_hour(job, day, self.now, self.times.zone.rules),
             reason="anacron runs it when the host is up",
         )
 
@@ -391,7 +390,7 @@ class Assembly:
                 self.look.trouble = str(error)
             return
         for timer in found:
-            entry, history = timers.records_of(timer, self.times.zone, self.now)
+            entry, history = timers.records_of(timer, self.times, self.now)
             self.look.entries.append(entry)
             self.look.histories.append(history)
 
@@ -406,17 +405,3 @@ def _refused_lines(tab: Crontab) -> list[Mistake]:
 
 def _changed_at(file: TabFile) -> float:
     return 0.0 if file.status is None else file.status.st_ctime
-
-
-def _started_by(command: bytes) -> bytes | None:
-    """Give the directory whose scripts a command starts by run-parts; None if there is none.
-
-    In the time that the length of the command takes: anybody can write one.
-    """
-    begin = 0
-    for found in _DIRECTORY.finditer(command):
-        at = command.rfind(_RUN_PARTS, begin, found.start())
-        if at >= 0 and _OPTIONS.fullmatch(command, at + len(_RUN_PARTS), found.start()):
-            return found[1]
-        begin = found.end()
-    return None

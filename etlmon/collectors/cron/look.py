@@ -34,6 +34,8 @@ class _Parsed:
 
     content: bytes
     """A hash of it."""
+    file: TabFile
+    """Without its content."""
     place: str
     users: dict[bytes, bool]
     tab: Crontab
@@ -147,8 +149,18 @@ class Observer:
             privileged=file.place != "user" or uid == 0,
         )
         tab.entries = [self._without_secrets(entry) for entry in tab.entries]
-        self._parsed[file.path] = _Parsed(digest, place, users, tab)
+        bare = replace(file, content=None)
+        self._parsed[file.path] = _Parsed(digest, bare, place, users, tab)
         return tab
+
+    def known_tab(self, path: bytes) -> Crontab | None:
+        """Give what a crontab held when it was read last: what cannot be read now is not gone."""
+        known = self._parsed.get(path)
+        return None if known is None else known.tab
+
+    def known_below(self, directory: bytes) -> list[TabFile]:
+        """Give the crontabs of a directory that have been read, as far as they are remembered."""
+        return [one.file for one in self._parsed.values() if one.file.directory == directory]
 
     def shown(self, command: str) -> str:
         """Give a command without its secrets, as that of the process that it becomes."""

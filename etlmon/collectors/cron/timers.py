@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from etlmon.collectors.cron.calendars import read_event
 from etlmon.errors import CollectError
 from etlmon.records.cron import CronEntry, CronHistory, job_id
 from etlmon.units import utc
@@ -15,7 +16,7 @@ from etlmon.units import utc
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from etlmon.host.zone import HostZone
+    from etlmon.collectors.cron.times import Times
     from etlmon.records.cron import NextRunKind
 
 LIST = ("list-timers", "--all", "--output=json")
@@ -23,12 +24,15 @@ SHOW = (
     "show",
     "--timestamp=unix",
     "--property=Id,LoadState,ActiveState,FragmentPath,TimersCalendar,TimersMonotonic,"
+    "RandomizedDelayUSec,"
     "User,MainPID,ExecMainStartTimestamp,ExecMainExitTimestamp,ExecMainCode,ExecMainStatus",
     "--",
 )
 """Takes the names of units after it; those of timers and those of services."""
 
 MOST_TIMERS = 1_000
+_MOST_EVENTS = 50
+_HOURS = 24
 _SETTING = re.compile(r"\{ (On\w+?)(?:USec)?=(.*?) ; next_elapse=")
 _EXITED, _KILLED, _DUMPED = "1", "2", "3"  # CLD_EXITED and so on, as ExecMainCode gives them
 
@@ -49,6 +53,8 @@ class Timer:
     next_at: float | None
     last_at: float | None
     schedule: str = ""
+    events: list[str] | None = None
+    """Its calendar events; None where other things move it too, or a delay at random does."""
     file: str = ""
     user: str = "root"
     is_active: bool = True
@@ -77,13 +83,15 @@ def add_details(timers: list[Timer], shown: str) -> None:
     for timer in timers:
         own = units.get(timer.unit, {})
         timer.schedule = _schedule(own)
+        timer.events = _events(own)
         timer.file = _first(own, "FragmentPath")
         timer.is_active = _first(own, "ActiveState") in ("active", "")
         _add_service(timer, units.get(timer.activates, {}))
 
 
-def records_of(timer: Timer, zone: HostZone, now: datetime) -> tuple[CronEntry, CronHistory]:
+def records_of(timer: Timer, times: Times, now: datetime) -> tuple[CronEntry, CronHistory]:
     """Give a timer as a job that was looked at ``now``, and how it went."""
+    zone = times.zone
     job = job_id("timer", timer.unit, None, timer.activates, 1)
     moment = None if timer.next_at is None else utc(timer.next_at)
     kind: NextRunKind = "exact"
@@ -104,6 +112,7 @@ def records_of(timer: Timer, zone: HostZone, now: datetime) -> tuple[CronEntry, 
         next_run_kind=kind,
         reason=reason,
         next_runs=[moment] if moment else [],
+        runs_by_hour=[] if moment is None else _by_hour(timer, moment, times, now),
         timezone=zone.name,
         file_status="active" if timer.is_active else "ignored",
         last_checked=now,
@@ -118,6 +127,21 @@ def records_of(timer: Timer, zone: HostZone, now: datetime) -> tuple[CronEntry, 
         overlap=False,  # systemd does not start a unit that is running
     )
     return entry, history
+
+
+def _by_hour(timer: Timer, moment: datetime, times: Times, now: datetime) -> list[int]:
+    """Give the runs in each of 24 hours, as far as they are known: by its events, or up to one."""
+    minute = int(now.timestamp() // 60)
+    events = [read_event(text) for text in timer.events or ()]
+    if events and None not in events:
+        counts = [
+            [count * event.times_a_minute for count in times.by_hour(event.schedule, minute)]
+            for event in events
+            if event is not None
+        ]
+        return [sum(hour) for hour in zip(*counts, strict=True)]
+    before = max(0, times.hours_until(moment, minute))
+    return [0] * _HOURS if before >= _HOURS else [*([0] * before), 1]
 
 
 def _add_service(timer: Timer, service: dict[str, list[str]]) -> None:
@@ -148,6 +172,16 @@ def _blocks(shown: str) -> list[dict[str, list[str]]]:
         if "Id" in properties:
             found.append(properties)
     return found
+
+
+def _events(properties: dict[str, list[str]]) -> list[str] | None:
+    """Give the calendar events of a timer, None where they alone do not tell when it elapses."""
+    if _first(properties, "RandomizedDelayUSec") not in ("", "0"):
+        return None
+    if any(map(_SETTING.search, properties.get("TimersMonotonic", ()))):
+        return None
+    found = map(_SETTING.search, properties.get("TimersCalendar", ())[:_MOST_EVENTS])
+    return [one[2] for one in found if one is not None]
 
 
 def _schedule(properties: dict[str, list[str]]) -> str:

@@ -27,6 +27,13 @@ class DayRow:
     name: str
     runs: tuple[int | None, ...]
     job: CronJob | None = None
+    windows: int = 0
+    """How many jobs of it come at some moment of a window: these are not among the sums."""
+
+    @property
+    def is_window(self) -> bool:
+        """Whether its runs may begin in each of these hours, and it is not known in which."""
+        return self.job is not None and self.windows > 0
 
 
 def day_rows(jobs: Sequence[CronJob], now: datetime) -> tuple[int, list[DayRow]]:
@@ -44,9 +51,12 @@ def day_rows(jobs: Sequence[CronJob], now: datetime) -> tuple[int, list[DayRow]]
             for place in range(passed, passed + _HOURS)
         ]
         if any(runs) and job.file_status != "ignored":
-            rows.append(DayRow(visible(job.command), tuple(runs), job))
-    sums = tuple(sum(row.runs[hour] or 0 for row in rows) for hour in range(_HOURS))
-    return first.hour, [DayRow("all jobs", sums), *rows] if rows else []
+            windows = int(job.next_run_kind == "window")
+            rows.append(DayRow(visible(job.command), tuple(runs), job, windows))
+    sure = [row for row in rows if not row.is_window]
+    sums = tuple(sum(row.runs[hour] or 0 for row in sure) for hour in range(_HOURS))
+    total = DayRow("all jobs", sums, windows=len(rows) - len(sure))
+    return first.hour, [total, *rows] if rows else []
 
 
 class TimelineView(TableView):
@@ -83,11 +93,19 @@ class TimelineView(TableView):
         return command == "back" or super().can(command)
 
     def remark(self, item: DayRow) -> Piece:
-        """Say how many runs there are, and when most of them."""
+        """Say how many runs there are, and when most of them; or that only a window is known."""
+        if item.is_window:
+            hours = sum(bool(run) for run in item.runs)
+            within = "this hour" if hours == 1 else f"one of {hours} hours"
+            return "dim", f"{item.name}: a run may begin in {within} (~)"
+        if not any(item.runs):
+            return "dim", f"{item.name}: no moment is known; {item.windows:,} in windows (~)"
         most = max(run or 0 for run in item.runs)
         hour = (self._first + [run or 0 for run in item.runs].index(most)) % _HOURS
         total = sum(run or 0 for run in item.runs)
-        return "dim", f"{item.name}: {total:,} runs; most of them in hour {hour:02}: {most:,}"
+        others = f"; besides, {item.windows:,} in windows (~)" if item.windows else ""
+        text = f"{item.name}: {total:,} runs; most of them in hour {hour:02}: {most:,}{others}"
+        return "dim", text
 
     def detail(self, item: DayRow) -> View | None:
         """Give the whole of a job."""
@@ -103,7 +121,10 @@ def _columns(first: int) -> tuple[Column[DayRow], ...]:
 
 
 def _cells(row: DayRow) -> list[Piece]:
-    """Give two columns of the terminal for each hour: how many runs, ``+`` for ten and more."""
+    """Give two columns of the terminal for each hour: how many runs, ``+`` for ten and more.
+
+    ``~`` is for an hour in which a run may begin.
+    """
     if row.job is None:
         marks = sparkline([run or 0 for run in row.runs], _HOURS)
         return [
@@ -116,6 +137,8 @@ def _cells(row: DayRow) -> list[Piece]:
             cells.append(("dim", "? "))
         elif run == 0:
             cells.append(("dim", f"{_NONE} "))
+        elif row.is_window:
+            cells.append(("text", "~ "))
         else:
             cells.append(("text", f"{run} " if run < 10 else "+ "))
     return cells

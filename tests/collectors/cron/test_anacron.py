@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etlmon.collectors.cron.anacron import AnacronJob, Hours, parse_anacrontab, window
+from etlmon.collectors.cron.anacron import AnacronJob, Hours, may_by_hour, parse_anacrontab, window
 
 NOW = datetime(2026, 11, 26, 14, 0, tzinfo=UTC)
 
@@ -70,6 +70,27 @@ def test_when_a_job_is_due(line: str, stamp: str | None, hours: str, day: str, e
     found = window(job, stamp, NOW, UTC)
     assert found is not None
     assert [f"{moment:%Y-%m-%d %H}" for moment in found] == [day, end]
+
+
+@pytest.mark.parametrize(
+    ("line", "stamp", "hours", "marks"),
+    [
+        # NOW is 14:07; a mark for each hour from 14 on, the rest is 0.
+        ("1 5 a x", "20261126", "3-22", [0] * 13 + [1] * 11),
+        ("1 5 a x", "20261125", "3-22", [1] * 8 + [0] * 5 + [1] * 11),
+        ("1 5 a x", "20261125", "3-10", [0] * 13 + [1] * 7),
+        ("2 5 a x", "20261125", "3-22", [0] * 13 + [1] * 11),
+        ("7 5 a x", None, "3-16", [1, 1]),
+        ("7 5 a x", "20261125", "", []),
+        ("1 5 a x", "20261125", "5-5", []),
+        ("0 5 a x", "20261126", "", [1] * 24),
+    ],
+)
+def test_hours_in_which_a_job_may_begin(
+    line: str, stamp: str | None, hours: str, marks: list[int]
+) -> None:
+    job = only((f"START_HOURS_RANGE={hours}\n" if hours else "") + line + "\n")
+    assert may_by_hour(job, stamp, NOW, UTC) == [*marks, *[0] * (24 - len(marks))]
 
 
 def test_no_hour_means_never() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from etlmon.collectors.cron import times
 from etlmon.collectors.cron.assembly import Look
 from etlmon.collectors.cron.look import Observer, uid_of
 from etlmon.collectors.cron.next import Runs
+from etlmon.host import crontabs
 from etlmon.records.cron import CronEntry, CronFile
 
 NOW = datetime(2026, 11, 26, 14, 7, 30, tzinfo=UTC).timestamp()
@@ -196,6 +198,25 @@ class TestJobs:
             at("2026-11-27T06:00"),
             at("2026-11-27T06:59"),
         )
+        for name, hour in (("slow", 15), ("any", 16)):  # from 14 on
+            assert jobs[name].runs_by_hour == [int(one == hour) for one in range(24)]
+
+    def test_zones_of_a_crontab_are_so_many_at_the_most(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(times, "_MOST_ZONES", 2)
+        host.observe("cronie")
+        zones = ("Asia/Seoul", "Europe/Berlin", "Asia/Tokyo", "Asia/Seoul")
+        lines = [f"CRON_TZ={zone}\n0 5 * * * root n{n}\n" for n, zone in enumerate(zones)]
+        host.write("etc/cron.d/a", "".join(lines))
+        for _ in range(2):
+            jobs = host.jobs()
+            kinds = [jobs[f"n{n}"].next_run_kind for n in range(4)]
+            assert kinds == ["exact", "exact", "unknown", "exact"]
+            assert "one zone too many: 2 are" in str(jobs["n2"].reason)
+        host.write("etc/cron.d/a", "".join(lines[2:]))
+        host.jobs()  # forgets what is not asked for any more
+        assert host.jobs()["n2"].next_run_kind == "exact"
 
     def test_cron_tz_counts_for_cronie_alone(self, host: Host) -> None:
         host.write(
@@ -405,6 +426,7 @@ class TestTimers:
         )
         assert job.file == "/etc/systemd/system/load.timer"
         assert job.next_run == datetime.fromtimestamp(1795748400, UTC)
+        assert job.runs_by_hour == [0] * 13 + [1]  # what comes after 03:00 systemd does not tell
         went = {history.job_id: history for history in look.histories}[job.job_id]
         assert (went.last_start, went.last_end, went.last_exit, went.running_pids) == (
             datetime.fromtimestamp(1795662001, UTC),
@@ -414,6 +436,32 @@ class TestTimers:
         )
         off = {entry.command: entry for entry in look.entries}["off.service"]
         assert (off.next_run_kind, off.reason) == ("never", "the timer is not active")
+
+    @pytest.mark.parametrize(
+        ("events", "more", "hours"),
+        [
+            (["*-*-* *:00/15:00"], "", [4] * 24),
+            (["*-*-* 03:00:00", "*-*-* 03,15:00:00"], "", [0, 1, *[0] * 11, 2, *[0] * 10]),
+            (["*-*-* 03:00:00"], "RandomizedDelayUSec=1h", [0] * 13 + [1]),
+            (["*-*-* 03:00:00 Asia/Seoul"], "RandomizedDelayUSec=0", [0] * 13 + [1]),
+        ],
+    )
+    def test_runs_of_the_day_follow_from_calendar_events(
+        self, host: Host, events: list[str], more: str, hours: list[int]
+    ) -> None:
+        written = "\n".join(
+            f"TimersCalendar={{ OnCalendar={event} ; next_elapse=@1795748400 }}" for event in events
+        )
+        shown = f"Id=load.timer\nActiveState=active\n{written}\n{more}\n"
+        host.observe(systemctl=str(host.systemctl(shown=shown)))
+        job = host.jobs()["load.service"]
+        assert (job.next_run_kind, job.runs_by_hour) == ("exact", hours)
+
+    def test_one_that_comes_on_another_day_has_no_run_today(self, host: Host) -> None:
+        listed = LISTED.replace("1795748400000000", "1799748400000000")
+        host.observe(systemctl=str(host.systemctl(listed)))
+        assert host.jobs()["load.service"].runs_by_hour == [0] * 24
+        assert host.jobs()["off.service"].runs_by_hour == []
 
     def test_without_systemd_nobody_is_asked(self, host: Host) -> None:
         host.observe(systemctl=str(host.root / "nothing"))
@@ -488,6 +536,38 @@ class TestPartialSight:
                 found[path].reason
             )
         assert len(look.partial) == 2
+
+    @pytest.mark.parametrize("what", ["file", "directory"])
+    def test_what_cannot_be_read_any_more_is_told_as_it_was(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        host.write("var/spool/cron/crontabs/etl", "A=x # y\n*/7 5 * * * load\n", 0o600)
+        before, lint = host.jobs()["load"], host.files()["/var/spool/cron/crontabs/etl"].lint
+        assert before.lint
+        assert lint
+
+        def fail(*_: Any, **__: Any) -> Any:
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as broken:
+            if what == "file":
+                broken.setattr(crontabs, "_all", fail)
+            else:
+                broken.setattr(os, "scandir", fail)
+            for _ in range(2):
+                look = host.look()
+                (job,) = look.entries
+                (file,) = (one for one in look.files if one.path.endswith("/etl"))
+                assert (job.job_id, job.lint, job.next_run_kind) == (
+                    before.job_id,
+                    before.lint,
+                    "unknown",
+                )
+                assert (file.status, file.lint, file.jobs) == ("unknown", lint, 1)
+                assert "as they stood in it when it was read last" in str(file.reason)
+        assert host.jobs()["load"] == before
+        (host.root / "var/spool/cron/crontabs/etl").unlink()
+        assert not host.look().entries
 
     def test_what_is_no_file_is_not_read(self, host: Host) -> None:
         os.mkfifo(host.root / "etc/cron.d/pipe")

@@ -63,7 +63,7 @@ def test_a_status_that_no_signal_gives_is_no_signal(cron: Any, status: int, word
 def test_the_next_to_run_is_first_and_those_without_a_time_are_last(cron: Any) -> None:
     cron.client.answers["list_cron_jobs"] = cron.client.answers["list_cron_jobs"][::-1]
     cron.press("r")
-    rows = cron.show(120, 24).splitlines()[3:14]
+    rows = cron.show(120, 24).splitlines()[3:15]
     assert rows[0].startswith("12:03")
     assert "in 3 min" in rows[0]
     assert sorted(row.split()[0] for row in rows[-2:]) == ["at", "never"]

@@ -26,7 +26,7 @@ def test_hours_are_those_of_the_host(recorded: dict[str, Any]) -> None:
     first, rows = day_rows(jobs, jobs[0].last_checked)
     assert first == 21  # 12:00 UTC in Seoul
     assert rows[0].name == "all jobs"
-    assert rows[0].runs[:2] == (1 + 1 + 1 + 6 + 60 + 1 + 1 + 1, 66)
+    assert rows[0].runs[:4] == (1 + 1 + 1 + 6 + 60 + 1 + 1, 66, 66, 67)
     assert {row.name for row in rows[1:]}.isdisjoint({"/srv/etl/leap", "\u241b[2J/tmp/evil"})
 
 
@@ -34,9 +34,15 @@ def test_hours_that_the_node_has_not_reckoned_yet_are_unknown(recorded: dict[str
     jobs = recorded["list_cron_jobs"]
     first, rows = day_rows(jobs, jobs[0].last_checked + timedelta(hours=2, minutes=5))
     assert first == 23
-    assert [row.name for row in rows] == ["all jobs", "/srv/etl/poll", "/srv/etl/sync"]
+    assert [row.name for row in rows] == [
+        "all jobs",
+        "/srv/etl/poll",
+        "/srv/etl/sync",
+        "run-parts /etc/cron.daily",
+        "logrotate.service",
+    ]
     assert rows[1].runs == (6,) * 22 + (None, None)
-    assert rows[0].runs == (66,) * 22 + (0, 0)
+    assert rows[0].runs == (66, 67, *(66,) * 20, 0, 0)
 
 
 @pytest.mark.parametrize("told", [None, "at noon", "2026-11-24T12:03:00"])
@@ -58,10 +64,28 @@ def test_counts_of_ten_and_more_are_a_plus(timeline: Any) -> None:
     assert rows["/srv/etl/sync"].split()[1:] == ["+"] * 24
 
 
+def test_a_window_is_marked_in_each_hour_and_not_summed_up(timeline: Any) -> None:
+    rows = timeline.show(100, 24).splitlines()[3:14]
+    (window,) = (row for row in rows if row.startswith("run-parts /etc/cron.daily"))
+    assert window.split()[2:] == ["~", "~", "~", *["\u00b7"] * 21]
+    (timer,) = (row for row in rows if row.startswith("logrotate.service"))
+    assert timer.split()[1:] == [*["\u00b7"] * 3, "1", *["?"] * 20]
+    assert "; besides, 1 in windows (~)" in timeline.show(100, 24)
+    timeline.press(*["down"] * 8)
+    assert "run-parts /etc/cron.daily: a run may begin in one of 3 hours (~)" in timeline.show()
+
+
+def test_of_windows_alone_no_moment_is_known(recorded: dict[str, Any], timeline: Any) -> None:
+    jobs = [job for job in recorded["list_cron_jobs"] if job.next_run_kind == "window"]
+    timeline.client.answers["list_cron_jobs"] = jobs
+    timeline.press("r", "down", "up")
+    assert "all jobs: no moment is known; 1 in windows (~)" in timeline.show()
+
+
 def test_a_job_is_opened_and_the_sums_are_not(timeline: Any) -> None:
     timeline.press("enter")
     assert timeline.screen.view.title == "24 hours"
-    assert "most of them in hour 21: 72" in timeline.show()
+    assert "most of them in hour 21: 71" in timeline.show()
     timeline.press("down", "enter")
     assert timeline.screen.view.title == "/srv/etl/load orders"
     timeline.press("esc", "esc")
