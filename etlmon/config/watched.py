@@ -264,6 +264,13 @@ class CronSection(Section, frozen=True, kw_only=True):
         Literal["auto", "debian", "cronie"],
         about("Which cron's rules hold; auto: those of the cron that is installed."),
     ] = "auto"
+    log: Annotated[
+        Literal["auto", "journal"],
+        about(
+            "Where what cron says is read; auto: a file of the system log if one is written, else "
+            "the journal. Anybody can write such a file in cron's name, and not the journal."
+        ),
+    ] = "auto"
     interval: Annotated[
         Interval, about("Crontabs are read again this often, besides when they change.")
     ] = 60.0

@@ -321,8 +321,8 @@ MISTAKES = [
         "paths: [{path: /a, scan_intervall: 1m}]",
         "paths[0].scan_intervall: unknown key; did you mean scan_interval?",
     ),
-    ("cron: {zzz: 1}", "cron.zzz: unknown key; known are enabled, dialect, interval"),
-    ('cron: {"a\\nb": 1}', 'cron."a\\nb": unknown key; known are enabled, dialect, interval'),
+    ("cron: {zzz: 1}", "cron.zzz: unknown key; known are enabled, dialect, log, interval"),
+    ('cron: {"a\\nb": 1}', 'cron."a\\nb": unknown key; known are enabled, dialect, log, interval'),
     ("retention: {log_line: {}}", "retention.log_line: unknown key; did you mean log_lines?"),
     (
         "disk: {mounts: {data: {}}}",

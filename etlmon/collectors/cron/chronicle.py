@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.cron.history import GRACE, Due, Histories
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from etlmon.collectors.cron.log import Event
     from etlmon.collectors.cron.look import Observer
     from etlmon.collectors.cron.parse import Entry
-    from etlmon.collectors.cron.sources import Source
+    from etlmon.collectors.cron.sources import Source, Wanted
     from etlmon.host.crond import Daemon
 
 _OF_CRON = frozenset({"crontab", "cron.d", "user"})
+_AHEAD = timedelta(minutes=1)
+"""What cron has said lies no further ahead: a look takes its time."""
 _SILENT = "the line begins with -: cron does not log it"
+_NO_JOURNAL = "cron.log is journal, and there is none here: systemd does not run"
 _NO_LOG = (
     "what cron logs is nowhere to be read here: there is neither a journal nor one of "
     f"{', '.join(f'/{place}' for place in LOGS)}"
@@ -44,12 +47,14 @@ class Chronicle:
         entries: Iterable[CronEntry] = (),
         *,
         journalctl: Sequence[str] = ("journalctl",),
+        log: Wanted = "auto",
     ) -> None:
         """``saved``, ``known`` and ``entries`` are what an earlier one has left behind."""
         known = list(known)
         self._root = root
         self._proc = proc
         self._journalctl = journalctl
+        self._log = log
         self._histories = Histories(known)
         self._saved = saved
         self._entries: list[CronEntry] | None = list(entries)
@@ -112,7 +117,7 @@ class Chronicle:
 
     def _open(self, now: float) -> None:
         """Begin to read where what cron says is to be found now."""
-        name = find_source(self._root, now)
+        name = find_source(self._root, now, self._log)
         if self._source is not None and self._source.name == name:
             return
         self.close()
@@ -140,7 +145,7 @@ class Chronicle:
         self.more = False
         source = self._source
         if source is None:
-            return _NO_LOG
+            return _NO_LOG if self._log == "auto" else _NO_JOURNAL
 
         def match(event: Event) -> str | None:
             return self._job_of(event, look, observer)
@@ -148,7 +153,8 @@ class Chronicle:
         self._histories.logs_failures = bool(look.daemon.log_level & LOGS_FAILURES)
         try:
             for event in source.events(monotonic, at, look.zone):
-                if self._after is None or event.at > self._after:
+                is_known = self._after is not None and event.at <= self._after
+                if not is_known and (source.is_trusted or _may_be(event, at, running)):
                     self._histories.take(event, match, running)
         except CollectError as error:
             return str(error)
@@ -221,6 +227,11 @@ def _awaited(
     minute = observer.next_after(line, since)
     first = None if minute is None else datetime.fromtimestamp(minute * 60, UTC)
     return first if first is not None and known.last_start < first else None
+
+
+def _may_be(event: Event, now: datetime, running: Running) -> bool:
+    """Tell whether what a file says may be true, as far as that can be seen."""
+    return event.at <= now + _AHEAD and not running.denies(event)
 
 
 def _place(name: str) -> str:

@@ -104,6 +104,7 @@ class CronCollector:
         self._waiting: IDelayedCall | None = None
         self._root = root
         self._journalctl = journalctl
+        self._log = settings.log
         self._chronicle: Chronicle | None = None
 
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
@@ -158,7 +159,13 @@ class CronCollector:
         entries = await self._context.saved(CronEntry, "")
         saved = reads[0] if reads else None
         return Chronicle(
-            self._root, self._context.proc, saved, known, entries, journalctl=self._journalctl
+            self._root,
+            self._context.proc,
+            saved,
+            known,
+            entries,
+            journalctl=self._journalctl,
+            log=self._log,
         )
 
     async def _arm(self) -> None:

@@ -107,6 +107,8 @@ class Histories:
         """Take in what the log tells."""
         if event.what == "start":
             self._start(event, match, running)
+        elif event.pid is not None and self._goes_on(event.pid, running):
+            pass  # cron tells of an end when it has waited for it: somebody else has told of this
         elif event.what == "failed":
             self._fail(event)
         else:
@@ -137,6 +139,12 @@ class Histories:
         if went is not None:
             self._finish(went, event.pid, event.at, event.exit_status)
             self._failures.add(event.pid)
+
+    def _goes_on(self, pid: int, running: Running) -> bool:
+        """Tell whether a process that is known as a run of a job still runs."""
+        went = self._went.get(self._job_of.get(pid, ""))
+        since = None if went is None else went.running.get(pid)
+        return since is not None and running.is_alive(pid, since)
 
     def _running(self, pid: int) -> _Went | None:
         """Give the job of which a process is a run that has not ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from etlmon.host.process_table import ProcessTable, opened, read_arguments
+from etlmon.host.process_table import ProcessTable, opened, read_arguments, read_owner
 from etlmon.host.processes import TICKS_PER_SECOND, read_stat
 
 if TYPE_CHECKING:
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from etlmon.collectors.cron.log import Event
     from etlmon.host.processes import ProcessStat
 
 _SLACK_SECONDS = 10.0
 """How far a start in the log and one in the process table may be apart."""
 _MOST_ANCESTORS = 50
+_CRONS = frozenset((b"cron", b"crond", b"CRON", b"CROND"))
 
 
 class Running:
@@ -30,16 +32,61 @@ class Running:
 
     def began_at(self, pid: int) -> float | None:
         """Give when a process began, seconds since the epoch; None if it does not run."""
-        try:
-            found = read_stat(self._proc, pid)
-        except (OSError, ValueError):
-            return None
-        return None if found.has_ended else self._began(found)
+        found = self._stat(pid)
+        return None if found is None else self._began(found)
 
     def is_alive(self, pid: int, since: datetime) -> bool:
         """Tell whether the process that began then still runs: a pid is given out again."""
         began = self.began_at(pid)
         return began is not None and abs(began - since.timestamp()) <= _SLACK_SECONDS
+
+    def denies(self, event: Event) -> bool:
+        """Tell whether a line of a log that anybody may write cannot be true.
+
+        It is not where the process that it names began then and no cron of root's is above it, or
+        where what it says is anacron's is another's. Of what has ended nothing can be told.
+        """
+        if event.teller == "anacron" and event.parent is not None:
+            return self._is_another(event.parent, event.at, frozenset((b"anacron",)))
+        if event.what != "start" or event.pid is None or not self.is_alive(event.pid, event.at):
+            return False
+        return not self._is_below_cron(event.pid)
+
+    def _is_another(self, pid: int, at: datetime, names: Collection[bytes]) -> bool:
+        """Tell whether a process was there at a moment, and is none of root's of these names."""
+        found = self._stat(pid)
+        began = None if found is None else self._began(found)
+        if found is None or began is None or began > at.timestamp() + _SLACK_SECONDS:
+            return False
+        return found.comm not in names or self._uid(pid) not in (0, None)
+
+    def _is_below_cron(self, pid: int) -> bool:
+        """Tell whether a cron of root's is above a process, or what is cannot be read."""
+        for _ in range(_MOST_ANCESTORS):
+            found = self._stat(pid)
+            if found is None:
+                return True
+            if found.comm in _CRONS and self._uid(pid) in (0, None):
+                return True
+            if pid == 1 or found.parent_pid == 0:
+                return False
+            pid = found.parent_pid
+        return False
+
+    def _stat(self, pid: int) -> ProcessStat | None:
+        try:
+            found = read_stat(self._proc, pid)
+        except (OSError, ValueError):
+            return None
+        return None if found.has_ended else found
+
+    def _uid(self, pid: int) -> int | None:
+        try:
+            with opened(self._proc) as proc_fd:
+                owner = read_owner(proc_fd, pid)
+        except OSError:
+            return None
+        return None if owner is None else owner[0]
 
     def child(self, parent: int, since: datetime) -> int | None:
         """Give the child of a process that began then, None if it does not run."""

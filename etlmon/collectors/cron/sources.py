@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from etlmon.collectors.cron.log import PROGRAMS, event_of, may_tell, parse_line
 from etlmon.host.follow import Follower
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from etlmon.collectors.cron.log import Event
     from etlmon.host.follow import Begin
 
+Wanted = Literal["auto", "journal"]
 LOGS = ("var/log/cron.log", "var/log/cron", "var/log/syslog", "var/log/messages")
 """Where syslog daemons put what cron says: the first one that is there is followed."""
 JOURNAL = "journal"
@@ -32,7 +33,8 @@ _LINES_A_READ, _READS_A_LOOK = 2_000, 20
 _ENTRIES_A_READ, _JOURNAL_READS_A_LOOK = 10_000, 4
 _BACK_SECONDS = 8 * 86_400.0
 """What of the journal is read at first: a weekly job has run within that."""
-# What cron and anacron say they say as root. Others may call themselves so, and are not heard.
+# What cron and anacron say they say as root. Others may call themselves so, and are not heard. By
+# _COMM nobody can be told: when the journal looks, who told of a start has become the job.
 _MATCHES = ("_UID=0", *(f"SYSLOG_IDENTIFIER={program}" for program in PROGRAMS))
 
 
@@ -42,6 +44,10 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """What it is: a path, or ``journal``."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether nobody but root can have written what it tells."""
 
     @property
     def more(self) -> bool:
@@ -57,13 +63,15 @@ class Source(Protocol):
         """Close what is open."""
 
 
-def find_source(root: Path, now: float) -> str | None:
+def find_source(root: Path, now: float, wanted: Wanted = "auto") -> str | None:
     """Give the name of the place where what cron says can be read, None where there is none.
 
     A file that nobody has written to for a day was left behind by a syslog daemon that is gone,
     where systemd has a journal: what cron says is there then, and so it is if only that is open.
     """
     has_journal = runs_systemd(root)
+    if wanted == "journal":
+        return JOURNAL if has_journal else None
     for place in LOGS:
         path = root / place
         try:
@@ -98,6 +106,8 @@ def open_source(
 
 
 class _FileSource:
+    is_trusted = False  # logger(1) writes for anybody, under any name and pid
+
     def __init__(self, name: str, cursor: str | None, proc: Path) -> None:
         self.name = name
         self.more = False
@@ -136,6 +146,7 @@ class _FileSource:
 
 class _JournalSource:
     name = JOURNAL
+    is_trusted = True  # _UID is what the kernel says of who has written
 
     def __init__(self, journal: Journal) -> None:
         self.more = False

@@ -21,6 +21,7 @@ from etlmon.node.doctor.base import Finding, drop_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from etlmon.collectors.cron.sources import Wanted
     from etlmon.config.node import NodeConfig
     from etlmon.node.doctor.base import Host
 
@@ -120,7 +121,7 @@ def cron(host: Host, config: NodeConfig) -> Iterator[Finding]:
     if daemon.running is False:
         yield Finding("warning", "cron", "cron does not run", "systemctl enable --now cron")
     yield from _judge_logging(daemon)
-    yield _history(host)
+    yield _history(host, config.cron.log)
     place = spool(host.root, daemon.kind).decode()
     try:
         names = os.listdir(host.root / place.lstrip("/"))  # noqa: PTH208
@@ -150,9 +151,9 @@ def _closed_crontabs(host: Host, place: str, error: OSError) -> Finding:
     return found if found.level == "ok" else replace(found, remedy=drop_in("read-all"))
 
 
-def _history(host: Host) -> Finding:
+def _history(host: Host, wanted: Wanted) -> Finding:
     """Say whether what cron logs can be read: how jobs went is known from that alone."""
-    name = find_source(host.root, time.time())
+    name = find_source(host.root, time.time(), wanted)
     if name is None:
         return Finding(
             "warning",

@@ -250,13 +250,20 @@ class LogHost:
         self.observer = Observer("debian", "UTC", root, root / "proc", find_uid=lambda _: 0)
         self.seconds = datetime(2026, 11, 26, 14, 30, tzinfo=UTC).timestamp()
         self.journalctl: Sequence[str] = ("/no/journalctl",)
+        self.wanted: Any = "auto"
         self.chronicle = self.begin()
 
     def begin(
         self, read: CronLogRead | None = None, known: Any = (), entries: Any = ()
     ) -> Chronicle:
         self.chronicle = Chronicle(
-            self.root, self.root / "proc", read, known, entries, journalctl=self.journalctl
+            self.root,
+            self.root / "proc",
+            read,
+            known,
+            entries,
+            journalctl=self.journalctl,
+            log=self.wanted,
         )
         return self.chronicle
 
@@ -270,14 +277,23 @@ class LogHost:
         with self.log.open("a") as file:
             file.write(f"2026-11-26T{at}+00:00 h {text}\n")
 
-    def process(self, pid: int, began: str, parent: int = 1, command: bytes = b"sh") -> None:
+    def process(
+        self,
+        pid: int,
+        began: str,
+        parent: int = 1,
+        command: bytes = b"sh",
+        comm: str = "sh",
+        uid: int = 0,
+    ) -> None:
         moment = datetime.fromisoformat(f"2026-11-26T{began}+00:00").timestamp()
         ticks = int((moment - 1_795_000_000) * TICKS_PER_SECOND)
         (self.root / f"proc/{pid}").mkdir(exist_ok=True)
         rest = " ".join(["0"] * 30)
         (self.root / f"proc/{pid}/stat").write_text(
-            f"{pid} (sh) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 10 {rest}\n"
+            f"{pid} ({comm}) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 10 {rest}\n"
         )
+        (self.root / f"proc/{pid}/status").write_text(f"Name:\t{comm}\nUid:\t{uid}\t{uid}\n")
         (self.root / f"proc/{pid}/cmdline").write_bytes(command.replace(b" ", b"\0") + b"\0")
 
     def write(self, place: str, text: str, mode: int = 0o644) -> Path:

@@ -165,6 +165,66 @@ def test_a_pid_that_another_has_is_not_taken_for_it(host: Any) -> None:
     assert host.go_on()[0][LOAD].running_pids == []
 
 
+class TestForged:
+    """Anybody may write into a file of the system log: what is seen not to be so is not taken."""
+
+    def test_a_process_that_no_cron_has_started_is_no_job(self, host: Any) -> None:
+        host.process(1, "12:00:00", parent=0, comm="systemd")
+        host.process(900, "13:00:00", comm="bash", uid=1000)
+        host.process(21, "14:00:01", parent=900, uid=1000)
+        host.say("14:00:01", "CRON[20]: (root) CMD ([21] load)")
+        assert host.go_on()[0][LOAD].last_start is None
+        host.process(42, "12:00:00", comm="cron")
+        host.process(30, "14:10:00", parent=42, comm="cron")
+        host.process(31, "14:10:00", parent=30, uid=1000)
+        host.say("14:10:00", "CRON[30]: (root) CMD ([31] load)")
+        went = host.go_on()[0][LOAD]
+        assert (went.last_start, went.running_pids) == (at("14:10:00"), [31])
+
+    def test_a_cron_of_somebody_else_is_none(self, host: Any) -> None:
+        host.process(1, "12:00:00", parent=0, comm="systemd")
+        host.process(900, "13:00:00", comm="cron", uid=1000)
+        host.process(21, "14:00:01", parent=900, uid=1000)
+        host.say("14:00:01", "CRON[20]: (root) CMD ([21] load)")
+        assert host.go_on()[0][LOAD].last_start is None
+
+    def test_a_start_to_come_is_none(self, host: Any) -> None:
+        host.say("14:00:01", "CRON[20]: (root) CMD ([21] load)")
+        host.say("20:00:01", "CRON[20]: (root) CMD ([22] load)")
+        assert host.go_on("14:30:00")[0][LOAD].last_start == at("14:00:01")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "(root) END ([21] load)",
+            "(CRON) error (grandchild #21 failed with exit status 0)",
+        ],
+    )
+    def test_what_still_runs_has_not_ended(self, host: Any, text: str) -> None:
+        host.process(21, "14:00:01")
+        host.say("14:00:01", "CRON[20]: (root) CMD ([21] load)")
+        host.go_on()
+        host.say("14:01:01", f"CRON[20]: {text}")
+        went = host.go_on()[0][LOAD]
+        assert (went.last_end, went.last_exit, went.running_pids) == (None, None, [21])
+        (host.root / "proc/21/stat").unlink()
+        host.say("14:02:01", "CRON[20]: (root) END ([21] load)")
+        assert host.go_on()[0][LOAD].last_end == at("14:02:01")
+
+    def test_anacron_is_who_is_called_so(self, host: Any) -> None:
+        for place in ("etc/anacrontab", "usr/sbin/anacron"):
+            host.write(place, "1 5 daily backup\n")
+        host.process(70, "13:00:00", comm="bash", uid=1000)
+        host.say("14:00:01", "anacron[70]: Job `daily' started")
+        assert host.go_on()[0]["1 5 backup"].last_start is None
+        host.process(70, "13:00:00", comm="anacron", uid=1000)
+        host.say("14:05:01", "anacron[70]: Job `daily' started")
+        assert host.go_on()[0]["1 5 backup"].last_start is None
+        host.process(70, "13:00:00", comm="anacron")
+        host.say("14:10:01", "anacron[70]: Job `daily' started")
+        assert host.go_on()[0]["1 5 backup"].last_start == at("14:10:01")
+
+
 def test_jobs_with_one_command_are_told_apart_by_their_times(host: Any) -> None:
     host.tabs("0 * * * * root load\n30 * * * * root load\n")
     host.say("13:30:01", "CRON[20]: (root) CMD ([21] load)")

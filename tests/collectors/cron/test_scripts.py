@@ -64,7 +64,7 @@ class TestAnacron:
         assert (weekly.running_pids, weekly.overlap, weekly.history_reason) == ([], False, None)
 
     def test_what_runs_is_the_child_that_began_then(self, host: Any) -> None:
-        host.process(70, "13:00:00")
+        host.process(70, "13:00:00", comm="anacron")
         host.process(71, "13:05:00", parent=70)
         host.process(72, "14:09:00", parent=70)
         host.process(73, "13:05:00", parent=1)

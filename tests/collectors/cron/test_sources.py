@@ -101,6 +101,19 @@ def test_jobs_are_told_of_by_the_journal(host: Any, journal: Callable[..., None]
     assert (went.last_start, went.recent_runtimes_seconds) == (at("15:00:01"), [30.0, 60.0])
 
 
+def test_the_journal_counts_where_it_is_wanted(host: Any, journal: Callable[..., None]) -> None:
+    host.wanted = "journal"
+    journal(said("14:00:01", 20, "(root) CMD ([21] load)"))
+    host.say("14:20:01", "CRON[30]: (root) CMD ([31] load)")
+    age(host.log, 0, host.seconds)
+    told, read = host.go_on()
+    assert (told[LOAD].last_start, read.path) == (at("14:00:01"), JOURNAL)
+    (host.root / "run/systemd/system").rmdir()
+    host.begin()
+    told, _ = host.go_on()
+    assert "cron.log is journal" in str(told[LOAD].history_reason)
+
+
 def test_what_cannot_be_read_at_once_is_read_next(
     host: Any, journal: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
