@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from etlmon.errors import StoreError
 from etlmon.records.health import DatabaseHealth
-from etlmon.store import wal
 from etlmon.store.connections import Connections
 from etlmon.store.damage import (
     DamagedError,
@@ -28,10 +26,11 @@ from etlmon.store.damage import (
     stamp,
 )
 from etlmon.store.faults import is_full
-from etlmon.store.ondisk import OnDisk, look
+from etlmon.store.ondisk import InUse, OnDisk, look
 from etlmon.store.open import lock, prepare
 from etlmon.store.slowest import Slowest
 from etlmon.store.tables.all import TABLES
+from etlmon.store.wal import Checkpoints, has_reset_bug
 from etlmon.store.writer import Writer
 from etlmon.units import to_millis, utc
 
@@ -39,8 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import IO
 
+    from twisted.python.failure import Failure
+
     from etlmon.records.base import Record
-    from etlmon.store.writer import Queued
+    from etlmon.store.queue import Queued
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Record")
@@ -48,16 +49,7 @@ R = TypeVar("R", bound="Record")
 _SAVED = {kind: read for table in TABLES for kind, read in table.saved.items()}
 
 _LOOK_EVERY_SECONDS = 0.25
-_LARGE_WAL_BYTES = 24 << 20
-"""From here on the write-ahead log is brought into the file on purpose, and begun anew."""
-_LARGEST_WAL_BYTES = 48 << 20
-"""From here on writing waits for that."""
 _TRY_AGAIN_SECONDS = 5.0
-_LOST = "the database file was removed or replaced; what is collected is lost at the next stop"
-_CUT_OFF = (
-    "a file that belongs to the database (-wal, -shm) was removed or replaced; restart the node:"
-    " when it stops in order, what it has collected is kept"
-)
 
 
 class StoreService(Service):
@@ -91,14 +83,10 @@ class StoreService(Service):
         self._schema_version = 0
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         self._record_listeners: list[Callable[[Sequence[Record]], None]] = []
-        self._opened = self._on_disk = OnDisk()
-        self._beside: dict[str, tuple[int, int]] = {}
-        self._is_cut_off = False
+        self._files = InUse()
         self._looking = False
         self._looked_at = -math.inf
-        self._checkpointing: Deferred[bool] | None = None
-        self._checkpointed_at = -math.inf
-        self._held_by_others = False
+        self._checkpoints: Checkpoints | None = None
         self._replacing: Deferred[None] | None = None
         self._replaced: list[Callable[[], None]] = []
         self._on_full: list[Callable[[], None]] = []
@@ -130,6 +118,12 @@ class StoreService(Service):
             self._writing_failed,
             self.slowest,
         )
+        self._checkpoints = Checkpoints(
+            self._reactor,
+            self._writer,
+            lambda: self._connections,
+            lambda: self._replacing is not None,
+        )
         super().startService()
 
     def _prepare(self) -> None:
@@ -150,8 +144,7 @@ class StoreService(Service):
 
     def _open(self) -> Connections:
         self._connections = Connections(self.path, self._reactor, self.max_bytes, self.slowest)
-        self._opened = self._on_disk = look(self.path)
-        self._beside, self._is_cut_off = {}, False
+        self._files = InUse(look(self.path))
         return self._connections
 
     def stopService(self) -> Deferred[None]:
@@ -166,8 +159,8 @@ class StoreService(Service):
         held, self._lock = self._lock, None
         if self._replacing is not None:
             self._replacing.cancel()
-        if self._checkpointing is not None:
-            self._checkpointing.cancel()
+        if self._checkpoints is not None:
+            self._checkpoints.cancel()
         if self._writer is not None:
             await self._writer.close()
         connections, self._connections = self._connections, None
@@ -256,34 +249,9 @@ class StoreService(Service):
         Reads that began before are waited for, at most their 5 s, and new ones wait meanwhile.
         Fires with whether it was done: another program that reads can prevent it.
         """
-        if self._checkpointing is None:
-            self._checkpointed_at = self._reactor.seconds()
-            doing = self._checkpointing = Deferred.fromCoroutine(self._checkpoint())
-            doing.addBoth(self._checkpoint_ended)
-        waiting: Deferred[bool] = Deferred()
-        self._checkpointing.addBoth(_passed_on_to(waiting))
-        return waiting
-
-    def _checkpoint_ended(self, result: Any) -> Any:
-        self._checkpointing = None
-        return result
-
-    async def _checkpoint(self) -> bool:
-        if self._writer is None or self._connections is None:
-            raise _not_open()
-        done = await self.run(wal.checkpoint, in_transaction=False, makes_room=True)
-        if not done:
-            if (self._on_disk.wal_bytes or 0) > _LARGEST_WAL_BYTES:
-                self._writer.halt()
-            try:
-                async with self._connections.no_reads():
-                    self._writer.resume()
-                    done = await self.run(wal.checkpoint, in_transaction=False, makes_room=True)
-            finally:
-                if self._replacing is None:
-                    self._writer.resume()
-        self._held_by_others = not done
-        return done
+        if self._checkpoints is None:
+            return fail(_not_open())
+        return self._checkpoints.begin()
 
     def _writing_failed(self, error: BaseException) -> None:
         if is_damage(error):
@@ -355,34 +323,32 @@ class StoreService(Service):
             raise _not_open()
         state = self._writer.state
         self._look_later()
-        is_lost = self._on_disk.identity != self._opened.identity
-        reason = self._reason(is_lost=is_lost)
+        files = self._files
+        reason = self._reason()
         return DatabaseHealth(
             state="ok" if reason is None else "degraded",
             reason=reason,
             path=str(self.path),
-            size_bytes=self._on_disk.size_bytes,
-            wal_bytes=self._on_disk.wal_bytes,
+            size_bytes=files.found.size_bytes,
+            wal_bytes=files.found.wal_bytes,
             schema_version=self._schema_version,
             sqlite_version=sqlite3.sqlite_version,
-            wal_reset_bug=wal.has_reset_bug(sqlite3.sqlite_version_info),
+            wal_reset_bug=has_reset_bug(sqlite3.sqlite_version_info),
             commits=state.commits,
             pending_batches=self._writer.pending,
             held_records=self._writer.held_records,
             dropped_records=state.dropped_records,
             max_bytes=self.max_bytes,
             last_commit_at=None if state.last_commit_at is None else utc(state.last_commit_at),
-            last_error=_LOST if is_lost else state.last_error,
+            last_error=files.trouble if files.is_lost else state.last_error,
             last_error_at=None if state.last_error_at is None else utc(state.last_error_at),
         )
 
-    def _reason(self, *, is_lost: bool) -> str | None:
+    def _reason(self) -> str | None:
         """Say what keeps the newest rows out of the database; None if nothing does."""
         assert self._writer is not None
-        if is_lost and self._replacing is None:
-            return _LOST
-        if self._is_cut_off and self._replacing is None:
-            return _CUT_OFF
+        if self._replacing is None and self._files.trouble is not None:
+            return self._files.trouble
         if self._replacing is not None:
             what = "the file is checked for damage, and a new one begun if it is damaged"
         elif self._writer.state.failing:
@@ -409,63 +375,31 @@ class StoreService(Service):
 
         def looked(found: Any) -> None:
             self._looking = False
-            if isinstance(found, OnDisk):
-                self._on_disk = found
-                self._mind_beside(found)
-                self._mind_wal(found.wal_bytes or 0)
+            if isinstance(found, OnDisk) and self._replacing is None and self._connections:
+                self._note(found)
 
         self._in_thread(partial(look, self.path)).addBoth(looked)
 
-    def _mind_beside(self, found: OnDisk) -> None:
-        """Notice files that are not those any more that the connections have open.
-
-        They are made some time after the opening, and stay until the last connection is closed.
-        """
-        is_this = found.identity == self._opened.identity
-        if self._replacing is not None or self._connections is None or not is_this:
-            return
-        gone = any(found.beside.get(end) != known for end, known in self._beside.items())
-        if gone and not self._is_cut_off:
-            self._is_cut_off = True
-            self.log.error("The database: {trouble}.", trouble=_CUT_OFF)
-        self._beside = {**found.beside, **self._beside}
-
-    def _mind_wal(self, wal_bytes: int) -> None:
-        """Checkpoint where the log is large; where others prevent that, not all the time."""
-        if wal_bytes < _LARGE_WAL_BYTES or self._checkpointing is not None or not self.running:
-            return
-        wait = _TRY_AGAIN_SECONDS if self._held_by_others else 0.0
-        if self._reactor.seconds() - self._checkpointed_at >= wait:
-            self.checkpoint().addErrback(lambda failure: failure.trap(StoreError, CancelledError))
+    def _note(self, found: OnDisk) -> None:
+        if self._files.note(found):
+            self.log.error("The database: {trouble}.", trouble=self._files.trouble)
+        if self._checkpoints is not None and self.running:
+            self._checkpoints.mind(found.wal_bytes or 0)
 
     def _tell(self, tables: frozenset[str]) -> None:
         if self._reactor.seconds() - self._looked_at >= _LOOK_EVERY_SECONDS:
             self._look_later()
-        for listener in self._listeners:
-            try:
-                listener(tables)
-            except Exception:
-                self.log.failure("A listener to commits failed.")
+        self._call("commits", self._listeners, tables)
 
     def _tell_of(self, _taken: None, records: Sequence[Record]) -> None:
-        for listener in self._record_listeners:
+        self._call("records", self._record_listeners, records)
+
+    def _call(self, what: str, listeners: Iterable[Callable[..., None]], *told: Any) -> None:
+        for listener in listeners:
             try:
-                listener(records)
+                listener(*told)
             except Exception:
-                self.log.failure("A listener to records failed.")
-
-
-def _passed_on_to(waiting: Deferred[Any]) -> Callable[[Any], Any]:
-    """Give a callback that tells ``waiting`` too; a failure goes to it alone."""
-
-    def tell(result: Any) -> Any:
-        if isinstance(result, Failure):
-            waiting.errback(result)
-            return None
-        waiting.callback(result)
-        return result
-
-    return tell
+                self.log.failure("A listener to {what} failed.", what=what)
 
 
 def _not_open() -> StoreError:

@@ -1,4 +1,4 @@
-"""The database's files as they are found on the disk. To be asked in a thread."""
+"""The database's files as they are found on the disk, and what has become of those in use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from etlmon.store.damage import SIDE_FILES
 if TYPE_CHECKING:
     import os
     from pathlib import Path
+
+_LOST = "the database file was removed or replaced; what is collected is lost at the next stop"
+_CUT_OFF = (
+    "a file that belongs to the database (-wal, -shm) was removed or replaced; restart the node:"
+    " when it stops in order, what it has collected is kept"
+)
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,46 @@ class OnDisk:
     """The identities of what SQLite keeps beside it, by the end of their names."""
 
 
+class InUse:
+    """The files that the connections have open, as they were found last by their names.
+
+    SQLite itself goes on with files that nobody sees any more.
+    """
+
+    def __init__(self, found: OnDisk | None = None) -> None:
+        """``found`` is what was there when the connections were opened."""
+        self._opened = self.found = found or OnDisk()
+        self._beside: dict[str, tuple[int, int]] = {}
+        self.is_cut_off = False
+        """Whether a file beside the database is not the one any more that is in use."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the database's file is not the one any more that is in use."""
+        return self.found.identity != self._opened.identity
+
+    @property
+    def trouble(self) -> str | None:
+        """What has become of them, and what to do; None while all are there."""
+        return _LOST if self.is_lost else _CUT_OFF if self.is_cut_off else None
+
+    def note(self, found: OnDisk) -> bool:
+        """Note what was found now; give whether a file beside it is found to be gone just now.
+
+        Those are made some time after the opening, and stay until the last connection is closed.
+        """
+        self.found = found
+        if self.is_lost:
+            return False
+        was_cut_off = self.is_cut_off
+        if any(found.beside.get(end) != known for end, known in self._beside.items()):
+            self.is_cut_off = True
+        self._beside = {**found.beside, **self._beside}
+        return self.is_cut_off and not was_cut_off
+
+
 def look(path: Path) -> OnDisk:
-    """Look at the database's file and at those beside it; what is not there is None."""
+    """Look at the database's file and at those beside it; what is not there is None. Blocks."""
     path = path.resolve()
     found = _stat(path)
     beside = {end: _stat(path.with_name(path.name + end)) for end in SIDE_FILES}

@@ -7,15 +7,15 @@ the load: a lone row waits for nobody, a burst is stored by the thousand.
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from etlmon.errors import StoreError
 from etlmon.store.faults import may_pass
+from etlmon.store.queue import MOST_RECORDS, Queue, Queued, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,47 +34,8 @@ _LONGEST_WAIT_SECONDS = 6.0
 _LEAST_APART_SECONDS = 0.02
 _BURST_RECORDS = 1_000
 """A batch so large waits for no other, and none after it: it is no trickle to wait for."""
-_MOST_RECORDS = 5_000
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
-_MOST_HELD_RECORDS = 20_000
-"""Samples kept in memory while the database takes none: hours of them, in some megabytes."""
-
-
-@dataclass(eq=False)
-class _Waiting:
-    """A batch on its way, or another piece of work for the writer's connection."""
-
-    work: Callable[[sqlite3.Cursor], Any]
-    size: int
-    tables: frozenset[str]
-    is_burst: bool = False
-    done: Deferred[Any] = field(default_factory=Deferred)
-    records: int = 0
-    in_transaction: bool = True
-    makes_room: bool = False
-    joins: bool = False
-    """It needs no transaction of its own: what waits is done in the same, after it."""
-    may_be_held: bool = False
-    may_wait: bool = False
-    held: bool = False
-    """Nobody waits for it any more: it is kept until the database takes writes again."""
-    came_at: float = 0.0
-
-    @property
-    def goes_first(self) -> bool:
-        """Whether it goes before all that waits."""
-        return self.makes_room or self.joins
-
-
-@dataclass(frozen=True)
-class Queued:
-    """What the writer has to do, as who debugs sees it."""
-
-    state: Literal["committing", "waiting", "held"]
-    tables: frozenset[str]
-    records: int
-    waited_seconds: float
 
 
 @dataclass
@@ -126,22 +87,21 @@ class Writer:
         self._clock = clock
         self._wall_clock = wall_clock
         self._committed = committed
-        self._queue: deque[_Waiting] = deque()
+        self._queue = Queue()
         self._timer: IDelayedCall | None = None
-        self._group: list[_Waiting] = []  # what is being committed
+        self._group: list[Waiting] = []  # what is being committed
         self._began_at = 0.0
         self._next_at = 0.0
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._closing = False
         self._halted = False
         self._idle: list[Deferred[None]] = []
-        self._held_records = 0
         self._dropped_before = 0
 
     @property
     def held_records(self) -> int:
         """How many samples are kept in memory, since the database takes no writes."""
-        return self._held_records
+        return self._queue.held_records
 
     @property
     def pending(self) -> int:
@@ -191,7 +151,7 @@ class Writer:
 
         names = frozenset(table.name for table in tables.values())
         return self._submit(
-            _Waiting(
+            Waiting(
                 insert,
                 max(1, size),
                 names,
@@ -220,9 +180,9 @@ class Writer:
         what ``work`` returns; fails as ``write`` does.
         """
         return self._submit(
-            _Waiting(
+            Waiting(
                 work,
-                _MOST_RECORDS,
+                MOST_RECORDS,
                 frozenset(tables),
                 in_transaction=in_transaction,
                 makes_room=makes_room,
@@ -254,14 +214,13 @@ class Writer:
         done: Deferred[None] = Deferred()
         self._idle.append(done)
         if self._halted:
-            self._refuse(self._queue, StoreError("there is no database"))
-            self._queue.clear()
+            self._refuse(self._queue.take_all(), StoreError("there is no database"))
         if self._timer is not None:
             self._timer.reset(0)
         self._settle()
         return done
 
-    def _submit(self, waiting: _Waiting) -> Deferred[Any]:
+    def _submit(self, waiting: Waiting) -> Deferred[Any]:
         if self._closing:
             waiting.done.errback(StoreError("the store has been closed"))
             return waiting.done
@@ -271,30 +230,14 @@ class Writer:
             self._next_at = min(self._next_at, waiting.came_at)
             if self._timer is not None:
                 self._timer.reset(0)
-        if waiting.goes_first:
-            self._queue.appendleft(waiting)
-        else:
-            self._queue.append(waiting)
+        self._queue.add(waiting)
         if self.state.failing:
             self._hold((waiting,))
         self._schedule()
         return waiting.done
 
-    def _hold(self, batches: Iterable[_Waiting]) -> None:
-        """Let nobody wait for these batches of samples; beyond the bound the oldest are dropped."""
-        fresh = [one for one in batches if one.may_be_held and not one.held]
-        for one in fresh:
-            one.held = True
-            self._held_records += one.records
-        while self._held_records > _MOST_HELD_RECORDS:
-            oldest = next((one for one in self._queue if one.held), None)
-            if oldest is None:
-                break
-            self._queue.remove(oldest)
-            self._held_records -= oldest.records
-            self.state.dropped_records += oldest.records
-        for one in fresh:
-            one.done.callback(None)
+    def _hold(self, batches: Iterable[Waiting]) -> None:
+        self.state.dropped_records += self._queue.hold(batches)
 
     def _schedule(self) -> None:
         if self._halted or self._group or not self._queue:
@@ -302,7 +245,7 @@ class Writer:
         now = self._clock.seconds()
         at = max(now, self._next_at)
         if not self._closing and all(waiting.may_wait for waiting in self._queue):
-            at = max(at, self._queue[0].came_at + _LONGEST_WAIT_SECONDS)
+            at = max(at, self._queue.first.came_at + _LONGEST_WAIT_SECONDS)
         if self._timer is None:
             self._timer = self._clock.callLater(at - now, self._commit)
         elif at < self._timer.getTime():
@@ -311,11 +254,7 @@ class Writer:
     def _commit(self) -> None:
         """Commit what waits, up to the bound; a batch alone may be larger than that."""
         self._timer = None
-        size = 0
-        while self._queue and self._may_go_with(self._group, size, self._queue[0]):
-            one = self._queue.popleft()
-            size += 0 if one.joins else one.size
-            self._group.append(one)
+        self._group = self._queue.take(failing=self.state.failing)
         self._began_at = self._next_at = self._clock.seconds()
         if not any(waiting.is_burst for waiting in self._group):
             self._next_at += _LEAST_APART_SECONDS
@@ -325,19 +264,6 @@ class Writer:
         transaction.addCallbacks(self._succeeded, self._failed)
         transaction.addErrback(lambda failure: self.log.failure("The writer failed.", failure))
         transaction.addBoth(lambda _: self._settle())
-
-    def _may_go_with(self, group: Sequence[_Waiting], size: int, one: _Waiting) -> bool:
-        """Whether a transaction of so many records has room for one more.
-
-        While commits fail nothing joins: a deletion alone may succeed, and make room for the rest.
-        """
-        if not group:
-            return True
-        if not (group[-1].in_transaction and one.in_transaction):
-            return False
-        if self.state.failing and any(waiting.joins for waiting in (*group, one)):
-            return False
-        return size + (0 if one.joins else one.size) <= _MOST_RECORDS
 
     def _succeeded(self, results: list[Any]) -> None:
         group, self._group = self._group, []
@@ -361,11 +287,11 @@ class Writer:
         self._committed(tables)
         for waiting, result in zip(group, results, strict=True):
             if waiting.held:
-                self._held_records -= waiting.records
+                self._queue.held_records -= waiting.records
             else:
                 waiting.done.callback(result)
 
-    def _shows_that_it_works(self, group: Sequence[_Waiting]) -> bool:
+    def _shows_that_it_works(self, group: Sequence[Waiting]) -> bool:
         """Whether a transaction that succeeded is a sign that others will.
 
         Much of what is no batch writes nothing: it succeeds on a disk that takes no writes.
@@ -381,8 +307,7 @@ class Writer:
             self._refuse_culprit(group, error)
         elif self._closing:
             self._note(error)
-            group += self._queue
-            self._queue.clear()
+            group += self._queue.take_all()
             self.log.error("{n} batches were not stored: {error}", n=len(group), error=error)
             self._refuse(group, error)
         else:
@@ -390,24 +315,22 @@ class Writer:
             if not self.state.failing:
                 self.state.failing = True
                 self.log.error("The database takes no writes: {error}; trying again.", error=error)
-            # A deletion that came meanwhile goes before them: it may be what they wait for.
-            waiting = (*group, *self._queue)
-            self._queue = deque(sorted(waiting, key=lambda one: not one.goes_first))
-            is_tried = self._queue[0] in group
+            self._queue.put_back_behind_deletions(group)
+            is_tried = self._queue.first in group
             self._next_at = self._clock.seconds() + (self._retry_seconds if is_tried else 0.0)
             self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY_SECONDS)
             self._hold(tuple(self._queue))
             if self._told_of_failure is not None:
                 self._told_of_failure(error)
 
-    def _refuse_culprit(self, group: list[_Waiting], error: BaseException) -> None:
+    def _refuse_culprit(self, group: list[Waiting], error: BaseException) -> None:
         """Refuse a batch that is at fault; of several, each goes alone to show which one it is."""
         if len(group) == 1:
             self._note(error)
             self._refuse(group, error)
             return
-        alone = [replace(waiting, size=_MOST_RECORDS, joins=False) for waiting in group]
-        self._queue.extendleft(reversed(alone))
+        alone = [replace(waiting, size=MOST_RECORDS, joins=False) for waiting in group]
+        self._queue.put_back(alone)
         self._next_at = self._clock.seconds()
 
     def _note(self, error: BaseException) -> None:
@@ -421,10 +344,10 @@ class Writer:
             for done in idle:
                 done.callback(None)
 
-    def _refuse(self, group: Iterable[_Waiting], error: BaseException) -> None:
+    def _refuse(self, group: Iterable[Waiting], error: BaseException) -> None:
         for waiting in group:
             if waiting.held:
-                self._held_records -= waiting.records
+                self._queue.held_records -= waiting.records
                 self.state.dropped_records += waiting.records
             else:
                 waiting.done.errback(StoreError(f"not stored: {error}"))

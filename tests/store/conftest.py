@@ -16,6 +16,7 @@ import pytest_twisted
 from twisted.internet import reactor, task
 
 from etlmon.store.database import StoreService
+from tests.store.writer_bench import Bench
 
 NOBODY = 65534
 
@@ -94,3 +95,11 @@ def unprivileged() -> Callable[[], Any]:
             os.seteuid(0)
 
     return drop
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """Give a writer on a clock that the test moves; at the end no timer may be left."""
+    one = Bench()
+    yield one
+    assert not one.clock.getDelayedCalls()

@@ -1,0 +1,139 @@
+"""A writer on a clock and a fake pool, and what the tests of it write."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from etlmon.records.base import Record
+from etlmon.records.health import CollectorRun
+from etlmon.store.tables.base import Table
+from etlmon.store.writer import Writer
+from etlmon.units import utc
+
+
+class Row(Record, frozen=True, kw_only=True):
+    number: int
+
+
+class Other(Record, frozen=True, kw_only=True):
+    number: int
+
+
+class Sample(Record, frozen=True, kw_only=True):
+    number: int
+
+
+class FakeCursor:
+    """Remembers what was inserted; a negative number is a batch at fault."""
+
+    def __init__(self) -> None:
+        self.inserted: list[int] = []
+
+    def execute(self, statement: str) -> None:
+        assert statement == "BEGIN IMMEDIATE"
+
+
+def insert(cursor: Any, rows: Any) -> None:
+    for row in rows:
+        if row.number < 0:
+            raise sqlite3.IntegrityError("NOT NULL constraint failed")
+        cursor.inserted.append(row.number)
+
+
+def trouble(code: int = sqlite3.SQLITE_BUSY, text: str = "database is locked") -> Exception:
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    return error
+
+
+class FakePool:
+    """Does transactions when told to, or at once; keeps those that were committed."""
+
+    def __init__(self) -> None:
+        self.broken: Exception | None = None
+        self.at_once = True
+        self.attempts: list[int] = []  # works of each
+        self.committed: list[list[int]] = []
+        self._waiting: Callable[[], None] | None = None
+
+    def runInteraction(self, transaction: Any, works: Any) -> Deferred[Any]:
+        self.attempts.append(len(works))
+        if self.broken is not None:
+            return fail(self.broken)
+        cursor = FakeCursor()
+        try:
+            result = transaction(cursor, works)
+        except Exception:
+            return fail()
+        if self.at_once:
+            self.committed.append(cursor.inserted)
+            return succeed(result)
+        answer: Deferred[Any] = Deferred()
+
+        def finish() -> None:
+            self.committed.append(cursor.inserted)
+            answer.callback(result)
+
+        assert self._waiting is None, "two transactions at one time"
+        self._waiting = finish
+        return answer
+
+    @property
+    def rows(self) -> list[int]:
+        return list(chain.from_iterable(self.committed))
+
+    def finish(self) -> None:
+        assert self._waiting is not None
+        waiting, self._waiting = self._waiting, None
+        waiting()
+
+
+class Bench:
+    """A writer on a clock and a fake pool, and everything that it told."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.pool = FakePool()
+        self.told: list[str] = []
+        self.weights: dict[type[Record], int] = {Row: 1}
+        tables = [
+            Table("rows", {Row: insert}, weight={Row: lambda _: self.weights[Row]}),
+            Table("others", {Other: insert}),
+            Table("samples", {Sample: insert}, may_be_held=True),
+        ]
+        self.writer = Writer(
+            self.pool,  # type: ignore[arg-type]
+            tables,
+            self.clock,
+            lambda: 1000 + self.clock.seconds(),
+            lambda names: self.told.append("+".join(sorted(names))),
+        )
+
+    def write(self, *numbers: int, kind: type[Any] = Row) -> Deferred[None]:
+        name = ",".join(map(str, numbers))
+        done = self.writer.write([kind(number=number) for number in numbers])
+        done.addCallbacks(
+            lambda _: self.told.append(name), lambda f: self.told.append(f"{name}: {f.value}")
+        )
+        return done
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, a millisecond at a time."""
+        self.clock.pump([0.001] * round(seconds * 1000))
+
+
+def run_of(number: int, instance: str = "") -> CollectorRun:
+    return CollectorRun(
+        collector="test",
+        instance=instance,
+        started_at=utc(number),
+        duration_ms=0,
+        state="ok",
+        records=number,
+    )
