@@ -79,7 +79,7 @@ Table = Literal[
 ]
 
 
-_LEAST_DATABASE_BYTES = 4 << 20
+_LEAST_DATABASE_BYTES = 8 << 20
 
 
 class NodeSection(Section, frozen=True, kw_only=True):
@@ -110,7 +110,7 @@ class NodeSection(Section, frozen=True, kw_only=True):
     def problems(self) -> Iterator[Problem]:
         """A database needs room for its tables, and for some rows."""
         if self.db_max_bytes is not None and self.db_max_bytes < _LEAST_DATABASE_BYTES:
-            yield Problem("db_max_bytes", "too little to work in; write 4MiB or more", ())
+            yield Problem("db_max_bytes", "too little to work in; write 8MiB or more", ())
 
 
 class RefreshSection(Section, frozen=True, kw_only=True):

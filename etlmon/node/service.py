@@ -141,7 +141,8 @@ class NodeService(Service):
         self.retention = RetentionService(
             self.store, TABLES, config.retention_of, reactor, wall_clock, config.node.db_max_bytes
         )
-        self.store.on_full(self.retention.full)
+        self.store.on_commit(self.retention.room.committed)
+        self.store.on_full(self.retention.room.full)
         self.maintenance = MaintenanceService(
             self.store, TABLES, config.retention_of, reactor, wall_clock
         )

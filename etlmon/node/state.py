@@ -128,6 +128,8 @@ class NodeState:
                 f"The database was damaged: it is kept as {node.store.set_aside}, and a new one "
                 "has been begun; `etlmon restore` puts a copy back."
             )
+        if node.retention.room.warning is not None:
+            warnings.append(node.retention.room.warning)
         backup = node.backups.state()
         if backup is not None and backup.state == "error":
             warnings.append(f"No copy of the database could be made: {backup.last_error}")

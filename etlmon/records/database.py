@@ -12,10 +12,13 @@ class TableFigures(Record, frozen=True, kw_only=True):
     """How large one table is."""
 
     table: Annotated[str, about("The table.")]
-    rows: Annotated[int, about("Rows in it.")]
+    rows: Annotated[
+        int,
+        about("Rows in it; of more than 100,000 with holes between them, reckoned from a sample."),
+    ]
     size_bytes: Annotated[int, about("Bytes of it and its indexes, reckoned from a sample.")]
     oldest_at: Annotated[datetime | None, about("Moment of its oldest row, UTC.")] = None
-    rows_last_day: Annotated[int | None, about("Rows of the last 24 hours.")] = None
+    rows_last_day: Annotated[int | None, about("Rows of the last 24 hours, about.")] = None
     bytes_last_day: Annotated[int | None, about("Bytes that those take, reckoned alike.")] = None
     max_rows: Annotated[int | None, about("Rows that are kept at most.")] = None
     max_age_seconds: Annotated[float | None, about("Age at which a row goes.")] = None

@@ -71,6 +71,9 @@ class DatabaseHealth(Record, frozen=True, kw_only=True):
         int, about("Samples lost since the node began, for there was no more room for them.")
     ] = 0
     max_bytes: Annotated[int | None, about("Size that the file never exceeds, if set.")] = None
+    early_rows: Annotated[
+        int, about("Rows that went before their time since the node began, to stay below it.")
+    ] = 0
     last_commit_at: Annotated[datetime | None, about("When the newest commit ended, UTC.")] = None
     last_error: Annotated[str | None, about("The newest error, null if there was none.")] = None
     last_error_at: Annotated[datetime | None, about("When it came, UTC.")] = None

@@ -5,18 +5,21 @@ from __future__ import annotations
 import sqlite3
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from twisted.enterprise.adbapi import ConnectionPool
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
-from etlmon.store.damage import read_only_uri
+from etlmon.errors import StoreError
+from etlmon.store.damage import is_damage, read_only_uri
 from etlmon.store.open import reader_pragmas, writer_pragmas
 from etlmon.store.slowest import place_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
+
+    from twisted.python.failure import Failure
 
     from etlmon.store.slowest import Slowest
 
@@ -32,9 +35,18 @@ _MOST_SQL_CHARACTERS = 300
 class Connections:
     """A pool of one connection for the writer, and a pool for reading."""
 
-    def __init__(self, path: Path, reactor: Any, max_bytes: int | None, slowest: Slowest) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reactor: Any,
+        max_bytes: int | None,
+        slowest: Slowest,
+        suspected: Callable[[BaseException], None],
+    ) -> None:
+        """``suspected`` is called when a read finds that the file is damaged."""
         self._reactor = reactor
         self._slowest = slowest
+        self._suspected = suspected
         self._reading = DeferredSemaphore(_READERS)
         self.writing = _pool(
             str(path), partial(writer_pragmas, max_bytes=max_bytes), size=1, reactor=reactor
@@ -44,7 +56,7 @@ class Connections:
     def read(self, query: Callable[[sqlite3.Cursor], T]) -> Deferred[T]:
         """Run a query in a thread, in one read transaction that is ended after 5 s.
 
-        Fires with what ``query`` returns; fails with an error of sqlite3.
+        Fires with what ``query`` returns; fails with StoreError if the database cannot be read.
         """
         asked_at = self._reactor.seconds()
 
@@ -73,7 +85,16 @@ class Connections:
                     detail=" ".join("".join(statements).split()),
                 )
 
-        return self._reading.run(self._readers.runInteraction, transaction)
+        answer = self._reading.run(self._readers.runInteraction, transaction)
+        return answer.addErrback(self._reading_failed)
+
+    def _reading_failed(self, failure: Failure) -> NoReturn:
+        failure.trap(sqlite3.Error)
+        error = failure.value
+        assert error is not None
+        if is_damage(error):
+            self._suspected(error)
+        raise StoreError(f"the database cannot be read: {error}") from error
 
     @asynccontextmanager
     async def no_reads(self) -> AsyncGenerator[None, None]:

@@ -6,7 +6,7 @@ import math
 import sqlite3
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from etlmon.records.base import Record
     from etlmon.store.queue import Queued
+    from etlmon.store.sizes import Pages
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Record")
@@ -93,6 +94,8 @@ class StoreService(Service):
         self.slowest = Slowest(wall_clock)
         self.set_aside: Path | None = None
         """Where a damaged database has been put since the node began."""
+        self.early_rows = 0
+        """Rows that went before their time since then, as who deletes them counts."""
 
     def startService(self) -> None:
         """Take the lock, bring the schema up, open the pools. Raises StoreError."""
@@ -143,7 +146,9 @@ class StoreService(Service):
         )
 
     def _open(self) -> Connections:
-        self._connections = Connections(self.path, self._reactor, self.max_bytes, self.slowest)
+        self._connections = Connections(
+            self.path, self._reactor, self.max_bytes, self.slowest, self.suspect
+        )
         self._files = InUse(look(self.path))
         return self._connections
 
@@ -211,17 +216,7 @@ class StoreService(Service):
         """
         if self._connections is None or not self.running:
             return fail(_not_open())
-        answer = self._connections.read(query)
-        answer.addErrback(self._reading_failed)
-        return answer
-
-    def _reading_failed(self, failure: Failure) -> NoReturn:
-        failure.trap(sqlite3.Error)
-        error = failure.value
-        assert error is not None
-        if is_damage(error):
-            self.suspect(error)
-        raise StoreError(f"the database cannot be read: {error}") from error
+        return self._connections.read(query)
 
     def on_commit(self, listener: Callable[[frozenset[str]], None]) -> None:
         """Call ``listener`` with the names of the tables that changed, after each commit."""
@@ -339,6 +334,7 @@ class StoreService(Service):
             held_records=self._writer.held_records,
             dropped_records=state.dropped_records,
             max_bytes=self.max_bytes,
+            early_rows=self.early_rows,
             last_commit_at=None if state.last_commit_at is None else utc(state.last_commit_at),
             last_error=files.trouble if files.is_lost else state.last_error,
             last_error_at=None if state.last_error_at is None else utc(state.last_error_at),
@@ -351,11 +347,21 @@ class StoreService(Service):
             return self._files.trouble
         if self._replacing is not None:
             what = "the file is checked for damage, and a new one begun if it is damaged"
-        elif self._writer.state.failing:
-            what = f"{self._writer.state.last_error}; trying again"
+        elif self._writer.trouble.reason is not None:
+            what = self._writer.trouble.reason
         else:
             return None
         return f"{what}; {self._writer.held_records} samples wait in memory"
+
+    @property
+    def pages(self) -> Pages | None:
+        """The file's pages as the newest commit has left them; None before the first."""
+        return None if self._writer is None else self._writer.state.pages
+
+    @property
+    def is_full(self) -> bool:
+        """Whether commits fail for want of room."""
+        return self._writer is not None and self._writer.trouble.is_full
 
     def queued(self) -> list[Queued]:
         """Give what the writer has to do; nothing while the store is closed."""

@@ -17,7 +17,7 @@ from etlmon.errors import StoreError
 from etlmon.records.database import CompactJob, DatabaseCheck, DatabaseFigures, TableFigures
 from etlmon.store import sizes
 from etlmon.store.damage import check
-from etlmon.store.retention import free_pages
+from etlmon.store.deletions import free_pages
 from etlmon.units import from_millis, utc
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class MaintenanceService(TimerService):
         if table is None or table.time_column is None:
             return TableFigures(table=name, rows=size.rows, size_bytes=size.bytes)
         limits = self.limits(name)
-        oldest, recent = _ages(cursor, table, now_ms - _DAY_MS, now_ms)
+        oldest, recent = _ages(cursor, table, size, now_ms - _DAY_MS)
         return TableFigures(
             table=name,
             rows=size.rows,
@@ -257,29 +257,33 @@ def _all_sizes(cursor: sqlite3.Cursor) -> dict[str, sizes.Size]:
 
 
 def _ages(
-    cursor: sqlite3.Cursor, table: Table, since_ms: int, until_ms: int
+    cursor: sqlite3.Cursor, table: Table, size: sizes.Size, since_ms: int
 ) -> tuple[int | None, int]:
-    """Give the moment of the oldest row, and how many rows are of a stretch of time."""
-    name, at = table.name, table.time_column
-    if not table.ages_by_id:
-        (oldest,) = cursor.execute(f"SELECT min({at}) FROM {name}").fetchone()
-        (recent,) = cursor.execute(
-            f"SELECT count(*) FROM {name} WHERE {at} > ? AND {at} <= ?", (since_ms, until_ms)
-        ).fetchone()
-        return oldest, recent
-    # No index by time, but ids without holes in its order: halving finds the first of the stretch.
-    first = cursor.execute(f"SELECT id, {at} FROM {name} ORDER BY id LIMIT 1").fetchone()
-    if first is None:
+    """Give the moment of the first row, and about how many rows are later than ``since_ms``.
+
+    Rows come in the order of time, but for those of a clock that was wrong: so halving finds the
+    first of them.
+    """
+    found = sizes.ends(cursor, table.name)
+    if found is None:
         return None, 0
-    (low, oldest), (newest,) = first, cursor.execute(f"SELECT max(id) FROM {name}").fetchone()
-    high = newest + 1
+    first, last = found
+    low, high = first, last + 1
     while low < high:
         middle = (low + high) // 2
-        (moment,) = cursor.execute(
-            f"SELECT {at} FROM {name} WHERE id >= ? ORDER BY id LIMIT 1", (middle,)
-        ).fetchone()
-        low, high = (middle + 1, high) if moment <= since_ms else (low, middle)
-    return oldest, newest + 1 - low
+        is_before = _moment(cursor, table, middle) <= since_ms
+        low, high = (middle + 1, high) if is_before else (low, middle)
+    recent = round(size.rows * (last + 1 - low) / (last + 1 - first))
+    return _moment(cursor, table, first), recent
+
+
+def _moment(cursor: sqlite3.Cursor, table: Table, number: int) -> int:
+    """Give the moment of a row, or of the first behind that number."""
+    found: int = cursor.execute(
+        f"SELECT {table.time_column} FROM {table.name} WHERE rowid >= ? ORDER BY rowid LIMIT 1",
+        (number,),
+    ).fetchone()[0]
+    return found
 
 
 def _optimize(cursor: sqlite3.Cursor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
@@ -11,6 +12,15 @@ from twisted.logger import Logger
 
 from etlmon.errors import StoreError
 from etlmon.store import sizes
+from etlmon.store.deletions import (
+    ROWS_A_STEP,
+    delete_after,
+    delete_before,
+    delete_oldest,
+    delete_outside,
+    free_pages,
+)
+from etlmon.store.room import Room
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,17 +31,16 @@ if TYPE_CHECKING:
     from etlmon.store.tables.base import Table
 
 _EVERY_SECONDS = 60.0
-_ROWS_A_STEP = 5_000
-_PAGES_A_STEP = 250
-"""Some 20 ms: what a collector has for the database waits no longer than that."""
 _DAY_SECONDS = 86_400
 _NEVER_MS = 1 << 62
 _EVEN_SECONDS = 86_400.0
 """So long must the clock have gone evenly before evidence grows old by it."""
 _STEP_SECONDS = 5.0
 """A clock that has moved so much more or less than the time that has passed has been set."""
-_NEARLY_FULL, _ROOMY = 0.9, 0.8
-"""Parts of the greatest size: from the one on the oldest rows go, down to the other."""
+_ROWS_A_PIECE = 100_000
+"""Counted in one read: some milliseconds, or some tens where they come from the disk."""
+_SLACK = 100
+"""Of so many rows that a large table may have one more goes: not every minute needs a count."""
 
 
 class RetentionService(TimerService):
@@ -39,7 +48,7 @@ class RetentionService(TimerService):
 
     Each step deletes at most 5,000 rows, in the transaction of the batches that wait just then,
     which take the place that it frees. Where the database comes near its greatest size, the oldest
-    rows of the largest histories go before their time, and those steps go first, alone.
+    rows of the largest histories go before their time, which is the work of ``room``.
 
     Evidence grows old only by a clock that has gone evenly for a day, in the life of this node:
     one that was wrong at boot, or was set ahead, takes none of it away.
@@ -59,8 +68,8 @@ class RetentionService(TimerService):
         super().__init__(_EVERY_SECONDS, self._tick)
         self.clock: Any = clock
         self._store = store
-        self._max_bytes = max_bytes
         self._tables = [table for table in tables if table.time_column is not None]
+        self.room = Room(store, self._tables, max_bytes, clock)
         self.limits = limits
         self._wall_clock = wall_clock
         self._stopping = False
@@ -68,21 +77,14 @@ class RetentionService(TimerService):
         self._even_since = 0.0
         self._last_error: str | None = None
         self._running: Deferred[None] | None = None
-        self._again = False
+        self._counted: dict[str, _Counted] = {}
 
     def startService(self) -> None:
         """Begin with a first run at once."""
         self._stopping = False
+        self._counted.clear()
+        self.room.start()
         super().startService()
-
-    def full(self) -> None:
-        """Make room at once where a greatest size is set; the disk's end is not ours to mend."""
-        if self._max_bytes is None or not self.running:
-            return
-        if self._running is not None:
-            self._again = True
-        else:
-            self._tick()
 
     def stopService(self) -> Deferred[None]:
         """Stop; a step that waits for the writer is left to it. Fires when the run has ended.
@@ -90,6 +92,7 @@ class RetentionService(TimerService):
         Waiting for the step could take for ever: a full disk holds it up until there is space.
         """
         self._stopping = True
+        self.room.stop()
         stopped: Deferred[None] = super().stopService()
         if self._running is not None:
             self._running.cancel()
@@ -103,9 +106,6 @@ class RetentionService(TimerService):
 
     def _ended(self, _: object) -> None:
         self._running = None
-        if self._again and not self._stopping:
-            self._again = False
-            self._tick()
 
     def _note(self, failure: Any) -> None:
         if self._stopping:
@@ -130,7 +130,7 @@ class RetentionService(TimerService):
 
     async def _run(self) -> None:
         self._look_at_clocks()
-        await self._make_room()
+        self.room.mind()
         for table in self._tables:
             await self._trim(table)
         await self._trim_bytes()
@@ -147,21 +147,21 @@ class RetentionService(TimerService):
         if limits.max_age is not None and (self._is_even or not table.is_evidence):
             oldest = int((self._wall_clock() - limits.max_age) * 1000)
             delete = (
-                _delete_outside(table, oldest, _NEVER_MS if table.is_evidence else tomorrow_ms)
+                delete_outside(table, oldest, _NEVER_MS if table.is_evidence else tomorrow_ms)
                 if table.ages_by_id
-                else _delete_before(table, oldest)
+                else delete_before(table, oldest)
             )
-            deleted = _ROWS_A_STEP
-            while deleted == _ROWS_A_STEP:
+            deleted = ROWS_A_STEP
+            while deleted == ROWS_A_STEP:
                 deleted = await self._step(delete, table.name)
         if (
             not table.ages_by_id
             and not self._stopping
             and await self._store.read(_newest(table)) > tomorrow_ms
         ):
-            await self._step(_delete_after(table, tomorrow_ms), table.name)
+            await self._step(delete_after(table, tomorrow_ms), table.name)
         if limits.max_rows is not None and not self._stopping:
-            await self._delete(table, await self._store.read(_count(table)) - limits.max_rows)
+            await self._trim_rows(table, limits.max_rows)
 
     async def _trim_bytes(self) -> None:
         """Bring the tables whose bytes are bounded within their bounds."""
@@ -181,53 +181,79 @@ class RetentionService(TimerService):
     def _sizes(self, cursor: sqlite3.Cursor) -> dict[str, sizes.Size]:
         return sizes.reckon(cursor, [table.name for table in self._tables])
 
-    async def _make_room(self) -> None:
-        """Keep the whole database clear of its greatest size."""
-        most = self._max_bytes
-        while most is not None and not self._stopping:
-            pages = await self._store.read(sizes.pages)
-            if pages.content_bytes <= most * _NEARLY_FULL:
-                return
-            found = await self._store.read(self._sizes)
-            largest = max(self._tables, key=lambda table: found[table.name].bytes)
-            size = found[largest.name]
-            part = (pages.content_bytes - most * _ROOMY) / max(1, size.bytes)
-            if not await self._delete(largest, math.ceil(size.rows * min(1.0, part)), room=True):
-                return
+    async def _trim_rows(self, table: Table, most: int) -> None:
+        """Delete what a table has beyond so many rows.
 
-    async def _delete(self, table: Table, rows: int, *, room: bool = False) -> int:
+        It never has more than there are numbers from the first to the last, nor than were counted
+        last and have been added since. Only where these are too many is there a count.
+        """
+        found = await self._store.read(lambda cursor: sizes.ends(cursor, table.name))
+        if found is None:
+            return
+        first, last = found
+        rows = last - first + 1
+        if table.ages_by_id:
+            await self._delete(table, rows - most)
+            return
+        known = self._counted.get(table.name)
+        if known is not None and known.last <= last:
+            rows = min(rows, known.rows + last - known.last)
+        if rows > most:
+            rows = await self._count(table)
+            slack = most // _SLACK if rows > _ROWS_A_PIECE else 0
+            if rows > most:
+                rows -= await self._delete(table, rows - most + slack)
+            self._counted[table.name] = _Counted(rows, last)
+
+    async def _count(self, table: Table) -> int:
+        """Count the rows of a table in pieces, for all of a large one is a long read."""
+        rows, since = 0, -_NEVER_MS
+        while not self._stopping:
+            found, since = await self._store.read(_count_later(table, since))
+            rows += found
+            if found < _ROWS_A_PIECE:
+                break
+        return rows
+
+    async def _delete(self, table: Table, rows: int) -> int:
         """Delete the oldest ``rows`` rows in steps; give how many went."""
         left = rows
         while left > 0:
-            deleted = await self._step(_delete_oldest(table, left), table.name, room=room)
+            deleted = await self._step(delete_oldest(table, left), table.name)
             if not deleted:
                 break
             left -= deleted
         return rows - left
 
-    async def _step(
-        self, work: Callable[[sqlite3.Cursor], int], *tables: str, room: bool = False
-    ) -> int:
+    async def _step(self, work: Callable[[sqlite3.Cursor], int], *tables: str) -> int:
         """Do a step and give its result; 0 for one that is left out since the service stops."""
-        if self._again and not room:
-            self._again = False
-            await self._make_room()
-        if self._stopping:
-            return 0
-        return await self._store.run(work, tables, makes_room=room, joins=not room)
+        return 0 if self._stopping else await self._store.run(work, tables, joins=True)
 
 
-def _count(table: Table) -> Callable[[sqlite3.Cursor], int]:
-    # Two subqueries, each a step at an end of the table: min and max in one would read it all.
-    rows = (
-        f"(SELECT max(id) FROM {table.name}) - (SELECT min(id) FROM {table.name}) + 1"
-        if table.ages_by_id
-        else f"(SELECT count(*) FROM {table.name})"
-    )
+@dataclass(frozen=True)
+class _Counted:
+    """What a table has had since it was counted last, less what was deleted then."""
 
-    def count(cursor: sqlite3.Cursor) -> int:
-        found: int | None = cursor.execute(f"SELECT {rows}").fetchone()[0]
-        return found or 0
+    rows: int
+    last: int
+    """The number of its last row."""
+
+
+def _count_later(table: Table, since_ms: int) -> Callable[[sqlite3.Cursor], tuple[int, int]]:
+    """Count the first rows later than a moment, and give up to which moment; by an index."""
+    at = table.time_column
+
+    def count(cursor: sqlite3.Cursor) -> tuple[int, int]:
+        found = cursor.execute(
+            f"SELECT {at} FROM {table.name} WHERE {at} > ? ORDER BY {at}"
+            f" LIMIT 1 OFFSET {_ROWS_A_PIECE - 1}",
+            (since_ms,),
+        ).fetchone()
+        until_ms = _NEVER_MS if found is None else found[0]
+        (rows,) = cursor.execute(
+            f"SELECT count(*) FROM {table.name} WHERE {at} > ? AND {at} <= ?", (since_ms, until_ms)
+        ).fetchone()
+        return rows, until_ms
 
     return count
 
@@ -238,94 +264,3 @@ def _newest(table: Table) -> Callable[[sqlite3.Cursor], int]:
         return found or 0
 
     return newest
-
-
-def _delete_outside(
-    table: Table, oldest_ms: int, newest_ms: int
-) -> Callable[[sqlite3.Cursor], int]:
-    """Delete rows from the head of the table, up to the first that lies within the times.
-
-    As many as a step may; gives how many. One that has a later time than its successors, from a
-    clock that was wrong, goes when it is the first.
-    """
-    at = table.time_column
-
-    def delete(cursor: sqlite3.Cursor) -> int:
-        first_to_stay = cursor.execute(
-            f"SELECT id FROM (SELECT id, {at} FROM {table.name} ORDER BY id LIMIT {_ROWS_A_STEP})"
-            f" WHERE {at} BETWEEN ? AND ? ORDER BY id LIMIT 1",
-            (oldest_ms, newest_ms),
-        ).fetchone()
-        if first_to_stay is None:
-            return _delete_oldest(table, _ROWS_A_STEP)(cursor)
-        cursor.execute(f"DELETE FROM {table.name} WHERE id < ?", first_to_stay)
-        return _trimmed(table, cursor)
-
-    return delete
-
-
-def _trimmed(table: Table, cursor: sqlite3.Cursor) -> int:
-    """Do what follows a deletion; give how many rows went."""
-    deleted = cursor.rowcount
-    if deleted and table.trimmed is not None:
-        cursor.execute(table.trimmed)
-    return deleted
-
-
-def _delete_before(table: Table, oldest_ms: int) -> Callable[[sqlite3.Cursor], int]:
-    """Delete rows older than ``oldest_ms``, as many as a step may; gives how many."""
-
-    def delete(cursor: sqlite3.Cursor) -> int:
-        cursor.execute(
-            f"DELETE FROM {table.name} WHERE rowid IN (SELECT rowid FROM {table.name}"
-            f" WHERE {table.time_column} < ? ORDER BY {table.time_column} LIMIT {_ROWS_A_STEP})",
-            (oldest_ms,),
-        )
-        return cursor.rowcount
-
-    return delete
-
-
-def _delete_after(table: Table, newest_ms: int) -> Callable[[sqlite3.Cursor], int]:
-    """Delete rows from the future, as many as a step may; gives how many.
-
-    A clock that was wrong has left them: they would never grow old, and push out good ones.
-    """
-
-    def delete(cursor: sqlite3.Cursor) -> int:
-        cursor.execute(
-            f"DELETE FROM {table.name} WHERE rowid IN (SELECT rowid FROM {table.name}"
-            f" WHERE {table.time_column} > ? LIMIT {_ROWS_A_STEP})",
-            (newest_ms,),
-        )
-        return cursor.rowcount
-
-    return delete
-
-
-def _delete_oldest(table: Table, rows: int) -> Callable[[sqlite3.Cursor], int]:
-    """Delete the ``rows`` oldest rows, or as many as a step may; gives how many."""
-    which = (
-        f"id < (SELECT min(id) FROM {table.name}) + ?"
-        if table.ages_by_id
-        else f"rowid IN (SELECT rowid FROM {table.name} ORDER BY {table.time_column} LIMIT ?)"
-    )
-
-    def delete(cursor: sqlite3.Cursor) -> int:
-        cursor.execute(f"DELETE FROM {table.name} WHERE {which}", (min(rows, _ROWS_A_STEP),))
-        return _trimmed(table, cursor)
-
-    return delete
-
-
-def free_pages(cursor: sqlite3.Cursor) -> int:
-    """Give free pages back to the file system, as many as a step may; gives how many are left.
-
-    One at a time: Python's sqlite3 ends the pragma after the first page, whatever number it is
-    given, and ``executescript``, which does not, would commit first.
-    """
-    free: int = cursor.execute("PRAGMA freelist_count").fetchone()[0]
-    for _ in range(min(free, _PAGES_A_STEP)):
-        cursor.execute("PRAGMA incremental_vacuum(1)")
-    left: int = cursor.execute("PRAGMA freelist_count").fetchone()[0]
-    return left if left < free else 0

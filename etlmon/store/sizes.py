@@ -2,7 +2,8 @@
 
 SQLite knows the pages in use exactly, but which table they belong to only by reading every page
 (``dbstat``: seconds for some hundred megabytes). So the pages in use are shared out by the number
-of rows and the length of some that are spread evenly over each table.
+of rows and the length of some that are spread evenly over each table. Counting the rows of a large
+table reads all of an index, seconds too where it comes from the disk: their numbers tell enough.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SAMPLES = 200
+_GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples are spread evenly and never with a period, as holes may have one."""
+_MOST_COUNTED = 100_000
+"""A table with more numbers than these is not counted row by row."""
 _BYTES_AROUND_ROW = 6
 """Its header, its rowid, and its place in the page."""
 _LENGTH = {
@@ -56,23 +61,70 @@ def pages(cursor: sqlite3.Cursor) -> Pages:
 
 
 def reckon(cursor: sqlite3.Cursor, tables: Iterable[str]) -> dict[str, Size]:
-    """Give the rows of each table exactly, and its bytes, with those of its indexes, roughly."""
-    rows = {
-        table: cursor.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables
-    }
-    weights = {
-        table: count * _bytes_a_row(cursor, table) if count else 0.0
-        for table, count in rows.items()
-    }
+    """Give the rows of each table, and its bytes with those of its indexes, roughly.
+
+    The rows are exact, but for a table of more than 100,000 that has holes between them.
+    """
+    found = {table: _Sample.of(cursor, table) for table in tables}
+    weights = {table: sample.rows * sample.bytes_a_row for table, sample in found.items()}
     total = sum(weights.values()) or 1.0
     content = pages(cursor).content_bytes
     return {
-        table: Size(count, round(content * weights[table] / total)) for table, count in rows.items()
+        table: Size(sample.rows, round(content * weights[table] / total))
+        for table, sample in found.items()
     }
 
 
-def _bytes_a_row(cursor: sqlite3.Cursor, table: str) -> float:
-    """Give the mean bytes of a row and of its entries in the indexes, from a sample."""
+def ends(cursor: sqlite3.Cursor, table: str) -> tuple[int, int] | None:
+    """Give the numbers (rowid) of the first row and the last; None for an empty table.
+
+    Two seeks: min and max in one statement would read all of it.
+    """
+    first, last = (
+        cursor.execute(f"SELECT {extreme}(rowid) FROM {table}").fetchone()[0]
+        for extreme in ("min", "max")
+    )
+    return None if first is None else (first, last)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """How many rows a table has, and how long one of them is with its entries in the indexes."""
+
+    rows: int = 0
+    bytes_a_row: float = 0.0
+
+    @classmethod
+    def of(cls, cursor: sqlite3.Cursor, table: str) -> _Sample:
+        terms = "+".join(_terms(cursor, table))
+        if _is_without_rowid(cursor, table):
+            # Nothing to spread by; such a table is no history, and small.
+            rows, mean = cursor.execute(
+                f"SELECT (SELECT count(*) FROM {table}), avg({terms})"
+                f" FROM (SELECT * FROM {table} LIMIT {_SAMPLES})"
+            ).fetchone()
+            return cls(rows, mean or 0.0)
+        found = ends(cursor, table)
+        if found is None:
+            return cls()
+        first, last = found
+        numbers = last - first + 1
+        one = f"SELECT rowid, {terms} FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1"
+        hits, length = 0, 0
+        for step in range(_SAMPLES):
+            number = first + int((last - first) * (step * _GOLDEN % 1))
+            row, row_length = cursor.execute(one, (number,)).fetchone()
+            hits += row == number
+            length += row_length
+        if numbers <= _MOST_COUNTED:
+            (rows,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone()
+        else:
+            rows = max(1, numbers * hits // _SAMPLES)
+        return cls(rows, length / _SAMPLES)
+
+
+def _terms(cursor: sqlite3.Cursor, table: str) -> list[str]:
+    """Give in SQL what adds up to the bytes of a row and of its entries in the indexes."""
     info = cursor.execute(f"PRAGMA table_info({table})").fetchall()
     length = {name: _LENGTH.get(kind, _LENGTH_OF_TEXT).format(name) for _, name, kind, *_ in info}
     terms = [str(_BYTES_AROUND_ROW), *length.values()]
@@ -80,23 +132,7 @@ def _bytes_a_row(cursor: sqlite3.Cursor, table: str) -> float:
         terms.append(str(_BYTES_AROUND_ROW))
         for _, _, column in cursor.execute(f"PRAGMA index_info({index})").fetchall():
             terms.append(length.get(column, "8"))
-    if _is_without_rowid(
-        cursor, table
-    ):  # nothing to spread by; such a table is no history, and small
-        found = cursor.execute(
-            f"SELECT avg({'+'.join(terms)}) FROM (SELECT * FROM {table} LIMIT {_SAMPLES})"
-        ).fetchone()
-        return float(found[0] or 1.0)
-    first, last = (
-        cursor.execute(f"SELECT {extreme}(rowid) FROM {table}").fetchone()[0]
-        for extreme in ("min", "max")
-    )
-    one = f"SELECT {'+'.join(terms)} FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1"
-    lengths = [
-        cursor.execute(one, (first + (last - first) * step // _SAMPLES,)).fetchone()[0]
-        for step in range(_SAMPLES)
-    ]
-    return float(sum(lengths) / len(lengths))
+    return terms
 
 
 def _is_without_rowid(cursor: sqlite3.Cursor, table: str) -> bool:

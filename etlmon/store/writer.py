@@ -14,8 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from etlmon.errors import StoreError
+from etlmon.store import sizes
 from etlmon.store.faults import may_pass
 from etlmon.store.queue import MOST_RECORDS, Queue, Queued, Waiting
+from etlmon.store.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from etlmon.records.base import Record
+    from etlmon.store.sizes import Pages
     from etlmon.store.slowest import Slowest
     from etlmon.store.tables.base import Table
 
@@ -44,11 +47,12 @@ class WriterState:
 
     commits: int = 0
     last_commit_at: float | None = None
-    failing: bool = False
     last_error: str | None = None
     last_error_at: float | None = None
     dropped_records: int = 0
     """Samples that were given up for newer ones while the database took no writes."""
+    pages: Pages | None = None
+    """The file's pages as the newest transaction has left them; None before the first."""
 
 
 class Writer:
@@ -78,6 +82,7 @@ class Writer:
         slowest: Slowest | None = None,
     ) -> None:
         self.state = WriterState()
+        self.trouble = Trouble(clock)
         self._slowest = slowest
         self._pool = pool
         self._told_of_failure = failed
@@ -96,7 +101,6 @@ class Writer:
         self._closing = False
         self._halted = False
         self._idle: list[Deferred[None]] = []
-        self._dropped_before = 0
 
     @property
     def held_records(self) -> int:
@@ -225,13 +229,13 @@ class Writer:
             waiting.done.errback(StoreError("the store has been closed"))
             return waiting.done
         waiting.came_at = self._clock.seconds()
-        hurries = waiting.is_burst and not self.state.failing  # after a step of retention, too
+        hurries = waiting.is_burst and not self.trouble.failing  # after a step of retention, too
         if hurries or waiting.makes_room:
             self._next_at = min(self._next_at, waiting.came_at)
             if self._timer is not None:
                 self._timer.reset(0)
         self._queue.add(waiting)
-        if self.state.failing:
+        if self.trouble.failing:
             self._hold((waiting,))
         self._schedule()
         return waiting.done
@@ -254,16 +258,22 @@ class Writer:
     def _commit(self) -> None:
         """Commit what waits, up to the bound; a batch alone may be larger than that."""
         self._timer = None
-        self._group = self._queue.take(failing=self.state.failing)
+        self._group = self._queue.take(failing=self.trouble.failing)
         self._began_at = self._next_at = self._clock.seconds()
         if not any(waiting.is_burst for waiting in self._group):
             self._next_at += _LEAST_APART_SECONDS
         works = [waiting.work for waiting in self._group]
         do = _transaction if self._group[0].in_transaction else _outside
         transaction = self._pool.runInteraction(do, works)
-        transaction.addCallbacks(self._succeeded, self._failed)
+        transaction.addCallbacks(self._ended, self._failed)
         transaction.addErrback(lambda failure: self.log.failure("The writer failed.", failure))
         transaction.addBoth(lambda _: self._settle())
+
+    def _ended(self, ended: tuple[list[Any], Pages | None]) -> None:
+        results, pages = ended
+        if pages is not None:
+            self.state.pages = pages
+        self._succeeded(results)
 
     def _succeeded(self, results: list[Any]) -> None:
         group, self._group = self._group, []
@@ -277,13 +287,10 @@ class Writer:
             )
         self.state.commits += 1
         self.state.last_commit_at = self._wall_clock()
-        if self.state.failing and self._shows_that_it_works(group):
+        if self.trouble.failing and self._shows_that_it_works(group):
             self._retry_seconds = _FIRST_RETRY_SECONDS
-            self.state.failing = False
-            dropped = self.state.dropped_records - self._dropped_before
-            self._dropped_before = self.state.dropped_records
-            lost = f" {dropped} samples were dropped meanwhile." if dropped else ""
-            self.log.info("The database takes writes again.{lost}", lost=lost)
+            self.trouble.succeeded()
+        self.trouble.look(self.state.dropped_records)
         self._committed(tables)
         for waiting, result in zip(group, results, strict=True):
             if waiting.held:
@@ -312,9 +319,7 @@ class Writer:
             self._refuse(group, error)
         else:
             self._note(error)
-            if not self.state.failing:
-                self.state.failing = True
-                self.log.error("The database takes no writes: {error}; trying again.", error=error)
+            self.trouble.failed(error, self.state.dropped_records)
             self._queue.put_back_behind_deletions(group)
             is_tried = self._queue.first in group
             self._next_at = self._clock.seconds() + (self._retry_seconds if is_tried else 0.0)
@@ -340,6 +345,7 @@ class Writer:
     def _settle(self) -> None:
         self._schedule()
         if self._closing and not self.pending:
+            self.trouble.look(self.state.dropped_records, is_last=True)
             idle, self._idle = self._idle, []
             for done in idle:
                 done.callback(None)
@@ -353,11 +359,19 @@ class Writer:
                 waiting.done.errback(StoreError(f"not stored: {error}"))
 
 
-def _transaction(cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]) -> list[Any]:
-    """Do the works in one transaction; adbapi commits it, or rolls it back if one raises."""
+def _transaction(
+    cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]
+) -> tuple[list[Any], Pages]:
+    """Do the works in one transaction; adbapi commits it, or rolls it back if one raises.
+
+    Gives what they give, and the pages that the file has then.
+    """
     cursor.execute("BEGIN IMMEDIATE")
-    return [work(cursor) for work in works]
+    results = [work(cursor) for work in works]
+    return results, sizes.pages(cursor.connection.cursor())
 
 
-def _outside(cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]) -> list[Any]:
-    return [work(cursor) for work in works]
+def _outside(
+    cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]
+) -> tuple[list[Any], None]:
+    return [work(cursor) for work in works], None

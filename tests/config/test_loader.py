@@ -125,7 +125,7 @@ class TestScalars:
         assert config.logs[0].partial_timeout == 90.0
 
     def test_a_size_may_stand_without_a_unit(self):
-        assert node("node: {db_max_bytes: 4194304}").node.db_max_bytes == 4194304
+        assert node("node: {db_max_bytes: 8388608}").node.db_max_bytes == 8388608
 
 
 class TestAliases:
@@ -228,7 +228,7 @@ MISTAKES = [
     ),
     (
         "node: {db_max_bytes: 1MiB}",
-        "node.db_max_bytes: too little to work in; write 4MiB or more",
+        "node.db_max_bytes: too little to work in; write 8MiB or more",
     ),
     ("node: {db_max_bytes: 0}", "node.db_max_bytes: 0 is out of range; write 1 or more"),
     (

@@ -35,7 +35,7 @@ async def test_a_node_is_ready_while_its_parts_do_their_work(
     assert node.state.readiness() == ready | {"collectors": False}
     monkeypatch.undo()
     assert node.store._writer is not None
-    monkeypatch.setattr(node.store._writer.state, "failing", True)
+    monkeypatch.setattr(node.store._writer.trouble, "failing", True)
     assert node.state.readiness() == ready | {"database": False}
     monkeypatch.undo()
     stopped = node.stopService()

@@ -42,7 +42,7 @@ async def main(directory: Path) -> None:
     found: dict[str, Any] = {"was_degraded": store.health().state == "degraded"}
     found["last_error"] = store.health().last_error
     ballast.unlink()
-    while store.health().pending_batches:
+    while store.health().pending_batches or store.health().state != "ok":
         await task.deferLater(reactor, 0.005)
     found["state"] = store.health().state
     numbers = await store.read(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -237,6 +236,37 @@ async def test_rows(store: StoreService, sql: Sql) -> None:
     await store.write([run_of(n, NOW - n) for n in range(100)])
     await trim(store, max_rows=30)
     assert sql(NUMBERS) == [(n,) for n in range(30)]
+
+
+async def test_a_large_table_is_counted_in_pieces_and_not_each_minute(
+    store: StoreService, sql: Sql, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one read it would take seconds; a few rows more go, so that it is not needed soon."""
+    monkeypatch.setattr("etlmon.store.retention._ROWS_A_PIECE", 100)
+    await store.write([run_of(n, NOW - 2_000 + n // 7) for n in range(2_000)])
+    seen: list[str] = []
+    await store.run(lambda cursor: cursor.execute("DELETE FROM collector_run WHERE rowid = 1990"))
+    read = store.read
+
+    def note(query: Any) -> Deferred[Any]:
+        seen.append(query.__qualname__)
+        return read(query)
+
+    monkeypatch.setattr(store, "read", note)
+    clock = Clock()
+    service = retention(store, clock, max_rows=500)
+    service.startService()
+    await until(clock.getDelayedCalls)
+    assert sql("SELECT count(*) FROM collector_run") == [(495,)]
+    counts = [name for name in seen if name.startswith("_count_later")]
+    assert len(counts) == 20, "of some more than 100 rows each"
+    seen.clear()
+    await store.write([run_of(2_000 + n, NOW + n) for n in range(5)])
+    clock.advance(60)
+    await until(clock.getDelayedCalls)
+    assert sql("SELECT count(*) FROM collector_run") == [(500,)]
+    assert not [name for name in seen if name.startswith("_count_later")]
+    await service.stopService()
 
 
 @pytest.mark.parametrize(
@@ -496,37 +526,3 @@ async def test_within_its_bytes_nothing_goes(store: StoreService) -> None:
     await store.write([run_of(number, NOW) for number in range(100)])
     await trim(store, max_bytes=1_000_000)
     assert await store.read(count) == 100
-
-
-@pytest.mark.deadline(60)
-async def test_the_whole_never_exceeds_its_greatest_size(
-    path: Path, size: Size, until: Until, flush_logged_errors: Callable[..., list[Any]]
-) -> None:
-    """Five times as much is written: the file stays below, the newest rows are there."""
-    most = 4 << 20
-    store = StoreService(path, reactor, lambda: NOW, max_bytes=most)
-    store.startService()
-    clock = Clock()
-    service = RetentionService(store, TABLES, lambda table: UNLIMITED, clock, lambda: NOW, most)
-    store.on_full(service.full)
-    service.startService()
-    largest = 0
-    for first in range(0, 20_000, 100):
-        await store.write(
-            [run_of(n, NOW - 4000 + n / 10, "x" * 900) for n in range(first, first + 100)]
-        )
-        await until(lambda: not store.health().held_records)
-        largest = max(largest, size())
-    assert largest <= most
-    first, last, rows = await store.read(
-        lambda cursor: cursor.execute(
-            "SELECT min(records), max(records), count(*) FROM collector_run"
-        ).fetchone()
-    )
-    assert last == 19_999
-    assert rows == last - first + 1, "the newest, without a hole"
-    assert rows > 1_500
-    assert store.health().dropped_records == 0
-    await service.stopService()
-    await store.stopService()
-    flush_logged_errors("takes no writes: database or disk is full")

@@ -30,7 +30,7 @@ def test_batch_at_fault_is_refused_alone(bench: Bench) -> None:
         "-5: not stored: NOT NULL constraint failed",
         "6",
     ]
-    assert not bench.writer.state.failing
+    assert not bench.writer.trouble.failing
     assert bench.writer.state.last_error == "NOT NULL constraint failed"
 
 
@@ -74,7 +74,7 @@ def test_trouble_of_the_database_is_waited_out(
     bench.write(1)
     bench.write(2)
     bench.clock.advance(0)
-    assert bench.writer.state.failing
+    assert bench.writer.trouble.failing
     assert bench.writer.state.last_error == "no luck"
     assert bench.writer.state.last_error_at == 1000
     assert bench.writer.pending == 2
@@ -83,9 +83,31 @@ def test_trouble_of_the_database_is_waited_out(
     bench.pool.broken = None
     bench.run(5)
     assert bench.pool.committed == [[1, 2, 3]]
-    assert not bench.writer.state.failing
+    assert not bench.writer.trouble.failing
     assert bench.told == ["rows", "1", "2", "3"]
     assert len(flush_logged_errors("takes no writes: no luck")) == 1
+
+
+def test_on_the_brink_it_is_one_trouble(bench: Bench, flush_logged_errors: Flush) -> None:
+    """Of a disk that is nearly full a small commit may succeed, and the next fail."""
+    for number in range(10):
+        bench.pool.broken = trouble(sqlite3.SQLITE_FULL, "database or disk is full")
+        bench.write(number)
+        bench.run(0.05)
+        assert bench.writer.trouble.reason == "database or disk is full; trying again"
+        bench.pool.broken = None
+        bench.run(1)
+        assert bench.pool.rows[-1] == number
+        assert str(bench.writer.trouble.reason).endswith("a moment ago; writing goes on")
+    assert len(flush_logged_errors("takes no writes")) == 1
+    bench.run(1.5)
+    assert bench.writer.trouble.reason is None
+    bench.pool.broken = trouble()
+    bench.write(10)
+    bench.clock.advance(0)
+    assert len(flush_logged_errors("takes no writes: database is locked")) == 1, "another one"
+    bench.pool.broken = None
+    bench.run(1)
 
 
 def test_pauses_grow_up_to_5_s_and_begin_anew(bench: Bench, flush_logged_errors: Flush) -> None:
@@ -180,16 +202,16 @@ def test_what_writes_nothing_is_no_sign_that_writing_works(
     bench.pool.broken = trouble(sqlite3.SQLITE_IOERR, "disk I/O error")
     bench.write(1)
     bench.clock.advance(0)
-    assert bench.writer.state.failing
+    assert bench.writer.trouble.failing
     bench.pool.broken = None
     bench.pool.at_once = False
     bench.writer.run(lambda cursor: None, joins=True)
     bench.run(0.2)
     bench.pool.finish()
-    assert bench.writer.state.failing
+    assert bench.writer.trouble.failing
     bench.run(0.2)
     bench.pool.finish()
-    assert not bench.writer.state.failing
+    assert not bench.writer.trouble.failing
     assert bench.pool.committed == [[], [1]]
     flush_logged_errors("takes no writes")
 
@@ -262,9 +284,9 @@ class TestHolding:
         bench.writer.run(lambda cursor: order.append(bench.pool.rows), makes_room=True)
         bench.clock.advance(0.1)
         assert order == [[]], "before the row that waits for the room"
-        assert bench.writer.state.failing, "only a batch shows that the database takes writes"
+        assert bench.writer.trouble.failing, "only a batch shows that the database takes writes"
         bench.clock.advance(0.1)
-        assert (bench.pool.rows, bench.writer.state.failing) == ([1], False)
+        assert (bench.pool.rows, bench.writer.trouble.failing) == ([1], False)
         flush_logged_errors("takes no writes")
 
     def test_halted_nothing_begins(self, bench: Bench) -> None:

@@ -34,9 +34,17 @@ class FakeCursor:
 
     def __init__(self) -> None:
         self.inserted: list[int] = []
+        self.connection = self
 
-    def execute(self, statement: str) -> None:
-        assert statement == "BEGIN IMMEDIATE"
+    def cursor(self) -> FakeCursor:
+        return self
+
+    def execute(self, statement: str) -> FakeCursor:
+        assert statement == "BEGIN IMMEDIATE" or statement.startswith("PRAGMA ")
+        return self
+
+    def fetchone(self) -> tuple[int]:
+        return (0,)
 
 
 def insert(cursor: Any, rows: Any) -> None:

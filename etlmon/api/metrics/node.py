@@ -170,6 +170,11 @@ def _database(database: DatabaseHealth, figures: NodeFigures) -> Iterator[Metric
         "Samples lost, for there was no more room for them in memory.",
         rows=[((), float(database.dropped_records))],
     )
+    yield counter(
+        "database_early_rows",
+        "Rows that went before their time, to stay below the limit.",
+        rows=[((), float(database.early_rows))],
+    )
     check, backup = figures.check, figures.backup
     yield one(
         "check_ok",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MOST_FILES = 10_000
 """Files that one pattern may match; those that were written last are taken."""
 _MOST_LINES = 5_000
-_MOST_BYTES = 4 << 20
+_MOST_BYTES = 1 << 20
 """Lines and bytes that one batch holds, of all files together."""
 _LEAST_LINES = 100
 """Lines that each file has in its turn, at the least, if there are so many."""

@@ -32,6 +32,7 @@ _WIDTHS = (256, 64, 16, 4, 1)
 """How many rows one statement inserts: the fewer statements, the less each line costs."""
 _MOST_BLOCK_LINES = 5_000
 """A longer block is not extended: the times of a block should say something."""
+_LONG_CHARACTERS = 256
 _PLAIN = "[]"
 _MARKED = "INSERT INTO log_lines VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _NEWEST_BLOCK = """
@@ -130,13 +131,18 @@ def _note_block(cursor: sqlite3.Cursor, block: LogBlock, first_id: int, at: int)
     )
 
 
+def _weight(block: LogBlock) -> int:
+    """Give for how many lines a block counts: long ones do for several, so bytes are bounded."""
+    return max(len(block.lines), sum(map(len, filter(None, block.lines))) // _LONG_CHARACTERS)
+
+
 TABLE = Table(
     "log_lines",
     {LogBlock: _insert},
     time_column="created_at",
     ages_by_id=True,
     trimmed=_TRIMMED,
-    weight={LogBlock: lambda block: len(block.lines)},
+    weight={LogBlock: _weight},
 )
 BLOCKS = Table("log_blocks", {})
 

@@ -1,0 +1,106 @@
+"""The small steps by which histories are cut: each is work for the writer's connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from etlmon.store.tables.base import Table
+
+ROWS_A_STEP = 5_000
+_PAGES_A_STEP = 250
+"""Some 20 ms: what a collector has for the database waits no longer than that."""
+
+
+def delete_outside(table: Table, oldest_ms: int, newest_ms: int) -> Callable[[sqlite3.Cursor], int]:
+    """Delete rows from the head of the table, up to the first that lies within the times.
+
+    As many as a step may; gives how many. One that has a later time than its successors, from a
+    clock that was wrong, goes when it is the first.
+    """
+    at = table.time_column
+
+    def delete(cursor: sqlite3.Cursor) -> int:
+        first_to_stay = cursor.execute(
+            f"SELECT id FROM (SELECT id, {at} FROM {table.name} ORDER BY id LIMIT {ROWS_A_STEP})"
+            f" WHERE {at} BETWEEN ? AND ? ORDER BY id LIMIT 1",
+            (oldest_ms, newest_ms),
+        ).fetchone()
+        if first_to_stay is None:
+            return delete_oldest(table, ROWS_A_STEP)(cursor)
+        cursor.execute(f"DELETE FROM {table.name} WHERE id < ?", first_to_stay)
+        return _trimmed(table, cursor)
+
+    return delete
+
+
+def delete_before(table: Table, oldest_ms: int) -> Callable[[sqlite3.Cursor], int]:
+    """Delete rows older than ``oldest_ms``, as many as a step may; gives how many."""
+
+    def delete(cursor: sqlite3.Cursor) -> int:
+        cursor.execute(
+            f"DELETE FROM {table.name} WHERE rowid IN (SELECT rowid FROM {table.name}"
+            f" WHERE {table.time_column} < ? ORDER BY {table.time_column} LIMIT {ROWS_A_STEP})",
+            (oldest_ms,),
+        )
+        return cursor.rowcount
+
+    return delete
+
+
+def delete_after(table: Table, newest_ms: int) -> Callable[[sqlite3.Cursor], int]:
+    """Delete rows from the future, as many as a step may; gives how many.
+
+    A clock that was wrong has left them: they would never grow old, and push out good ones.
+    """
+
+    def delete(cursor: sqlite3.Cursor) -> int:
+        cursor.execute(
+            f"DELETE FROM {table.name} WHERE rowid IN (SELECT rowid FROM {table.name}"
+            f" WHERE {table.time_column} > ? LIMIT {ROWS_A_STEP})",
+            (newest_ms,),
+        )
+        return cursor.rowcount
+
+    return delete
+
+
+def delete_oldest(
+    table: Table, rows: int, most: int = ROWS_A_STEP
+) -> Callable[[sqlite3.Cursor], int]:
+    """Delete the ``rows`` oldest rows, but at most ``most``; gives how many."""
+    which = (
+        f"id < (SELECT min(id) FROM {table.name}) + ?"
+        if table.ages_by_id
+        else f"rowid IN (SELECT rowid FROM {table.name} ORDER BY {table.time_column} LIMIT ?)"
+    )
+
+    def delete(cursor: sqlite3.Cursor) -> int:
+        cursor.execute(f"DELETE FROM {table.name} WHERE {which}", (min(rows, most),))
+        return _trimmed(table, cursor)
+
+    return delete
+
+
+def _trimmed(table: Table, cursor: sqlite3.Cursor) -> int:
+    """Do what follows a deletion; give how many rows went."""
+    deleted = cursor.rowcount
+    if deleted and table.trimmed is not None:
+        cursor.execute(table.trimmed)
+    return deleted
+
+
+def free_pages(cursor: sqlite3.Cursor) -> int:
+    """Give free pages back to the file system, as many as a step may; gives how many are left.
+
+    One at a time: Python's sqlite3 ends the pragma after the first page, whatever number it is
+    given, and ``executescript``, which does not, would commit first.
+    """
+    free: int = cursor.execute("PRAGMA freelist_count").fetchone()[0]
+    for _ in range(min(free, _PAGES_A_STEP)):
+        cursor.execute("PRAGMA incremental_vacuum(1)")
+    left: int = cursor.execute("PRAGMA freelist_count").fetchone()[0]
+    return left if left < free else 0

@@ -1,0 +1,213 @@
+"""Keeps the database clear of its greatest size: the oldest rows go before those that come."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from etlmon.errors import StoreError
+from etlmon.store import sizes
+from etlmon.store.deletions import delete_oldest
+from etlmon.units import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from etlmon.store.database import StoreService
+    from etlmon.store.tables.base import Table
+
+_ROWS_A_STEP = 20_000
+"""Some 20 ms, as much as several transactions of small rows bring."""
+_LEAST_MARGIN, _MOST_AT_FIRST = 0.1, 0.25
+"""Parts of the greatest size that are kept free: always, and for a burst that may come."""
+_BURST_BYTES = 4 << 20
+"""So much may a burst bring with its first transaction."""
+_AT_ONCE = 0.02
+"""Part of the greatest size by which a deletion goes further, so that not each needs one."""
+_ROOMY = 0.7
+"""Part of the high-water mark below which there is room again, if so for ten minutes."""
+_ROOMY_SECONDS = 600.0
+_KNOWN_SECONDS, _KNOWN_PART = 60.0, 0.2
+"""So long, or until such a part of the rows has gone, the sizes of the tables are good for choosing
+the largest."""
+_NEAR_BYTES = 16 << 20
+"""No transaction is larger: further from its greatest size it is not that which stops it."""
+
+
+class Room:
+    """Looks after each commit how full the file is, and deletes from the high-water mark on.
+
+    Those deletions go along in the next transaction, so that the rows that come find their room in
+    the same: SQLite's own limit is never met, but by a burst such as has not been seen before. Then
+    a commit has failed; the mark is lowered until it succeeds.
+
+    The mark is as far below the greatest size as twice what a transaction has brought lately.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, store: StoreService, tables: Sequence[Table], most_bytes: int | None, clock: Any
+    ) -> None:
+        """``most_bytes``: None for no greatest size; then nothing is done."""
+        self._store = store
+        self._tables = tables
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._growth_bytes = 0
+        self._content_bytes: int | None = None
+        self._sizes: dict[str, sizes.Size] = {}
+        self._reckoned_at = -math.inf
+        self._cut_bytes = 0.0  # since then
+        self._running: Deferred[None] | None = None
+        self._stopping = True
+        self._cut_at = -math.inf
+        self._is_short = False
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Look no more; a deletion that waits for the writer is left to it."""
+        self._stopping = True
+        if self._running is not None:
+            self._running.cancel()
+
+    @property
+    def warning(self) -> str | None:
+        """What an operator should know: that rows go before their time, and what to do."""
+        if not self._is_short or self._most_bytes is None:
+            return None
+        return (
+            f"The database has come near node.db_max_bytes ({format_size(self._most_bytes)}): the"
+            f" oldest rows go before their time, those of {self._largest} first; raise it, or keep"
+            " less by retention."
+        )
+
+    def committed(self, _tables: frozenset[str]) -> None:
+        """Look how full the file is after a commit."""
+        pages = self._store.pages
+        if self._most_bytes is None or self._stopping or pages is None:
+            return
+        before, self._content_bytes = self._content_bytes, pages.content_bytes
+        if before is not None:
+            growth = min(pages.content_bytes - before, self._most_bytes * 3 // 8)
+            self._growth_bytes = max(self._growth_bytes, growth)
+        self._make()
+
+    def full(self) -> None:
+        """Make more room, where a commit failed for the want of it and not of room on the disk."""
+        pages, most = self._store.pages, self._most_bytes
+        if most is None or self._stopping:
+            return
+        if pages is not None and most - pages.content_bytes > _NEAR_BYTES:
+            return
+
+        def looked(free_bytes: int) -> None:
+            if free_bytes > _BURST_BYTES and self._store.is_full:
+                # Half as much again as was kept free, until it is all that there is.
+                self._growth_bytes = min(self._margin_bytes * 3 // 4, most // 2)
+                self._make()
+
+        free = deferToThreadPool(self._clock, self._clock.getThreadPool(), self._free_bytes)
+        free.addCallback(looked).addErrback(self._note)
+
+    def mind(self) -> None:
+        """Once a minute: forget a burst that is over, and tell when there is room again."""
+        self._growth_bytes //= 2
+        if not self._is_short or self._most_bytes is None or self._store.pages is None:
+            return
+        content_bytes = self._store.pages.content_bytes
+        is_quiet = self._clock.seconds() - self._cut_at >= _ROOMY_SECONDS
+        if is_quiet and content_bytes < _ROOMY * (self._most_bytes - self._margin_bytes):
+            self._is_short = False
+            self.log.info("The database has room again below node.db_max_bytes.")
+
+    @property
+    def _margin_bytes(self) -> int:
+        """How far below the greatest size the high-water mark is."""
+        most = self._most_bytes or 0
+        burst = min(int(most * _MOST_AT_FIRST), _BURST_BYTES)
+        return min(max(int(most * _LEAST_MARGIN), burst, 2 * self._growth_bytes), most)
+
+    @property
+    def _excess_bytes(self) -> int:
+        """How much is above the mark."""
+        pages, most = self._store.pages, self._most_bytes
+        if pages is None or most is None:
+            return 0
+        return pages.content_bytes - (most - self._margin_bytes)
+
+    @property
+    def _largest(self) -> str:
+        return max(self._sizes, key=lambda name: self._sizes[name].bytes, default="the largest")
+
+    def _make(self) -> None:
+        # The sizes are looked at a little earlier, for that takes longer than a commit.
+        if self._running is None and self._excess_bytes > -self._margin_bytes:
+            running = self._running = Deferred.fromCoroutine(self._run())
+            running.addErrback(self._note).addBoth(self._ended)
+
+    def _ended(self, _: object) -> None:
+        self._running = None
+
+    def _note(self, failure: Any) -> None:
+        # What the writer refuses it has told itself; the next commit begins anew.
+        if failure.check(StoreError, CancelledError) is None:
+            self.log.failure("No room could be made.", failure)
+
+    async def _run(self) -> None:
+        most = self._most_bytes or 0
+        if self._clock.seconds() - self._reckoned_at > _KNOWN_SECONDS:
+            await self._reckon()
+        while (excess := self._excess_bytes) > 0 and not self._stopping:
+            if self._cut_bytes > most * _KNOWN_PART:
+                self._cut_bytes = 0.0  # no deletion waits for it, unless nothing is left
+                self._reckon().addErrback(self._note)
+            size = self._sizes[self._largest]
+            if not size.rows:
+                return
+            rows = math.ceil((excess + most * _AT_ONCE) * size.rows / max(1, size.bytes))
+            if not await self._delete(self._largest, rows):
+                await self._reckon()
+
+    def _reckon(self) -> Deferred[None]:
+        """Find out how large the tables are now."""
+        names = [table.name for table in self._tables]
+
+        def found(now: dict[str, sizes.Size]) -> None:
+            self._sizes = now
+            self._reckoned_at, self._cut_bytes = self._clock.seconds(), 0.0
+
+        return self._store.read(lambda cursor: sizes.reckon(cursor, names)).addCallback(found)
+
+    async def _delete(self, name: str, rows: int) -> int:
+        """Delete the oldest rows of a table; give how many went.
+
+        With what waits, in one transaction; first and alone where that has failed.
+        """
+        (table,) = (table for table in self._tables if table.name == name)
+        is_full = self._store.is_full
+        deleted = await self._store.run(
+            delete_oldest(table, rows, _ROWS_A_STEP), [name], makes_room=is_full, joins=not is_full
+        )
+        size = self._sizes[name]
+        self._cut_bytes += deleted * size.bytes / max(1, size.rows)
+        self._content_bytes = None  # it has changed by the deletion, too
+        self._cut_at = self._clock.seconds()
+        self._store.early_rows += deleted
+        if not self._is_short:
+            self._is_short = True
+            self.log.warn("{warning}", warning=self.warning)
+        return deleted
+
+    def _free_bytes(self) -> int:
+        """Give what the disk has free for this user. Blocks."""
+        found = os.statvfs(self._store.path.parent)
+        return (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
