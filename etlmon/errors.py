@@ -31,6 +31,10 @@ class CollectError(EtlmonError):
     """A collector could not do its work this time; the next run tries again."""
 
 
+class CollectedInPart(CollectError):
+    """Something of what a collector watches could not be looked at; all the rest was."""
+
+
 class StoreError(EtlmonError):
     """The database cannot be opened, upgraded, read or written."""
 

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from etlmon.collectors.base import Hinted, Spread
-from etlmon.errors import EtlmonError, StoreError
+from etlmon.errors import CollectedInPart, EtlmonError, StoreError
 from etlmon.records.health import CollectorHealth, CollectorRun
 from etlmon.text import one_line
 from etlmon.units import utc
@@ -55,8 +55,9 @@ class CollectorService(TimerService):
 
     A collector that is ``Hinted`` runs at each hint too. Hints that come while it runs make it run
     once more; after a run that failed that is put off for 5 s, so that trouble is not repeated as
-    fast as it can be. A run at a hint that ends well is counted, but neither stored nor logged:
-    hints may come fifty times a second, and the scheduled runs tell the same.
+    fast as it can be, unless it failed in part only (CollectedInPart). A run at a hint that ends as
+    the one before did is counted, but neither stored nor logged: hints may come fifty times a
+    second, and the scheduled runs tell the same.
 
     The schedule of one that is ``Spread`` begins as much later as it says; what is asked for in the
     meantime is not held up.
@@ -90,6 +91,7 @@ class CollectorService(TimerService):
         self._ending: list[Deferred[float | None]] = []
         self._hinted = False
         self._by_hint = False
+        self._failed_wholly = False
         self._once_more: IDelayedCall | None = None
         self._last: CollectorRun | None = None
         self._last_success: CollectorRun | None = None
@@ -148,8 +150,8 @@ class CollectorService(TimerService):
         if self._run is not None:
             self._hinted = True
             return
-        failed = self._last is not None and self._last.state == "error"
-        wait = self._run_began + _FAILED_APART_SECONDS - self.clock.seconds() if failed else 0.0
+        apart = _FAILED_APART_SECONDS if self._failed_wholly else 0.0
+        wait = self._run_began + apart - self.clock.seconds()
         if wait <= 0:
             self._begin(by_hint=True)
         elif self._once_more is None:
@@ -285,8 +287,8 @@ class CollectorService(TimerService):
             error_message=None if error is None else _words(error),
             records=records,
         )
-        self._note(run, error)
-        if self._by_hint and error is None:
+        is_news = self._note(run, error)
+        if self._by_hint and not is_news:
             return None
         self.log.debug(
             "{name}: {records} records in {duration_ms} ms",
@@ -305,25 +307,30 @@ class CollectorService(TimerService):
             why = one_line(str(failure.value))
             self.log.warn("{name}: run not stored: {why}", name=self._logged_name, why=why)
 
-    def _note(self, run: CollectorRun, error: Exception | None) -> None:
-        """Keep the run for ``health``, and log a trouble when it begins, changes and ends."""
+    def _note(self, run: CollectorRun, error: Exception | None) -> bool:
+        """Keep the run for ``health``, and log a trouble when it begins, changes and ends.
+
+        Gives whether it ended otherwise than the one before.
+        """
         before = self._last.error_message if self._last is not None else None
         self._runs += 1
         self._last = run
+        self._failed_wholly = error is not None and not isinstance(error, CollectedInPart)
         if error is None:
             self._last_success = run
             if before is not None:
                 self.log.info("{name}: well again.", name=self._logged_name)
-            return
+            return before is not None
         self._errors += 1
         self._last_error = run
         if run.error_message == before:
-            return
+            return False
         if isinstance(error, EtlmonError):
             why = one_line(str(error))
             self.log.warn("{name}: {why}", name=self._logged_name, why=why)
         else:
             self.log.failure("{name} failed.", Failure(error), name=self.name)
+        return True
 
 
 def _words(error: Exception) -> str:

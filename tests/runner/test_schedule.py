@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 
-from etlmon.errors import CollectError
+from etlmon.errors import CollectedInPart, CollectError
 from etlmon.units import utc
 from tests.runner.conftest import EPOCH, INTERVAL, Bench, Collector, SpreadCollector
 
@@ -294,6 +294,20 @@ class TestHints:
         assert bench.runs == 2
         bench.clock.advance(INTERVAL - 1)
         assert bench.runs == 2
+
+    def test_after_a_run_that_failed_in_part_makes_a_run(
+        self, bench: Bench, hinted: Any, said: Any
+    ) -> None:
+        """What can be read must not wait for what cannot."""
+        bench.start(CollectedInPart("no"))
+        for _ in range(3):
+            hinted.hint()
+        assert bench.runs == 4
+        assert len(bench.sink.runs) == 1, "they told the same"
+        hinted.script = []
+        hinted.hint()
+        assert [run.state for run in bench.sink.runs] == ["error", "ok"]
+        assert said() == [("warn", "fake it: no"), ("info", "fake it: well again.")]
 
     def test_stopping_deafens_and_makes_no_more_runs(self, bench: Bench, hinted: Any) -> None:
         bench.start(Deferred())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.collectors.base import Batch
 from etlmon.collectors.log.streams import Step, Streams
-from etlmon.errors import CollectError, EtlmonError
+from etlmon.errors import CollectedInPart, CollectError, EtlmonError
 from etlmon.host.inotify import are_armed
 from etlmon.host.mounts import covering, read_mounts, resolve, waits_for
 from etlmon.records.log import LogSaved
@@ -61,6 +61,8 @@ class LogCollector:
         self._looked_at: float | None = None
         self._came: Counter[bytes] = Counter()
         """How often each path has been given to a file since the last step."""
+        self._trouble: str | None = None
+        """What could not be read when all files were looked at last."""
 
     # --- hints ------------------------------------------------------------------------------------
 
@@ -115,7 +117,8 @@ class LogCollector:
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
         """Give all that waits to be read.
 
-        Raises CollectError where the file system does not answer, or the settings do not fit.
+        Raises CollectError where the file system does not answer, or the settings do not fit;
+        CollectedInPart, after all else has been read, where a file may not be read.
         """
         now = self._context.monotonic_clock()
         all_again = self._looked_at is None or now - self._looked_at >= _INTERVAL_SECONDS - 0.5
@@ -142,16 +145,20 @@ class LogCollector:
                 step = await self._step(all_again, reads)
             if step.records:
                 yield Batch(step.records)
+            if all_again:  # not at each hint: whoever changes files could fill the node's log
+                self._trouble = step.trouble
             self._is_uncommitted = all_again = False
             if await self._arm(self._watch(step.directories)):
                 self._begun.look_at_once()  # what has changed before was not heard of
             elif not reads:
-                return
+                break
             elif step.is_done:
                 if self.settings.follow:
-                    return
+                    break
                 self._is_paused = True  # and tell that it is
             step = None
+        if self._trouble is not None:
+            raise CollectedInPart(f"cannot be read: {self._trouble}")
 
     async def _begin(self) -> None:
         """Go on where the last commit was."""

@@ -51,6 +51,8 @@ class Step:
     """Whether all that was there has been read."""
     directories: frozenset[bytes]
     """Where changes are to be heard of."""
+    trouble: str | None
+    """What cannot be read, if there is such a file."""
 
 
 @dataclass(eq=False)
@@ -99,6 +101,8 @@ class Streams:
         self._directories: dict[bytes, int] = {}
         """Where files are looked for, and when each directory had changed last."""
         self._waits_for_match: LogFileRead | None = None
+        self._closed: str | None = None
+        """Why no file of the pattern can be seen."""
         names = translate(os.path.basename(settings.path)).encode("utf-8", "surrogateescape")
         self._own_names: Callable[[bytes], object] = re.compile(names).match
         self._names: Callable[[bytes], object] | None = None
@@ -171,7 +175,15 @@ class Streams:
             )
         has_rotated = any(file.stream.has_rotated for file in self._files.values())
         self._names = None if has_rotated else self._own_names
-        return Step(records, is_done, frozenset(self._directories))
+        return Step(records, is_done, frozenset(self._directories), self._trouble())
+
+    def _trouble(self) -> str | None:
+        """Name a file that cannot be read, the same one as long as that is so."""
+        ill = [file.stream for file in self._files.values() if file.stream.error is not None]
+        if not ill:
+            return self._closed
+        others = " (and others)" if len(ill) > 1 else ""
+        return f"{ill[0].log_path}: {ill[0].error}{others}"
 
     def look_at_once(self) -> None:
         """Let the next step look at all files that are open: something has changed."""
@@ -307,12 +319,14 @@ class Streams:
     def _tell_of_no_match(self, wall: datetime) -> list[Record]:
         """Tell that there is no file yet, and that this is over."""
         waits = self._waits_for_match
-        if not self._files and waits is None:
+        self._closed = None if self._files else self._not_seen()
+        message = self._closed or "no file matches"
+        if not self._files and (waits is None or waits.error_message != message):
             self._waits_for_match = LogFileRead(
                 log_name=self._settings.name,
                 log_path=self._settings.path,
-                state="waiting",
-                error_message="no file matches",
+                state="waiting" if self._closed is None else "error",
+                error_message=message,
                 updated_at=wall,
                 cursor=None,
             )
@@ -321,6 +335,17 @@ class Streams:
             self._waits_for_match = None
             return [LogFileGone(log_name=self._settings.name, log_path=self._settings.path)]
         return []
+
+    def _not_seen(self) -> str | None:
+        """Say why it cannot be seen whether there is a file of the pattern; None if it can."""
+        directory = os.path.dirname(self.fixed_path) or b"/"
+        try:
+            os.scandir(directory).close()
+        except PermissionError as error:
+            return f"{host_text(directory)}: {error.strerror}"
+        except OSError:
+            return None  # it is not there yet
+        return None
 
     # --- which of them are open -------------------------------------------------------------------
 

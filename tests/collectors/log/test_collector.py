@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from etlmon.errors import CollectError
+from etlmon.errors import CollectedInPart, CollectError
+from etlmon.host.follow import Follower
 from etlmon.host.inotify import Watch
 from tests.collectors.log.conftest import Follow, done, open_files, write
 
@@ -114,6 +116,85 @@ class TestMountsThatMayHang:
         one.mounts.set(f"2 1 0:2 / {logs}/elsewhere rw - nfs4 server:/x rw")
         one.run()
         assert one.workers.asked == []
+
+
+@contextmanager
+def closed(directory: Path) -> Iterator[None]:
+    """Let this process enter a directory no more, root's too."""
+    mode, user = directory.stat().st_mode, os.geteuid()
+    directory.chmod(0)
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        directory.chmod(mode)
+
+
+class TestFilesThatCannotBeRead:
+    def test_fail_the_run_until_they_can(self, follow: Follow, logs: Path) -> None:
+        write(logs / "app.log", "a")
+        one = follow(start="beginning")
+        with (
+            closed(logs),
+            pytest.raises(
+                CollectedInPart, match=r"^cannot be read: .*/app\.log: Permission denied$"
+            ),
+        ):
+            one.run()
+        assert one.run() == ["a"]
+
+    def test_after_all_others_are_read(
+        self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look = Follower.look
+
+        def refused(self: Follower, now: float, came: int = 0) -> None:
+            if b"bad" in self.path:
+                raise PermissionError(13, "Permission denied")
+            look(self, now, came)
+
+        monkeypatch.setattr(Follower, "look", refused)
+        for name in ("bad1.log", "bad2.log", "good.log"):
+            write(logs / name, "a")
+        one = follow("*.log", start="beginning")
+        with pytest.raises(CollectedInPart, match=r"bad.\.log: Permission denied \(and others\)"):
+            one.run()
+        assert one.lines == {"good.log": ["a"]}
+        assert [one.told[f"bad{number}.log"].state for number in (1, 2)] == ["error"] * 2
+
+    def test_a_directory_with_a_pattern(self, follow: Follow, logs: Path) -> None:
+        write(logs / "app.log", "a")
+        one = follow("*.log", start="beginning")
+        for _ in range(2):
+            with (
+                closed(logs),
+                pytest.raises(CollectedInPart, match="cannot be read: .*/logs: Permission denied$"),
+            ):
+                one.run()
+        told = one.told["*.log"]
+        assert (told.state, told.error_message) == ("error", f"{logs}: Permission denied")
+        assert one.run() == ["a"]
+        assert set(one.told) == {"app.log"}
+
+    def test_a_directory_that_is_not_there_is_no_trouble(self, follow: Follow) -> None:
+        one = follow("later/*.log")
+        one.run()
+        assert one.told["*.log"].error_message == "no file matches"
+
+    def test_hints_tell_no_news_of_it(self, follow: Follow, logs: Path) -> None:
+        """Else whoever changes the files would fill the node's log."""
+        one = follow(start="beginning")
+        one.run()
+        (logs / "app.log").symlink_to("app.log")
+        one.run(0.01)
+        with pytest.raises(CollectedInPart):
+            one.run()
+        (logs / "app.log").unlink()
+        with pytest.raises(CollectedInPart):
+            one.run(0.01)
+        one.run()
 
 
 class TestRunsCutShort:

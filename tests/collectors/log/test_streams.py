@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from etlmon.collectors.log import streams
+from etlmon.errors import CollectedInPart
 from tests.collectors.log.conftest import Follow, open_files, write
 
 
@@ -186,7 +187,8 @@ def test_what_cannot_be_read_is_told_and_over_when_it_can(follow: Follow, logs: 
     one.run()
     (logs / "a.log").unlink()
     (logs / "a.log").mkdir()
-    one.run()
+    with pytest.raises(CollectedInPart):
+        one.run()
     assert one.told["a.log"].state == "error"
     assert one.told["a.log"].error_message == "not a regular file"
     (logs / "a.log").rmdir()
