@@ -20,12 +20,12 @@ def backup(config: str | None, target: str | None) -> None:
     import time
 
     from etlmon.node.places import backup_path, database_path
-    from etlmon.store.backup import back_up
+    from etlmon.store.backup import back_up_for_root
 
     with errors():
         settings = node_config(config)
         path = backup_path(settings, time.time()) if target is None else Path(target)
-        size = back_up(database_path(settings), path)
+        size = back_up_for_root(database_path(settings), path)
         click.echo(f"{path}: {size} bytes, checked")
 
 

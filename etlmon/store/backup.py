@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import shlex
 import shutil
 import sqlite3
+import stat
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
+from etlmon.host.owners import acting_as, group_of, owner_of, user_name
 from etlmon.store.damage import check, read_only_uri, set_aside, stamp
 from etlmon.store.migrate import load_migrations, schema_version
 from etlmon.store.open import lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import IO
 
 _PAGES_A_STEP = 1_000
 _NAME = re.compile(r"etlmon-([0-9]{8}T[0-9]{6}Z)\.db")
@@ -31,24 +36,20 @@ def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda
     """Copy the database to ``target``, also while a node writes to it; give the copy's bytes.
 
     The copy is one read transaction's view, checked, and on the disk when this returns. Its
-    directory is made if need be, for the owner of the database. A file that is there already is not
-    replaced. ``cancelled`` is asked now and then whether to give up.
-    Blocks. Raises StoreError.
+    directory is made if need be. A file that is there already is not replaced. ``cancelled`` is
+    asked now and then whether to give up. Blocks. Raises StoreError.
     """
-    if target.exists():
-        raise StoreError(f"{target} exists already; name another file")
+    _refuse_existing(target)
     if not database.exists():
         raise StoreError(f"there is no database {database}")
     half_made = target.with_name(target.name + ".part")
     try:
-        if not target.parent.exists():
-            target.parent.mkdir(mode=0o750, parents=True)
-            _give_to_owner_of(database, target.parent)
+        target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         _refuse_without_room(database, target.parent)
         half_made.unlink(missing_ok=True)
-        os.close(os.open(half_made, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_RDWR, 0o640))
+        os.close(_make(half_made))
         _copy(database, half_made, cancelled)
-        _refuse_unsound(half_made)
+        _refuse_unsound(half_made, half_made)
         _sync(half_made)
         half_made.rename(target)
         _sync(target.parent)
@@ -60,39 +61,113 @@ def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda
         raise StoreError(f"cannot copy {database} to {target}: {words}") from error
 
 
+def back_up_for_root(database: Path, target: Path) -> int:
+    """Copy as ``back_up`` does, for root too: with the rights of those whose directories they are.
+
+    A directory that must be made is the database's owner's; a copy where only root can write is
+    root's, and made beside the database first. Not for a process with threads.
+    """
+    try:
+        reader, writer = owner_of(database), owner_of(target)
+        if os.geteuid() == 0 and writer == 0 and not target.parent.exists():
+            target.parent.mkdir(mode=0o750, parents=True)
+            os.chown(target.parent, reader, group_of(reader))
+            writer = reader
+        if os.geteuid() != 0 or reader == writer:
+            with acting_as(reader):
+                return back_up(database, target)
+        with acting_as(writer):
+            _refuse_existing(target)
+        with acting_as(reader):
+            found = _passing_copy(database)
+        with found, acting_as(writer):
+            return _write(found, target)
+    except OSError as error:
+        raise StoreError(f"cannot copy {database} to {target}: {error.strerror}") from error
+
+
+def _passing_copy(database: Path) -> IO[bytes]:
+    """Give a copy that has no name any more."""
+    beside = database.with_name(f"{database.name}.passing-{secrets.token_hex(8)}")
+    back_up(database, beside)
+    opened = beside.open("rb")
+    beside.unlink()
+    return opened
+
+
+def _write(source: IO[bytes], target: Path) -> int:
+    """Write a file where none is; give its bytes."""
+    with os.fdopen(_make(target), "wb") as file:
+        try:
+            shutil.copyfileobj(source, file)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            target.unlink()
+            raise
+        _sync(target.parent)
+        return file.tell()
+
+
 def restore(copy: Path, database: Path, wall_seconds: float) -> Path | None:
     """Put a copy in the place of the database; give where the old one is kept, if there was one.
 
-    The copy is checked first, and stays. Refused while a node holds the lock. Blocks. Raises
-    StoreError; until the very last step nothing has changed.
+    The copy is checked first, and stays. Refused while a node holds the lock. Root does it with the
+    rights of those whose directories the files are in. Blocks, and is not for a process with
+    threads. Raises StoreError; until the very last step nothing has changed.
     """
-    held = lock(database)
     try:
-        real = database.resolve()
-        if copy.resolve() == real:
-            raise StoreError(f"{copy} is the database itself; name a copy of it")
-        if not copy.is_file():
-            raise StoreError(f"there is no file {copy}")
-        _refuse_unsound(copy)
-        fresh = real.with_name(real.name + ".restored")
-        try:
+        owner, reader = owner_of(database), owner_of(copy)
+        with acting_as(reader):
+            source = _open_copy(copy, reader)
+    except OSError as error:
+        raise StoreError(f"cannot restore {database}: {error.strerror or error}") from error
+    with source, acting_as(owner), lock(database):
+        return _restore(source, copy, database.resolve(), wall_seconds)
+
+
+def _open_copy(copy: Path, reader: int) -> IO[bytes]:
+    try:
+        source = os.fdopen(os.open(copy, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    except FileNotFoundError as error:
+        raise StoreError(f"there is no file {copy}") from error
+    except PermissionError as error:
+        if os.getuid() != 0 or reader == 0:
+            raise
+        name = user_name(reader)
+        raise StoreError(
+            f"{copy} is in a directory of {name}, who may not read it: chown -h {name} "
+            f"{shlex.quote(str(copy))}, or copy it to where only root can write"
+        ) from error
+    except IsADirectoryError as error:
+        raise StoreError(f"there is no file {copy}") from error
+    if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+        source.close()
+        raise StoreError(f"there is no file {copy}")
+    return source
+
+
+def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> Path | None:
+    if real.exists() and os.path.samestat(os.fstat(source.fileno()), real.stat()):
+        raise StoreError(f"{copy} is the database itself; name a copy of it")
+    fresh = real.with_name(real.name + ".restored")
+    try:
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(_make(fresh), "wb") as file:
+            shutil.copyfileobj(source, file)
+            file.flush()
+            os.fsync(file.fileno())
+        _refuse_unsound(fresh, copy)
+        old = set_aside(real, f"before-restore-{stamp(wall_seconds)}") if real.exists() else None
+        fresh.rename(real)
+        _sync(real.parent)
+    except (OSError, StoreError) as error:
+        with suppress(OSError):
             fresh.unlink(missing_ok=True)
-            shutil.copyfile(copy, fresh)
-            fresh.chmod(0o640)
-            _give_to_owner_of(real if real.exists() else real.parent, fresh)
-            _refuse_unsound(fresh)
-            _sync(fresh)
-            old = (
-                set_aside(real, f"before-restore-{stamp(wall_seconds)}") if real.exists() else None
-            )
-            fresh.rename(real)
-            _sync(real.parent)
-        except OSError as error:
-            fresh.unlink(missing_ok=True)
-            raise StoreError(f"cannot restore {database}: {error.strerror}") from error
-        return old
-    finally:
-        held.close()
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"cannot restore {real}: {error.strerror}") from error
+    return old
 
 
 def newest_backup(directory: Path) -> Path | None:
@@ -137,13 +212,26 @@ def _copy(database: Path, target: Path, cancelled: Callable[[], bool]) -> None:
         copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # so that it is one file
 
 
-def _refuse_unsound(copy: Path) -> None:
-    """Raise StoreError unless a file is a sound database of a schema that is known here."""
-    found = check(copy)
-    if found is not None:
-        raise StoreError(f"{copy} is damaged: {found}")
+def _refuse_existing(target: Path) -> None:
+    if os.path.lexists(target):
+        raise StoreError(f"{target} exists already; name another file")
+
+
+def _make(path: Path) -> int:
+    """Make a file where there is nothing, not even a link; give its descriptor."""
+    flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_RDWR
+    descriptor = os.open(path, flags, 0o640)
+    os.fchmod(descriptor, 0o640)  # whatever the umask took away
+    return descriptor
+
+
+def _refuse_unsound(found: Path, copy: Path) -> None:
+    """Raise StoreError, naming ``copy``, unless ``found`` is a sound database known here."""
+    trouble = check(found)
+    if trouble is not None:
+        raise StoreError(f"{copy} is damaged: {trouble}")
     newest = load_migrations()[-1].schema_version
-    with closing(sqlite3.connect(read_only_uri(copy), uri=True)) as connection:
+    with closing(sqlite3.connect(read_only_uri(found), uri=True)) as connection:
         present = schema_version(connection)
     if present == 0:
         raise StoreError(f"{copy} is no database of etlmon")
@@ -158,13 +246,6 @@ def _refuse_without_room(database: Path, directory: Path) -> None:
     needed, free = database.stat().st_size, shutil.disk_usage(directory).free
     if free < needed:
         raise StoreError(f"{directory} has {free} bytes free, {needed} are needed")
-
-
-def _give_to_owner_of(example: Path, path: Path) -> None:
-    """What root makes for the node, the node must be able to write."""
-    if os.geteuid() == 0:
-        found = example.stat()
-        os.chown(path, found.st_uid, found.st_gid)
 
 
 def _sync(path: Path) -> None:

@@ -170,7 +170,9 @@ class TestFilesThatCannotBeRead:
         for _ in range(2):
             with (
                 closed(logs),
-                pytest.raises(CollectedInPart, match="cannot be read: .*/logs: Permission denied$"),
+                pytest.raises(
+                    CollectedInPart, match=r"cannot be read: .*/logs: Permission denied$"
+                ),
             ):
                 one.run()
         told = one.told["*.log"]

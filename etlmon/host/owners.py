@@ -1,0 +1,92 @@
+"""Root's work among files of others: with their rights, so that no name they plant leads it astray.
+
+Whoever owns a directory can put a symbolic link where root expects a file, between any look and the
+act that follows. With the owner's rights only that happens which he could have done himself.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MOST_STEPS = 1_000
+"""Names on a way, with those of links that it leads through."""
+
+
+def owner_of(path: Path) -> int:
+    """Give the first user besides root who could exchange what is on the way to ``path``, or at it.
+
+    0 where nobody but root can. What is not there yet is of whoever owns the way to it. Links are
+    followed as long as only root can have made them. Blocks. Raises OSError where that leads round.
+    """
+    waiting = list(reversed(path.absolute().parts))
+    at = waiting.pop()
+    for _ in range(_MOST_STEPS):
+        try:
+            found = os.lstat(at)
+        except OSError:
+            return 0
+        if found.st_uid != 0:
+            return found.st_uid
+        if stat.S_ISLNK(found.st_mode):
+            waiting += reversed(os.readlink(at).split("/"))
+            at = "/" if os.readlink(at).startswith("/") else os.path.dirname(at)
+        while waiting and waiting[-1] in ("", "."):
+            waiting.pop()
+        if not waiting:
+            return 0
+        step = waiting.pop()
+        at = os.path.dirname(at) if step == ".." else os.path.join(at, step)
+    raise OSError(f"{path}: too many symbolic links")
+
+
+@contextmanager
+def acting_as(uid: int) -> Iterator[None]:
+    """Let this process act with the rights of a user, groups included, and no more than these.
+
+    Only root can; for anybody else, and for root as root, nothing changes. It holds for all
+    threads: for commands, not for a node.
+    """
+    if os.geteuid() != 0 or uid == 0:
+        yield
+        return
+    own_gid, own_groups = os.getegid(), os.getgroups()
+    os.setgroups(_groups_of(uid))
+    os.setegid(group_of(uid))
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(own_gid)
+        os.setgroups(own_groups)
+
+
+def user_name(uid: int) -> str:
+    """Give the name of a user, or the number where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_of(uid: int) -> int:
+    """Give the first group of a user; the same number where there is no such user."""
+    try:
+        return pwd.getpwuid(uid).pw_gid
+    except KeyError:
+        return uid
+
+
+def _groups_of(uid: int) -> list[int]:
+    try:
+        return os.getgrouplist(pwd.getpwuid(uid).pw_name, group_of(uid))
+    except KeyError:
+        return []

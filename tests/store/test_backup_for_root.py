@@ -1,0 +1,191 @@
+"""Root's copies of a node's database, in directories of a user who would do root harm."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from etlmon.errors import StoreError
+from etlmon.host.owners import acting_as, owner_of
+from etlmon.store.backup import back_up_for_root, restore
+from etlmon.store.open import prepare
+
+NOW = 1_800_000_000.0
+USER = 65_534
+SECRET = "only root may read or write this"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Give a directory of root's that everybody may enter, as /var/lib is."""
+    if os.geteuid() != 0:
+        pytest.skip("what root may do is tried as root")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture
+def database(place: Path) -> Path:
+    """Give a database in a directory of the node's user, who holds it."""
+    directory = place / "lib"
+    directory.mkdir()
+    os.chown(directory, USER, USER)
+    path = directory / "etlmon.db"
+    with acting_as(USER):
+        prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO collector_run VALUES ('a', '', 1, 0, 'ok', NULL, 7)")
+    return path
+
+
+@pytest.fixture
+def secret(place: Path) -> Path:
+    path = place / "secret"
+    path.write_text(SECRET)
+    path.chmod(0o600)
+    return path
+
+
+def numbers(path: Path) -> list[int]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [n for (n,) in connection.execute("SELECT records FROM collector_run")]
+
+
+def planted(link: Path, target: Path) -> None:
+    """Let the node's user put a link where root will look for a file."""
+    with acting_as(USER):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+
+def mine(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_uid, found.st_mode & 0o777
+
+
+class TestCopying:
+    def test_into_a_directory_of_the_user(self, place: Path, database: Path) -> None:
+        target = database.with_name("copy.db")
+        back_up_for_root(database, target)
+        assert (numbers(target), mine(target)) == ([7], (USER, 0o640))
+
+    def test_into_one_of_root(self, place: Path, database: Path) -> None:
+        (place / "root").mkdir(mode=0o700)
+        target = place / "root" / "copy.db"
+        size = back_up_for_root(database, target)
+        assert (numbers(target), mine(target)) == ([7], (0, 0o640))
+        assert size == target.stat().st_size
+        assert not list(database.parent.glob("*passing*"))
+        with pytest.raises(StoreError, match="exists already"):
+            back_up_for_root(database, target)
+
+    def test_into_one_that_is_made(self, place: Path, database: Path) -> None:
+        target = place / "backups" / "etlmon" / "copy.db"
+        back_up_for_root(database, target)
+        assert (mine(target.parent), mine(target)) == ((USER, 0o750), (USER, 0o640))
+        assert mine(target.parent.parent)[0] == 0
+
+    @pytest.mark.parametrize("name", ["copy.db", "copy.db.part"])
+    def test_follows_no_planted_link(
+        self, database: Path, secret: Path, place: Path, name: str
+    ) -> None:
+        planted(database.with_name(name), place / "new")
+        try:
+            back_up_for_root(database, database.with_name("copy.db"))
+        except StoreError:
+            assert name == "copy.db"
+        assert not (place / "new").exists()
+
+    def test_takes_no_file_of_root_for_the_database(
+        self, database: Path, secret: Path, place: Path
+    ) -> None:
+        planted(database, secret)
+        (place / "root").mkdir(mode=0o700)
+        for target in (database.with_name("copy.db"), place / "root" / "copy.db"):
+            with pytest.raises(StoreError):
+                back_up_for_root(database, target)
+            assert not target.exists()
+        assert secret.read_text() == SECRET
+
+    def test_a_directory_that_is_a_link(self, database: Path, place: Path) -> None:
+        (place / "root").mkdir(mode=0o700)
+        planted(database.with_name("copies"), place / "root")
+        with pytest.raises(StoreError, match="Permission denied"):
+            back_up_for_root(database, database.parent / "copies" / "copy.db")
+        assert list((place / "root").iterdir()) == []
+
+
+class TestRestoring:
+    @pytest.fixture
+    def copy(self, place: Path, database: Path) -> Path:
+        (place / "root").mkdir(mode=0o700)
+        path = place / "root" / "copy.db"
+        back_up_for_root(database, path)
+        return path
+
+    def test_from_a_file_that_only_root_may_read(self, database: Path, copy: Path) -> None:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE collector_run SET records = 8")
+        kept = restore(copy, database, NOW)
+        assert kept is not None
+        assert (numbers(database), mine(database)) == ([7], (USER, 0o640))
+        assert (numbers(kept), mine(kept)[0]) == ([8], USER)
+        assert mine(database.with_name("etlmon.db.lock"))[0] == USER
+
+    @pytest.mark.parametrize("name", ["etlmon.db.restored", "etlmon.db.lock", "etlmon.db-wal"])
+    def test_follows_no_planted_link(
+        self, database: Path, copy: Path, secret: Path, name: str
+    ) -> None:
+        planted(database.with_name(name), secret)
+        try:
+            restore(copy, database, NOW)
+        except StoreError:
+            assert name == "etlmon.db.lock"
+        assert (secret.read_text(), mine(secret)) == (SECRET, (0, 0o600))
+
+    def test_a_database_that_is_a_link(self, database: Path, copy: Path, place: Path) -> None:
+        planted(database, place / "root" / "planted.db")
+        with pytest.raises(StoreError, match="Permission denied"):
+            restore(copy, database, NOW)
+        assert [one.name for one in (place / "root").iterdir()] == ["copy.db"]
+
+    def test_a_copy_that_is_a_link_gives_nothing_away(self, database: Path, secret: Path) -> None:
+        link = database.with_name("copy.db")
+        planted(link, secret)
+        words = "in a directory of nobody, who may not read it: chown -h nobody"
+        with pytest.raises(StoreError, match=words):
+            restore(link, database, NOW)
+        assert not database.with_name("etlmon.db.restored").exists()
+
+
+class TestWhoseRightsSuffice:
+    def test_links_of_root_are_followed_and_others_are_not(self, place: Path) -> None:
+        theirs = place / "theirs"
+        theirs.mkdir()
+        os.chown(theirs, USER, USER)
+        (place / "link").symlink_to("./theirs/../theirs")
+        (place / "absolute").symlink_to(theirs)
+        planted(theirs / "back", place)
+        assert owner_of(place / "file") == 0
+        assert owner_of(place / "none" / "deeper") == 0
+        for way in ("theirs/x", "link/x", "absolute/x", "theirs/back/file", "theirs/../file"):
+            assert owner_of(place / way) == USER, way
+
+    def test_links_that_lead_round(self, place: Path) -> None:
+        (place / "a").symlink_to("b")
+        (place / "b").symlink_to("a")
+        with pytest.raises(OSError, match="too many symbolic links"):
+            owner_of(place / "a" / "x")
+
+    def test_rights_come_back(self, place: Path) -> None:
+        before = os.geteuid(), os.getegid(), os.getgroups()
+        with pytest.raises(PermissionError), acting_as(USER):
+            (place / "x").touch()
+        assert (os.geteuid(), os.getegid(), os.getgroups()) == before
