@@ -15,6 +15,7 @@ from etlmon.api.answers import Answer, EncodedAnswer
 from etlmon.api.requests import BoundedRequest, parse_body, parse_query
 from etlmon.api.respond import write_json
 from etlmon.contract.endpoint import PREFIX
+from etlmon.control.flood import Flood
 from etlmon.errors import ApiError
 from etlmon.records.audit import NOBODY
 from etlmon.text import one_line
@@ -41,11 +42,14 @@ class Commands:
         policy: Policy,
         audit: AuditLog | None,
         problem_of: Callable[[BoundedRequest, Failure], ApiError],
+        clock: Any,
     ) -> None:
         self._endpoints = [endpoint for endpoint in endpoints if endpoint.is_command]
         self._policy = policy
         self._audit = audit
         self._problem_of = problem_of
+        self._lines = Flood("Commands", self.log, clock, at_once=100, per_minute=60)
+        self._refusals = Flood("Refused commands", self.log, clock)
         self._running: set[Deferred[Any]] = set()
         self._is_closing = False
 
@@ -73,6 +77,8 @@ class Commands:
         self._is_closing = True
         while self._running:
             await gatherResults(list(self._running), consumeErrors=True)
+        self._lines.stop()
+        self._refusals.stop()
         if self._audit is not None:
             self._audit.stop()
 
@@ -136,6 +142,8 @@ class Commands:
         return None
 
     def _log_command(self, request: BoundedRequest, status: int) -> None:
+        if not self._lines.admits():
+            return
         self.log.info(
             "{client} {method} {uri} {status}",
             client=_client(request),
@@ -146,6 +154,8 @@ class Commands:
 
     def _log_refusal(self, request: BoundedRequest, problem: ApiError) -> None:
         request.attempt_is_told = True
+        if not self._refusals.admits():
+            return
         self.log.warn(
             "{client} {method} {uri} {status}: {detail}",
             client=_client(request),

@@ -77,7 +77,7 @@ class ApiServer:
         self.hosts = hosts
         self._gate = gate or Gate()
         self._commands = Commands(
-            (route.endpoint for route in routes), policy, audit, self._problem
+            (route.endpoint for route in routes), policy, audit, self._problem, clock
         )
         self._clock = clock
         self._pages = {path.encode(): route for route in pages for path in route.page.paths}

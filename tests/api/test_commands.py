@@ -287,3 +287,15 @@ async def test_nobody_can_fill_the_log(api, log_lines) -> None:
     (line,) = (line for line in log_lines if line.startswith("127.0.0.1 POST"))
     assert len(line) < 700
     assert line.endswith("x...")
+
+
+async def test_many_refused_commands_fill_no_log(api, log_lines) -> None:
+    """The answers go on to tell why; of the lines the beginning and the end are written."""
+    for _ in range(30):
+        (await api.command(b"{}")).problem(400, "confirmation-required")
+    refused = [line for line in log_lines if "efused" in line or " 400: " in line]
+    assert len(refused) == 21
+    assert refused[-1] == "Refused commands: too many to write each; they are counted."
+    api.clock.advance(60)
+    api.clock.advance(60)
+    assert log_lines[-1] == "Refused commands: 10 more came and were not written."

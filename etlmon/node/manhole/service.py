@@ -57,6 +57,7 @@ class ManholeService(Service):
         self._in_thread = in_thread
         self._visitors = Visitors(audit, namespace)
         self._ports: list[IListeningPort] = []
+        self._why_no_keys: str | None = None
         self.warnings: list[str] = []
         """Which way in could not be opened, and why."""
 
@@ -88,8 +89,14 @@ class ManholeService(Service):
         endpoint = TCP6ServerEndpoint if ":" in where.host else TCP4ServerEndpoint
         return endpoint(self._reactor, where.port, interface=where.host).listen(factory)
 
-    def _no_keys(self, why: str) -> None:
-        self.log.warn("The console lets nobody in over SSH: {why}", why=why)
+    def _no_keys(self, why: str | None) -> None:
+        before, self._why_no_keys = self._why_no_keys, why
+        if why == before:
+            return
+        if why is None:
+            self.log.info("The console lets in over SSH again.")
+        else:
+            self.log.warn("The console lets nobody in over SSH: {why}", why=why)
 
     def _open(self, where: str, listen: Callable[[], Deferred[IListeningPort]]) -> None:
         outcome: list[Any] = []

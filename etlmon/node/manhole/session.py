@@ -19,6 +19,8 @@ from twisted.conch.manhole import Manhole, ManholeInterpreter
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from etlmon.node.manhole.later import passed_to
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -105,7 +107,7 @@ class Interpreter(ManholeInterpreter):
         if isinstance(obj, Deferred):
             # A second Deferred, so that the value goes on to whoever else waits for it.
             waiting: Deferred[Any] = Deferred()
-            obj.addBoth(_passed_to(waiting))
+            obj.addBoth(passed_to(waiting))
             self.handler.wait_for(waiting)
         elif obj is not None:
             self.write(f"{_shown(obj)}\n")
@@ -288,15 +290,6 @@ class Script:
         self._waiting = False
         self.interpreter.show_result(result, is_late=False)
         self._go_on()
-
-
-def _passed_to(waiting: Deferred[Any]) -> Callable[[Any], Any]:
-    def tell(result: Any) -> Any:
-        if not waiting.called:
-            waiting.callback(result)  # with a Failure it fails
-        return None if isinstance(result, Failure) else result
-
-    return tell
 
 
 def _shown(value: object) -> str:

@@ -58,8 +58,9 @@ class KeyChecker:
         self,
         path: str,
         in_thread: Callable[[Callable[[], list[tuple[Key, str]]]], Deferred[list[tuple[Key, str]]]],
-        tell: Callable[[str], None],
+        tell: Callable[[str | None], None],
     ) -> None:
+        """``tell`` is told why the file cannot be used, at each attempt; None: it can."""
         self._path = path
         self._in_thread = in_thread
         self._tell = tell
@@ -75,6 +76,7 @@ class KeyChecker:
         raise UnauthorizedLogin("no keys")
 
     def _check(self, known: list[tuple[Key, str]], credentials: Any) -> bytes:
+        self._tell(None)
         for key, name in known:
             if key.blob() == credentials.blob:
                 if not credentials.signature:

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from etlmon.node.manhole import inside
+from etlmon.node.manhole.later import Later
 from etlmon.node.manhole.table import Table, Text
 from etlmon.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from twisted.internet.defer import Deferred
 
     from etlmon.node.service import NodeService
     from etlmon.runner import CollectorService
@@ -100,19 +99,19 @@ def make_namespace(node: NodeService, reactor: Any) -> dict[str, Any]:
         """Coroutines that wait, where they wait, and how many Deferreds have not fired."""
         return inside.deferreds()
 
-    def memory() -> Deferred[Table]:
+    def memory() -> Later:
         """Memory by type; takes a moment, in a thread."""
-        return in_thread(inside.memory)
+        return Later.of(in_thread(inside.memory))
 
     def stacks() -> Text:
         """Where each thread is."""
         return inside.stacks()
 
-    def descriptors() -> Deferred[Table]:
+    def descriptors() -> Later:
         """Open files and sockets of the node, and how many there may be."""
-        return in_thread(inside.descriptors)
+        return Later.of(in_thread(inside.descriptors))
 
-    def read(sql: str, *parameters: Any) -> Deferred[Table]:
+    def read(sql: str, *parameters: Any) -> Later:
         """What an SQL query gives, 100 rows at most; ? in it stand for the parameters."""
 
         def query(cursor: Any) -> Table:
@@ -120,7 +119,7 @@ def make_namespace(node: NodeService, reactor: Any) -> dict[str, Any]:
             names = " ".join(column[0].replace(" ", "_") for column in cursor.description or ())
             return Table(names or "nothing", cursor.fetchmany(100))
 
-        return node.store.read(query)
+        return Later.of(node.store.read(query))
 
     tools: dict[str, Any] = {
         "node": node,
@@ -169,6 +168,7 @@ class _Help:
             "help(x)        What x says of itself.",
             "exit()         Ends the session, and so does Ctrl-D.",
             "_ is the last result; of a Deferred the result is shown when it is there.",
+            "Of each table [:3] gives the first rows: slow()[:3], memory()[:3].",
         ]
         return Text("\n".join(lines))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
+from etlmon.control.flood import Flood
 from etlmon.errors import ApiError
 from etlmon.node.manhole.session import Screen, Script
 from etlmon.text import one_line
@@ -40,6 +41,7 @@ class Visitors:
         self._audit = audit
         self._namespace = namespace
         self._visits: set[Visit] = set()
+        self._refusals = Flood("Refusals of the console", self.log, audit.clock)
         self._closing = False
 
     @property
@@ -57,9 +59,11 @@ class Visitors:
         return visit
 
     def refuse(self, caller: Caller, target: str, why: str) -> None:
-        """Note in the audit and in the log that somebody was not let in."""
+        """Note that somebody was not let in: in the audit, and in the log unless they are many."""
         attempt = self._audit.attempt(caller, COMMAND, target)
         attempt.refused(ApiError(403, "not-let-in", why))
+        if not self._refusals.admits():
+            return
         self.log.warn(
             "The console refused {who} from {origin}: {why}",
             who=one_line(caller.who),
@@ -74,6 +78,7 @@ class Visitors:
     def end_all(self) -> Deferred[Any]:
         """End all sessions; fires when their ends are in the audit."""
         self._closing = True
+        self._refusals.stop()
         return gatherResults([visit.end() for visit in list(self._visits)], consumeErrors=True)
 
 

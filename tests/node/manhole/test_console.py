@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from etlmon.config.loader import parse_node_config
 from etlmon.node.service import NodeService
@@ -74,6 +75,20 @@ async def over_ssh(tmp_path: Path) -> AsyncGenerator[NodeService, None]:
     service.startService()
     yield service
     await service.stopService()
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """Give the lines that the node's log has got."""
+    lines: list[str] = []
+
+    def hear(event: LogEvent) -> None:
+        if event["log_level"] >= LogLevel.info and event["log_namespace"].startswith("etlmon."):
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(hear)
+    yield lines
+    globalLogPublisher.removeObserver(hear)
 
 
 async def run(*command: str, script: str = "") -> subprocess.CompletedProcess[str]:
@@ -195,6 +210,21 @@ class TestSocket:
         ):
             assert re.search(told, done.stdout), told
 
+    async def test_the_first_rows_of_every_table_are_to_be_had(self, tmp_path, node):
+        tables = ("pending()", "queue()", "slow()", "deferreds()", "memory()", "descriptors()")
+        read = "read('SELECT 1 AS n UNION SELECT 2')"
+        script = "".join(f"{table}[:1]\n" for table in tables)
+        script += f"{read}[1][0]\n{read}[7]\nlist(memory())\n"
+        done = await run(
+            f"{BIN}/etlmon", "console", "--socket", f"{tmp_path}/console", script=script
+        )
+        before, told, after = done.stdout.partition("\n2\nIndexError: list index out of range\n")
+        assert told, done.stdout
+        assert "Error" not in before
+        assert after.endswith("TypeError: it is not there yet: when it is shown, _ has it\n")
+        heading = re.search(r"(?m)^ *kib +n +type\n.*\nresident \d+ KiB", before)
+        assert heading, "one row of memory"
+
     async def test_what_the_documents_type_gives_what_they_show(self, tmp_path, node):
         """Each statement of the session in docs/operations.md, and the heading of its table."""
         document = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
@@ -239,6 +269,24 @@ class TestSocket:
             (row,) = await visits(node)
             assert await deferToThread(line.recv, 100) == b""
         assert (row["outcome"], row["problem"]) == ("refused", "not-let-in")
+
+    async def test_many_who_are_refused_fill_no_log(self, tmp_path, node, said):
+        """Whoever may connect could write as many lines as he likes."""
+        factory = node.manhole._ports[0].factory
+        factory.uids = frozenset((4711,))
+
+        def knock():
+            for _ in range(200):
+                with closing(socket.socket(socket.AF_UNIX)) as line:
+                    line.connect(f"{tmp_path}/console")
+                    assert line.recv(100) == b""
+
+        await deferToThread(knock)
+        lines = [line for line in said if "efus" in line]
+        assert len(lines) == 21
+        assert lines[-1] == "Refusals of the console: too many to write each; they are counted."
+        await node.stopService()
+        assert "Refusals of the console: 180 more came and were not written." in said
 
     async def test_a_session_ends_with_the_node(self, tmp_path):
         node = make(tmp_path, f"socket: {tmp_path}/console")
@@ -319,6 +367,21 @@ class TestSsh:
         (tmp_path / "authorized_keys").write_text("# nobody\n")
         done = await run(*ssh(over_ssh, tmp_path, "1"))
         assert done.returncode == 255
+
+    async def test_keys_that_cannot_be_read_are_told_once_and_when_they_can(
+        self, tmp_path, over_ssh, said
+    ):
+        keys = tmp_path / "authorized_keys"
+        keys.chmod(0o666)
+        for _ in range(2):
+            assert (await run(*ssh(over_ssh, tmp_path, "1"))).returncode == 255
+        keys.chmod(0o644)
+        assert (await run(*ssh(over_ssh, tmp_path, "1"))).returncode == 0
+        told = [line for line in said if "over SSH" in line]
+        assert told == [
+            f"The console lets nobody in over SSH: others can write {keys}: chmod go-w {keys}",
+            "The console lets in over SSH again.",
+        ]
 
     async def test_nothing_but_a_console_is_to_be_had(self, tmp_path, over_ssh):
         """No forwarding, no sftp."""
