@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 from twisted.logger import (
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from etlmon.config.node import LogSettings
+    from etlmon.errors import ConfigError
 
 _OURS = "etlmon."
 _MOST_CHARACTERS = 4_000
@@ -82,6 +83,11 @@ class NodeLog:
                     f"cannot open log.file {self._path}: {error.strerror}; make its directory "
                     "writable for the node, or name another file"
                 ) from error
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it goes to a file, and not to standard error."""
+        return self._path is not None
 
     def __call__(self, event: LogEvent) -> None:
         """Write an event, if it is wanted."""
@@ -176,6 +182,23 @@ def leads_to_journal(descriptor: int, environ: Mapping[str, str]) -> bool:
     except OSError:
         return False
     return (device, inode) == (str(found.st_dev), str(found.st_ino))
+
+
+def last_words(error: EtlmonError) -> str:
+    """Give the lines, one for each mistake, with which a process ends that cannot be a node.
+
+    Where standard error leads to the journal they are errors there, as those of the log are.
+    """
+    # twistd puts its log in the place of standard error, which has a priority of its own.
+    in_journal = sys.stderr is sys.__stderr__ and leads_to_journal(2, os.environ)
+    priority = _PRIORITIES[LogLevel.error].decode() if in_journal else ""
+    return "\n".join(f"{priority}etlmon: {_one_line(line)}" for line in str(error).splitlines())
+
+
+def end_unconfigured(error: ConfigError) -> NoReturn:
+    """End the process for a mistake in its configuration, which no new start would mend."""
+    print(last_words(error), file=sys.stderr)  # noqa: T201 - there is no log yet
+    sys.exit(os.EX_CONFIG)
 
 
 def _open(path: str) -> IO[bytes]:

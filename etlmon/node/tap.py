@@ -20,7 +20,7 @@ from etlmon.clock import make_monotonic
 from etlmon.config.loader import load_node_config
 from etlmon.config.node import LogSettings, NodeConfig
 from etlmon.errors import ConfigError, EtlmonError
-from etlmon.node.log import NodeLog, node_log
+from etlmon.node.log import NodeLog, end_unconfigured, last_words, node_log
 from etlmon.node.service import NodeService
 from etlmon.node.systemd import Notifier, first_environment, inherited_socket
 
@@ -51,13 +51,13 @@ class Options(usage.Options):
         self.config = NodeConfig()
 
     def postOptions(self) -> None:
-        """Read and check the file. Raises UsageError with every mistake in it."""
+        """Read and check the file; exits with status 78, naming every mistake, if it has some."""
         path = self["config"]
         if path is not None:
             try:
                 self.config = load_node_config(path)
             except ConfigError as error:
-                raise usage.UsageError(str(error)) from error
+                end_unconfigured(error)
 
 
 class DaemonService(NodeService):
@@ -93,10 +93,12 @@ class DaemonService(NodeService):
         try:
             super().startService()
         except EtlmonError as error:
+            if self._node_log is not None and self._node_log.is_file:
+                self.log.error("The node cannot start: {error}", error=str(error))
             if self._in_background:
                 raise  # twistd tells its parent, which waits for word, of no other end than this
             # twistd sends standard error to its log; either way it is one line, told once.
-            sys.exit(f"etlmon: {error}")
+            sys.exit(last_words(error))
         signal.signal(signal.SIGHUP, self._hung_up)
         if self._node_log is not None:
             self._node_log.reopen_on_signal(self._reactor)
@@ -163,7 +165,7 @@ def makeService(options: Options) -> TwistdService:
             node_log=_log_of(parent, options.config.log),
         )
     except EtlmonError as error:
-        sys.exit(f"etlmon: {error}")
+        sys.exit(last_words(error))
 
 
 def _log_of(twistd: Mapping[str, Any], settings: LogSettings) -> NodeLog | None:

@@ -8,6 +8,6 @@ from tests.cli.conftest import run
 
 
 def test_a_node_without_its_configuration_is_a_line(tmp_path: Path) -> None:
-    done = run("node", "-c", str(tmp_path / "none.yaml"), status=1)
+    done = run("node", "-c", str(tmp_path / "none.yaml"), status=78)
     assert "none.yaml" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -12,7 +12,7 @@ import pytest
 
 from etlmon import __version__
 from etlmon.cli.main import main
-from tests.debian.conftest import TOP, Debian
+from tests.debian.conftest import TOP, UNIT, Debian
 
 # Building and installing take longer than other tests; all that waits has a deadline of its own.
 pytestmark = pytest.mark.timeout(900)
@@ -83,6 +83,7 @@ def test_install_run_upgrade_remove_purge(debian: Debian, package: Path, tmp_pat
         [path] = debian.get_until("paths", lambda rows: rows and rows[0]["complete"])
         assert path["path"] == "/etc"
         assert_supervised(debian)
+        assert_no_start_with_mistakes(debian)
     health = debian.get_until("health", lambda health: health["collectors"][-1]["runs"])
     began_at, old_schema = health["started_at"], health["database"]["schema_version"]
     newest = debian.get_until("fs/history?mount_point=/", bool)[-1]
@@ -114,7 +115,10 @@ def test_install_run_upgrade_remove_purge(debian: Debian, package: Path, tmp_pat
     assert not any(path.startswith(("/opt/venvs", "/usr/bin/etlmon")) for path in left)
     debian.run("dpkg", "--purge", "etlmon")
     debian.run("rm", "-rf", "/root/etlmon.deb", "/root/higher.deb", "/var/backups/etlmon")
-    kept_by_debian = re.compile("/var/(lib/(dpkg|systemd)|log|cache)/|/etc/.*-$|/etc/.pwd.lock$")
+    kept_by_debian = re.compile(
+        "/var/(lib/(dpkg|systemd)|cache)/|/var/log/(journal(/.*)?|dpkg.log|wtmp|btmp|lastlog|faillog)$"
+        "|/etc/.*-$|/etc/.pwd.lock$"
+    )
     left = {path for path in debian.files() - before if not kept_by_debian.match(path)}
     assert left == set()
     assert "etlmon" not in debian.run("dpkg-query", "--show", "-f", "${Package}\n")
@@ -177,6 +181,32 @@ def assert_supervised(debian: Debian) -> None:
     assert re.search(r"CapEff:\s+0{15}4\n", debian.run("cat", f"/proc/{pid}/status"))
     said = debian.run("journalctl", "--no-pager", "-u", "etlmon-node", "-p", "warning")
     assert "-- No entries --" in said, said
+    assert debian.run("systemd-analyze", "verify", UNIT) == ""
+    judged = debian.run("systemd-analyze", "security", "--no-pager", "--offline=true", UNIT)
+    figure = re.search(r"Overall exposure level for \S+: ([0-9.]+) OK", judged)
+    assert figure, judged
+    assert float(figure[1]) <= 2.5
+    told = (TOP / "docs" / "operations.md").read_text()
+    assert f"(`systemd-analyze security` says {figure[1]}, of 10)" in told
+
+
+def assert_no_start_with_mistakes(debian: Debian) -> None:
+    """A node.yaml with a mistake is told once, as an error, and systemd does not try again."""
+    conf = "/etc/etlmon/node.yaml"
+    debian.run("sh", "-c", f"cp {conf} /root/good.yaml && echo 'refrsh: {{}}' >>{conf}")
+    since = debian.run("date", "+%F %T").strip()
+    debian.run("systemctl", "restart", "etlmon-node", check=False)
+    shown = ("systemctl", "show", "-P", "ActiveState", "-P", "ExecMainStatus", "etlmon-node")
+    debian.wait_for(lambda: "failed" in debian.run(*shown), "the node has failed")
+    assert debian.run(*shown).split() == ["failed", "78"]
+    said = debian.run(
+        "journalctl", "--no-pager", "-q", "-o", "cat", "-u", "etlmon-node", "-p", "err",
+        f"--since={since}", "_COMM=etlmon",
+    )  # fmt: skip
+    [line] = said.splitlines()
+    assert re.match(rf"etlmon: {conf}:\d+: refrsh: unknown", line), line
+    debian.run("mv", "/root/good.yaml", conf)
+    debian.run("systemctl", "start", "etlmon-node")
 
 
 def assert_open_to_its_administrator(debian: Debian) -> None:

@@ -146,10 +146,11 @@ def test_every_mistake_in_the_file_is_named(run_either: Start, write_config: Wri
     config = write_config('paths:\n  - path: /etc\n    scan_interval: "5 parsecs"\nrefrsh: {}\n')
     node = run_either(config)
     said, _ = node.process.communicate(timeout=15)
-    assert node.process.returncode == 1
+    assert node.process.returncode == os.EX_CONFIG, "systemd does not try again, by its unit"
     assert f'{config}:4: paths[0].scan_interval: "5 parsecs" is not a duration' in said.decode()
     assert f"{config}:5: " in said.decode()
     assert "refresh" in said.decode()
+    assert all(line.startswith("etlmon: ") for line in said.decode().splitlines())
     assert "Traceback" not in said.decode()
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 
 from etlmon.config.node import LogSettings
-from etlmon.errors import EtlmonError, StoreError
-from etlmon.node.log import NodeLog, leads_to_journal
+from etlmon.errors import ConfigError, EtlmonError, StoreError
+from etlmon.node.log import NodeLog, last_words, leads_to_journal
 
 
 class Written:
@@ -230,3 +231,18 @@ def test_lines_that_were_lost_are_told_of() -> None:
     told, line = disk.held.decode().splitlines()
     assert told.endswith("2 lines of this log were lost: No space left on device")
     assert line.endswith("three")
+
+
+@pytest.mark.parametrize(("device", "priority"), [("right", "<3>"), ("another", "")])
+def test_the_journal_takes_what_a_node_ends_with_for_errors(
+    monkeypatch: pytest.MonkeyPatch, device: str, priority: str
+) -> None:
+    found = os.fstat(2)
+    inode = found.st_ino if device == "right" else found.st_ino + 1
+    monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{inode}")
+    monkeypatch.setattr("sys.stderr", sys.__stderr__)
+    words = last_words(ConfigError(["node.yaml:3: no", "node.yaml:7: \x1b[31m"]))
+    assert words.splitlines() == [
+        f"{priority}etlmon: node.yaml:3: no",
+        f"{priority}etlmon: node.yaml:7: \\x1b[31m",
+    ]
