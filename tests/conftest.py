@@ -138,6 +138,19 @@ def flush_logged_errors(clean_reactor: LoggedErrors) -> Callable[..., list[LogEv
     return clean_reactor.flush
 
 
+@pytest.fixture
+def log_lines() -> Iterator[list[str]]:
+    """The lines that the log got, in the order they came."""
+    lines: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
 # --- a reactor left clean -------------------------------------------------------------------------
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,6 +51,7 @@ from etlmon.node.listen import ListeningService
 from etlmon.node.logs import Logs
 from etlmon.node.paths import PathScans
 from etlmon.node.places import database_path, node_name
+from etlmon.node.reload import as_running
 from etlmon.node.state import NodeState
 from etlmon.node.systemd import Notifier, SupervisedService, listen_text
 from etlmon.node.tops import TopSearches
@@ -71,8 +71,6 @@ if TYPE_CHECKING:
     from etlmon.records.process import ProcessSample
 
 T = TypeVar("T")
-
-_NEEDS_RESTART = ("node", "workers", "auth", "log.file", "log.format", "manhole")
 
 
 class NodeService(Service):
@@ -276,7 +274,7 @@ class NodeService(Service):
         """Take a new configuration while running; fires when that is done.
 
         ``load`` is called in a thread. What can change live does; what cannot is named in the
-        log; a configuration with mistakes changes nothing.
+        log, and stays as it is; a configuration with mistakes changes nothing.
         """
         return self._reloading.run(lambda: Deferred.fromCoroutine(self._reload(load)))
 
@@ -290,10 +288,9 @@ class NodeService(Service):
             return
         if not self.running:
             return
-        for section in _NEEDS_RESTART:
-            setting = attrgetter(section)
-            if setting(config) != setting(self.config):
-                self.log.warn("{section}: a change here needs a restart.", section=section)
+        config, waiting = as_running(config, self.config)
+        for section in waiting:
+            self.log.warn("{section}: a change here needs a restart.", section=section)
         if self.admission is not None:
             await self.admission.look()
         self._apply(config)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
@@ -195,6 +196,25 @@ class TestReload:
             node.policy.check_open()
         await node.reload(lambda: config(tmp_path))
         node.policy.check_open()
+
+    async def test_what_needs_a_restart_stays_as_it_is_and_is_named_each_time(
+        self, node: NodeService, tmp_path: Path, log_lines: list[str]
+    ) -> None:
+        before, disk = node.config, node.collectors[0]
+        text = "log: {format: json, level: debug}\nworkers: {processes: 1}\n"
+        changed = config(tmp_path, f"{text}disk: {{warn_percent: 1}}\n")
+        changed = replace(changed, node=replace(changed.node, node_name="other", timezone="UTC"))
+        for _ in range(2):
+            await node.reload(lambda: changed)
+            told = [line.partition(":")[0] for line in log_lines if "needs a restart" in line]
+            assert told == ["node", "workers", "log.format"]
+            log_lines.clear()
+        assert node.health().node_name == before.node.node_name
+        assert (node.config.node, node.config.workers) == (before.node, before.workers)
+        assert (node.config.log.format, node.config.log.level) == ("text", "debug")
+        assert node.collectors[0] is not disk, "what can be taken is"
+        await node.reload(lambda: before)
+        assert not [line for line in log_lines if "needs a restart" in line]
 
     async def test_a_file_with_mistakes_changes_nothing(
         self, node: NodeService, flush_logged_errors: Logs

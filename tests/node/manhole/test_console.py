@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from etlmon.config.loader import parse_node_config
 from etlmon.node.service import NodeService
@@ -75,20 +74,6 @@ async def over_ssh(tmp_path: Path) -> AsyncGenerator[NodeService, None]:
     service.startService()
     yield service
     await service.stopService()
-
-
-@pytest.fixture
-def said() -> Iterator[list[str]]:
-    """Give the lines that the node's log has got."""
-    lines: list[str] = []
-
-    def hear(event: LogEvent) -> None:
-        if event["log_level"] >= LogLevel.info and event["log_namespace"].startswith("etlmon."):
-            lines.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(hear)
-    yield lines
-    globalLogPublisher.removeObserver(hear)
 
 
 async def run(*command: str, script: str = "") -> subprocess.CompletedProcess[str]:
@@ -270,7 +255,7 @@ class TestSocket:
             assert await deferToThread(line.recv, 100) == b""
         assert (row["outcome"], row["problem"]) == ("refused", "not-let-in")
 
-    async def test_many_who_are_refused_fill_no_log(self, tmp_path, node, said):
+    async def test_many_who_are_refused_fill_no_log(self, tmp_path, node, log_lines):
         """Whoever may connect could write as many lines as he likes."""
         factory = node.manhole._ports[0].factory
         factory.uids = frozenset((4711,))
@@ -282,11 +267,11 @@ class TestSocket:
                     assert line.recv(100) == b""
 
         await deferToThread(knock)
-        lines = [line for line in said if "efus" in line]
+        lines = [line for line in log_lines if "efus" in line]
         assert len(lines) == 21
         assert lines[-1] == "Refusals of the console: too many to write each; they are counted."
         await node.stopService()
-        assert "Refusals of the console: 180 more came and were not written." in said
+        assert "Refusals of the console: 180 more came and were not written." in log_lines
 
     async def test_a_session_ends_with_the_node(self, tmp_path):
         node = make(tmp_path, f"socket: {tmp_path}/console")
@@ -369,7 +354,7 @@ class TestSsh:
         assert done.returncode == 255
 
     async def test_keys_that_cannot_be_read_are_told_once_and_when_they_can(
-        self, tmp_path, over_ssh, said
+        self, tmp_path, over_ssh, log_lines
     ):
         keys = tmp_path / "authorized_keys"
         keys.chmod(0o666)
@@ -377,7 +362,7 @@ class TestSsh:
             assert (await run(*ssh(over_ssh, tmp_path, "1"))).returncode == 255
         keys.chmod(0o644)
         assert (await run(*ssh(over_ssh, tmp_path, "1"))).returncode == 0
-        told = [line for line in said if "over SSH" in line]
+        told = [line for line in log_lines if "over SSH" in line]
         assert told == [
             f"The console lets nobody in over SSH: others can write {keys}: chmod go-w {keys}",
             "The console lets in over SSH again.",
