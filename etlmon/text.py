@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 
 _MOST_LOGGED_CHARACTERS = 500
 
@@ -30,6 +32,18 @@ def one_line(text: str) -> str:
     shown = safe[:_MOST_LOGGED_CHARACTERS]
     plain = (c if c.isprintable() and c != "\\" else ascii(c)[1:-1] for c in shown)
     return "".join(plain) + ("" if shown == safe else "...")
+
+
+def shell_word(text: str) -> str:
+    """Give a path, or another word, as it is typed in a shell, whatever is in it.
+
+    What is not printable is written in the way of bash, ksh and zsh.
+    """
+    if text.isprintable():
+        return shlex.quote(text)
+    plain = set(range(0x20, 0x7F)) - set(b"'\\")
+    typed = (chr(one) if one in plain else f"\\x{one:02x}" for one in os.fsencode(text))
+    return f"$'{''.join(typed)}'"
 
 
 def without_tokens(text: str) -> str:

@@ -19,22 +19,23 @@ def doctor(config: str | None, user: str | None, as_json: bool) -> None:
 
     Rights on everything configured, the database's place, ports, limits, cron's logging, the
     clock: a line for each, with the remedy. Nothing is changed. Without -c it is
-    /etc/etlmon/node.yaml, if that is there, and root asks for the user of the service etlmon-node.
+    /etc/etlmon/node.yaml, if that is there. That file is judged for the user of the service
+    etlmon-node, and only root can look as that user does; who is neither sees a part of it.
     Exit status 0: all well, 1: warnings, 2: problems.
 
     \b
     sudo etlmon doctor
     """  # noqa: D301
     from etlmon.node.doctor.base import turn_on
-    from etlmon.node.doctor.examine import examine, exit_status, host_for, user_of_unit
+    from etlmon.node.doctor.examine import examine, exit_status, host_for
     from etlmon.node.places import CONFIG_FILE
     from etlmon.ui.format import visible
 
     with errors(Problem):
         if config is None and Path(CONFIG_FILE).exists():
             config = CONFIG_FILE
-            user = user or user_of_unit()
-        host = host_for(user)
+        of_unit = config is not None and Path(config).resolve() == Path(CONFIG_FILE).resolve()
+        host = host_for(user, of_unit=of_unit)
         findings = examine(host, node_config(config))
         status = exit_status(findings)
         if as_json:

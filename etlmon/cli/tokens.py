@@ -9,6 +9,7 @@ from typing import Literal
 import click
 
 from etlmon.cli.base import errors
+from etlmon.text import shell_word
 
 
 @click.group()
@@ -55,7 +56,7 @@ def add_token(name: str, role: Literal["viewer", "operator"], path: str) -> None
         if is_new:
             click.echo(
                 f"etlmon: {path} was made, and only uid {os.geteuid()} can read it; if the node "
-                f"runs as another user: chown USER {path}",
+                f"runs as another user: chown USER {shell_word(path)}",
                 err=True,
             )
 

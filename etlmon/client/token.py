@@ -6,6 +6,7 @@ import os
 import stat
 
 from etlmon.errors import EtlmonError
+from etlmon.text import shell_word
 
 _MOST_BYTES = 4_096
 
@@ -27,7 +28,8 @@ def read_token_file(path: str, named: str) -> str:
         if stat.S_IMODE(found.st_mode) & 0o077:
             mode = f"{stat.S_IMODE(found.st_mode):04o}"
             raise EtlmonError(
-                f"cannot use {named}: {path} is open to others (mode {mode}); chmod 600 {path}"
+                f"cannot use {named}: {path} is open to others (mode {mode}); "
+                f"chmod 600 {shell_word(path)}"
             )
         raw = os.read(descriptor, _MOST_BYTES + 1)
     except OSError as error:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.control.callers import ROLES
 from etlmon.errors import EtlmonError
-from etlmon.text import TOKEN_PREFIX, one_line
+from etlmon.text import TOKEN_PREFIX, one_line, shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -232,10 +232,12 @@ def _owner(descriptor: int) -> tuple[int, int]:
 
 def _not_opened(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"{path}: not there; make it by `etlmon token add NAME --role ROLE --file {path}`"
+        word = shell_word(str(path))
+        return f"{path}: not there; make it by `etlmon token add NAME --role ROLE --file {word}`"
     if isinstance(error, PermissionError):
         return (
-            f"{path}: may not be read by uid {os.geteuid()}; give it: chown {os.geteuid()} {path}"
+            f"{path}: may not be read by uid {os.geteuid()}; it must belong to the user that the "
+            f"node runs as: chown USER {shell_word(str(path))}; root may read it in any case"
         )
     if path.is_symlink():
         return f"{path}: a symbolic link; name the file itself"
@@ -249,11 +251,12 @@ def _check_safe(path: Path, found: os.stat_result, *, any_owner: bool = False) -
     if found.st_uid not in {0, os.geteuid()} and not any_owner:
         raise TokensError(
             f"{path}: belongs to uid {found.st_uid}, who could let anybody in; "
-            f"chown {os.geteuid()} {path}"
+            f"chown {os.geteuid()} {shell_word(str(path))}"
         )
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise TokensError(
-            f"{path}: is open to others (mode {stat.S_IMODE(found.st_mode):04o}); chmod 600 {path}"
+            f"{path}: is open to others (mode {stat.S_IMODE(found.st_mode):04o}); "
+            f"chmod 600 {shell_word(str(path))}"
         )
 
 
@@ -266,5 +269,6 @@ def _check_directory(path: Path) -> None:
         raise TokensError(f"{directory}: {error.strerror}") from error
     if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
         raise TokensError(
-            f"{directory}: everybody may exchange the files in it; chmod o-w {directory}"
+            f"{directory}: everybody may exchange the files in it; chmod o-w "
+            f"{shell_word(str(directory))}"
         )

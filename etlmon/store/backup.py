@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shlex
 import shutil
 import sqlite3
 import stat
@@ -18,6 +17,7 @@ from etlmon.host.owners import acting_as, group_of, owner_of, user_name
 from etlmon.store.damage import check, read_only_uri, set_aside, stamp
 from etlmon.store.migrate import load_migrations, schema_version
 from etlmon.store.open import lock
+from etlmon.text import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,7 +137,7 @@ def _open_copy(copy: Path, reader: int) -> IO[bytes]:
         name = user_name(reader)
         raise StoreError(
             f"{copy} is in a directory of {name}, who may not read it: chown -h {name} "
-            f"{shlex.quote(str(copy))}, or copy it to where only root can write"
+            f"{shell_word(str(copy))}, or copy it to where only root can write"
         ) from error
     except IsADirectoryError as error:
         raise StoreError(f"there is no file {copy}") from error

@@ -8,7 +8,10 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etlmon.host.owners import user_name
 from etlmon.node.doctor.base import Finding, drop_in, is_there, why
+from etlmon.node.doctor.unit import unit_word
+from etlmon.text import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +30,7 @@ def unreadable(
 ) -> Finding:
     """Say that something cannot be read, and what helps: a right, if it is rights that lack."""
     if not isinstance(error, PermissionError):
-        return Finding(level, check, f"{path}: {why(error)}", f"ls -ld {path}")
+        return Finding(level, check, f"{path}: {why(error)}", f"ls -ld {shell_word(path)}")
     if host.may("CAP_DAC_READ_SEARCH"):
         return Finding("ok", check, f"{path}: readable by the unit's CAP_DAC_READ_SEARCH")
     remedy = drop_in("read-all")
@@ -37,12 +40,13 @@ def unreadable(
             level,
             check,
             f"{path}: {host.user} may not enter {closed[0]}",
-            f"setfacl -m u:{host.user}:x {closed[0]}, and look again; or {remedy}",
+            f"setfacl -m u:{host.user}:x {shell_word(closed[0])}; and look again; or {remedy}",
         )
+    word = shell_word(path)
     if Path(path).is_dir() or not is_there(Path(path)):
-        remedy = f"setfacl -R -m u:{host.user}:rX -m d:u:{host.user}:rX {path}; or {remedy}"
+        remedy = f"setfacl -R -m u:{host.user}:rX -m d:u:{host.user}:rX {word}; or {remedy}"
     else:
-        remedy = f"setfacl -m u:{host.user}:r {path}, also after rotation; or {remedy}"
+        remedy = f"setfacl -m u:{host.user}:r {word} (also after rotation); or {remedy}"
     return Finding(level, check, f"{path}: {host.user} may not read it", remedy)
 
 
@@ -102,7 +106,7 @@ def writable(host: Host, check: str, path: Path) -> Iterator[Finding]:
             "problem",
             check,
             f"{directory}: read-only for the node, by its unit",
-            f"systemctl edit etlmon-node: [Service] and ReadWritePaths={directory};"
+            f"systemctl edit etlmon-node: [Service] and ReadWritePaths={unit_word(str(directory))};"
             " systemctl restart etlmon-node",
         )
     if is_there(path):
@@ -111,7 +115,7 @@ def writable(host: Host, check: str, path: Path) -> Iterator[Finding]:
                 "problem",
                 check,
                 f"{path}: {host.user} may not write it",
-                f"chown {host.user} {path}",
+                give(host, path),
             )
             return
     elif not is_there(directory):
@@ -121,7 +125,8 @@ def writable(host: Host, check: str, path: Path) -> Iterator[Finding]:
                 "problem",
                 check,
                 f"{directory}: not there, and {host.user} may not make it",
-                f"install -d -o {host.user} -m 750 {directory}{_RESTART if host.unit else ''}",
+                f"install -d -o {host.user} -m 750 {shell_word(str(directory))}"
+                f"{_RESTART if host.unit else ''}",
             )
             return
         yield Finding("ok", check, f"{directory}: not there, and will be made")
@@ -131,7 +136,20 @@ def writable(host: Host, check: str, path: Path) -> Iterator[Finding]:
             "problem",
             check,
             f"{directory}: {host.user} may not write there",
-            f"chown {host.user} {directory}",
+            give(host, directory),
         )
         return
     yield Finding("ok", check, f"{path if is_there(path) else directory}: can be written")
+
+
+def give(host: Host, path: Path) -> str:
+    """Say how the node's user comes by a file: root's may be given, what is another's may not."""
+    try:
+        uid = path.stat().st_uid
+    except OSError:
+        uid = 0
+    if uid in (0, host.uid):
+        word = shell_word(str(path))
+        return f"chown {host.user} {word}" if uid == 0 else f"chmod u+rwX {word}"
+    name = user_name(uid)
+    return f"it is {name}'s: run the node as {name}, or name another place in node.yaml"

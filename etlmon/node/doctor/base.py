@@ -55,6 +55,8 @@ class Host:
     """The command that reads the journal."""
     unit: Unit | None = None
     """The unit that runs a node as this user: its rights are the node's."""
+    seen_by: str | None = None
+    """Who looks, where that is neither root nor ``user``: he cannot tell what ``user`` may."""
 
     @property
     def lacks(self) -> list[str]:

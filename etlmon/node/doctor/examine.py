@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from etlmon.errors import EtlmonError
+from etlmon.host.owners import user_name
 from etlmon.node.doctor import servers, system, watched
 from etlmon.node.doctor.base import Finding, Host, capability_bits, group_id
 from etlmon.node.doctor.unit import Unit, read_unit
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 CHECKS: tuple[Check, ...] = (
     system.rights,
+    system.sqlite,
     system.database,
     system.files,
     system.ports,
@@ -45,33 +47,42 @@ CHECKS: tuple[Check, ...] = (
     servers.cron,
     watched.processes,
 )
+CHECKS_FOR_ANYBODY: tuple[Check, ...] = (
+    system.rights,
+    system.sqlite,
+    system.ports,
+    system.limits,
+    system.clock,
+    watched.mounts,
+)
+"""Those that find the same whoever looks."""
 _DEADLINE_SECONDS = 10.0
 _PR_SET_KEEPCAPS = 8
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
-def host_for(user: str | None, root: Path = Path("/")) -> Host:
-    """Give the host as a user sees it; None is whoever runs this. Raises EtlmonError."""
+def host_for(user: str | None, root: Path = Path("/"), *, of_unit: bool = False) -> Host:
+    """Give the host as a user sees it; None is whoever runs this. Raises EtlmonError.
+
+    ``of_unit``: it is for the node that the package's unit runs, and so for its user, unless
+    ``user`` is another. Whoever is neither he nor root can then look at a part of it only.
+    """
+    caller = user_name(os.geteuid())
+    unit = read_unit(root) if of_unit and user is None else None
     if user is None:
-        uid = os.geteuid()
-        try:
-            user = pwd.getpwuid(uid).pw_name
-        except KeyError:
-            user = str(uid)
-        return Host(root=root, user=user, uid=uid, unit=_unit_of(user, root))
+        user = caller if unit is None else unit.user
+    if user == caller:
+        return Host(root=root, user=user, uid=os.geteuid(), unit=_unit_of(user, root))
     try:
-        found = pwd.getpwnam(user)
+        uid = pwd.getpwnam(user).pw_uid
     except KeyError as error:
         raise EtlmonError(f"there is no user {user} on this host") from error
-    if found.pw_uid != os.geteuid() and os.geteuid() != 0:
-        raise EtlmonError(f"only root may look as {user}: sudo etlmon doctor --user {user}")
-    return Host(root=root, user=user, uid=found.pw_uid, unit=_unit_of(user, root))
-
-
-def user_of_unit(root: Path = Path("/")) -> str | None:
-    """Give the user whom the unit of the package runs the node as, where root asks; else None."""
-    unit = read_unit(root) if os.geteuid() == 0 else None
-    return None if unit is None else unit.user
+    seen_by = None
+    if os.geteuid() != 0:
+        if unit is None:
+            raise EtlmonError(f"only root may look as {user}: sudo etlmon doctor --user {user}")
+        seen_by = caller
+    return Host(root=root, user=user, uid=uid, unit=_unit_of(user, root), seen_by=seen_by)
 
 
 def _unit_of(user: str, root: Path) -> Unit | None:
@@ -83,10 +94,12 @@ def _unit_of(user: str, root: Path) -> Unit | None:
 def examine(
     host: Host,
     config: NodeConfig,
-    checks: Sequence[Check] = CHECKS,
+    checks: Sequence[Check] | None = None,
     deadline_seconds: float = _DEADLINE_SECONDS,
 ) -> list[Finding]:
-    """Give what all checks find, in their order."""
+    """Give what the checks find, in their order; without ``checks``, all that suit who looks."""
+    if checks is None:
+        checks = CHECKS if host.seen_by is None else CHECKS_FOR_ANYBODY
     return [
         finding for check in checks for finding in _in_child(check, host, config, deadline_seconds)
     ]
@@ -147,7 +160,7 @@ def _be_child(check: Check, host: Host, config: NodeConfig, writer: int, name: s
 
 def _become(host: Host, config: NodeConfig) -> None:
     """Take on the user with the rights that the node's unit gives him."""
-    if host.uid == os.geteuid():
+    if host.uid == os.geteuid() or host.seen_by is not None:
         return
     found = pwd.getpwuid(host.uid)
     # What is needed later must be here before: the user may not be able to read this Python.

@@ -17,6 +17,7 @@ from etlmon.host.crontabs import spool
 from etlmon.host.journal import Journal
 from etlmon.node.doctor.access import closed_above, for_group, readable, unreadable
 from etlmon.node.doctor.base import Finding, drop_in
+from etlmon.text import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ def xferlogs(host: Host, config: NodeConfig) -> Iterator[Finding]:
                     "problem",
                     "xferlog",
                     f"{found.what}: FTP servers make it 0600 root",
-                    f"setfacl -m u:{host.user}:r {path}",
+                    f"setfacl -m u:{host.user}:r {shell_word(path)}",
                 )
             yield found
         elif (closed := closed_above(path)) is not None:
@@ -52,7 +53,7 @@ def xferlogs(host: Host, config: NodeConfig) -> Iterator[Finding]:
                 "warning",
                 "xferlog",
                 f"{path}: not there yet; it is read when it comes",
-                f"ls -ld {Path(path).parent}",
+                f"ls -ld {shell_word(str(Path(path).parent))}",
             )
         if settings is not None:
             yield from _judge_vsftpd(path, settings)

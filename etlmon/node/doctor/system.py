@@ -18,12 +18,13 @@ from etlmon.config.addresses import UnixAddress, parse_listen
 from etlmon.control.tokens import TokensError, read
 from etlmon.host.mounts import covering, read_mounts, resolve
 from etlmon.host.zone import find_zone
-from etlmon.node.doctor.access import writable
+from etlmon.node.doctor.access import give, writable
 from etlmon.node.doctor.base import Finding, is_there, why
 from etlmon.node.doctor.unit import has_socket
 from etlmon.node.places import database_path
 from etlmon.store.open import NETWORK_FILE_SYSTEMS
 from etlmon.store.wal import has_reset_bug
+from etlmon.text import shell_word
 from etlmon.units import format_duration
 
 if TYPE_CHECKING:
@@ -44,7 +45,15 @@ _STEP_SECONDS = 5.0
 
 def rights(host: Host, _config: NodeConfig) -> Iterator[Finding]:
     """Who looks has what the unit gives the node: only root can take it on."""
-    if host.lacks:
+    if host.seen_by is not None:
+        yield Finding(
+            "warning",
+            "rights",
+            f"{host.seen_by} cannot tell what {host.user} may: paths, logs, crontabs, the database "
+            "and other files of the node were not looked at",
+            "sudo etlmon doctor",
+        )
+    elif host.lacks:
         yield Finding(
             "warning",
             "rights",
@@ -53,8 +62,8 @@ def rights(host: Host, _config: NodeConfig) -> Iterator[Finding]:
         )
 
 
-def database(host: Host, config: NodeConfig) -> Iterator[Finding]:
-    """The database has a place, room there, and an SQLite that is sound."""
+def sqlite(host: Host, config: NodeConfig) -> Iterator[Finding]:
+    """The database's SQLite is sound, and its file system one on which locks hold."""
     version = sqlite3.sqlite_version
     if has_reset_bug(sqlite3.sqlite_version_info):
         yield Finding(
@@ -76,6 +85,11 @@ def database(host: Host, config: NodeConfig) -> Iterator[Finding]:
             f"{path}: on a network file system ({mount.fs_type}), where SQLite's locks do not hold",
             "name a local node.db_path",
         )
+
+
+def database(host: Host, config: NodeConfig) -> Iterator[Finding]:
+    """The database, and its copies, have a place, and room there."""
+    path = database_path(config)
     yield from writable(host, "database", path)
     yield from _room("database", path.parent)
     if config.backup is not None:
@@ -91,7 +105,7 @@ def _room(check: str, directory: Path) -> Iterator[Finding]:
     free = found.f_bavail * found.f_frsize
     told = f"{directory}: {free >> 20} MiB free"
     if free < _LEAST_FREE_BYTES:
-        yield Finding("problem", check, told, f"df -h {there}; make room")
+        yield Finding("problem", check, told, f"df -h {shell_word(str(there))}; make room")
     elif free < _ENOUGH_FREE_BYTES and check == "database":
         yield Finding("warning", check, told, "set node.db_max_bytes, or make room")
     else:
@@ -106,14 +120,19 @@ def files(host: Host, config: NodeConfig) -> Iterator[Finding]:
             tokens = read(path)
         except TokensError as error:
             yield Finding(
-                "problem", "tokens", str(error), f"chown {host.user} {path}; chmod 600 {path}"
+                "problem",
+                "tokens",
+                str(error),
+                f"{give(host, path)}; chmod 600 {shell_word(str(path))}",
             )
         else:
             yield Finding(
                 "ok" if tokens else "warning",
                 "tokens",
                 f"{path}: {len(tokens)} tokens",
-                None if tokens else f"etlmon token add NAME --role viewer --file {path}",
+                None
+                if tokens
+                else f"etlmon token add NAME --role viewer --file {shell_word(str(path))}",
             )
     if config.log.file is not None:
         yield from writable(host, "own log", Path(config.log.file))
@@ -127,13 +146,13 @@ def files(host: Host, config: NodeConfig) -> Iterator[Finding]:
         try:
             number = len(authorized_keys(keys))
         except KeyTrouble as error:
-            yield Finding("problem", "console", str(error), f"ls -l {keys}")
+            yield Finding("problem", "console", str(error), f"ls -l {shell_word(keys)}")
         else:
             yield Finding(
                 "ok" if number else "warning",
                 "console",
                 f"{keys}: {number} keys are let in",
-                None if number else f"cat id_ed25519.pub >> {keys}",
+                None if number else f"cat id_ed25519.pub >> {shell_word(keys)}",
             )
 
 
@@ -145,6 +164,8 @@ def ports(host: Host, config: NodeConfig) -> Iterator[Finding]:
     for setting, listen in wanted:
         where = parse_listen(listen)
         if isinstance(where, UnixAddress):
+            if host.seen_by is not None:
+                continue
             yield from writable(host, "port", Path(where.path).parent / "new")
             continue
         family = socket.AF_INET6 if ":" in where.host else socket.AF_INET

@@ -60,6 +60,14 @@ def read_unit(root: Path) -> Unit | None:
     return _unit(settings)
 
 
+def unit_word(text: str) -> str:
+    """Give a path as it is written in a unit."""
+    safe = text.replace("%", "%%")
+    if not re.search(r"[\s\"'\\]", safe):
+        return safe
+    return '"' + safe.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def has_socket(root: Path) -> bool:
     """Whether systemd is to open the node's socket for it."""
     return any(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from etlmon.host.mounts import read_mounts
 from etlmon.node.doctor.access import closed_above, for_group, readable, unreadable
 from etlmon.node.doctor.base import Finding, drop_in, is_there
+from etlmon.text import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ def paths(host: Host, config: NodeConfig) -> Iterator[Finding]:
                 "problem",
                 "path",
                 f"{section.path}: not there",
-                f"mkdir -p {section.path}, or correct paths in node.yaml",
+                f"mkdir -p {shell_word(section.path)}; or correct paths in node.yaml",
             )
         except OSError as error:
             yield unreadable(host, "path", section.path, error)
@@ -89,7 +90,7 @@ def _not_seen(host: Host, section: LogSection) -> Finding:
             "warning",
             "log",
             f"{section.name}: {section.path} is not there yet; it is followed when it comes",
-            f"ls -ld {Path(section.path).parent}",
+            f"ls -ld {shell_word(str(Path(section.path).parent))}",
         )
     directory, error = closed
     return for_group(host, unreadable(host, "log", directory, error), directory, error)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from twisted.conch.ssh.keys import Key
 
 from etlmon.errors import EtlmonError
+from etlmon.text import shell_word
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def host_key(path: Path) -> Key:
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(descriptor)
             if found.st_mode & 0o077:
-                raise KeyTrouble(f"others can read {path}: chmod 600 {path}")
+                raise KeyTrouble(f"others can read {path}: chmod 600 {shell_word(str(path))}")
             key: Key = Key.fromString(file.read(_MOST_BYTES))
     except OSError as error:
         raise KeyTrouble(f"cannot use the console's key {path}: {error.strerror}") from error
@@ -79,9 +80,11 @@ def authorized_keys(path: str) -> list[tuple[Key, str]]:
             if not stat.S_ISREG(found.st_mode):
                 raise KeyTrouble(f"{path} is no file")
             if found.st_uid not in (0, os.geteuid()):
-                raise KeyTrouble(f"{path} belongs to uid {found.st_uid}: chown root {path}")
+                raise KeyTrouble(
+                    f"{path} belongs to uid {found.st_uid}: chown root {shell_word(path)}"
+                )
             if found.st_mode & 0o022:
-                raise KeyTrouble(f"others can write {path}: chmod go-w {path}")
+                raise KeyTrouble(f"others can write {path}: chmod go-w {shell_word(path)}")
             text = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise KeyTrouble(f"cannot read {path}: {error.strerror}") from error

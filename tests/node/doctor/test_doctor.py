@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shlex
 import socket
 import subprocess
 import sys
@@ -21,9 +22,10 @@ from etlmon.config.node import NodeConfig
 from etlmon.errors import EtlmonError
 from etlmon.node.doctor import servers, system, watched
 from etlmon.node.doctor.base import Check, Finding, Host, drop_in, turn_on
-from etlmon.node.doctor.examine import examine, exit_status, host_for, user_of_unit
+from etlmon.node.doctor.examine import examine, exit_status, host_for
 from etlmon.node.doctor.system import Synchronised
-from etlmon.node.doctor.unit import Unit
+from etlmon.node.doctor.unit import Unit, unit_word
+from etlmon.text import shell_word
 
 ETLMON = Path(sys.executable).with_name("etlmon")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -90,7 +92,7 @@ class TestPaths:
             f"{closed}/in: nobody may not enter {closed}",
         )
         assert below.remedy is not None
-        assert below.remedy.startswith(f"setfacl -m u:nobody:x {closed}, and look again; or")
+        assert below.remedy.startswith(f"setfacl -m u:nobody:x {closed}; and look again; or")
         assert open_one.level == "ok"
 
 
@@ -307,9 +309,9 @@ class TestSystem:
         )
         host = Host(proc=tmp_path / "proc")
         node = f"db_path: {tmp_path}/etlmon.db"
-        told = found(system.database, host, f"node: {{{node}}}")
+        told = found(system.sqlite, host, f"node: {{{node}}}")
         assert next(one for one in told if "network" in one[1])[0] == "problem"
-        told = found(system.database, host, f"node: {{{node}, db_on_network_filesystem: true}}")
+        told = found(system.sqlite, host, f"node: {{{node}, db_on_network_filesystem: true}}")
         assert next(one for one in told if "network" in one[1])[0] == "warning"
 
     def test_a_port_that_is_taken_names_who_has_it(self) -> None:
@@ -418,6 +420,66 @@ class TestSystem:
         assert what in told[1]
 
 
+class TestRemedies:
+    """What can be pasted into a shell, whatever is in the names."""
+
+    @pytest.mark.parametrize("name", ["a b", "it's", 'say "x"', "$(touch x)", "back\\slash"])
+    def test_paths_are_quoted(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).mkdir()
+        missing = tmp_path / name / "none"
+        text = json.dumps(
+            {
+                "paths": [{"path": str(missing)}],
+                "logs": [{"name": "a", "path": str(missing / "x.log")}],
+                "xferlog": {"path": str(missing / "xferlog")},
+                "auth": {"tokens_file": str(missing / "tokens")},
+            }
+        )
+        checks = [watched.paths, watched.logs, servers.xferlogs, system.files]
+        remedies = [one.remedy for one in examine(Host(root=tmp_path), config(text), checks)]
+        assert len(remedies) == 4
+        for remedy in remedies:
+            assert remedy is not None
+            words = shlex.split(remedy.split("; ")[0])
+            assert str(missing) in (words[-1], str(Path(words[-1]).parent))
+
+    @needs_root
+    def test_access_lists_are_for_the_path_and_another_s_file_is_not_given_away(
+        self, tmp_path: Path
+    ) -> None:
+        place = tmp_path / "a b"
+        place.mkdir(0o700)
+        for one in (tmp_path, *tmp_path.parents[:-2]):
+            one.chmod(one.stat().st_mode | 0o755)
+        host = Host(user="nobody", uid=pwd.getpwnam("nobody").pw_uid)
+        text = config(f"{{paths: [{{path: '{place}'}}], node: {{db_path: '{place}/db'}}}}")
+        listed, written = (
+            one.remedy
+            for one in examine(host, text, [watched.paths, system.database])
+            if one.level == "problem"
+        )
+        assert listed is not None
+        assert shlex.split(listed.split(";")[0])[-1] == str(place)
+        assert written == f"chown nobody '{place}'"
+        os.chown(place, 1, 1)
+        *_, written = (
+            one.remedy for one in examine(host, text, [system.database]) if one.level == "problem"
+        )
+        assert (
+            written == "it is daemon's: run the node as daemon, or name another place in node.yaml"
+        )
+
+    def test_what_is_not_printable_is_typed_all_the_same(self) -> None:
+        path = "/tmp/new\nline\udcff'\\"
+        command = f"printf %s {shell_word(path)}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+        assert done.stdout == os.fsencode(path)
+
+    def test_in_a_unit(self) -> None:
+        assert unit_word("/srv/db") == "/srv/db"
+        assert unit_word('/srv/50% "x" \\y') == '"/srv/50%% \\"x\\" \\\\y"'
+
+
 class TestExamine:
     def test_a_check_that_hangs_holds_up_no_other(self) -> None:
         def hangs(_host: Host, _config: NodeConfig) -> Iterator[Finding]:
@@ -447,13 +509,33 @@ class TestExamine:
             host_for("nobody-at-all")
 
     @needs_root
-    def test_root_asks_for_the_user_of_the_unit(self, tmp_path: Path) -> None:
-        assert user_of_unit(tmp_path) is None
+    def test_what_the_unit_runs_is_judged_for_its_user(self, tmp_path: Path) -> None:
+        assert host_for(None, tmp_path, of_unit=True).user == "root"
         make(tmp_path, "lib/systemd/system/etlmon-node.service", "[Service]\nUser=nobody\n")
-        assert user_of_unit(tmp_path) == "nobody"
-        host = host_for("nobody", tmp_path)
+        host = host_for(None, tmp_path, of_unit=True)
+        assert (host.user, host.uid) == ("nobody", pwd.getpwnam("nobody").pw_uid)
         assert host.unit is not None
-        assert host_for("root", tmp_path).unit is None
+        assert host_for("nobody", tmp_path) == host
+        assert host_for("root", tmp_path, of_unit=True).unit is None
+        assert host_for(None, tmp_path).user == "root"
+
+    def test_who_may_not_look_as_that_user_judges_no_rights(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And is advised to nothing that would give him the node's files."""
+        make(tmp_path, "lib/systemd/system/etlmon-node.service", "[Service]\nUser=nobody\n")
+        monkeypatch.setattr(os, "geteuid", lambda: 1)
+        host = host_for(None, tmp_path, of_unit=True)
+        assert (host.user, host.seen_by) == ("nobody", "daemon")
+        with pytest.raises(EtlmonError, match="only root may look as nobody: sudo etlmon doctor"):
+            host_for("nobody", tmp_path)
+        told = examine(host, config(f"node: {{listen: 'unix:{tmp_path}/x', db_path: /no/such/db}}"))
+        first = told[0]
+        assert first.level == "warning"
+        assert first.what.startswith("daemon cannot tell what nobody may: paths, logs, crontabs")
+        assert first.remedy == "sudo etlmon doctor"
+        assert {one.check for one in told} == {"rights", "database", "limits", "clock"}
+        assert not [one for one in told if "chown" in (one.remedy or "")]
 
     @needs_root
     def test_who_looks_without_the_rights_of_the_unit_is_told(self) -> None:
@@ -482,7 +564,7 @@ class TestCommand:
         )
         assert (lines.returncode, lines.stderr) == (2, "")
         assert "problem  path      /no/such: not there\n" in lines.stdout
-        assert "-> mkdir -p /no/such, or correct paths in node.yaml\n" in lines.stdout
+        assert "-> mkdir -p /no/such; or correct paths in node.yaml\n" in lines.stdout
         made = subprocess.run(
             [ETLMON, "doctor", "-c", file, "--json"], capture_output=True, text=True, check=False
         )
