@@ -197,6 +197,33 @@ def test_the_dashboard_is_whole() -> None:
         places |= cells
 
 
+_UNITS = {"short", "none", "percentunit", "bytes", "s", "Bps", "reqps"}
+
+
+def test_the_dashboard_has_the_form_that_grafana_imports() -> None:
+    """As far as this is to be seen without one: kinds, sources, units and variables it knows."""
+    dashboard = json.loads(DASHBOARD.read_text())
+    assert (dashboard["schemaVersion"], dashboard["uid"]) == (38, "etlmon")
+    assert "id" not in dashboard, "that is given where it is imported"
+    variables = {one["name"]: one["type"] for one in dashboard["templating"]["list"]}
+    assert variables == {"datasource": "datasource", "instance": "query"}
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            assert panel["panels"] == [], "one that is not collapsed holds none"
+            continue
+        assert panel["type"] in ("stat", "timeseries"), panel["title"]
+        assert panel["datasource"] == source
+        assert panel["fieldConfig"]["defaults"]["unit"] in _UNITS, panel["title"]
+        refs = [target["refId"] for target in panel["targets"]]
+        assert refs == list("ABC"[: len(refs)])
+        assert all(target["datasource"] == source for target in panel["targets"])
+        used = set(re.findall(r"\$\{?(\w+)", json.dumps(panel)))
+        assert used <= set(variables), panel["title"]
+        steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps")
+        assert steps is None or steps[0]["value"] is None, "the first has no lower end"
+
+
 def test_the_document_lists_every_metric_with_its_kind(kinds: dict[str, str]) -> None:
     ours = {name: kind for name, kind in kinds.items() if name.startswith("etlmon_")}
     listed = dict(re.findall(r"^\| `(etlmon_\w+)` \| (\w+) \|", DOCUMENT.read_text(), re.MULTILINE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -16,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import yaml
@@ -121,6 +123,28 @@ def statuses(heard: Sequence[Any]) -> list[str]:
     ]
 
 
+def assert_every_panel_shows_something(ask: Callable[[str], list[Any]]) -> None:
+    """Each query of the dashboard gives series, with the labels that its legend names.
+
+    What Grafana itself does besides is to put values for the variables, and to draw.
+    """
+    dashboard = json.loads((RULES.parents[1] / "grafana" / "etlmon.json").read_text())
+    queries = 0
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            query = target["expr"].replace("$instance", ".*")
+            series = until(lambda query=query: ask(query), f"{panel['title']}: {query}")
+            labels = re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])
+            for label in set(labels) - {"subject"}:  # empty where there is but one of a kind
+                assert [one for one in series if label in one["metric"]], (query, label)
+            queries += 1
+    assert queries > 30
+    variable = next(one for one in dashboard["templating"]["list"] if one["type"] == "query")
+    found = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]["query"])
+    assert found
+    assert found[2] in ask(found[1])[0]["metric"]
+
+
 @pytest.mark.timeout(110)
 def test_an_alert_fires_and_resolves(
     program: Callable[[str], str],
@@ -154,6 +178,9 @@ def test_an_alert_fires_and_resolves(
         f"node: {{listen: '127.0.0.1:{node_port}', db_path: {tmp_path}/etlmon.db}}\n"
         f"auth: {{tokens_file: {tmp_path}/tokens}}\n"
         "refresh: {process: 1s}\n"
+        f"paths: [{{path: {tmp_path}, scan_interval: 2s}}]\n"
+        f"logs: [{{name: app, path: {tmp_path}/app.log}}]\n"
+        f"xferlog: {{path: {tmp_path}/xferlog}}\n"
         f"process_watch: [{{name: load, match: '{marker}', expect: {{min: 1}}}}]\n"
     )
     hastened_rules(tmp_path / "etlmon.rules.yml")
@@ -200,7 +227,14 @@ def test_an_alert_fires_and_resolves(
         targets = found["data"]["activeTargets"] if found else []
         return [one for one in targets if one["health"] == "up"]
 
+    def ask(query: str, **parameters: str) -> list[Any]:
+        parameters["query"] = query
+        url = f"http://127.0.0.1:{prometheus_port}/api/v1/query?{urlencode(parameters)}"
+        found = get(url)
+        return found["data"]["result"] if found else []
+
     until(scraped, "Prometheus scrapes the node")
     until(lambda: "firing" in statuses(heard), "the alert comes")
+    assert_every_panel_shows_something(ask)
     run(sys.executable, "-c", "import time; time.sleep(60)", marker)
     until(lambda: "resolved" in statuses(heard), "the alert goes")
