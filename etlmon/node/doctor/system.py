@@ -252,15 +252,14 @@ def limits(host: Host, _config: NodeConfig) -> Iterator[Finding]:
         else:
             yield Finding("ok", "limits", f"fs.inotify.{name} is {number}")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if host.unit is not None and host.unit.descriptors is not None:
+        hard = host.unit.descriptors
+    told = f"{'any number of' if hard == resource.RLIM_INFINITY else hard} open files are allowed"
     if hard != resource.RLIM_INFINITY and hard < _ENOUGH_DESCRIPTORS:
-        yield Finding(
-            "warning",
-            "limits",
-            f"{hard} open files are allowed here",
-            "LimitNOFILE=65536 in the unit, or ulimit -Hn 65536",
-        )
+        remedy = "LimitNOFILE=65536 in the unit, or ulimit -Hn 65536"
+        yield Finding("warning", "limits", told, remedy)
     else:
-        yield Finding("ok", "limits", f"{hard} open files are allowed here")
+        yield Finding("ok", "limits", told)
 
 
 def clock(host: Host, config: NodeConfig) -> Iterator[Finding]:

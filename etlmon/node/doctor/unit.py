@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import resource
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +39,8 @@ class Unit:
     """Those that the node's process gets (``AmbientCapabilities=``), in capitals: CAP_KILL."""
     writable: tuple[Path, ...] | None = None
     """Below which directories it may write at all; None where that is not restricted."""
+    descriptors: int | None = None
+    """How many it may have open at most (``LimitNOFILE=``); None where the unit does not say."""
 
     def may_write(self, directory: Path) -> bool:
         """Whether the unit leaves a directory writable; whose it is is another matter."""
@@ -90,7 +94,16 @@ def _unit(settings: dict[str, list[str]]) -> Unit:
         writable=(
             tuple(Path(word) for word in writable) if last("ProtectSystem") == "strict" else None
         ),
+        descriptors=_hard_limit(last("LimitNOFILE")),
     )
+
+
+def _hard_limit(text: str) -> int | None:
+    """Give the second of ``soft:hard``, or the one that is there; None for what is no number."""
+    found = text.rpartition(":")[2]
+    if found == "infinity":
+        return resource.RLIM_INFINITY
+    return int(found) if found.isdigit() else None
 
 
 def _named(root: Path, name: str) -> Iterator[Path]:
@@ -115,4 +128,11 @@ def _settings(file: Path) -> Iterator[tuple[str, list[str]]]:
             section = stripped
         elif section == "[Service]":
             name, _, value = stripped.partition("=")
-            yield name.strip(), value.split()
+            yield name.strip(), _words(value)
+
+
+def _words(value: str) -> list[str]:
+    try:
+        return [word.replace("%%", "%") for word in shlex.split(value)]
+    except ValueError:  # a quote that does not end
+        return value.split()

@@ -371,6 +371,18 @@ class TestSystem:
             if one.check == "backup" and one.level == "problem"
         ]
 
+    def test_the_unit_says_how_many_files_may_be_open(self) -> None:
+        """Not the limit of whoever looks."""
+        told = {
+            number: found(system.limits, Host(unit=Unit(user="etl", descriptors=number)), "")[-1]
+            for number in (100, 65_536, -1)
+        }
+        assert told == {
+            100: ("warning", "100 open files are allowed"),
+            65_536: ("ok", "65536 open files are allowed"),
+            -1: ("ok", "any number of open files are allowed"),
+        }
+
     def test_few_watches_are_a_warning(self, tmp_path: Path) -> None:
         make(tmp_path, "sys/fs/inotify/max_user_watches", "100\n")
         make(tmp_path, "sys/fs/inotify/max_user_instances", "128\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from etlmon.node.doctor.unit import read_unit
+from etlmon.node.doctor.unit import read_unit, unit_word
 
 DEBIAN = Path(__file__).parents[3] / "debian"
 
@@ -29,6 +29,7 @@ def test_as_it_is_it_has_no_rights_and_few_places_to_write(tmp_path: Path) -> No
     unit = read_unit(tmp_path)
     assert unit is not None
     assert (unit.user, unit.groups, unit.capabilities) == ("etlmon", (), frozenset())
+    assert unit.descriptors == 65_536
     for place in ("/var/lib/etlmon", "/var/log/etlmon", "/run/etlmon", "/var/backups/etlmon/x"):
         assert unit.may_write(Path(place))
     assert not unit.may_write(Path("/var/backups"))
@@ -37,13 +38,18 @@ def test_as_it_is_it_has_no_rights_and_few_places_to_write(tmp_path: Path) -> No
 def test_each_drop_in_counts_wherever_it_is(tmp_path: Path) -> None:
     install(tmp_path, "read-logs", "kill", "read-all", "see-open-files")
     made = "[Unit]\nReadWritePaths=/no\n[Service]\n#ReadWritePaths=/no\n"
+    odd = unit_word('/50% "c d"')
+    made += f"ReadWritePaths={odd}\nLimitNOFILE=1024:infinity\n"
     made += "ReadWritePaths=/a \\\n /b\n"
     make(tmp_path, "run/systemd/system/etlmon-node.service.d/mine.conf", made)
     unit = read_unit(tmp_path)
     assert unit is not None
     assert unit.groups == ("adm", "systemd-journal")
     assert unit.capabilities == {"CAP_KILL", "CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"}
-    assert [unit.may_write(Path(one)) for one in ("/a", "/b/c", "/no")] == [True, True, False]
+    for place in ("/a", "/b/c", '/50% "c d"/x'):
+        assert unit.may_write(Path(place)), place
+    assert not unit.may_write(Path("/no"))
+    assert unit.descriptors == -1
 
 
 def test_an_empty_word_takes_all_back(tmp_path: Path) -> None:
