@@ -242,6 +242,9 @@ class ProcessWatch(Section, frozen=True, kw_only=True):
         if all(criterion is None for criterion in criteria):
             text = "no criterion; give one of match, comm, exe, user, cgroup, pid"
             yield Problem("", text, ("",))
+        if self.match == "":
+            text = "empty, which every process meets; leave it out, or say which are meant"
+            yield Problem("match", text, ("match",))
 
 
 class RedactSection(Section, frozen=True, kw_only=True):

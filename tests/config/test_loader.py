@@ -358,6 +358,11 @@ MISTAKES = [
         "process_watch[0]: no criterion; give one of match, comm, exe, user, cgroup, pid",
     ),
     (
+        "process_watch: [{match: '', user: etl}]",
+        "process_watch[0].match: empty, which every process meets; leave it out, or say which are "
+        "meant",
+    ),
+    (
         "process_watch: [{match: '(a)\\1'}]",
         'process_watch[0].match: "(a)\\1" is no regular expression that RE2 takes (invalid escape '
         "sequence: \\1); write one without look-around and back-references",
