@@ -21,7 +21,7 @@ class Users:
 
     def name(self, uid: int) -> str:
         """Give the name of a user, its number if it has none."""
-        return str(self._remembered(uid, lambda: _name(uid)))
+        return str(self._remembered(uid, lambda: name_of(uid)))
 
     def uid(self, user: str) -> int | None:
         """Give the number of a user given by name or number; None if there is no such name."""
@@ -39,10 +39,11 @@ class Users:
         return found
 
 
-def _name(uid: int) -> str:
+def name_of(uid: int) -> str:
+    """Give the name of an account, or its number where it has none; blocks."""
     try:
         return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
+    except (KeyError, OverflowError, OSError):
         return str(uid)
 
 

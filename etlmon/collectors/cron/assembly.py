@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 from collections import Counter
 from dataclasses import replace
 from stat import S_IMODE
@@ -22,6 +21,7 @@ from etlmon.host.crontabs import (
     read_stamp,
 )
 from etlmon.host.systemctl import ask, runs_systemd
+from etlmon.host.users import name_of
 from etlmon.records.cron import CronEntry, CronFile, job_id
 from etlmon.text import host_text, one_line
 from etlmon.units import utc
@@ -62,14 +62,6 @@ class Readings(Protocol):
 
     def shown(self, command: str) -> str:
         """Give a command without its secrets."""
-
-
-def _name_of(uid: int) -> str:
-    """Give the name of an account, or the uid where there is none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError, OSError):
-        return str(uid)
 
 
 class Assembly:
@@ -346,7 +338,7 @@ class Assembly:
                 reason=verdict.reason,
                 line=verdict.line,
                 jobs=jobs,
-                owner=None if status is None else _name_of(status.st_uid),
+                owner=None if status is None else name_of(status.st_uid),
                 mode=None if status is None else f"{S_IMODE(status.st_mode):04o}",
                 changed_at=None if status is None else utc(max(0.0, status.st_mtime)),
                 lint=[f"line {one.line}: {one.text}" for one in lint[:_MOST_LINT]],

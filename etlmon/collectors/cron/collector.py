@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from etlmon.records.base import Record
 
 _AFTER_A_RUN_SECONDS = 1.0
+_APART_SECONDS = 1.0
+_REST = 10
+"""For so many times as long as a look took no change begins another one: a user may change his
+crontab as often as he likes."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class CronCollector:
         self._seen = _Seen()
         self._partial: frozenset[str] = frozenset()
         self._waiting: IDelayedCall | None = None
+        self._stirred: IDelayedCall | None = None
+        self._rests_until = 0.0
         self._root = root
         self._journalctl = journalctl
         self._log = settings.log
@@ -130,6 +136,8 @@ class CronCollector:
         self._chronicle = None
         yield Batch(news)
         self._chronicle, self._seen = chronicle, seen
+        ended = self._context.monotonic_clock()
+        self._rests_until = ended + max(_APART_SECONDS, _REST * (ended - monotonic))
         self._look_again(now)
         if chronicle.more and self._hint is not None:
             self._hint()
@@ -144,6 +152,8 @@ class CronCollector:
         """Hear of no more changes."""
         self._hint = None
         self._stop_waiting()
+        if self._stirred is not None and self._stirred.active():
+            self._stirred.cancel()
         if self._context.watches is not None:
             for watch in self._watches.values():
                 self._context.watches.end(watch)
@@ -170,16 +180,27 @@ class CronCollector:
 
     async def _arm(self) -> None:
         """Hear of changes in the directories that matter now."""
-        watches, hint = self._context.watches, self._hint
-        if watches is None or hint is None:
+        watches = self._context.watches
+        if watches is None or self._hint is None:
             return
         wanted = await self._context.in_thread(self._observer.directories)
         for directory in self._watches.keys() - set(wanted):
             watches.end(self._watches.pop(directory))
         for directory in wanted:
             if directory not in self._watches:
-                self._watches[directory] = watches.watch(directory, hint)
+                self._watches[directory] = watches.watch(directory, self._stir)
         await watches.arm(*self._watches.values())
+
+    def _stir(self) -> None:
+        """Look since something has changed: at once, or when the last look is long enough ago."""
+        hint, reactor = self._hint, self._context.reactor
+        if hint is None:
+            return
+        wait_seconds = self._rests_until - self._context.monotonic_clock()
+        if wait_seconds <= 0 or reactor is None:
+            hint()
+        elif self._stirred is None or not self._stirred.active():
+            self._stirred = reactor.callLater(wait_seconds, self._stir)
 
     def _look_again(self, now: float) -> None:
         """Look when the first of the coming runs has passed: it is not the next one then."""

@@ -66,12 +66,14 @@ class Source(Protocol):
 def find_source(root: Path, now: float, wanted: Wanted = "auto") -> str | None:
     """Give the name of the place where what cron says can be read, None where there is none.
 
-    A file that nobody has written to for a day was left behind by a syslog daemon that is gone,
-    where systemd has a journal: what cron says is there then, and so it is if only that is open.
+    A file that nobody has written to for a day was left behind by a syslog daemon that is gone, or
+    writes elsewhere now. Where systemd has a journal, what cron says is there then, and so it is if
+    only that is open.
     """
     has_journal = runs_systemd(root)
     if wanted == "journal":
         return JOURNAL if has_journal else None
+    left_over = None
     for place in LOGS:
         path = root / place
         try:
@@ -80,9 +82,10 @@ def find_source(root: Path, now: float, wanted: Wanted = "auto") -> str | None:
                 path.open("rb").close()
         except OSError:
             continue
-        if not has_journal or now - written_at < _LEFT_OVER_SECONDS:
+        if now - written_at < _LEFT_OVER_SECONDS:
             return str(path)
-    return JOURNAL if has_journal else None
+        left_over = left_over or str(path)
+    return JOURNAL if has_journal else left_over
 
 
 def open_source(

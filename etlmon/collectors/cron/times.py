@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from etlmon.collectors.cron.next import Runs, next_runs, possible, why_never
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from etlmon.host.zone import HostZone
     from etlmon.records.cron import NextRunKind
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MINUTE = timedelta(minutes=1)
 NEXT_RUNS = 10
 """How many coming runs are told."""
 _MOST_ZONES = 64
@@ -180,4 +182,4 @@ class Times:
 
 
 def _moment(minute: int) -> datetime:
-    return datetime.fromtimestamp(minute * 60, UTC)
+    return _EPOCH + minute * _MINUTE

@@ -187,6 +187,7 @@ class TestHearing:
         heard: Deferred[None] = Deferred()
         node.collector.listen(lambda: None if heard.called else heard.callback(None))
         await node.run()
+        node.clock.advance(1)
         node.write("new", "0 5 * * * root load\n")
         await heard
         await node.collector.deafen()
@@ -202,10 +203,39 @@ class TestHearing:
         spool = node.root / "var/spool/cron/crontabs"
         spool.mkdir(parents=True)
         await node.run()
+        node.clock.advance(1)
         waiting = heard[0]
         (spool / "root").write_text("0 5 * * * load\n")
         await waiting
         await node.collector.deafen()
+
+
+async def test_a_crontab_that_changes_all_the_time_does_not_keep_it_busy(node: Node) -> None:
+    node.collector.listen(node.hint)
+    looks = node.observer.look
+
+    def slow(now: float) -> Any:
+        node.clock.advance(0.5)
+        return looks(now)
+
+    node.observer.look = slow  # type: ignore[method-assign]
+    node.collector._stir()
+    assert node.hints == 1, "the first one at once"
+    await node.run()
+    for _ in range(9):
+        node.collector._stir()
+    node.clock.advance(4.9)
+    assert node.hints == 1
+    node.clock.advance(0.1)
+    assert node.hints == 2, "none is lost"
+    node.clock.advance(60)
+    assert node.hints == 2
+    node.collector._stir()
+    assert node.hints == 3
+    await node.run()
+    node.collector._stir()
+    await node.collector.deafen()
+    assert node.clock.getDelayedCalls() == []
 
 
 def test_it_is_built_as_configured(node: Node) -> None:

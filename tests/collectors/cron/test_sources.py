@@ -59,6 +59,15 @@ class TestWhichOne:
         age(path, 30 * DAY, log_host.seconds)
         assert find_source(log_host.root, log_host.seconds) == str(path)
 
+    def test_of_two_files_the_one_that_is_still_written(self, log_host: Any) -> None:
+        old = log_host.write("var/log/cron.log", "")
+        new = log_host.write("var/log/syslog", "")
+        age(new, 0, log_host.seconds)
+        age(old, 30 * DAY, log_host.seconds)
+        assert find_source(log_host.root, log_host.seconds) == str(new)
+        age(old, 0, log_host.seconds)
+        assert find_source(log_host.root, log_host.seconds) == str(old)
+
     def test_the_journal_where_no_file_is_written_any_more(self, host: Any) -> None:
         assert find_source(host.root, host.seconds) == JOURNAL
         path = host.write("var/log/syslog", "")
