@@ -24,6 +24,8 @@ PERIODS = ("hourly", "daily", "weekly", "monthly")
 """The directories /etc/cron.hourly and so on, of which run-parts starts what is in them."""
 MOST_BYTES = 4 << 20
 """No more is read of one file."""
+MOST_TOTAL_BYTES = 32 << 20
+"""No more is read of all files together; those of the host come before those of users."""
 MOST_FILES = 10_000
 """No more names are read of one directory."""
 
@@ -46,7 +48,8 @@ class TabFile:
     content: bytes | None = None
     """None where it could not be read, or was not asked for."""
     error: str | None = None
-    """Why it could not be read, as the name of an errno; TOOBIG over 4 MiB."""
+    """Why it could not be read, as the name of an errno; TOOBIG over 4 MiB, NOROOM where all files
+    together are too large."""
 
     @property
     def name(self) -> bytes:
@@ -79,21 +82,22 @@ def spool(root: Path, kind: Literal["debian", "cronie"]) -> bytes:
 def find_files(root: Path, kind: Literal["debian", "cronie"]) -> Found:
     """Read all crontabs that this kind of cron reads, and look at the scripts of run-parts."""
     found = Found()
+    room = _Room()
     found.files.extend(_one(root, b"/etc/crontab", "crontab"))
     found.files.extend(_one(root, b"/etc/anacrontab", "anacron"))
     for name in _names(root, b"/etc/cron.d", found):
-        found.files.append(_read(root, b"/etc/cron.d/" + name, "cron.d"))
+        found.files.append(_read(root, b"/etc/cron.d/" + name, "cron.d", room))
     directory = spool(root, kind)
     for name in _names(root, directory, found):
         path = directory + b"/" + name
         if not os.path.isdir(_below(root, path)):
-            found.files.append(_read(root, path, "user"))
+            found.files.append(_read(root, path, "user", room))
     for period in PERIODS:
         directory = b"/etc/cron." + period.encode()
         for name in _names(root, directory, found):
             path = directory + b"/" + name
             if not os.path.isdir(_below(root, path)):
-                found.files.append(_read(root, path, "run-parts", content=False))
+                found.files.append(_read(root, path, "run-parts", None))
     return found
 
 
@@ -156,12 +160,22 @@ def _names(root: Path, directory: bytes, found: Found) -> Iterator[bytes]:
 
 
 def _one(root: Path, path: bytes, place: Place) -> list[TabFile]:
-    file = _read(root, path, place)
+    file = _read(root, path, place, _Room())
     return [] if file.error == "ENOENT" and file.link_owner is None else [file]
 
 
-def _read(root: Path, path: bytes, place: Place, *, content: bool = True) -> TabFile:
-    """Look at a file and read it; never raises, never waits for what is no regular file."""
+@dataclass
+class _Room:
+    """How much of files may still be held."""
+
+    left_bytes: int = MOST_TOTAL_BYTES
+
+
+def _read(root: Path, path: bytes, place: Place, room: _Room | None) -> TabFile:
+    """Look at a file, and read it if there is room for it.
+
+    Never raises, never waits for what is no regular file.
+    """
     real = _below(root, path)
     link_owner: int | None = None
     status: os.stat_result | None = None
@@ -170,7 +184,7 @@ def _read(root: Path, path: bytes, place: Place, *, content: bool = True) -> Tab
         if stat.S_ISLNK(own.st_mode):
             link_owner = own.st_uid
         status = os.stat(real)
-        if not content or not stat.S_ISREG(status.st_mode):
+        if room is None or not stat.S_ISREG(status.st_mode):
             return TabFile(path, place, link_owner, status)
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         try:
@@ -184,6 +198,9 @@ def _read(root: Path, path: bytes, place: Place, *, content: bool = True) -> Tab
         return TabFile(path, place, link_owner, status, error=_name(error))
     if len(text) > MOST_BYTES:
         return TabFile(path, place, link_owner, status, error="TOOBIG")
+    if len(text) > room.left_bytes:
+        return TabFile(path, place, link_owner, status, error="NOROOM")
+    room.left_bytes -= len(text)
     return TabFile(path, place, link_owner, status, text)
 
 

@@ -58,6 +58,17 @@ def test_a_file_that_is_too_large_is_not_held(root: Path, monkeypatch: pytest.Mo
     assert (file.content, file.error) == (None, "TOOBIG")
 
 
+def test_files_that_are_too_large_together_are_not_held(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = crontabs._Room(25)
+    monkeypatch.setattr(crontabs, "_Room", lambda: room)
+    for name in "abc":
+        (root / "etc/cron.d" / name).write_bytes(b"x" * 10)
+    found = [(file.content, file.error) for file in find_files(root, "debian").files]
+    assert found == [(b"x" * 10, None)] * 2 + [(None, "NOROOM")]
+
+
 def test_too_many_files_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crontabs, "MOST_FILES", 2)
     for name in "abc":

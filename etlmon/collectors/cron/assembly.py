@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _NO_BUS = "Failed to connect to bus: No such file"
 _SYSTEMCTL_SECONDS = 5.0
 _MOST_LINT = 20
+MOST_JOBS = 50_000
+"""When there are so many, no further crontab is looked at."""
 _ANACRON = "usr/sbin/anacron"
 _NOT_RUNNING = "cron is not running"
 _AS_READ_LAST = "its jobs are told as they stood in it when it was read last"
@@ -125,7 +127,10 @@ class Assembly:
         known = self.readings.known_tab(file.path) if verdict.status == "unknown" else None
         if known is not None:
             verdict = Verdict("unknown", f"{verdict.reason}; {_AS_READ_LAST}")
-        if (file.content is None and known is None) or self._is_no_crontab(file):
+        if len(self.look.entries) >= MOST_JOBS:
+            verdict = Verdict("unknown", f"not looked at: there are {MOST_JOBS:,} jobs already")
+            self._file(file, verdict, 0, [])
+        elif (file.content is None and known is None) or self._is_no_crontab(file):
             self._file(file, verdict, 0, [])
         elif file.place == "anacron" and file.content is not None:
             self._anacrontab(file, file.content, verdict)

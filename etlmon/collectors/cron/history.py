@@ -22,6 +22,7 @@ GRACE = timedelta(minutes=2)
 _MADE_UP_WITHIN = timedelta(hours=3)
 """After a longer time cron makes up for no run: it is missed."""
 _EARLY = timedelta(seconds=1)
+_MOST_FAILURES = 10_000
 
 Match = Callable[["Event"], str | None]
 """Gives the job that an event is of."""
@@ -65,6 +66,7 @@ class Histories:
         self.logs_failures = False
         self._went: dict[str, _Went] = {}
         self._failures: set[int] = set()
+        """The pids of runs that have failed, and whose end is still to be told."""
         self._job_of: dict[int, str] = {}
         for history in known:
             went = self._went[history.job_id] = _Went(
@@ -128,6 +130,7 @@ class Histories:
         if event.pid is not None:
             went.running[event.pid] = event.at
             self._job_of[event.pid] = job
+            self._failures.discard(event.pid)  # that was of another run, whose end was not told
         if went.due is not None and event.at >= went.due.at - _EARLY:
             if went.following is not None and event.at >= went.following - _EARLY:
                 went.missed_at = went.due.at  # this is the run after it
@@ -138,6 +141,8 @@ class Histories:
         went = self._running(event.pid)
         if went is not None:
             self._finish(went, event.pid, event.at, event.exit_status)
+            if len(self._failures) >= _MOST_FAILURES:  # cron is told not to log the ends
+                self._failures.clear()
             self._failures.add(event.pid)
 
     def _goes_on(self, pid: int, running: Running) -> bool:

@@ -75,6 +75,8 @@ def unread(file: TabFile) -> Verdict:
         return Verdict("ignored", "a symbolic link to nothing")
     if file.error == "TOOBIG":
         return Verdict("unknown", "larger than 4 MiB: not read")
+    if file.error == "NOROOM":
+        return Verdict("unknown", "not read: there are more than 32 MiB of crontabs already")
     if file.error in {"EACCES", "EPERM"}:
         return Verdict(
             "unknown", "this node may not read it: it needs root, or CAP_DAC_READ_SEARCH"

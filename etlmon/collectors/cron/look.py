@@ -167,12 +167,14 @@ class Observer:
         return self._redaction.line(("sh", "-c", command)).removeprefix("sh -c ")
 
     def _without_secrets(self, entry: Entry) -> Entry:
-        # What is no entry may be an assignment that is written wrong, with a secret in its words.
-        text = entry.text if entry.error is None else self.shown(entry.text)
         command = self.shown(entry.command)
-        if (text, command) == (entry.text, entry.command):
-            return entry
-        return replace(entry, text=text, command=command)
+        if entry.error is None:
+            return entry if command == entry.command else replace(entry, command=command)
+        # What is no entry may be an assignment that is written wrong, or lack its user: a secret
+        # may stand anywhere in it.
+        user = None if entry.user is None else self.shown(entry.user)
+        text, error = self.shown(entry.text), self.shown(entry.error)
+        return replace(entry, text=text, command=command, user=user, error=error)
 
     def _dialect(self, daemon: Daemon) -> Dialect:
         if self._configured is not None:

@@ -165,6 +165,15 @@ def test_a_pid_that_another_has_is_not_taken_for_it(host: Any) -> None:
     assert host.go_on()[0][LOAD].running_pids == []
 
 
+def test_a_failure_whose_end_was_not_told_is_not_that_of_the_next_run(host: Any) -> None:
+    host.say("13:00:01", "CRON[10]: (root) CMD ([21] load)")
+    host.say("13:00:02", "CRON[10]: (CRON) error (grandchild #21 failed with exit status 3)")
+    host.say("14:00:01", "CRON[10]: (root) CMD ([21] load)")
+    host.say("14:00:09", "CRON[10]: (root) END ([21] load)")
+    went = host.go_on()[0][LOAD]
+    assert (went.last_end, went.last_exit) == (at("14:00:09"), 0)
+
+
 class TestForged:
     """Anybody may write into a file of the system log: what is seen not to be so is not taken."""
 

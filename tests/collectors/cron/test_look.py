@@ -13,7 +13,7 @@ from zoneinfo import TZPATH
 
 import pytest
 
-from etlmon.collectors.cron import times
+from etlmon.collectors.cron import assembly, times
 from etlmon.collectors.cron.assembly import Look
 from etlmon.collectors.cron.look import Observer, uid_of
 from etlmon.collectors.cron.next import Runs
@@ -355,6 +355,28 @@ class TestDaemon:
         assert host.jobs()["load"].file_status == "ignored"
         host.write("etc/sysconfig/crond", 'CRONDARGS="-np"\n')
         assert host.jobs()["load"].file_status == "active"
+
+    def test_jobs_are_so_many_at_the_most(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(assembly, "MOST_JOBS", 2)
+        for name in "ab":
+            host.write(f"etc/cron.d/{name}", f"0 5 * * * root {name}1\n0 5 * * * root {name}2\n")
+        assert set(host.jobs()) == {"a1", "a2"}
+        file = host.files()["/etc/cron.d/b"]
+        assert (file.status, file.visibility, file.reason) == (
+            "unknown",
+            "partial",
+            "not looked at: there are 2 jobs already",
+        )
+
+    @pytest.mark.parametrize("dialect", ["debian", "cronie"])
+    def test_a_secret_where_the_user_should_be_is_not_shown(self, host: Host, dialect: str) -> None:
+        host.observe(dialect)
+        host.write("etc/cron.d/a", "0 5 * * * PGPASSWORD=geheim psql -c x\n")
+        look = host.look()
+        assert [entry.user for entry in look.entries] == ["PGPASSWORD=[redacted]"]
+        assert "geheim" not in repr((look.entries, look.files))
 
     def test_cronie_runs_users_crontabs_on_one_host_where_it_is_told_so(self, host: Host) -> None:
         host.write("usr/bin/cronnext", "")
