@@ -45,6 +45,8 @@ class Pattern:
 
     def replace(self, text: str, by: Callable[[Any], str]) -> str:
         """Give ``text`` with what ``by`` makes of each match in its place."""
+        if not self.finds(text.encode("utf-8", "surrogateescape")):
+            return text  # to find nothing by itself takes sub() ten times as long
         replaced: str = self._compiled.sub(by, text)
         return replaced
 

@@ -32,11 +32,12 @@ _VALUE = r"""("[^"]*"|'[^']*'|[^\s&;,"']+)"""
 _STRING = r"""(?:"[^"]*"|'[^']*')"""
 
 # Nearly all command lines have nothing of this, and are left alone by one quick look.
-_SUSPECT = (
+_NAMED = (
     rf"(?i){_WORDS}|pass|assword|://[^/\s]*@|[?&]sig=|bearer|basic|authorization|cookie|\bauth\s*=|"
-    r"\|\s*(?:\S*/)?(?:sudo|kinit|cryptsetup|gpg2?|su|smbpasswd|pdbedit)\s|"
-    rf"""(?:^|[\s/"'(;|&])(?:{"|".join(map(re.escape, sorted(NAMES)))})["']?\s"""
+    r"\|\s*(?:\S*/)?(?:sudo|kinit|cryptsetup|gpg2?|su|smbpasswd|pdbedit)\s"
 )
+_PROGRAMS = rf"""(?:^|[\s/"'(;|&])(?:{"|".join(map(re.escape, sorted(NAMES)))})["']?\s"""
+_SUSPECT = f"{_PROGRAMS}|{_NAMED}"
 _ASSIGNED = rf"""(?i)([\w.-]*(?:{_WORDS}|{_SHORT})[\w.-]*)(["']?\s*[=:]\s*){_VALUE}"""
 _OPTION_IN_TEXT = rf"(?i)(\s--?[\w.-]*(?:{_WORDS}|{_SHORT})[\w.-]*)(\s+){_VALUE}"
 _SLASHED = rf"(?i)(^|\s)(/(?:password|passwd|pass|gp|pw)):{_VALUE}"
@@ -88,6 +89,8 @@ def _pattern(text: str) -> Pattern:
 def _without_usual(arguments: list[str]) -> list[str]:
     """Give arguments without the secrets that are usual."""
     shown = by_program(arguments)
+    if not _pattern(_NAMED).finds(" ".join(shown).encode()):
+        return shown
     for place, argument in enumerate(shown):
         name, equals, value = argument.partition("=")
         before = shown[place - 1] if place else ""
