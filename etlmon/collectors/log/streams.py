@@ -13,6 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.log.entries import Joiner
+from etlmon.collectors.log.places import changed_ns, fixed_part, signature, unseen
 from etlmon.collectors.log.stream import Stream
 from etlmon.collectors.log.text import TextReader
 from etlmon.host.follow_queue import Limits
@@ -78,6 +79,7 @@ class Streams:
     ) -> None:
         self._settings = settings
         self._pattern = os.fsencode(settings.path)
+        self.fixed_path = fixed_part(self._pattern)
         self.is_pattern = glob.has_magic(self._pattern)
         self._cursors = dict(cursors)
         self._limits = Limits(
@@ -115,13 +117,6 @@ class Streams:
         """
         names = self._names
         return names is None or bool(names(name))
-
-    @property
-    def fixed_path(self) -> bytes:
-        """The path up to where it depends on what is there."""
-        parts = self._pattern.split(b"/")
-        fixed = [part for place, part in enumerate(parts) if not _is_magic(parts[: place + 1])]
-        return b"/".join(fixed) + (b"/" if len(fixed) < len(parts) else b"")
 
     def step(
         self,
@@ -207,7 +202,7 @@ class Streams:
 
     def _has_new_names(self) -> bool:
         return self.is_pattern and any(
-            _modified_ns(directory) != modified_ns
+            changed_ns(directory) != modified_ns
             for directory, modified_ns in self._directories.items()
         )
 
@@ -220,7 +215,7 @@ class Streams:
             paths = [self._pattern]
         else:
             parents = glob.glob(os.path.dirname(self._pattern), recursive=True)
-            self._directories = {one: _modified_ns(one) for one in parents if os.path.isdir(one)}
+            self._directories = {one: changed_ns(one) for one in parents if os.path.isdir(one)}
             paths = self._matches()
         records: list[Record] = []
         if not self._has_begun:
@@ -319,7 +314,7 @@ class Streams:
     def _tell_of_no_match(self, wall: datetime) -> list[Record]:
         """Tell that there is no file yet, and that this is over."""
         waits = self._waits_for_match
-        self._closed = None if self._files else self._not_seen()
+        self._closed = None if self._files else unseen(self.fixed_path)
         message = self._closed or "no file matches"
         if not self._files and (waits is None or waits.error_message != message):
             self._waits_for_match = LogFileRead(
@@ -335,17 +330,6 @@ class Streams:
             self._waits_for_match = None
             return [LogFileGone(log_name=self._settings.name, log_path=self._settings.path)]
         return []
-
-    def _not_seen(self) -> str | None:
-        """Say why it cannot be seen whether there is a file of the pattern; None if it can."""
-        directory = os.path.dirname(self.fixed_path) or b"/"
-        try:
-            os.scandir(directory).close()
-        except PermissionError as error:
-            return f"{host_text(directory)}: {error.strerror}"
-        except OSError:
-            return None  # it is not there yet
-        return None
 
     # --- which of them are open -------------------------------------------------------------------
 
@@ -369,7 +353,7 @@ class Streams:
     def _wants(self, file: _File, all_again: bool) -> bool:
         if not file.stream.is_asleep:
             return False
-        return file.is_new or (all_again and _signature(file.stream.path) != file.seen)
+        return file.is_new or (all_again and signature(file.stream.path) != file.seen)
 
     def _put_to_sleep(self, file: _File) -> None:
         # Before it sleeps: what changes meanwhile is seen at the next look.
@@ -414,22 +398,3 @@ class Streams:
                 return False
             waiting.append(stream)
         return not waiting
-
-
-def _is_magic(parts: list[bytes]) -> bool:
-    return any(glob.has_magic(part) for part in parts)
-
-
-def _modified_ns(path: bytes) -> int:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return -1
-
-
-def _signature(path: bytes) -> tuple[int, int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns

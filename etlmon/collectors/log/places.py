@@ -1,0 +1,48 @@
+"""What a path, or a pattern of paths, says of where files are, and what is there. Blocks."""
+
+from __future__ import annotations
+
+import glob
+import os
+
+from etlmon.text import host_text
+
+
+def fixed_part(pattern: bytes) -> bytes:
+    """Give a path up to where it depends on what is there."""
+    parts = pattern.split(b"/")
+    fixed = [part for place, part in enumerate(parts) if not _is_magic(parts[: place + 1])]
+    return b"/".join(fixed) + (b"/" if len(fixed) < len(parts) else b"")
+
+
+def unseen(fixed: bytes) -> str | None:
+    """Say why it cannot be seen which files are below a fixed part; None if it can."""
+    directory = os.path.dirname(fixed) or b"/"
+    try:
+        os.scandir(directory).close()
+    except PermissionError as error:
+        return f"{host_text(directory)}: {error.strerror}"
+    except OSError:
+        return None  # it is not there yet
+    return None
+
+
+def changed_ns(path: bytes) -> int:
+    """Give when a directory has changed last; -1 where it is not there."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return -1
+
+
+def signature(path: bytes) -> tuple[int, int, int] | None:
+    """Give what changes with a file: inode, size and time; None where it is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_magic(parts: list[bytes]) -> bool:
+    return any(glob.has_magic(part) for part in parts)
