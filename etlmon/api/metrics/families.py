@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
@@ -50,6 +51,29 @@ class Reading(Part, Protocol):
 
     def left_out(self) -> Row:
         """Give how many of its kind have no series, at the last snapshot."""
+
+
+class Named(ABC, Generic[T]):
+    """A reading of things that have names, of which the newest that is known is kept."""
+
+    kind: ClassVar[str]
+    """What they are, in ``etlmon_metrics_left_out``."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, T] = {}
+
+    def snapshot(self) -> Families:
+        """Take the values as they are now."""
+        now = dict(self._now)
+        return lambda: self._families(now)
+
+    @abstractmethod
+    def _families(self, now: dict[str, T]) -> Iterable[Metric]:
+        """Make metrics of what is known; in any thread."""
+
+    def left_out(self) -> Row:
+        """Give how many have no series."""
+        return left_out(self.kind, self._now)
 
 
 def gauge(name: str, about: str, labels: Sequence[str] = (), rows: Iterable[Row] = ()) -> Metric:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from etlmon.api.metrics.families import (
     Each,
+    Named,
     counter,
     first,
     gauge,
     label,
-    left_out,
     only,
     ratio,
     seconds,
@@ -36,30 +36,26 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from etlmon.api.metrics.families import Families, Row, Takers
+    from etlmon.api.metrics.families import Takers
 
 _LEVELS: tuple[str, ...] = get_args(Level)
 _SCAN_ENDS = tuple(word for word in get_args(PathStatus) if word != "SCANNING")
 
 
-class Filesystems:
+class Filesystems(Named[FilesystemUsage]):
     """The mounts that df shows, by mount point."""
 
+    kind = "filesystem"
+
     def __init__(self) -> None:
+        super().__init__()
         self.kinds: Takers = {FilesystemUsage: self._measured}
-        self._now: dict[str, FilesystemUsage] = {}
 
     def _measured(self, usages: Sequence[FilesystemUsage]) -> None:
         """Take the mounts of one run, which are all that there are."""
         self._now = {label(usage.mount_point): usage for usage in usages if usage.state != "hidden"}
 
-    def snapshot(self) -> Families:
-        """Take the values as they are now."""
-        now = self._now  # it is replaced as a whole
-        return lambda: self._families(now)
-
-    @staticmethod
-    def _families(now: dict[str, FilesystemUsage]) -> Iterator[Metric]:
+    def _families(self, now: dict[str, FilesystemUsage]) -> Iterator[Metric]:
         found = first(now)
         each = Each("filesystem", ("mount_point",), [((mount,), one) for mount, one in found])
         yield gauge(
@@ -98,10 +94,6 @@ class Filesystems:
             lambda one: one.state == "stale",
         )
 
-    def left_out(self) -> Row:
-        """Give how many have no series."""
-        return left_out("filesystem", self._now)
-
 
 @dataclass(frozen=True)
 class _Path:
@@ -111,17 +103,19 @@ class _Path:
     ends: Counter[str] = field(default_factory=Counter)
 
 
-class Paths:
+class Paths(Named[_Path]):
     """The configured paths, by path. Counts come from complete scans alone."""
 
+    kind = "path"
+
     def __init__(self) -> None:
+        super().__init__()
         self.kinds: Takers = {
             PathScanStarted: self._started,
             PathScanned: self._scanned,
             PathScanCancelled: self._cancelled,
             PathsConfigured: self._configured,
         }
-        self._now: dict[str, _Path] = {}
 
     def _change(self, path: str, **changes: Any) -> None:
         self._now[path] = replace(self._now.get(path, _Path()), **changes)
@@ -148,13 +142,7 @@ class Paths:
     def _configured(self, configured: Sequence[PathsConfigured]) -> None:
         self._now = only(self._now, configured[-1].paths)
 
-    def snapshot(self) -> Families:
-        """Take the values as they are now."""
-        now = dict(self._now)
-        return lambda: self._families(now)
-
-    @staticmethod
-    def _families(now: dict[str, _Path]) -> Iterator[Metric]:
+    def _families(self, now: dict[str, _Path]) -> Iterator[Metric]:
         found = [((label(path),), one) for path, one in first(now)]
         each = Each("path", ("path",), found)
         complete = Each(
@@ -209,17 +197,15 @@ class Paths:
             (((*path, end), float(one.ends[end])) for path, one in found for end in _SCAN_ENDS),
         )
 
-    def left_out(self) -> Row:
-        """Give how many have no series."""
-        return left_out("path", self._now)
 
-
-class Watches:
+class Watches(Named[ProcessWatchStatus]):
     """The watches of processes, by name; never a series for one process."""
 
+    kind = "process_watch"
+
     def __init__(self) -> None:
+        super().__init__()
         self.kinds: Takers = {ProcessWatchStatus: self._seen, WatchesConfigured: self._configured}
-        self._now: dict[str, ProcessWatchStatus] = {}
 
     def _seen(self, watches: Sequence[ProcessWatchStatus]) -> None:
         self._now |= {one.watch: one for one in watches}
@@ -227,13 +213,7 @@ class Watches:
     def _configured(self, configured: Sequence[WatchesConfigured]) -> None:
         self._now = only(self._now, configured[-1].watches)
 
-    def snapshot(self) -> Families:
-        """Take the values as they are now."""
-        now = dict(self._now)
-        return lambda: self._families(now)
-
-    @staticmethod
-    def _families(now: dict[str, ProcessWatchStatus]) -> Iterator[Metric]:
+    def _families(self, now: dict[str, ProcessWatchStatus]) -> Iterator[Metric]:
         found = [((label(name),), one) for name, one in first(now)]
         each = Each("process_watch", ("watch",), found)
         yield each.gauge("processes", "Processes that run.", lambda one: one.process_count)
@@ -264,7 +244,3 @@ class Watches:
         yield each.counter(
             "restarts", "Processes that ended and were replaced.", lambda one: one.restarts
         )
-
-    def left_out(self) -> Row:
-        """Give how many have no series."""
-        return left_out("process_watch", self._now)
