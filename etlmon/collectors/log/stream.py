@@ -136,8 +136,8 @@ class Stream:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits to be read: it may sleep."""
-        return self.error is None and self.follower.is_idle
+        """Whether nothing waits to be read, or nothing can be: it may sleep."""
+        return self.error is not None or self.follower.is_idle
 
     @property
     def has_rotated(self) -> bool:
