@@ -32,6 +32,7 @@ from etlmon.api.site import Entrance, QuietSite
 from etlmon.api.sse import Streams
 from etlmon.contract.endpoint import PREFIX
 from etlmon.control.callers import Caller, Gate
+from etlmon.control.flood import Flood
 from etlmon.errors import ApiError
 from etlmon.text import one_line
 
@@ -80,6 +81,7 @@ class ApiServer:
             (route.endpoint for route in routes), policy, audit, self._problem, clock
         )
         self._clock = clock
+        self._defects = Flood("Requests that met a defect", self.log, clock)
         self._pages = {path.encode(): route for route in pages for path in route.page.paths}
         self._traffic = traffic or Traffic()
         self._app = Klein()
@@ -112,6 +114,7 @@ class ApiServer:
     async def finish(self) -> None:
         """Take no more commands; come back when those under way are over, and in the audit."""
         await self._commands.finish()
+        self._defects.stop()
 
     def _enter(self, request: BoundedRequest) -> Any:
         """Check what must be so of every request, and answer what is at hand; Klein does the rest.
@@ -224,8 +227,9 @@ class ApiServer:
         """Give what the client is told of an exception; log the unexpected."""
         problem = problems.from_exception(failure.value or Exception())
         if problem is None:
-            uri = one_line(request.uri.decode("latin-1"))
-            self.log.failure("Defect while answering {uri}", failure, uri=uri)
+            if self._defects.admits():
+                uri = one_line(request.uri.decode("latin-1"))
+                self.log.failure("Defect while answering {uri}", failure, uri=uri)
             problem = problems.unexpected()
         return problem
 

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from etlmon import __version__
+from etlmon.control.flood import Flood
 from etlmon.errors import ApiError, StoreError
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ class Streams:
         self._beat = LoopingCall(self._beat_all)
         self._beat.clock = clock
         self._closed = False
+        self.ends = Flood("Streams that ended", _Stream.log, clock)
+        """What is told of those that end in trouble: whose client comes again, and again."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -182,6 +185,7 @@ class Streams:
         self._closed = True
         for stream in list(self._open):
             stream.close()
+        self.ends.stop()
 
     def _rest(self) -> None:
         """Leave nothing in the reactor when the last stream has gone."""
@@ -241,9 +245,11 @@ class _Stream:
         try:
             await self._send(piece)
         except StoreError as error:  # the client comes again, and is told the reason then
-            self.log.warn("A stream ends: {error}", error=error)
+            if self._streams.ends.admits():
+                self.log.warn("A stream ends: {error}", error=error)
         except Exception:
-            self.log.failure("A stream ends by a defect.")
+            if self._streams.ends.admits():
+                self.log.failure("A stream ends by a defect.")
 
     async def _send(self, piece: Piece) -> None:
         empty = 0

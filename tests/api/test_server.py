@@ -291,6 +291,23 @@ async def test_a_defect_is_a_500_without_internals_and_a_logged_failure(
     assert event["log_failure"].value is secret
 
 
+async def test_a_defect_that_is_asked_for_again_and_again_fills_no_log(
+    serve, flush_logged_errors, log_lines
+) -> None:
+    async def many(api) -> None:
+        for _ in range(30):
+            (await api.ask("/api/v1/broken")).problem(500, "internal-error")
+
+    await serve(many, broken(KeyError("x")))
+    assert len(flush_logged_errors(KeyError)) == 20
+    what = "Requests that met a defect: "
+    told = [line.removeprefix(what) for line in log_lines if line.startswith(what)]
+    assert told == [
+        "too many to write each; they are counted.",
+        "10 more came and were not written.",
+    ]
+
+
 async def test_a_store_error_is_a_503_that_says_when_to_come_again(serve) -> None:
     answer = await serve(
         lambda api: api.ask("/api/v1/broken"), broken(StoreError("the disk is full"))
