@@ -173,7 +173,8 @@ class LineReader:
                     _text, (host, user, name, service, auth_user, text)
                 )
             root = None
-            if self._roots and is_transfer and piece.direction == "upload":
+            is_upload = is_transfer and piece.direction == "upload"
+            if self._roots and is_upload and not piece.may_be_forged:
                 root = self._root(user, piece.access_mode, moment_ms, now_ms)
             entry = XferlogLine(
                 moment_ms,

@@ -73,6 +73,8 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The word of a native line, for example UPLOAD."""
     ambiguous: bool = False
     """Whether the line can be read in more ways than this one."""
+    may_be_forged: bool = False
+    """Whether a user may have put it there, by a name that is a line or a part of one."""
     reason: str | None = None
     """Why it is no plain transfer: what is wrong with it, in words."""
     start: int = 0
@@ -100,6 +102,7 @@ _MONTHS = {
 }
 
 _CUT_SHORT = "cut short: another line follows within it"
+_FORGED = "more than one line in one: a user may have made it up, by his name or that of a file"
 _MOST_INTEGER = (1 << 63) - 1
 """The largest number that the database can hold."""
 
@@ -230,7 +233,9 @@ def _parse_other(text: str) -> tuple[Parsed, ...]:
     for begin, end in pairwise(cuts):
         piece = _read_piece(line[begin:end], start, is_cut=end < len(line))
         if is_forgeable or whole.format == "vsftpd":
-            piece = replace(piece, ambiguous=True)
+            piece = replace(
+                piece, ambiguous=True, may_be_forged=True, reason=piece.reason or _FORGED
+            )
         pieces.append(piece)
         start += len(os.fsencode(line[begin:end]))
     return tuple(pieces)
@@ -321,6 +326,8 @@ def _read_native(rest: str) -> Parsed | None:
     if took is not None and took >= _MOST_INTEGER:
         return None
     is_anonymous = password is not None or user in _ANONYMOUS
+    is_doubtful = len(_NATIVE_ACTIONS(rest)) > 1
+    doubt = _FORGED if is_doubtful else None
     return Parsed(
         kind="event" if direction is None else "transfer",
         format="vsftpd",
@@ -336,8 +343,9 @@ def _read_native(rest: str) -> Parsed | None:
         pid=int(pid) if pid else None,
         rate_bytes_per_second=rate,
         action=action,
-        ambiguous=len(_NATIVE_ACTIONS(rest)) > 1,
-        reason=None if direction is not None else f"no transfer: {action}",
+        ambiguous=is_doubtful,
+        may_be_forged=is_doubtful,
+        reason=doubt if direction is not None else f"no transfer: {action}",
     )
 
 

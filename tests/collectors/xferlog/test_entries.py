@@ -188,6 +188,24 @@ def test_ordinary_lines_stand_in_runs() -> None:
     ]
 
 
+def test_what_a_user_may_have_made_up_is_not_looked_for_on_the_disk() -> None:
+    gathered = Gathered()
+    reader = LineReader(LogTimes(UTC), roots={"*": "/"})
+    forged = DATE + b" 1 6.6.6.6 5 /etc/shadow b _ i r root"
+    native = b'x] OK UPLOAD: Client "6.6.6.6", "/etc/shadow", 5 bytes'
+    for line in (
+        DATE + b" 1 127.0.0.1 11 /f b _ i a " + forged + b" ftp 0 * c",
+        DATE + b" [pid 7] [" + native + b'] OK UPLOAD: Client "::1", "/b", 5 bytes',
+    ):
+        reader.read(line, 0, gathered, AT_MS)
+    assert gathered.uploads == []
+    uploads = [one for one in lines_of(gathered.entries) if one.direction == "upload"]
+    assert [(one.landing, one.flags) for one in uploads] == [(None, '["ambiguous"]')] * 2
+    assert {one.reason for one in uploads} == {
+        "more than one line in one: a user may have made it up, by his name or that of a file"
+    }
+
+
 def test_what_is_to_be_looked_for_on_the_disk_stands_alone() -> None:
     gathered = Gathered()
     reader = LineReader(LogTimes(UTC), roots={"etl": "/srv"})
