@@ -214,7 +214,10 @@ def _cut(text: str) -> str:
 
 
 def _wrapped(text: str, width: int | None) -> list[str]:
-    """Give a line as several, those after the first set in further than all others."""
+    """Give a line as several, those after the first set in further than all others.
+
+    They end behind a blank, where there is one in their second half.
+    """
     indent = _INDENT * 2
     if width is None or width < 2 * len(indent) or text_width(text) <= width:
         return [text]
@@ -224,8 +227,10 @@ def _wrapped(text: str, width: int | None) -> list[str]:
     for character in text if text.isascii() else iter_graphemes(text):
         left -= text_width(character)
         if left < 0:
-            lines.append(indent)
-            left = width - len(indent) - text_width(character)
+            full = lines[-1]
+            end = full.rfind(" ", max(len(full) // 2, len(indent))) + 1 or len(full)
+            lines[-1:] = [full[:end], indent + full[end:]]
+            left = width - text_width(lines[-1]) - text_width(character)
         lines[-1] += character
     return lines
 

@@ -291,6 +291,8 @@ def test_folded_tables_show_all_that_others_do(names: list[str], width: int) -> 
 def test_what_is_too_wide_for_a_line_goes_on_below_and_is_cut_at_some_length() -> None:
     text = text_table([filesystem("한" * 20), filesystem("/b")], ["mount_point"], 20)
     assert text == f"MOUNT POINT\n{'한' * 10}\n{' ' * 8}{'한' * 6}\n{' ' * 8}{'한' * 4}\n/b"
+    text = text_table([filesystem("one two three four five")], ["mount_point"], 20)
+    assert text == f"MOUNT POINT\none two three four \n{' ' * 8}five"
     text = text_table([filesystem("x" * 1_234)], ["mount_point"], 2_000)
     assert text == f"MOUNT POINT\n{'x' * 1_000}\u2026 (234 more)"
     assert "x" * 1_234 in text_table([filesystem("x" * 1_234)], ["mount_point"])

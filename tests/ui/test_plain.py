@@ -93,7 +93,7 @@ async def test_what_is_no_transfer_shows_its_line() -> None:
     )  # fmt: skip
     text = await fetch_text(FakeClient([none, upload]), XFERLOG, XferlogQuery(), 80)
     assert "no date\n    \u241b[2J no transfer xxx" in text
-    assert "\u2026 (1,017 mor\n        e)\n" in text
+    assert "\u2026 (1,017 \n        more)\n" in text
     assert max(map(text_width, text.split("\n"))) == 80
     assert text.endswith("\ncomplete  partial  the transfer broke off  -")
     piped = await fetch_text(FakeClient([none]), XFERLOG, XferlogQuery())
