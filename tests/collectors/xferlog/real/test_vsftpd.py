@@ -180,6 +180,40 @@ async def test_an_upload_that_goes_on_is_no_landing(follow, vsftpd) -> None:
     assert [entry.landing for entry in await look(harness)] == ["overwritten", "landed"]
 
 
+async def test_an_upload_that_is_renamed(follow, vsftpd) -> None:
+    """As many clients do, so that nobody picks up half a file."""
+    server = vsftpd()
+    home = server.homes["etl"]
+    harness = await follow(server, roots={"etl": str(home)})
+    client = server.connect()
+    upload(client, "my file.csv.tmp", b"12345")
+    client.rename("my file.csv.tmp", "my file.csv")
+    server.logged(1)
+    # To the second that the log tells, however long this machine took.
+    ended = time.mktime(time.strptime(server.log.read_text()[:24]))
+    os.utime(home / "my file.csv", (ended, ended))
+    (entry,) = await look(harness)
+    assert said(entry) == ("upload", "/my_file.csv.tmp", 5, "complete")
+    assert (entry.landing, entry.landing_reason) == ("landed", "renamed to my file.csv")
+    assert entry.landed_path == f"{home}/my file.csv"
+
+
+async def test_a_log_in_another_zone_than_is_said(follow, vsftpd) -> None:
+    server = vsftpd()
+    server.connect().quit()
+    here = time.localtime().tm_gmtoff
+    harness = await follow(server, timezone="Asia/Seoul" if here != 9 * 3_600 else "Asia/Dubai")
+    client = server.connect()
+    began = time.time()
+    upload(client, "a.csv", b"12345")
+    server.logged(1)
+    (entry,) = await look(harness)
+    assert entry.ts_quality == "skewed"
+    assert entry.log_time is not None
+    assert began - 1 <= entry.log_time.timestamp() <= time.time()
+    assert "; set timezone: " in (await harness.file()).message
+
+
 async def test_anonymous_users(follow, vsftpd) -> None:
     server = vsftpd()
     home = server.homes["anonymous"]
