@@ -113,7 +113,7 @@ class LogReading:
         def is_older(line: bytes) -> bool | None:
             for piece in parse(line):
                 if piece.time_text is not None:
-                    moment_ms = times.read(piece.time_text, self._now_ms).moment_ms
+                    moment_ms = times.read(piece.time_text, self._now_ms)[0]
                     if moment_ms is not None:
                         return moment_ms < first_ms
             return None

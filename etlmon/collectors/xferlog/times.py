@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from etlmon.collectors.xferlog.parse import read_time
 from etlmon.collectors.xferlog.zones import OtherZones, apart_text, offset_text
@@ -38,17 +38,10 @@ class _Known(NamedTuple):
     names_zone: bool = False
 
 
-class MomentRead(NamedTuple):
-    """What a time in a line means."""
-
-    moment_ms: int | None
-    """ms since the epoch; None for what is no time."""
-    quality: TimeQuality
-    reason: str | None = None
-    """What is wrong with it, in words."""
-
-
-NO_TIME = MomentRead(None, "unknown")
+MomentRead: TypeAlias = "tuple[int | None, TimeQuality, str | None]"
+"""What a time in a line means: the moment, ms since the epoch, None for what is no time; how sure
+that is; and what is wrong with it, in words. A plain tuple is made soonest."""
+NO_TIME: MomentRead = (None, "unknown", None)
 """What a line without a time says of it."""
 
 
@@ -71,7 +64,7 @@ class LogTimes:
         self._hours: dict[str, int] = {}
         self._last_ms: int | None = None
         self._same: tuple[str, Written | None] | None = None
-        self._same_read = NO_TIME
+        self._same_read: MomentRead = NO_TIME
 
     @property
     def trouble(self) -> str | None:
@@ -98,14 +91,14 @@ class LogTimes:
             moment = hour_ms + int(text[14:16]) * 60_000 + int(text[17:19]) * 1_000
             if written is None or self._fits(moment, written):
                 self._last_ms = moment
-                return MomentRead(moment, "exact")
+                return moment, "exact", None
         known = self._known.get(text)
         if known is None:
             known = self._find(text, now_ms)
         if not known.candidates:
             return NO_TIME
         read = self._choose(known, written)
-        self._last_ms = read.moment_ms
+        self._last_ms = read[0]
         return read
 
     def _choose(self, known: _Known, written: Written | None) -> MomentRead:
@@ -114,13 +107,13 @@ class LogTimes:
             if not fitting:
                 return self._correct(known, written)
             if len(known.candidates) > len(fitting):
-                return MomentRead(fitting[0], "ambiguous")
+                return fitting[0], "ambiguous", None
         moment = known.candidates[0]
         if len(known.candidates) == 1:
-            return MomentRead(moment, "exact" if known.exists else "skewed")
+            return moment, "exact" if known.exists else "skewed", None
         if self._last_ms is not None and self._last_ms - moment > _BACKWARDS_MS:
             moment = known.candidates[1]
-        return MomentRead(moment, "ambiguous")
+        return moment, "ambiguous", None
 
     def _fits(self, moment_ms: int, written: Written) -> bool:
         """Whether a line with this time may have been written then."""
@@ -137,9 +130,9 @@ class LogTimes:
         for shift in self._shifts(moment):
             if self._fits(moment + shift, written):
                 reason = f"written {apart_text(-shift)}: its session has an older offset; corrected"
-                return MomentRead(moment + shift, "skewed", reason)
+                return moment + shift, "skewed", reason
         if written.holds(moment, _APART_MS):
-            return MomentRead(moment, "exact" if known.exists else "skewed")
+            return moment, "exact" if known.exists else "skewed", None
         by_ms = moment - min(max(moment, written.first_ms), written.last_ms)
         apart = apart_text(by_ms)
         local = self._local(moment)
@@ -150,14 +143,14 @@ class LogTimes:
                 f"times in it are {apart}, and no time zone explains that: are its lines written "
                 "late, or is the clock of the FTP server wrong?",
             )
-            return MomentRead(moment, "unknown", f"its time is {apart}")
+            return moment, "unknown", f"its time is {apart}"
         self._tell(
             written,
             f"times in it are {apart}: they are of {offset_text(found.offset)}, not of "
             f"{self._zone}; set timezone: {found.name} for it, or another zone of that offset",
         )
         reason = f"its time is {apart}, as of {offset_text(found.offset)}; corrected"
-        return MomentRead(found.moment_ms, "skewed", reason)
+        return found.moment_ms, "skewed", reason
 
     def _tell(self, written: Written, text: str) -> None:
         self._trouble = text, written.last_ms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -26,6 +27,16 @@ def read(times: LogTimes, text: str, now: str = "2027-01-01T00:00:00Z") -> tuple
     assert moment is not None
     assert reason is None
     return from_millis(moment).isoformat(), quality
+
+
+class Told(NamedTuple):
+    moment_ms: int | None
+    quality: str
+    reason: str | None
+
+
+def tell(times: LogTimes, text: str, at: int, when: Written | None = None) -> Told:
+    return Told(*times.read(text, at, when))
 
 
 def written(text: str) -> Written:
@@ -102,7 +113,7 @@ def test_the_hour_left_out_has_the_offset_before_it() -> None:
 )
 def test_a_session_keeps_the_offset_that_it_began_with(text: str, at: str, quality: str) -> None:
     times = LogTimes(BERLIN)
-    found = times.read(text, ms(at), written(at))
+    found = tell(times, text, ms(at), written(at))
     assert (found.moment_ms, found.quality) == (ms(at), quality)
     assert (found.reason is None) == (quality == "exact")
     assert times.trouble is None
@@ -137,14 +148,14 @@ def test_a_log_that_is_in_another_zone_shows_while_it_is_followed(
 ) -> None:
     times = LogTimes(ZoneInfo(zone), likely)
     moment = ms(f"2026-11-24T{at}Z")
-    found = times.read(text, moment, written(f"2026-11-24T{at}Z"))
+    found = tell(times, text, moment, written(f"2026-11-24T{at}Z"))
     assert (found.moment_ms, found.quality) == (moment, "skewed")
     assert found.reason is not None
     assert found.reason.startswith(f"its time is {apart}")
     assert times.trouble is not None
     assert f"not of {zone}; set timezone: {fits} for it" in times.trouble
     # Nobody knows it of a line that was there before.
-    before = times.read(text, moment)
+    before = tell(times, text, moment)
     assert (before.quality, before.reason) == ("exact", None)
 
 
@@ -161,16 +172,16 @@ def test_a_clock_that_is_wrong_shows_while_the_log_is_followed() -> None:
         "written late, or is the clock of the FTP server wrong?"
     )
     # A few minutes are nothing.
-    assert times.read("Sun Oct 25 09:10:40 2026", 0, written(at)).quality == "exact"
+    assert tell(times, "Sun Oct 25 09:10:40 2026", 0, written(at)).quality == "exact"
     # In a quarter of an hour any difference would look like a zone.
     long = Written(ms(at) - 900_000, ms(at))
-    assert times.read("Sun Oct 25 05:00:00 2026", 0, long).quality == "unknown"
-    assert times.read("Sun Oct 25 09:00:00 2026", 0, long).quality == "exact"
+    assert tell(times, "Sun Oct 25 05:00:00 2026", 0, long).quality == "unknown"
+    assert tell(times, "Sun Oct 25 09:00:00 2026", 0, long).quality == "exact"
 
 
 def test_a_time_that_names_its_zone_is_believed() -> None:
     times = LogTimes(SEOUL)
-    found = times.read("2026-11-24T09:03:06+09:00", 0, written("2026-11-24T09:03:06Z"))
+    found = tell(times, "2026-11-24T09:03:06+09:00", 0, written("2026-11-24T09:03:06Z"))
     assert found == (ms("2026-11-24T00:03:06Z"), "exact", None)
 
 
@@ -202,7 +213,7 @@ def test_every_offset_that_is_in_force_somewhere_is_known() -> None:
 @pytest.mark.parametrize("text", ["Mon Jan  1 00:00:00 0001", "Fri Dec 31 23:59:59 9999"])
 def test_a_line_just_written_may_name_either_end_of_the_calendar(zone: str, text: str) -> None:
     at = "2026-11-24T08:05:55Z"
-    found = LogTimes(ZoneInfo(zone)).read(text, ms(at), written(at))
+    found = tell(LogTimes(ZoneInfo(zone)), text, ms(at), written(at))
     assert (found.moment_ms is not None, found.quality) == (True, "unknown")
 
 
