@@ -111,9 +111,10 @@ class XferlogCollector:
             if self._watch is not None and self._context.watches is not None:
                 await self._context.watches.arm(self._watch)
             reading = self._reading or await self._open()
-            problem = await self._look(reading)
+            self._looked_at = self._context.monotonic_clock()
+            problem: str | None = None
             more = True
-            following = self._next(reading)
+            following = self._next(reading, looks=True)
             for number in range(1, _TURNS_A_RUN + 1):
                 try:
                     assert following is not None
@@ -121,6 +122,8 @@ class XferlogCollector:
                 except OSError as error:
                     problem = self._in_words(error)
                     break
+                if turn.trouble is not None:
+                    problem = self._in_words(turn.trouble)
                 more = turn.more
                 if more and number < _TURNS_A_RUN:
                     following = self._next(reading)
@@ -144,23 +147,13 @@ class XferlogCollector:
         if (more or self._uploads.is_due) and self._hint is not None:
             self._hint()
 
-    async def _look(self, reading: LogReading) -> str | None:
-        """Find out what has become of the file; give what is wrong with it."""
-        now = self._looked_at = self._context.monotonic_clock()
-        at = utc(self._context.wall_clock())
-        try:
-            await self._context.in_thread(lambda: reading.look(now, at))
-        except OSError as error:
-            return self._in_words(error)
-        return None
-
-    def _next(self, reading: LogReading) -> Deferred[Turn]:
-        """Begin to read the next turn."""
+    def _next(self, reading: LogReading, *, looks: bool = False) -> Deferred[Turn]:
+        """Begin to read the next turn; the first of a run looks what has become of the file."""
 
         async def read() -> Turn:
             at = utc(self._context.wall_clock())
             now = self._context.monotonic_clock()
-            return await self._context.in_thread(lambda: reading.read(now, at))
+            return await self._context.in_thread(lambda: reading.read(now, at, looks=looks))
 
         return Deferred.fromCoroutine(read())
 

@@ -51,6 +51,8 @@ class Turn:
     """Entries, events and transfers left out."""
     more: bool
     """Whether there may be more at once."""
+    trouble: OSError | None
+    """What was found wrong with the file before it was read."""
 
 
 class LogReading:
@@ -94,15 +96,14 @@ class LogReading:
         # A thread that nobody waits for any more may still be at it.
         self._lock = Lock()
 
-    def look(self, now: float, at: datetime) -> None:
+    def _look(self, now: float, at: datetime) -> None:
         """Find out what has become of the file; raises OSError where it cannot be read."""
-        with self._lock:
-            self._now_ms = to_millis(at)
-            zone = self._read_zone()
-            if zone != self._zone:
-                self._zone = zone
-                self._lines.times = LogTimes(zone.rules, self._likely)
-            self._follower.look(now)
+        self._now_ms = to_millis(at)
+        zone = self._read_zone()
+        if zone != self._zone:
+            self._zone = zone
+            self._lines.times = LogTimes(zone.rules, self._likely)
+        self._follower.look(now)
 
     def _find_start(self, fd: int, size_bytes: int) -> int:
         """Give where in a log that was never seen the lines since ``parse_start`` begin."""
@@ -120,15 +121,22 @@ class LogReading:
 
         return find_start(lambda offset, most: os.pread(fd, most, offset), size_bytes, is_older)
 
-    def read(self, now: float, at: datetime) -> Turn:
+    def read(self, now: float, at: datetime, *, looks: bool) -> Turn:
         """Read the next lines; ``now`` is the monotonic clock's, ``at`` the time of day.
 
-        Raises OSError where the file cannot be read.
+        With ``looks`` it finds out before what has become of the file. Raises OSError where the
+        file cannot be read.
         """
+        trouble = None
         with self._lock:
-            return self._read(now, at)
+            if looks:
+                try:
+                    self._look(now, at)
+                except OSError as error:
+                    trouble = error
+            return self._read(now, at, trouble)
 
-    def _read(self, now: float, at: datetime) -> Turn:
+    def _read(self, now: float, at: datetime, trouble: OSError | None) -> Turn:
         at_ms = to_millis(at)
         reading = self._follower.read(LINES_A_TURN, now)
         gathered, gaps = Gathered(), 0
@@ -165,6 +173,7 @@ class LogReading:
             gaps=gaps,
             read=stored + gathered.events + gathered.skipped,
             more=reading is not None,
+            trouble=trouble,
         )
 
     def _written(self, reading: Reading, at_ms: int) -> Written | None:
