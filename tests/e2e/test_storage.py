@@ -111,3 +111,69 @@ def test_a_damaged_database_is_kept_and_told(
     assert any(str(kept) in warning for warning in health["warnings"])
     node.get_until("fs", bool)
     assert node.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_file_system_that_is_read_only(
+    start: Callable[..., Any], etlmon: str, tmp_path: Path
+) -> None:
+    """The kernel leaves it writable under a node; without one the start says what is wrong."""
+    small, config = tmp_path / "small", tmp_path / "node.yaml"
+    small.mkdir()
+    config.write_text(f"node: {{listen: '127.0.0.1:0', db_path: {small}/etlmon.db}}\n")
+    run("mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(small))
+    try:
+        node = start(etlmon, "node", "-c", str(config))
+        node.get_until("fs", bool)
+        assert "busy" in run("mount", "-o", "remount,ro", str(small)).stderr
+        node.get_until("health", lambda health: health["state"] == "ok")
+        assert node.end() == 0
+
+        assert run("mount", "-o", "remount,ro", str(small)).returncode == 0
+        refused = run(etlmon, "node", "-c", str(config))
+        assert refused.returncode == 1
+        assert refused.stderr == (
+            f"etlmon: cannot open the lock {small}/etlmon.db.lock: Read-only file system\n"
+        )
+
+        assert run("mount", "-o", "remount,rw", str(small)).returncode == 0
+        node = start(etlmon, "node", "-c", str(config))
+        node.get_until("fs", bool)
+        assert node.end() == 0
+        assert rows(small / "etlmon.db") > 0
+    finally:
+        run("umount", str(small))
+
+
+def test_a_log_beside_the_database_that_is_cut_under_it(
+    start: Callable[..., Any], etlmon: str, tmp_path: Path
+) -> None:
+    """SQLite shares it through memory: the process ends, and the next start has each line once."""
+    log, config = tmp_path / "app.log", tmp_path / "node.yaml"
+    config.write_text(CONFIG.format(directory=tmp_path) + f"logs: [{{name: app, path: {log}}}]\n")
+
+    def write(first: int) -> None:
+        with log.open("a") as file:
+            file.writelines(f"{number}\n" for number in range(first, first + 1_000))
+
+    def stored(logs: Any) -> int:
+        return sum(one["lines_total"] for one in logs)
+
+    log.touch()
+    node = start(etlmon, "node", "-c", str(config))
+    node.get_until("logs", lambda logs: logs and logs[0]["state"] == "following")
+    write(0)
+    node.get_until("logs", lambda logs: stored(logs) == 1_000)
+    os.truncate(tmp_path / "etlmon.db-shm", 0)
+    write(1_000)
+    assert node.process.wait(15) == -signal.SIGBUS
+
+    write(2_000)
+    node = start(etlmon, "node", "-c", str(config))
+    node.get_until("logs", lambda logs: stored(logs) == 3_000)
+    assert node.get("health")["warnings"] == []
+    assert node.end() == 0
+    with closing(sqlite3.connect(tmp_path / "etlmon.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        lines = connection.execute("SELECT line FROM log_lines ORDER BY id").fetchall()
+    assert lines == [(str(number),) for number in range(3_000)]

@@ -328,6 +328,37 @@ async def test_file_shrinks(store: StoreService, size: Size, sql: Sql) -> None:
     assert sql("SELECT count(*) FROM collector_run") == [(100,)]
 
 
+async def test_the_file_is_within_1_3_of_its_content_under_load(
+    store: StoreService, size: Size, sql: Sql
+) -> None:
+    """Lines come all the time; the content is what SQLite finds page by page."""
+    log = LogBlock(
+        log_name="app", log_path="/a", created_at=utc(NOW), lines=["a line of a log " * 8] * 1_000
+    )
+    for _ in range(40):
+        await store.write([log])
+    await store.checkpoint()
+    full, clock = size(), Clock()
+    limits = RetentionSection(max_rows=8_000)
+    service = RetentionService(
+        store,
+        TABLES,
+        lambda table: limits if table == "log_lines" else UNLIMITED,
+        clock,
+        lambda: NOW,
+    )
+    service.startService()
+    while not clock.getDelayedCalls():
+        await store.write([log])
+    await service.stopService()
+    await store.checkpoint()
+    ((content,),) = sql("SELECT sum(pgsize) FROM dbstat")
+    ((text,),) = sql("SELECT sum(length(line)) FROM log_lines")
+    assert content > text > 8_000 * 128
+    assert size() <= 1.3 * content
+    assert size() < 0.8 * full
+
+
 async def test_write_ahead_log_stays_small_meanwhile(store: StoreService, size: Size) -> None:
     for _ in range(10):
         await store.write([run_of(n, NOW - 7200, "x" * 500) for n in range(2000)])
