@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import stat
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,14 +171,30 @@ def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> 
     return old
 
 
-def newest_backup(directory: Path) -> Path | None:
-    """Give the newest scheduled copy in a directory."""
-    return max(_backups(directory), default=None)
+def made_at(copy: Path) -> float:
+    """Give when a scheduled copy was made, seconds since the epoch, by its name."""
+    found = _NAME.fullmatch(copy.name)
+    assert found is not None
+    return datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
 
 
-def rotate(directory: Path, keep: int) -> list[Path]:
-    """Remove all but the newest ``keep`` scheduled copies, and nothing else; give what went."""
-    gone = sorted(_backups(directory), reverse=True)[keep:]
+def newest_backup(directory: Path, wall_seconds: float) -> Path | None:
+    """Give the newest scheduled copy in a directory.
+
+    One from the future was made by a clock that was wrong: it tells nothing.
+    """
+    return max((one for one in _backups(directory) if made_at(one) <= wall_seconds), default=None)
+
+
+def rotate(directory: Path, keep: int, wall_seconds: float) -> list[Path]:
+    """Remove all but the newest ``keep`` scheduled copies, and nothing else; give what went.
+
+    Those from the future count as the oldest: they may not push out what is made now.
+    """
+    newest_first = sorted(
+        _backups(directory), key=lambda one: (made_at(one) <= wall_seconds, one), reverse=True
+    )
+    gone = newest_first[keep:]
     for path in gone:
         path.unlink(missing_ok=True)
     return gone

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from twisted.logger import Logger
 
 from etlmon.errors import StoreError
 from etlmon.records.database import BackupState
-from etlmon.store.backup import back_up, backup_name, newest_backup, rotate
+from etlmon.store.backup import back_up, backup_name, made_at, newest_backup, rotate
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 _LOOK_EVERY_SECONDS = 60.0
 _RETRY_SECONDS = 3600.0
 """After a copy that could not be made, as on a full disk."""
-_AT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class BackupService(TimerService):
             return None
         last = self._last
         ended = "waiting" if last is None else "ok"
-        last_at = None if last is None else _made_at(last.path)
+        last_at = None if last is None else made_at(last.path)
         return BackupState(
             directory=section.directory,
             state="running" if self._running else "error" if self._error else ended,
@@ -114,13 +111,12 @@ class BackupService(TimerService):
         wall = self._wall_clock()
         try:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            newest = newest_backup(directory)
-            # One from the future was made by a clock that was wrong: the next is due all the same.
-            if newest is not None and 0 <= wall - _made_at(newest) < section.every:
+            newest = newest_backup(directory, wall)
+            if newest is not None and wall - made_at(newest) < section.every:
                 return _Copy(newest, newest.stat().st_size, is_new=False)
             target = directory / backup_name(wall)
             size = back_up(self._store.path, target, self._given_up.is_set)
-            rotate(directory, section.keep)
+            rotate(directory, section.keep, wall)
         except OSError as error:
             raise StoreError(f"cannot keep copies in {directory}: {error.strerror}") from error
         return _Copy(target, size, is_new=True)
@@ -148,11 +144,3 @@ class BackupService(TimerService):
 
     def _ended(self, _: object) -> None:
         self._running = None
-
-
-def _made_at(path: Path) -> float:
-    """Give when a copy was made, seconds since the epoch, by its name."""
-    found = _AT.search(path.name)
-    assert found is not None
-    moment = datetime.strptime(found[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    return moment.timestamp()

@@ -189,14 +189,14 @@ class TestRotating:
             (tmp_path / backup_name(NOW + 3600 * hour)).touch()
         (tmp_path / "etlmon-20200101T000000Z.db.part").touch()
         (tmp_path / "precious.db").touch()
-        gone = rotate(tmp_path, 2)
+        gone = rotate(tmp_path, 2, NOW + 86_400)
         assert len(gone) == 3
-        assert newest_backup(tmp_path) == tmp_path / backup_name(NOW + 4 * 3600)
+        assert newest_backup(tmp_path, NOW + 86_400) == tmp_path / backup_name(NOW + 4 * 3600)
         assert len(list(tmp_path.iterdir())) == 4
 
     def test_without_a_directory(self, tmp_path: Path) -> None:
-        assert newest_backup(tmp_path / "none") is None
-        assert rotate(tmp_path / "none", 1) == []
+        assert newest_backup(tmp_path / "none", NOW) is None
+        assert rotate(tmp_path / "none", 1, NOW) == []
 
 
 class Turned:
@@ -243,6 +243,25 @@ class TestSchedule:
         assert state.last_at == utc(NOW + 4 * 3600)
         assert state.next_at == utc(NOW + 5 * 3600)
         assert state.last_bytes == (tmp_path / "copies" / names()[-1]).stat().st_size
+
+    async def test_a_clock_that_was_ahead_and_is_set_back(
+        self, store: StoreService, tmp_path: Path, turned: Turned, until: Until
+    ) -> None:
+        """Its copies push out none that is made now, and make no copy due each minute."""
+        copies = tmp_path / "copies"
+        copies.mkdir()
+        for hour in (5, 6):
+            (copies / backup_name(NOW + 3600 * hour)).touch()
+        section = BackupSection(directory=str(copies), every=3600.0, keep=2)
+        service = BackupService(store, section, turned, lambda: NOW + turned.seconds())
+        service.startService()
+        for _ in range(3):
+            await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
+            turned.clock.advance(60)
+        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
+        names = sorted(one.name for one in copies.iterdir())
+        assert names == [backup_name(NOW), backup_name(NOW + 3600 * 6)]
+        await service.stopService()
 
     async def test_a_copy_made_before_the_start_counts(
         self, store: StoreService, path: Path, tmp_path: Path, until: Until
