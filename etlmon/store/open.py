@@ -45,8 +45,13 @@ def writer_pragmas(connection: sqlite3.Connection, max_bytes: int | None = None)
     ):
         connection.execute(f"PRAGMA {pragma}").fetchone()
     if max_bytes is not None:
-        page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {max_bytes // page_bytes}").fetchone()
+        limit(connection, max_bytes)
+
+
+def limit(connection: sqlite3.Connection | sqlite3.Cursor, max_bytes: int) -> None:
+    """Let a connection write no file larger than that; one that is larger may not grow."""
+    page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {max_bytes // page_bytes}").fetchone()
 
 
 def reader_pragmas(connection: sqlite3.Connection) -> None:

@@ -137,6 +137,7 @@ class RetentionService(TimerService):
         pages = 1
         while pages > 0:
             pages = await self._step(free_pages)
+        await self.room.limit()
         if self._last_error is not None:
             self.log.info("Retention works again.")
         self._last_error = None

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from etlmon.errors import StoreError
 from etlmon.store import sizes
 from etlmon.store.deletions import delete_oldest
+from etlmon.store.open import limit
 from etlmon.units import format_size
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Room:
         self._stopping = True
         self._cut_at = -math.inf
         self._is_short = False
+        self._was_larger = True
+        """Than the greatest size, as far as is known."""
 
     def start(self) -> None:
         """Begin to look."""
@@ -128,6 +131,19 @@ class Room:
         if is_quiet and content_bytes < _ROOMY * (self._most_bytes - self._margin_bytes):
             self._is_short = False
             self.log.info("The database has room again below node.db_max_bytes.")
+
+    async def limit(self) -> None:
+        """Set SQLite's own limit anew, if the file was larger when it was opened, and is not now.
+
+        It never sets one below the size that a file has: lower limits come by the configuration.
+        """
+        most = self._most_bytes
+        if most is None or self._stopping or (pages := self._store.pages) is None:
+            return
+        is_larger = pages.pages * pages.page_bytes > most
+        if self._was_larger and not is_larger:
+            await self._store.run(lambda cursor: limit(cursor, most))
+        self._was_larger = is_larger
 
     @property
     def _margin_bytes(self) -> int:

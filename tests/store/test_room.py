@@ -198,3 +198,24 @@ async def test_it_ends_while_a_step_waits(capped: Capped, until: Until) -> None:
     early = capped.store.health().early_rows
     await capped.store.write([block(1_000)])
     assert capped.store.health().early_rows <= early + 20_000
+
+
+async def test_a_greatest_size_below_that_of_the_file(
+    path: Path, capped: Capped, size: Size, sql: Sql, until: Until
+) -> None:
+    """The file shrinks to it, and from then on SQLite itself lets it grow no further."""
+    pages = "PRAGMA max_page_count"
+    await capped.store.run(lambda cursor: cursor.execute(f"{pages} = 10000").fetchone())
+    capped.room.stop()
+    for _ in range(80):
+        await capped.store.write([block(1_000)])
+    assert size("-wal") + size() > MOST * 1.3
+    capped.room.start()
+    await capped.store.write([block(1)])
+    await until(lambda: capped.room._running is None)
+    await capped.pass_minutes(3)
+    await capped.store.checkpoint()
+    assert size() <= MOST
+    assert capped.store.health().early_rows > 20_000
+    most = await capped.store.run(lambda cursor: cursor.execute(pages).fetchone())
+    assert most == (MOST // 4096,)
