@@ -45,12 +45,6 @@ class Directory:
         """Whether its content, or that of something below it, may be reused."""
         return self.ctime_ns is not None or bool(self.subdirectories)
 
-    def forget(self) -> None:
-        """Be as if never visited."""
-        self.inode = 0
-        self.ctime_ns = None
-        self.subdirectories = ()
-
     def is_unchanged(self, status: os.stat_result) -> bool:
         """Tell whether what is remembered still holds, for a directory of the same device."""
         return (
@@ -99,7 +93,49 @@ class Memory:
                 self._bytes += size_bytes([known[part]])
         return [known[part] for part in parts]
 
-    def replace(self, new: Iterable[Directory], old: Iterable[Directory]) -> bool:
+    def remember(
+        self,
+        directory: Directory,
+        status: os.stat_result,
+        counts: tuple[int, int, int],
+        subdirectories: Sequence[Directory],
+        *,
+        settled: bool,
+    ) -> bool:
+        """Replace what is remembered of a directory by what has just been found in it.
+
+        ``counts`` are its files, directories and others; what is not ``settled`` must be listed
+        again next time. False if there is no room for its subdirectories.
+        """
+        kept = True
+        if subdirectories or directory.subdirectories:
+            kept = self._keep(directory, subdirectories)
+        directory.files, directory.dirs, directory.others = counts
+        directory.inode = status.st_ino
+        directory.mtime_ns = status.st_mtime_ns
+        directory.ctime_ns = None
+        if settled and kept:
+            # Mostly the same number: then one object holds it.
+            same = status.st_ctime_ns == directory.mtime_ns
+            directory.ctime_ns = directory.mtime_ns if same else status.st_ctime_ns
+        return kept
+
+    def forget(self, directory: Directory) -> None:
+        """Have a directory be as if never visited."""
+        self._replace(new=(), old=directory.subdirectories)
+        directory.inode = 0
+        directory.ctime_ns = None
+        directory.subdirectories = ()
+
+    def _keep(self, directory: Directory, subdirectories: Sequence[Directory]) -> bool:
+        old, new = set(directory.subdirectories), set(subdirectories)
+        kept = self._replace(new=new - old, old=old - new)
+        if not kept:
+            self._replace(new=(), old=old & new)
+        directory.subdirectories = tuple(subdirectories) if kept else ()
+        return kept
+
+    def _replace(self, new: Iterable[Directory], old: Iterable[Directory]) -> bool:
         """Take account of what comes and goes; False if there is no room for the new."""
         self._bytes -= size_bytes(old)
         needed = size_bytes(new)

@@ -322,41 +322,11 @@ class Scan(Walk):
         subdirectories = [known.get(name) or Directory(name) for name in names]
         if self._memory is not None and self._levels[-1].kept:
             counts = self._files - before[0], self._dirs - before[1], self._others - before[2]
-            self._remember(directory, status, settled, counts, subdirectories)
+            self._levels[-1].kept = self._memory.remember(
+                directory, status, counts, subdirectories, settled=settled
+            )
         if subdirectories:
             self._pend(subdirectories)
-
-    def _remember(
-        self,
-        directory: Directory,
-        status: os.stat_result,
-        settled: bool,
-        counts: tuple[int, int, int],
-        subdirectories: list[Directory],
-    ) -> None:
-        """Replace what is remembered of a directory by what has just been found in it."""
-        kept = True
-        if subdirectories or directory.subdirectories:
-            kept = self._keep(directory, subdirectories)
-        directory.files, directory.dirs, directory.others = counts
-        directory.inode = status.st_ino
-        directory.mtime_ns = status.st_mtime_ns
-        directory.ctime_ns = None
-        if settled and kept:
-            # Mostly the same number: then one object holds it.
-            same = status.st_ctime_ns == directory.mtime_ns
-            directory.ctime_ns = directory.mtime_ns if same else status.st_ctime_ns
-
-    def _keep(self, directory: Directory, subdirectories: list[Directory]) -> bool:
-        """Have these stand below a directory that is remembered; False if there is no room."""
-        assert self._memory is not None
-        old, new = set(directory.subdirectories), set(subdirectories)
-        kept = self._memory.replace(new=new - old, old=old - new)
-        if not kept:
-            self._memory.replace(new=(), old=old & new)
-        self._levels[-1].kept = kept
-        directory.subdirectories = tuple(subdirectories) if kept else ()
-        return kept
 
     def _pend(self, subdirectories: Sequence[Directory]) -> None:
         """Note the subdirectories of the deepest level that are to be visited by this worker."""
@@ -450,8 +420,7 @@ class Scan(Walk):
         for directory in fresh[depth][: (len(fresh[depth]) + 1) // 2]:
             given.append(directory.name)
             if self._memory is not None and self._levels[depth].kept:
-                self._memory.replace(new=(), old=directory.subdirectories)
-                directory.forget()
+                self._memory.forget(directory)
             characters += len(above) + len(directory.name)
             if characters > _MAX_GIVEN_CHARACTERS:
                 break
