@@ -44,10 +44,12 @@ if TYPE_CHECKING:
 _CHANGES = IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED
 _MASK = _CHANGES | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 _HEADER = struct.Struct("=iIII")
-# So often at most is anybody hinted. In a hurry it is a little longer than the store lets pass
-# between two commits (20 ms): what is read at a hint need not wait for its commit, and is as new as
-# it can be. To look that often at a log that is always written to takes a tenth of a core.
+# So often at most is anybody hinted. It is a little longer than the store lets pass between two
+# commits (20 ms): what is read at a hint need not wait for its commit, and is as new as it can be.
 _REST_SECONDS = 0.022
+# To look that often at a log that is always written to takes a tenth of a core. Where nobody waits,
+# so often at most is anybody hinted that files were written to. It must not be so for names: who
+# looks too late finds neither the file that came nor the one that has gone.
 _LEISURE_SECONDS = 0.2
 _READ_BYTES = 1 << 16
 # What others change under these is not told here (and so for all file systems of a server or of
@@ -61,17 +63,14 @@ class INotify(inotify.INotify):
     There the end of one watched directory ended all watches, an exception in a callback did the
     same, and nobody was told when the kernel's queue had overflowed. Here ``overflowed`` is called
     then, a directory that ends takes only its own watch along, and an exception is logged. Events
-    are read by a timer while they come, every 22 ms in a hurry and else every 200 ms: a log that is
-    written to a thousand times a second wakes nobody more often.
+    are read every 22 ms at most, by a timer while they come: a log that is written to a thousand
+    times a second wakes nobody more often.
     """
 
     log = Logger()
 
-    def __init__(
-        self, reactor: Any, overflowed: Callable[[], None], hurries: Callable[[], bool]
-    ) -> None:
+    def __init__(self, reactor: Any, overflowed: Callable[[], None]) -> None:
         super().__init__(reactor)
-        self._hurries = hurries
         self._clock: Any = reactor
         self._overflowed = overflowed
         self._resting: Any = None
@@ -120,8 +119,7 @@ class INotify(inotify.INotify):
         except BlockingIOError:
             self.startReading()
             return
-        rest_seconds = _REST_SECONDS if self._hurries() else _LEISURE_SECONDS
-        self._resting = self._clock.callLater(rest_seconds, self._read_on)
+        self._resting = self._clock.callLater(_REST_SECONDS, self._read_on)
         self._doRead(data)
 
     def close(self) -> None:
@@ -209,7 +207,7 @@ class DirectoryWatches:
     at every look, since directories come, go and change places: it costs one stat while all is
     well. ``heard`` is called in the reactor's thread, at least once after something has changed.
     ``hurries`` says whether somebody waits for what is new: then it is called at once, else within
-    200 ms where one change follows upon another.
+    200 ms where files are written to again and again. Of names it is called at once in any case.
     """
 
     log = Logger()
@@ -229,6 +227,10 @@ class DirectoryWatches:
         self._limit: str | None = None
         self._shared: dict[tuple[int, int], _Shared] = {}
         self._watches: list[Watch] = []
+        self._written: dict[Watch, None] = {}
+        """Those who are still to be hinted that files were written to."""
+        self._at_leisure: Any = None
+        self._hinted_at = float("-inf")
         self.overflows = 0
         """How often the kernel's queue has overflowed; everybody was hinted then."""
 
@@ -252,6 +254,7 @@ class DirectoryWatches:
         """Hear of a directory no more; nothing if that is so already."""
         if watch in self._watches:
             self._watches.remove(watch)
+            self._written.pop(watch, None)
             self._disarm(watch, "ended")
         if not self._watches:
             self._close()
@@ -323,7 +326,7 @@ class DirectoryWatches:
     def _open(self) -> INotify | None:
         if self._inotify is None:
             try:
-                self._inotify = INotify(self._reactor, self._overflow, self._hurries)
+                self._inotify = INotify(self._reactor, self._overflow)
             except (inotify.INotifyError, OSError):
                 self._tell_limit("fs.inotify.max_user_instances")
                 return None
@@ -331,6 +334,9 @@ class DirectoryWatches:
         return self._inotify
 
     def _close(self) -> None:
+        if self._at_leisure is not None:
+            self._at_leisure.cancel()
+            self._at_leisure = None
         if self._inotify is not None:
             self._inotify.close()
             self._inotify = None
@@ -360,6 +366,10 @@ class DirectoryWatches:
                 self._disarm(watch, "poll (no directory)")
         elif mask == IN_MODIFY:
             watches = [one for one in watches if one.heeds is None or one.heeds(name)]
+            if watches and not self._hurries():
+                self._written.update(dict.fromkeys(watches))
+                self._hint_at_leisure()
+                return
         if mask & (IN_CREATE | IN_MOVED_TO):
             for watch in watches:
                 if watch.came is not None:
@@ -369,6 +379,21 @@ class DirectoryWatches:
     def _overflow(self) -> None:
         self.overflows += 1
         self._hint(list(self._watches))
+
+    def _hint_at_leisure(self) -> None:
+        if self._at_leisure is not None:
+            return
+        wait = self._hinted_at + _LEISURE_SECONDS - self._reactor.seconds()
+        if wait > 0:
+            self._at_leisure = self._reactor.callLater(wait, self._hint_written)
+        else:
+            self._hint_written()
+
+    def _hint_written(self) -> None:
+        self._at_leisure = None
+        self._hinted_at = self._reactor.seconds()
+        written, self._written = list(self._written), {}
+        self._hint(written)
 
     def _hint(self, watches: list[Watch]) -> None:
         for watch in watches:

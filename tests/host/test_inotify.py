@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import inotify, reactor, task
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
 from twisted.logger import LogLevel, capturedLogs
@@ -301,27 +302,41 @@ async def test_instance_is_closed_with_the_last_watch(heard: Heard, tmp_path: Pa
     assert watch.mode == "ended", "who has ended hears no more"
 
 
-@pytest.mark.parametrize(("hurries", "rest_seconds"), [(True, 0.022), (False, 0.2)])
-def test_changes_that_go_on_are_heard_of_the_sooner_if_somebody_waits(
-    tmp_path: Path, hurries: bool, rest_seconds: float
-) -> None:
+def test_writing_that_goes_on_waits_where_nobody_does(proc: Path, tmp_path: Path) -> None:
+    """A name that comes or goes does not: whoever looks too late does not find it any more."""
     turning = MemoryReactorClock()
-    heard: list[bytes] = []
-    kernel = INotify(turning, lambda: None, lambda: hurries)
+    hurries = False
+    heard: list[None] = []
+    one = DirectoryWatches(turning, lambda function: succeed(function()), proc, lambda: hurries)
+    (logs,) = directories(tmp_path, "logs")
+    (logs / "a").touch()
+    watch = one.watch(bytes(logs), lambda: heard.append(None))
+    Deferred.fromCoroutine(one.arm(watch))
+
+    def change(seconds: float, what: Callable[[], object]) -> int:
+        """Give how many hints there are in the seconds after a change."""
+        heard.clear()
+        what()
+        for _ in range(round(seconds / 0.001)):
+            for kernel in turning.getReaders():
+                kernel.doRead()
+            turning.advance(0.001)
+        return len(heard)
+
+    def write() -> None:
+        os.truncate(logs / "a", 1)
+
     try:
-        number = kernel.add(bytes(tmp_path))
-        assert number is not None
-        kernel.hear(number, bytes(tmp_path), lambda name, _: heard.append(name))
-        (tmp_path / "a").touch()
-        kernel.doRead()
-        assert set(heard) == {b"a"}
-        (tmp_path / "b").touch()
-        turning.advance(rest_seconds - 0.001)
-        assert b"b" not in heard
-        turning.advance(0.001)
-        assert b"b" in heard
+        assert change(0.03, write) == 1, "the first one at once"
+        assert change(0.05, write) == 0
+        assert change(0.05, lambda: (logs / "a").rename(logs / "b")) >= 1
+        (logs / "b").rename(logs / "a")
+        assert change(0.1, lambda: None) >= 1, "the other name, and what was written, at last"
+        assert change(0.05, write) == 0
+        hurries = True
+        assert change(0.03, write) == 1
     finally:
-        kernel.close()
+        one.end(watch)
     assert not turning.getDelayedCalls()
 
 
@@ -336,7 +351,7 @@ class TestReading:
         def overflowed() -> None:
             self.overflows += 1
 
-        one = INotify(reactor, overflowed, lambda: True)
+        one = INotify(reactor, overflowed)
         one.hear(1, b"/d", lambda name, mask: self.events.append((name, mask)))
         yield one
         one.connectionLost(None)
