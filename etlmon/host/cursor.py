@@ -41,6 +41,17 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
         return found[0] if found else None
 
 
+def without(cursor: Cursor, position: Position) -> Cursor:
+    """Give a cursor that knows nothing of one of its files."""
+    waiting = tuple(one for one in cursor.waiting if one != position)
+    return Cursor(
+        waiting,
+        cursor.is_named and waiting[-1:] == cursor.waiting[-1:],
+        tuple(one for one in cursor.held if one != position),
+        tuple(one for one in cursor.past if one != position),
+    )
+
+
 def encode(cursor: Cursor) -> str:
     """Give a cursor as text; usually some hundred bytes, a few thousand at most."""
     return msgspec.json.encode(cursor).decode()

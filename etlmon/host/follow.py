@@ -25,9 +25,17 @@ from typing import Literal
 
 import msgspec
 
-from etlmon.host.cursor import Cursor, decode, encode
+from etlmon.host.cursor import Cursor, decode, encode, without
 from etlmon.host.follow_lineup import cut_off, line_up_copies, line_up_unseen
-from etlmon.host.follow_queue import Limits, Queue, Source, identity_of, is_at, lasting
+from etlmon.host.follow_queue import (
+    Limits,
+    Queue,
+    Source,
+    identity_of,
+    is_at,
+    is_same,
+    lasting,
+)
 from etlmon.host.follow_restore import restore
 from etlmon.host.generation import BROKEN, Generation, Position, RewrittenError, open_generation
 from etlmon.host.lines import Mark, Reading
@@ -383,6 +391,29 @@ class Follower:
         return any(source.generation.identity == identity for source in sources) or any(
             position.identity == identity and is_at(path, position) for position in positions
         )
+
+    def hand_over(self, path: bytes, identity: tuple[int, int]) -> str | None:
+        """Give up a file that is known here, and give the cursor to go on in it by another name.
+
+        None where it is open here, or still bears the name.
+        """
+        if identity in {source.generation.identity for source in self._queue.sources()}:
+            return None
+        saved = self._saved
+        waiting = () if saved is None else saved.waiting
+        known = self._queue.past if saved is None else (*saved.held, *saved.past)
+        for position in (*(one for one in waiting if isinstance(one, Position)), *known):
+            if position.identity != identity or is_same(self.path, position):
+                continue
+            if not is_at(path, position):
+                continue
+            if saved is None:
+                self._queue.past.remove(position)
+                self._queue.past_until.pop(identity, None)
+            else:
+                self._saved = without(saved, position)
+            return encode(Cursor(past=(position,)))
+        return None
 
     @property
     def signature(self) -> tuple[int, int, int] | None:

@@ -102,6 +102,8 @@ class Streams:
         self._came: Counter[bytes] = Counter()
         self._directories: dict[bytes, int] = {}
         """Where files are looked for, and when each directory had changed last."""
+        self._rotated_bases: set[bytes] = set()
+        """Names that rotated files which match have come from."""
         self._waits_for_match: LogFileRead | None = None
         self._closed: str | None = None
         """Why no file of the pattern can be seen."""
@@ -216,7 +218,10 @@ class Streams:
         else:
             parents = glob.glob(os.path.dirname(self._pattern), recursive=True)
             self._directories = {one: changed_ns(one) for one in parents if os.path.isdir(one)}
-            paths = self._matches()
+            found = glob.glob(self._pattern, recursive=True)
+            if not self._has_begun:  # before the others: one of them may be new as a name only
+                self._add_saved(found)
+            paths = self._matches(found)
         records: list[Record] = []
         if not self._has_begun:
             self._has_begun = True
@@ -236,14 +241,18 @@ class Streams:
         begin: Begin = "beginning" if saved and self.is_pattern else self._settings.start
         for path in paths:
             self._add(path, begin)
-        for name in saved:
-            if name not in self._files:
-                self._add(os.fsencode(name), "beginning")
         return [
             LogFileGone(log_name=self._settings.name, log_path=name)
             for name in self._cursors
             if name not in self._files
         ]
+
+    def _add_saved(self, found: list[bytes]) -> None:
+        """Take up the files of which a position is saved, be they among those found or not."""
+        paths = {host_text(path): path for path in found}
+        for name in self._cursors:
+            if self._is_ours(name):
+                self._add(paths.get(name, os.fsencode(name)), "beginning")
 
     def _is_ours(self, name: str) -> bool:
         if not self.is_pattern:
@@ -267,14 +276,16 @@ class Streams:
         )
         self._files[name] = _File(stream)
 
-    def _matches(self) -> list[bytes]:
-        """Give the files that the pattern names, but for those that rotation has put aside."""
+    def _matches(self, paths: list[bytes]) -> list[bytes]:
+        """Give those of the files that are logs, not what rotation has put aside."""
         found: list[tuple[int, bytes]] = []
-        paths = glob.glob(self._pattern, recursive=True)
+        self._rotated_bases = set()
         names = {*paths, *(file.stream.path for file in self._files.values())}
         names |= {os.fsencode(name) for name in self._cursors}
         for path in paths:
-            if path.endswith(COMPRESSED) or bases(path) & names:
+            own_bases = bases(path) & names
+            self._rotated_bases |= own_bases
+            if path.endswith(COMPRESSED) or own_bases:
                 continue
             try:
                 status = os.stat(path)
@@ -286,25 +297,37 @@ class Streams:
         return [path for _, path in found[:MOST_FILES]]
 
     def _belongs_to_another(self, path: bytes, status: os.stat_result) -> bool:
-        """Whether a file that is new here is one that is read under another name."""
-        if host_text(path) in self._files:
+        """Whether a file that is new here is one that is read under another name.
+
+        One that was, and is done with there, is a log of its own from there on.
+        """
+        name = host_text(path)
+        if name in self._files:
             return False
         identity = (status.st_dev, status.st_ino)
-        return any(file.stream.follower.knows(path, identity) for file in self._files.values())
+        for file in self._files.values():
+            if file.stream.follower.knows(path, identity):
+                cursor = file.stream.follower.hand_over(path, identity)
+                if cursor is None:
+                    return True
+                self._cursors[name] = cursor
+        return False
 
     def _forget(self, paths: set[bytes], now: float) -> list[Record]:
         """Give up the files that are gone for a while, and have been read to their ends."""
         gone: list[Record] = []
         for name, file in list(self._files.items()):
             stream = file.stream
-            if stream.path in paths:
+            # While there are rotated files of it they would be taken for logs of their own.
+            if stream.path in paths or stream.path in self._rotated_bases:
                 file.missing_since = None
                 continue
             if file.missing_since is None:
                 file.missing_since = now
             standing = stream.follower.standing()
             is_over = not standing.is_there and not standing.rotated_files
-            if is_over and now - file.missing_since >= _GONE_SECONDS:
+            # One that sleeps may be there: more match than are taken.
+            if is_over and not stream.is_asleep and now - file.missing_since >= _GONE_SECONDS:
                 stream.sleep()
                 del self._files[name]
                 self._cursors.pop(name, None)
@@ -384,8 +407,11 @@ class Streams:
         lines_left, bytes_left = _MOST_LINES, _MOST_BYTES
         while waiting and lines_left > 0 and bytes_left > 0:
             stream = waiting.pop(0)
+            asked = min(most, left[stream], lines_left)
+            if self._joiner is not None and asked < most:
+                return False  # an entry is not parted because a batch has little room left
             self._turn += 1
-            block = stream.read(min(most, left[stream], lines_left), now, wall)
+            block = stream.read(asked, now, wall)
             if block is None:
                 continue
             has_read.add(stream)

@@ -62,6 +62,12 @@ class TestEntries:
             "next",
         ]
 
+    def test_is_not_parted_where_a_batch_is_full(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", multiline={}, partial_timeout=60.0, buffer_lines=20)
+        write(logs / "app.log", *TRACE * 200, "next")
+        found = [line for _ in range(100) for line in one.run(0.1)]
+        assert found == ["Error\n  at a\n  at b"] * 200
+
     def test_by_a_pattern_of_first_lines(self, follow: Follow, logs: Path) -> None:
         one = follow(start="beginning", multiline={"start": "^[0-9]"}, partial_timeout=60.0)
         write(logs / "app.log", "1 a", "Caused by", "2 b")

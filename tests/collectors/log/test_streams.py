@@ -60,6 +60,63 @@ class TestWhichFiles:
         (logs / "a.log").rename(logs / "b.log")
         assert one.run() == []
 
+    @pytest.mark.parametrize("name", ["b.log", "a-20260101.log"])
+    def test_nor_when_the_old_name_is_forgotten(
+        self, follow: Follow, logs: Path, name: str
+    ) -> None:
+        """Whether rotation gives such names or not."""
+        one = follow("*.log", start="beginning")
+        write(logs / "a.log", "a")
+        one.run()
+        (logs / "a.log").rename(logs / name)
+        for _ in range(20):
+            assert one.run() == []
+
+    @pytest.mark.parametrize("name", ["b.log", "a-20260101.log"])
+    @pytest.mark.parametrize("seen", [True, False], ids=["seen", "meanwhile"])
+    def test_nor_after_a_restart(self, follow: Follow, logs: Path, name: str, seen: bool) -> None:
+        one = follow("*.log", start="beginning")
+        write(logs / "a.log", "a")
+        one.run()
+        (logs / "a.log").rename(logs / name)
+        if seen:
+            one.run()
+        one.end()
+        write(logs / name, "more")
+        one.begin_anew()
+        found = [line for _ in range(20) for line in one.run()]
+        assert (found, one.flags) == (["more"], [])
+
+    def test_one_that_got_another_name_is_a_log_from_there_on(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        one = follow("*.log", start="beginning")
+        for number in range(20):
+            write(logs / "a.log", number)
+            one.run()
+            (logs / "a.log").rename(logs / f"b{number}.log")
+            assert one.run() == []
+        write(logs / "b0.log", "more")
+        one.run()
+        assert one.lines["b0.log"] == ["more"]
+        assert one.lines["a.log"] == [str(number) for number in range(20)]
+
+    def test_a_second_name_is_not_read_when_the_first_is_gone(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        one = follow("*.log", start="beginning")
+        write(logs / "a.log", "a")
+        one.run()
+        (logs / "b.log").hardlink_to(logs / "a.log")
+        one.run()
+        (logs / "a.log").unlink()
+        write(logs / "b.log", "b")
+        for _ in range(20):
+            one.run()
+        write(logs / "b.log", "c")
+        one.run()
+        assert [*one.lines["a.log"], *one.lines["b.log"]] == ["a", "b", "c"]
+
     def test_no_more_than_there_may_be(
         self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -71,6 +128,22 @@ class TestWhichFiles:
         one = follow("*.log", start="beginning")
         one.run()
         assert one.lines == {"2.log": ["2"], "3.log": ["3"]}
+
+    def test_one_too_many_is_not_read_again_when_it_is_one_no_more(
+        self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(streams, "MOST_FILES", 1)
+        one = follow("*.log", start="beginning", max_open_files=1)
+        for number in range(2):
+            write(logs / f"{number}.log", number)
+            os.utime(logs / f"{number}.log", (number, number))
+            one.run()
+        for _ in range(20):
+            one.run()
+        write(logs / "0.log", "more")
+        for _ in range(2):
+            one.run()
+        assert one.lines == {"0.log": ["0", "more"], "1.log": ["1"]}
 
     def test_only_where_an_earlier_node_stopped(self, follow: Follow, logs: Path) -> None:
         one = follow("*.log", start="saved")
