@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -244,6 +244,8 @@ class _Stream:
         self._begin()
         try:
             await self._send(piece)
+        except CancelledError:
+            return  # the client has gone while its next lines were read
         except StoreError as error:  # the client comes again, and is told the reason then
             if self._streams.ends.admits():
                 self.log.warn("A stream ends: {error}", error=error)

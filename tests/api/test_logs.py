@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs
 
 from etlmon.records.log import LineMark, LogBlock, LogFileRead, LogsConfigured
 from etlmon.store.tables import log_lines as table
@@ -265,6 +267,28 @@ async def test_the_beat_tells_the_position(api, store) -> None:
     await stream.wire.until(lambda received: b":\nid: 9\n\n" in received)
     assert (stream.events(), stream.last_id) == ([], "9")
     await stream.close()
+
+
+async def test_a_client_that_leaves_while_its_lines_are_read_is_no_defect(
+    api, store, monkeypatch
+) -> None:
+    stream = await api.stream(f"{APP}?follow=true")
+    await stream.wire.until(lambda received: b"retry" in received)
+    reads: Deferred[None] = Deferred()
+
+    def read(_work: Any) -> Deferred[Any]:
+        if not reads.called:
+            reads.callback(None)
+        return Deferred()
+
+    monkeypatch.setattr(store, "read", read)
+    await store.write([numbered(1, 1)])
+    await reads
+    with capturedLogs() as logged:
+        stream.wire.transport.abortConnection()
+        await stream.wire.closed
+        await deferLater(reactor, 0.02)
+    assert [event for event in logged if event.get("log_failure")] == []
 
 
 async def test_what_is_not_stored_any_more_is_told(api, store) -> None:
