@@ -417,9 +417,11 @@ class Streams:
             has_read.add(stream)
             lines_left -= len(block.lines)
             left[stream] -= len(block.lines)
-            bytes_left -= stream.last_bytes
             if block.lines:
+                bytes_left -= stream.last_bytes
                 records.append(block)
+            else:  # much of one line, or of NULs: a sparse file may hold terabytes of them
+                bytes_left = 0
             if left[stream] <= 0:
                 return False
             waiting.append(stream)

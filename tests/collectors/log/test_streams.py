@@ -230,6 +230,17 @@ class TestManyFiles:
         assert one.lines["short.log"] == ["a"]
         assert len(one.lines["long.log"]) < 30_000
 
+    def test_one_without_lines_holds_up_no_step(self, follow: Follow, logs: Path) -> None:
+        """A sparse file costs its writer nothing; between steps a run can be ended."""
+        one = follow("app.log", start="beginning")
+        with (logs / "app.log").open("wb") as file:
+            file.truncate(64 << 20)
+            file.seek(64 << 20)
+            file.write(b"a\n")
+        assert one.run() == [None, "a"]
+        assert one.flags == [("nul_run",)]
+        assert len(one.batches) >= 64 // 8
+
     def test_each_has_its_share_of_a_batch(self, follow: Follow, logs: Path) -> None:
         one = follow("*.log", start="beginning")
         for name in ("a.log", "b.log", "c.log"):
