@@ -335,6 +335,28 @@ def test_directory_that_vanishes_is_no_trouble(
     assert answer["listed"] == 1
 
 
+def test_directory_whose_status_cannot_be_read_is_a_trouble(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a server that fails between two calls; the scan goes on, and keeps nothing open."""
+    (tree / "bad").mkdir()
+    (tree / "good" / "below").mkdir(parents=True)
+    real, inode = os.fstat, (tree / "bad").stat().st_ino
+
+    def fails(fd: int) -> os.stat_result:
+        status = real(fd)
+        if status.st_ino == inode:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return status
+
+    monkeypatch.setattr(os, "fstat", fails)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    answer = Scan(str(tree)).run()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert counts(answer) == {"files": 0, "dirs": 3, "others": 0}
+    assert answer["troubles"] == [{"kind": "EIO", "count": 1, "example": "bad"}]
+
+
 def test_upper_directory_that_is_moved_away_in_a_deep_tree(tree: Path) -> None:
     """It has to be opened again by its path, and what is there now is not it."""
     dig(tree, 60, b"m", siblings=True)

@@ -159,7 +159,13 @@ class Walk(ABC):
         except OSError as error:
             self._not_opened(error, name)
             return None
-        status = os.fstat(fd)
+        try:
+            status = os.fstat(fd)
+        except OSError as error:
+            # On a server it may have gone since, or the server have failed.
+            os.close(fd)
+            self._failed(error, name)
+            return None
         if self._is_admitted(name, status):
             return fd, status
         os.close(fd)
