@@ -197,6 +197,20 @@ def test_listing_of_the_directory_itself_is_told(tree: Path, monkeypatch: Any) -
     assert [one["progress"]["files"] for one in told] == [1024, 2048, 3000]
 
 
+def test_thread_without_memory_ends_the_scan(tree: Path, monkeypatch: Any) -> None:
+    """What it was in is not taken for an empty directory."""
+    (tree / "d").mkdir()
+    before = descriptors()
+
+    def fails(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(ahead_module.Ahead, "_list", fails)
+    with pytest.raises(MemoryError):
+        Scan(str(tree), parallelism=THREADS).run()
+    assert descriptors() == before
+
+
 # --- a file system that is really slow ------------------------------------------------------------
 
 

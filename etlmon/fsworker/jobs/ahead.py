@@ -60,7 +60,7 @@ class Visit:
         self.above = above
         self.fd = CLOSED
         self.status: os.stat_result | None = None
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         self.trouble: OSError | None = None
         self.done = self.listed = False
         self.files = self.dirs = self.others = self.listed_at_ns = 0
@@ -145,6 +145,8 @@ class Ahead:
                 if not visit.done:
                     self._changed.wait(_SLICE_SECONDS)
             wait(visit)
+        if visit.error is not None and not isinstance(visit.error, OSError):
+            raise visit.error  # No memory, or a mistake: the directory is not empty for that.
         del self._visits[directory]
         if visit.fd != CLOSED:
             with self._changed:
@@ -184,7 +186,7 @@ class Ahead:
                 visit = self._queue.pop()
             try:
                 self._visit(visit)
-            except OSError as error:
+            except Exception as error:
                 visit.error = error.with_traceback(None)  # Its frames hold the visit: a cycle.
             finally:
                 os.close(visit.above)

@@ -249,7 +249,7 @@ class Scan(Walk):
             self._skipped_mounts += 1
             return
         visit = ahead.take(above, path, directory, self._look_at)
-        if visit.error is not None:
+        if isinstance(visit.error, OSError):
             self._failed(visit.error, directory.name)
             return
         assert visit.status is not None
