@@ -187,7 +187,7 @@ class HungFilesystem:
 class SlowFilesystem:
     """The FUSE server of slowfs.py in a process of its own; ``shape`` is how many are in each."""
 
-    def __init__(self, point: Path, milliseconds: float, *shape: int) -> None:
+    def __init__(self, point: Path, milliseconds: float, *shape: int | str) -> None:
         self.point = point
         program = Path(__file__).with_name("slowfs.py")
         command = [sys.executable, program, point, str(milliseconds), *map(str, shape)]

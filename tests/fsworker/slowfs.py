@@ -1,9 +1,10 @@
 """A FUSE file system that answers each call late, and any number of them at the same time.
 
-    python slowfs.py MOUNT_POINT MILLISECONDS DIRECTORIES SUBDIRECTORIES FILES
+    python slowfs.py MOUNT_POINT MILLISECONDS DIRECTORIES SUBDIRECTORIES FILES [untyped]
 
 It needs root. Below its root are directories, below each of them subdirectories, and in each of
-these files. It writes ``ready`` when it is mounted; at the end of its standard input it ends.
+these files. An untyped one does not tell the types of entries with their names, as some do not.
+It writes ``ready`` when it is mounted; at the end of its standard input it ends.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ def attributes(number: int, kind: int) -> bytes:
 
 
 class Server:
-    def __init__(self, point: str, delay_seconds: float, *counts: int) -> None:
+    def __init__(self, point: str, delay_seconds: float, *counts: int, typed: bool) -> None:
         self.fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
         self.delay_seconds = delay_seconds
+        self.typed = typed
         self.due: list[tuple[float, int, bytes]] = []
         # The entries of each directory, by its number: name, number and kind of each.
         self.entries: dict[int, list[tuple[bytes, int, int]]] = {}
@@ -114,7 +116,8 @@ class Server:
         packed = b""
         for name, number, kind in entries[offset:]:
             offset += 1
-            one = struct.pack("<QQII", number, offset, len(name), kind >> 12) + name
+            told = kind >> 12 if self.typed else 0
+            one = struct.pack("<QQII", number, offset, len(name), told) + name
             one += bytes(-len(one) % 8)
             if len(packed) + len(one) > size:
                 break
@@ -124,7 +127,9 @@ class Server:
 
 def main() -> None:
     point, milliseconds, *counts = sys.argv[1:]
-    server = Server(point, float(milliseconds) / 1000, *map(int, counts))
+    typed = counts[-1] != "untyped"
+    numbers = map(int, counts if typed else counts[:-1])
+    server = Server(point, float(milliseconds) / 1000, *numbers, typed=typed)
     try:
         server.serve()
     finally:

@@ -13,7 +13,7 @@ import threading
 import time
 from itertools import islice
 
-from etlmon.fsworker.jobs.walk import CHUNK, CLOSED, open_directory
+from etlmon.fsworker.jobs.walk import CHUNK, CLOSED, few_at_once, open_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -231,20 +231,26 @@ class Ahead:
         deeper = self._deeper(visit.path)
         with os.scandir(visit.fd) as entries:
             last = False
-            while not (last or self._closing):
+            while not last:
                 self._wait_turn()
                 chunk = list(islice(entries, CHUNK))
                 last = len(chunk) < CHUNK
-                for entry in self._leave_out(chunk, visit.path + "/"):
-                    if entry.is_file(follow_symlinks=False):
-                        visit.files += 1
-                    elif entry.is_dir(follow_symlinks=False):
-                        visit.dirs += 1
-                        if deeper:
-                            visit.names.append(entry.name)
-                    else:
-                        visit.others += 1
-                self._answers += 1
+                for some in few_at_once(chunk):
+                    if self._closing:
+                        return
+                    self._add(self._leave_out(some, visit.path + "/"), visit, deeper)
+                    self._answers += 1
+
+    def _add(self, entries: list[os.DirEntry[str]], visit: Visit, deeper: bool) -> None:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                visit.files += 1
+            elif entry.is_dir(follow_symlinks=False):
+                visit.dirs += 1
+                if deeper:
+                    visit.names.append(entry.name)
+            else:
+                visit.others += 1
 
     def _wait_turn(self) -> None:
         """Wait until one more call is allowed; waiting is as good as being answered."""

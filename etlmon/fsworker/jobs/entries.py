@@ -16,6 +16,10 @@ import stat
 import struct
 from functools import cache
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # What the C library reads at a time: about 1,000 entries.
 _BUFFER_BYTES = 32768
 _LENGTH, _TYPE, _NAME = 16, 18, 19
@@ -54,10 +58,13 @@ class Entries:
         except (ImportError, AttributeError):
             return None
 
-    def count(self, fd: int, names: list[str]) -> tuple[int, int, int] | None:
+    def count(
+        self, fd: int, names: list[str], look: Callable[[], object] | None = None
+    ) -> tuple[int, int, int] | None:
         """Read on in an open directory; give the number of files, directories and others read.
 
-        None at its end. The names of directories are added to ``names``.
+        None at its end. The names of directories are added to ``names``. ``look`` is called after
+        each entry for which the file system had to be asked.
         """
         size = self._fill(fd)
         if not size:
@@ -75,6 +82,8 @@ class Entries:
                 continue
             if kind == _UNKNOWN:
                 kind = _kind_of(fd, name)
+                if look is not None:
+                    look()
             if kind == _DIRECTORY:
                 dirs += 1
                 names.append(os.fsdecode(name))

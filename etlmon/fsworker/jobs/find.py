@@ -9,7 +9,7 @@ from heapq import heappush, heappushpop
 from itertools import islice
 
 from etlmon.fsworker.jobs.memory import Directory
-from etlmon.fsworker.jobs.walk import CHUNK, Walk
+from etlmon.fsworker.jobs.walk import CHUNK, Walk, few_at_once
 from etlmon.fsworker.jobs.wire import RequestError, cut, optional
 
 TYPE_CHECKING = False
@@ -136,17 +136,16 @@ class Find(Walk):
                 chunk = list(islice(entries, CHUNK))
                 last = len(chunk) < CHUNK
                 self._entries += len(chunk)
-                if self._excluded is not None:
-                    chunk = self._without_excluded(chunk)
-                for entry in chunk:
-                    if entry.is_dir(follow_symlinks=False):
-                        states = self._below(entry.name)
-                        if states:
-                            level.pending.append(Directory(entry.name))
-                            self._pending_states[-1].append(states)
-                    else:
-                        self._match(entry)
-                self._look()
+                for some in few_at_once(chunk):
+                    for entry in self._without_excluded(some):
+                        if entry.is_dir(follow_symlinks=False):
+                            states = self._below(entry.name)
+                            if states:
+                                level.pending.append(Directory(entry.name))
+                                self._pending_states[-1].append(states)
+                        else:
+                            self._match(entry)
+                    self._look()
                 if last:
                     return
 

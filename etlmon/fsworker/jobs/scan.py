@@ -11,7 +11,7 @@ from time import monotonic
 from etlmon.fsworker.jobs.children import Children
 from etlmon.fsworker.jobs.entries import Entries
 from etlmon.fsworker.jobs.memory import Directory
-from etlmon.fsworker.jobs.walk import CHUNK, CLOSED, PASS, Stopped, Walk
+from etlmon.fsworker.jobs.walk import CHUNK, CLOSED, PASS, Stopped, Walk, few_at_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -358,7 +358,7 @@ class Scan(Walk):
         self._listed += 1
         if self._entries is not None:
             found: list[str] = []
-            while (counted := self._entries.count(level.fd, found)) is not None:
+            while (counted := self._entries.count(level.fd, found, self._look)) is not None:
                 self._files += counted[0]
                 self._dirs += counted[1]
                 self._others += counted[2]
@@ -371,24 +371,27 @@ class Scan(Walk):
                 wanted = self._wanted()
                 chunk = list(islice(entries, wanted))
                 last = len(chunk) < wanted
-                if self._excluded is not None:
-                    chunk = self._without_excluded(chunk)
-                # The type comes with the name: no stat of the file, except where the file
-                # system does not tell it. One call for an ordinary file is the hot path.
-                rest = [entry for entry in chunk if not entry.is_file(follow_symlinks=False)]
-                self._files += len(chunk) - len(rest)
-                for entry in rest:
-                    if entry.is_dir(follow_symlinks=False):
-                        self._dirs += 1
-                        if deeper:
-                            names.append(entry.name)
-                    else:
-                        self._others += 1
-                if self._ahead is not None:
-                    self._ahead.answered()
-                self._look()
+                for some in few_at_once(chunk):
+                    self._count(self._without_excluded(some), names if deeper else None)
+                    if self._ahead is not None:
+                        self._ahead.answered()
+                    self._look()
                 if last:
                     return
+
+    def _count(self, entries: list[os.DirEntry[str]], names: list[str] | None) -> None:
+        """Count entries, and add the names of directories to ``names`` if they are entered."""
+        # The type comes with the name: no stat of the file, except where the file system does not
+        # tell it. One call for an ordinary file is the hot path.
+        rest = [entry for entry in entries if not entry.is_file(follow_symlinks=False)]
+        self._files += len(entries) - len(rest)
+        for entry in rest:
+            if entry.is_dir(follow_symlinks=False):
+                self._dirs += 1
+                if names is not None:
+                    names.append(entry.name)
+            else:
+                self._others += 1
 
     def _wanted(self) -> int:
         """Give how many entries to read: never more than one file beyond ``max_files``."""

@@ -8,7 +8,7 @@ from heapq import heappush, heapreplace
 from itertools import islice
 
 from etlmon.fsworker.jobs.memory import Directory
-from etlmon.fsworker.jobs.walk import CHUNK, Walk
+from etlmon.fsworker.jobs.walk import CHUNK, Walk, few_at_once
 from etlmon.fsworker.jobs.wire import cut
 
 TYPE_CHECKING = False
@@ -118,15 +118,14 @@ class Top(Walk):
                 self._wait_turn()
                 chunk = list(islice(entries, CHUNK))
                 last = len(chunk) < CHUNK
-                if self._excluded is not None:
-                    chunk = self._without_excluded(chunk)
-                for entry in chunk:
-                    if entry.is_dir(follow_symlinks=False):
-                        level.pending.append(Directory(entry.name))
-                    else:
-                        self._measure(entry, total)
-                    self._entries += 1
-                    self._look()
+                for some in few_at_once(chunk):
+                    for entry in self._without_excluded(some):
+                        if entry.is_dir(follow_symlinks=False):
+                            level.pending.append(Directory(entry.name))
+                        else:
+                            self._measure(entry, total)
+                        self._entries += 1
+                        self._look()
                 if last:
                     return
 

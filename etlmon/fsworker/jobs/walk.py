@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from etlmon.fsworker.jobs.memory import Directory
 
-# Entries between two looks at the clock; also what is held of a directory at one time.
+# What is held of a directory at one time.
 CHUNK = 1024
+# Entries between two looks at the clock. Few: a file system that does not tell the type of an entry
+# is asked for each, and one that is far away answers late each time.
+_AT_ONCE = 16
 _PROGRESS_SECONDS = 0.25
 # Between two looks at standard input, while a job runs.
 _ORDERS_SECONDS = 0.005
@@ -325,6 +328,11 @@ def open_directory(path: str, dir_fd: int | None = None, flags: int = 0) -> int:
         if error.errno != errno.EPERM:
             raise
         return os.open(path, flags, dir_fd=dir_fd)
+
+
+def few_at_once(entries: list[os.DirEntry[str]]) -> Iterator[list[os.DirEntry[str]]]:
+    """Give the entries of a directory in pieces, between which to look at the clock."""
+    return (entries[at : at + _AT_ONCE] for at in range(0, len(entries), _AT_ONCE))
 
 
 def _in_parts(names: Iterable[str]) -> Iterator[str]:
