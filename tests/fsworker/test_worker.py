@@ -248,6 +248,18 @@ def test_deep_trees_need_few_descriptors(
     assert answer["troubles"] == []
 
 
+def test_way_up_in_a_deep_tree_is_no_way_from_its_root(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That would take time that grows with the square of the depth: minutes for 10,000 levels."""
+    dig(tree, 200, b"m", siblings=True)
+    for level in range(200):  # Some that are listed after it, whatever the order.
+        tree.joinpath(*["m"] * level, "later").mkdir()
+    before = find(tree)
+    monkeypatch.setattr(Scan, "_reopen", lambda _: pytest.fail("opened from the root"))
+    assert counts(Scan(str(tree)).run()) == before
+
+
 def test_flat_directory_takes_no_memory(tree: Path, start: Start) -> None:
     """10,000 names of 200 characters are 2.5 MB as a list, more as directory entries."""
     for number in range(10_000):

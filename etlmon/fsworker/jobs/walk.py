@@ -115,6 +115,8 @@ class Walk(ABC):
             stopped = str(reason)
         finally:
             self._leave()
+            for level in self._levels:
+                level.pending.clear()
             while self._levels:
                 self._pop()
             os.close(self._root)
@@ -215,7 +217,27 @@ class Walk(ABC):
         level = self._levels.pop()
         self._on_the_way.discard(level.identity)
         if level.fd != CLOSED:
+            if self._levels and self._levels[-1].fd == CLOSED and self._levels[-1].pending:
+                self._levels[-1].fd = self._open_above(level.fd)
             os.close(level.fd)
+
+    def _open_above(self, fd: int) -> int:
+        """Open the deepest level from one below it, for one call; CLOSED if that leads elsewhere.
+
+        From the root it takes the longer the deeper it is, which in a deep tree is too long.
+        """
+        try:
+            above = open_directory("..", fd)
+        except OSError:
+            return CLOSED
+        try:
+            status = os.fstat(above)
+            if (status.st_dev, status.st_ino) == self._levels[-1].identity:
+                return above
+        except OSError:
+            pass
+        os.close(above)
+        return CLOSED
 
     def _close_upper(self) -> None:
         """Close the level that has just become too far up; the root stays open."""
