@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from etlmon.fsworker.scan import ScanOrder
 
 _MAX_CHILDREN = 1000
+# Each part is named in every further request of its scan, which the reactor writes.
+_MAX_PARTS = 5_000
 
 Plan = dict["Child", list[str]]
 """Who has which parts of a scan; the first has ``""``."""
@@ -52,10 +54,14 @@ class SharedScan:
 
     @property
     def may_be_shared(self) -> bool:
-        """Whether several children may be on its mount: not where each of them could hang."""
+        """Whether more children may take part.
+
+        Not where each of them could hang on its mount, nor once it lies in very many parts.
+        """
         order = self.order
         alone = order.one_at_a_time or order.parallelism > 1
-        return not alone and order.max_ops_per_second is None
+        parts = sum(map(len, self.plan.values()))
+        return not alone and order.max_ops_per_second is None and parts < _MAX_PARTS
 
     @property
     def is_heard(self) -> bool:

@@ -69,6 +69,32 @@ def test_part_given_up_when_nobody_is_idle_any_more_comes_first() -> None:
     assert [len(came) for came in (scan, other, waiting)] == [1, 1, 0]
 
 
+def test_scan_in_very_many_parts_is_shared_no_further() -> None:
+    """Nor are there more of them the next time: each is named to every child that takes part."""
+    bench = Bench(processes=2)
+    scan = bench.scan(remember=True)
+    bench.reactor.advance(0.02)
+    one = bench.processes[0]
+    one.say(given=[f"{number}" for number in range(4_998)])
+    two = bench.processes[1]
+    two.say(answer=OUTCOME)
+    bench.reactor.advance(0.06)
+    assert one.orders == ["share", "share"]
+    one.say(given=["a"])
+    two.say(answer=OUTCOME)
+    bench.reactor.advance(1)
+    assert one.orders == ["share", "share"]
+    one.say(answer=OUTCOME)
+    assert len(scan) == 1
+    bench.scan(remember=True)
+    assert [len(process.requests[-1]["parts"]) for process in (one, two)] == [1, 4_999]
+    two.say(answer=OUTCOME)
+    bench.reactor.advance(1)
+    assert one.orders == ["share", "share"]
+    one.say(answer=OUTCOME)
+    assert not bench.reactor.getDelayedCalls()
+
+
 @pytest.mark.parametrize(
     "options", [{"one_at_a_time": True}, {"max_ops_per_second": 5.0}, {"parallelism": 2}]
 )

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # Levels down to which a directory is stat'ed by its path from the top, which gets dearer with
 # each; below them it is opened.
 _BY_PATH_LEVELS = 32
-# The paths given away at once, in characters: each is at most 6 bytes of a line of 1 MiB.
-_MAX_GIVEN_CHARACTERS = 100_000
+# The paths given away at once, and their characters: each is at most 6 bytes of a line of 1 MiB.
+_MAX_GIVEN, _MAX_GIVEN_CHARACTERS = 2_000, 100_000
 
 
 class Scan(Walk):
@@ -425,7 +425,7 @@ class Scan(Walk):
             if self._memory is not None and self._levels[depth].kept:
                 self._memory.forget(directory)
             characters += len(above) + len(directory.name)
-            if characters > _MAX_GIVEN_CHARACTERS:
+            if characters > _MAX_GIVEN_CHARACTERS or len(given) == _MAX_GIVEN:
                 break
         names = set(given)
         pending = self._levels[depth].pending
