@@ -113,7 +113,7 @@ class PathExpected(Record, frozen=True, kw_only=True):
     state: Annotated[
         str,
         about(
-            "arrived; waiting: not yet due; late; empty, small: enough files are there, too "
+            "arrived, today; waiting: not yet due; late; empty, small: enough files are there, too "
             "small; unknown: error_message says why it could not be seen."
         ),
     ]

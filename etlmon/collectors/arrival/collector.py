@@ -19,7 +19,7 @@ from etlmon.records.path import ExpectationsChecked, PathExpected, path_id
 from etlmon.units import format_duration, utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -57,6 +57,8 @@ class ArrivalCollector:
         self._root = root
         self._context = context
         self._young: dict[tuple[str, int, datetime], float] = {}
+        self._arrived: dict[int, PathExpected] | None = None
+        """What had arrived at the last look, by its place; None before the first one."""
         self._hint: Callable[[], None] | None = None
         self._timer: Any = None
 
@@ -72,6 +74,9 @@ class ArrivalCollector:
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
         """Give one ExpectationsChecked; raises what kept from looking after it has been given."""
         self._disarm()
+        if self._arrived is None:
+            saved = await self._context.saved(PathExpected, path_id(self._section.path))
+            self._arrived = _arrived(saved)
         began = self._context.monotonic_clock()
         now = utc(self._context.wall_clock())
         days = await self._context.in_thread(lambda: self._days(now))
@@ -85,10 +90,15 @@ class ArrivalCollector:
             failure = error  # it is told with the states, and raised when they are stored
         now = utc(self._context.wall_clock())
         growing = self._growing(days, outcome.found if outcome else [], now)
+        before = self._arrived
         expected = [
-            self._expected(place, days[place], outcome, growing, now, failure)
+            _unless_arrived(
+                self._expected(place, days[place], outcome, growing, now, failure),
+                before.get(place),
+            )
             for place in range(len(days))
         ]
+        self._arrived = _arrived(expected)
         self._arm(days, expected, now, self._context.monotonic_clock() - began)
         yield Batch([ExpectationsChecked(path=self._section.path, expected=expected)])
         if failure is not None:
@@ -229,3 +239,19 @@ class ArrivalCollector:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
+
+
+def _arrived(expected: Iterable[PathExpected]) -> dict[int, PathExpected]:
+    return {one.place: one for one in expected if one.state == "arrived"}
+
+
+def _asks(one: PathExpected) -> tuple[object, ...]:
+    """Give what is expected, and for which day."""
+    return one.pattern, one.due_at, one.since, one.min_count, one.min_bytes
+
+
+def _unless_arrived(one: PathExpected, before: PathExpected | None) -> PathExpected:
+    """Give what has arrived as that for the whole day: a loader takes the files away."""
+    if before is None or _asks(before) != _asks(one):
+        return one
+    return replace(one, state="arrived", arrived_at=before.arrived_at)

@@ -52,7 +52,16 @@ def _insert(cursor: sqlite3.Cursor, checked: Sequence[ExpectationsChecked]) -> N
         note(cursor, [of])
 
 
-TABLE = Table("path_expected", {ExpectationsChecked: _insert}, may_be_held=True)
+def _saved(cursor: sqlite3.Cursor, path_id: str) -> list[PathExpected]:
+    return expected(cursor, path_id) or []
+
+
+TABLE = Table(
+    "path_expected",
+    {ExpectationsChecked: _insert},
+    may_be_held=True,
+    saved={PathExpected: _saved},
+)
 
 
 def keep_only(cursor: sqlite3.Cursor, path_ids: set[str]) -> None:

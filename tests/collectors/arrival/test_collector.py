@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -17,7 +19,7 @@ from etlmon.config.loader import parse_node_config
 from etlmon.config.watched import PathExpectation, PathSection
 from etlmon.fsworker.failures import MountStuck, WorkerFailed, WorkerStopped
 from etlmon.fsworker.find import FindOrder, FindOutcome, Found, FoundFile
-from etlmon.records.path import ExpectationsChecked, PathExpected, ScanTrouble
+from etlmon.records.path import ExpectationsChecked, PathExpected, ScanTrouble, path_id
 from etlmon.units import utc
 
 MIDNIGHT = 1_795_478_400.0  # 2026-11-24 00:00:00 UTC
@@ -76,15 +78,21 @@ class Host:
             workers=self.workers,  # type: ignore[arg-type]
             proc=proc,
             reactor=self.clock,
+            saved=self.saved,
         )
         section = PathSection(
             path="/data",
             expect=(PathExpectation(pattern="in_%Y%m%d.csv", by="06:00", timezone="UTC"),),
         )
+        self.stored: list[PathExpected] = []
         self.collector = ArrivalCollector(section, None, 3600.0, proc, context)
         self.states: list[tuple[float, str]] = []
         self.last: PathExpected
         self.collector.listen(self.look)
+
+    async def saved(self, _kind: Any, instance: str) -> list[Any]:
+        assert instance == path_id("/data")
+        return self.stored
 
     def look(self) -> BaseException | None:
         async def collect() -> None:
@@ -154,6 +162,37 @@ def test_a_file_of_yesterday_is_none(host: Host) -> None:
     host.workers.files = [host.file(50, age_seconds=1)]
     host.look()
     assert (host.last.state, host.last.newest_path) == ("waiting", None)
+
+
+def test_what_has_arrived_stays_so_for_the_day_though_a_loader_takes_it(host: Host) -> None:
+    host.wall += HOUR
+    host.workers.files = [host.file(50, age_seconds=60)]
+    host.look()
+    arrived_at = host.last.arrived_at
+    host.workers.files = []
+    host.wall += 7 * HOUR
+    host.look()
+    assert (host.last.state, host.last.arrived_count) == ("arrived", 0)
+    assert host.last.arrived_at == arrived_at
+    host.workers.failure = WorkerFailed("EIO", "/data: Input/output error")
+    host.look()
+    assert (host.last.state, host.last.arrived_at) == ("arrived", arrived_at)
+    host.workers.failure = None
+    host.wall += 16 * HOUR
+    host.look()
+    assert host.last.state == "waiting"
+
+
+def test_it_is_known_after_a_restart_too(host: Host, tmp_path: Path) -> None:
+    host.wall += HOUR
+    host.workers.files = [host.file(50, age_seconds=60)]
+    host.look()
+    for changes, state in ({}, "arrived"), ({"min_count": 2}, "late"), ({"pattern": "x"}, "late"):
+        again = Host(Path(mkdtemp(dir=tmp_path)))
+        again.stored = [replace(host.last, **changes)]
+        again.wall = host.wall + 7 * HOUR
+        again.look()
+        assert again.last.state == state
 
 
 def test_a_growing_file_has_not_arrived_until_it_settles(host: Host) -> None:
