@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from etlmon.fsworker.failures import WorkerSilent, WorkerTimeout
-from etlmon.fsworker.scan import partial_outcome
 
 if TYPE_CHECKING:
     from etlmon.fsworker.child import Child
@@ -48,8 +47,6 @@ class Deadlines:
 
     def _partial(self, request: Request) -> ScanOutcome | None:
         """Give what is known of the scan that a child is at."""
-        scan = request.scan
-        if scan is None or not scan.is_heard:
+        if request.scan is None:
             return None
-        began_at = request.began_at if scan.began_at is None else scan.began_at
-        return partial_outcome(scan.progress(), self._reactor.seconds() - began_at)
+        return request.scan.partial(self._reactor.seconds())

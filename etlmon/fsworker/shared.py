@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from etlmon.fsworker.scan import ChildCounts, OtherChildren, ScanOutcome, ScanProgress, scan_request
+from etlmon.fsworker.scan import (
+    ChildCounts,
+    OtherChildren,
+    ScanOutcome,
+    ScanProgress,
+    partial_outcome,
+    scan_request,
+)
 from etlmon.records.path import ScanTrouble
 
 if TYPE_CHECKING:
@@ -111,6 +118,13 @@ class SharedScan:
                 self._on_progress(self.progress())
             except Exception:
                 self._log.failure("on_progress of a scan failed")
+
+    def partial(self, now: float) -> ScanOutcome | None:
+        """Give what is known of it if it goes on no further; None if it was never heard of."""
+        if not self.is_heard:
+            return None
+        began_at = now if self.began_at is None else self.began_at
+        return partial_outcome(self.progress(), now - began_at)
 
     def outcome(self, duration_seconds: float) -> ScanOutcome:
         """Give what its children have found together; one after the end of all of them."""

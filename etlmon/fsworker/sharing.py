@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import Deferred
 
+from etlmon.fsworker.failures import WorkerDied
 from etlmon.fsworker.lanes import GRACE_SECONDS, Request
 from etlmon.fsworker.scan import ScanOutcome, ScanProgress, to_scan_outcome, to_scan_progress
 from etlmon.fsworker.shared import SharedScan
@@ -172,6 +173,8 @@ class Sharing:
 
     def _part_failed(self, failure: Failure, scan: SharedScan, request: Request) -> None:
         """Fail the whole scan: what the others find would not be all."""
+        if isinstance(failure.value, WorkerDied):
+            failure.value.partial = scan.partial(self._reactor.seconds())
         scan.requests.remove(request)
         self.withdraw(scan)
         scan.result.errback(failure)

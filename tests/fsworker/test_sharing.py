@@ -151,8 +151,12 @@ def test_deadline_of_a_shared_scan() -> None:
 
 def test_death_of_one_child_fails_the_scan_and_ends_the_others() -> None:
     bench, scan, one, two = shared()
+    one.say(progress=PROGRESS)
+    two.say(progress=PROGRESS)
     two.end()
     assert isinstance(scan[0], WorkerDied)
+    assert scan[0].partial is not None
+    assert (scan[0].partial.files, scan[0].partial.listed_dirs) == (10, 4)
     assert one.signals == ["KILL"]
     one.end()
     assert not bench.reactor.getDelayedCalls()

@@ -13,7 +13,7 @@ from etlmon.collectors.path.children import counted_children
 from etlmon.collectors.path.exclude import compile_exclude
 from etlmon.collectors.path.underway import UnderWay
 from etlmon.errors import CollectError, EtlmonError
-from etlmon.fsworker.failures import WorkerStopped, WorkerTimeout
+from etlmon.fsworker.failures import WorkerDied, WorkerStopped, WorkerTimeout
 from etlmon.fsworker.places import NFS, locate, reach
 from etlmon.fsworker.scan import ScanOrder, ScanOutcome
 from etlmon.records.path import PathScanned, PathScanProgress, PathScanStarted, PathStatus
@@ -115,7 +115,7 @@ class PathCollector:
             outcome = scan.outcome()
         except (WorkerStopped, CancelledError):
             raise
-        except WorkerTimeout as error:
+        except (WorkerTimeout, WorkerDied) as error:
             failure, outcome = error, error.partial
         except Exception as error:
             failure = error  # whatever it is: the path must not show SCANNING for ever

@@ -271,6 +271,13 @@ class TestResult:
         assert (scanned.file_count, scanned.complete) == (1200, False)
         assert host.raised is host.workers.answer
 
+    def test_a_worker_that_dies_leaves_what_it_had_counted(self, host: Host) -> None:
+        host.workers.answer = died = WorkerDied("the worker ended: killed (SIGKILL)")
+        died.partial = outcome(stopped="timeout", dirs=0)
+        scanned = host.scan()
+        assert scanned.error_message == f"{died}, 1,204 entries counted"
+        assert (scanned.status, scanned.file_count, scanned.complete) == ("ERROR", 1200, False)
+
 
 class TestChildren:
     def test_rows_add_up_to_the_whole(self, host: Host) -> None:
