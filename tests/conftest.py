@@ -6,6 +6,7 @@ import gc
 import inspect
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"deadline(seconds): fail an async test that takes longer (default {DEADLINE:g})"
     )
+    # A shell without job control has what it puts into the background ignore ^C, and so would all
+    # programs that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
