@@ -159,7 +159,8 @@ def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> 
             file.flush()
             os.fsync(file.fileno())
         _refuse_unsound(fresh, copy)
-        old = set_aside(real, f"before-restore-{stamp(wall_seconds)}") if real.exists() else None
+        was_there = real.exists()
+        aside = set_aside(real, f"before-restore-{stamp(wall_seconds)}")
         fresh.rename(real)
         _sync(real.parent)
     except (OSError, StoreError) as error:
@@ -168,7 +169,7 @@ def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> 
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"cannot restore {real}: {error.strerror}") from error
-    return old
+    return aside if was_there else None
 
 
 def made_at(copy: Path) -> float:

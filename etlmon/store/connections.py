@@ -48,6 +48,7 @@ class Connections:
         self._slowest = slowest
         self._suspected = suspected
         self._reading = DeferredSemaphore(_READERS)
+        self._is_closed = False
         self.writing = _pool(
             str(path), partial(writer_pragmas, max_bytes=max_bytes), size=1, reactor=reactor
         )
@@ -85,8 +86,15 @@ class Connections:
                     detail=" ".join("".join(statements).split()),
                 )
 
-        answer = self._reading.run(self._readers.runInteraction, transaction)
+        answer = self._reading.run(self._begin, transaction)
         return answer.addErrback(self._reading_failed)
+
+    def _begin(self, transaction: Callable[[Any], T]) -> Deferred[T]:
+        """Begin a read in its turn: a pool that has been closed meanwhile would never answer."""
+        if self._is_closed:
+            raise StoreError("the database has been closed")
+        begun: Deferred[T] = self._readers.runInteraction(transaction)
+        return begun
 
     def _reading_failed(self, failure: Failure) -> NoReturn:
         failure.trap(sqlite3.Error)
@@ -111,6 +119,7 @@ class Connections:
 
     def close(self) -> None:
         """Close all, within ``no_reads``: closing waits for the threads, in the reactor's."""
+        self._is_closed = True
         self._readers.close()
         self.writing.close()
 

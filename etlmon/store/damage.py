@@ -43,8 +43,19 @@ def looks_like_database(path: Path) -> bool:
             head = file.read(len(_MAGIC))
     except OSError:
         return False
-    wal = path.resolve().with_name(path.resolve().name + "-wal")
-    return head in (_MAGIC, bytes(len(_MAGIC))) or wal.exists()
+    return head in (_MAGIC, bytes(len(_MAGIC))) or _wal(path).exists()
+
+
+def is_emptied(path: Path) -> bool:
+    """Whether the file is empty, and has a write-ahead log: SQLite would delete that log."""
+    try:
+        return path.stat().st_size == 0 and _wal(path).stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _wal(path: Path) -> Path:
+    return path.resolve().with_name(path.resolve().name + "-wal")
 
 
 def read_only_uri(path: Path) -> str:
@@ -57,6 +68,8 @@ def check(path: Path, table: str | None = None) -> str | None:
 
     Raises StoreError where the file cannot be read at all.
     """
+    if is_emptied(path):
+        return "the file is empty"
     what = "" if table is None else f"({table})"
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
@@ -77,7 +90,8 @@ def stamp(wall_seconds: float) -> str:
 def set_aside(path: Path, label: str) -> Path:
     """Rename a database and what lies beside it to ``<name>.<label>``; give the new path.
 
-    Raises StoreError where that cannot be done.
+    Of a database that is gone, what lies beside it still: SQLite would bring that into the file
+    that takes its place. Raises StoreError where that cannot be done.
     """
     real = path.resolve()
     aside = real.with_name(f"{real.name}.{label}")
@@ -90,7 +104,8 @@ def set_aside(path: Path, label: str) -> Path:
             beside = real.with_name(real.name + suffix)
             if beside.exists():
                 beside.rename(aside.with_name(aside.name + suffix))
-        real.rename(aside)
+        if real.exists():
+            real.rename(aside)
     except OSError as error:
         raise StoreError(f"cannot set {real} aside as {aside.name}: {error.strerror}") from error
     return aside

@@ -89,6 +89,7 @@ class StoreService(Service):
         self._looked_at = -math.inf
         self._checkpoints: Checkpoints | None = None
         self._replacing: Deferred[None] | None = None
+        self._unchecked: str | None = None
         self._replaced: list[Callable[[], None]] = []
         self._on_full: list[Callable[[], None]] = []
         self.slowest = Slowest(wall_clock)
@@ -267,8 +268,15 @@ class StoreService(Service):
 
     def _not_replaced(self, failure: Failure) -> None:
         self._replacing = None
-        if self.running:
+        if not self.running:
+            return
+        if not failure.check(StoreError):
             self.log.failure("The damaged database could not be replaced.", failure)
+        elif str(failure.value) != self._unchecked:
+            self._unchecked = str(failure.value)
+            self.log.error("The database may be damaged: {error}.", error=self._unchecked)
+        if self._connections is not None and self._writer is not None:
+            self._writer.resume()
 
     async def _replace(self, error: BaseException) -> None:
         writer = self._writer
@@ -280,9 +288,9 @@ class StoreService(Service):
             if found is not None:
                 self._connections = None
                 damaged.close()
-                await self._in_thread(lambda: self._set_aside(found))
-                opened = await self._begin_anew()
-        self._replacing = None
+        if found is not None:
+            opened = await self._begin_anew(found)
+        self._replacing = self._unchecked = None
         writer.resume(opened.writing if opened is not None else None)
         if opened is not None:
             writer.state.last_error = (
@@ -293,11 +301,17 @@ class StoreService(Service):
             for listener in self._replaced:
                 listener()
 
-    async def _begin_anew(self) -> Connections:
-        """Make the new database; where that cannot be done, as on a full disk, try again."""
-        told = None
+    async def _begin_anew(self, damage: str) -> Connections:
+        """Set the damaged file aside and make the new one.
+
+        Where that cannot be done, as on a disk that is full or read-only, try again.
+        """
+        told, is_aside = None, False
         while True:
             try:
+                if not is_aside:
+                    await self._in_thread(lambda: self._set_aside(damage))
+                    is_aside = True
                 await self._in_thread(self._prepare)
                 return self._open()
             except StoreError as error:

@@ -293,4 +293,10 @@ def _optimize(cursor: sqlite3.Cursor) -> None:
 
 
 def _vacuum(cursor: sqlite3.Cursor) -> None:
-    cursor.execute("VACUUM")
+    """Write the file anew, by way of a file for temporary data: memory may not hold all of it."""
+    before = cursor.execute("PRAGMA temp_store").fetchone()[0]
+    cursor.execute("PRAGMA temp_store = FILE")
+    try:
+        cursor.execute("VACUUM")
+    finally:
+        cursor.execute(f"PRAGMA temp_store = {before}")

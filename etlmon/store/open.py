@@ -6,14 +6,14 @@ import errno
 import fcntl
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etlmon import __version__
 from etlmon.errors import StoreError
 from etlmon.host.mounts import covering, read_mounts
-from etlmon.store.damage import DamagedError, is_damage
+from etlmon.store.damage import DamagedError, is_damage, is_emptied
 from etlmon.store.migrate import load_migrations, migrate
 from etlmon.store.tables.all import TABLES
 
@@ -71,6 +71,10 @@ def prepare(path: Path, *, now_ms: int, network_filesystem_allowed: bool, proc: 
         _refuse_network_filesystem(path, proc)
     try:
         _make_file(path)
+        if is_emptied(path):
+            raise DamagedError(
+                f"cannot use the database {path}: it is empty, with a write-ahead log beside it"
+            )
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             return _prepare(connection, path, now_ms)
     except OSError as error:
@@ -125,8 +129,6 @@ def lock(path: Path) -> IO[bytes]:
         raise StoreError(f"cannot open the lock {lock_path}: {error.strerror}") from error
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        held.truncate(0)
-        held.write(b"%d\n" % os.getpid())
     except OSError as error:
         held.seek(0)
         owner = held.read(20).decode("ascii", "replace").strip() or "unknown"
@@ -137,6 +139,9 @@ def lock(path: Path) -> IO[bytes]:
             f"the database {path} is in use by another node (pid {owner}); stop that one, "
             "or name another node.db_path"
         ) from error
+    with suppress(OSError):  # on a full disk the lock holds all the same
+        held.truncate(0)
+        held.write(b"%d\n" % os.getpid())
     return held
 
 

@@ -218,7 +218,10 @@ class Writer:
         done: Deferred[None] = Deferred()
         self._idle.append(done)
         if self._halted:
-            self._refuse(self._queue.take_all(), StoreError("there is no database"))
+            gone = self._queue.take_all()
+            if gone:
+                self.log.error("{n} batches were not stored: there is no database", n=len(gone))
+            self._refuse(gone, StoreError("there is no database"))
         if self._timer is not None:
             self._timer.reset(0)
         self._settle()

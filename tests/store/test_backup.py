@@ -142,6 +142,21 @@ class TestRestoring:
         assert restore(made, other, NOW) is None
         assert numbers(other) == [7]
 
+    def test_a_log_of_a_database_that_is_gone_is_not_brought_in(
+        self, made: Path, tmp_path: Path
+    ) -> None:
+        copy, gone = tmp_path / "copy.db", tmp_path / "moved.db"
+        back_up(made, copy)
+        with closing(sqlite3.connect(made)) as connection:
+            with connection:
+                connection.execute("UPDATE collector_run SET records = 8")
+            wal = made.with_name(made.name + "-wal").read_bytes()
+        made.rename(gone)
+        made.with_name(made.name + "-wal").write_bytes(wal)
+        assert restore(copy, made, NOW) is None
+        assert numbers(made) == [7]
+        assert [one.read_bytes() for one in tmp_path.glob("*.before-restore-*-wal")] == [wal]
+
     async def test_refuses_while_a_node_has_it(
         self, store: StoreService, path: Path, tmp_path: Path
     ) -> None:

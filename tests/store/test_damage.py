@@ -204,3 +204,91 @@ async def test_a_false_alarm_changes_nothing(store: StoreService, sql: Sql, unti
 async def test_stopping_meanwhile_ends(store: StoreService) -> None:
     store.suspect(StoreError("a doubt"))
     await store.stopService()
+
+
+async def test_the_log_of_one_that_was_emptied_is_kept(
+    path: Path, until: Until, flush_logged_errors: Flush
+) -> None:
+    """SQLite itself deletes it, whoever opens the file."""
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    await store.write([run_of(1)])
+    os.truncate(path, 0)
+    store.suspect(StoreError("a doubt"))
+    await until(lambda: store.set_aside is not None and store.health().state == "ok")
+    assert store.set_aside is not None
+    assert store.set_aside.with_name(store.set_aside.name + "-wal").stat().st_size > 0
+    await store.stopService()
+    flush_logged_errors("is empty")
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_so_it_is_at_start(path: Path, flush_logged_errors: Flush, *, is_gone: bool) -> None:
+    wal = path.with_name(path.name + "-wal")
+    wal.write_bytes(b"written")
+    if not is_gone:
+        path.write_bytes(b"")
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    assert path.with_name(f"{path.name}.{LABEL}-wal").read_bytes() == b"written"
+    assert store.health().state == "ok"
+    await store.stopService()
+    flush_logged_errors("is empty")
+
+
+async def test_that_cannot_be_set_aside_at_first(
+    path: Path, until: Until, flush_logged_errors: Flush, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(path)
+    tries = []
+
+    def refuse_once(real: Path, label: str) -> Path:
+        tries.append(label)
+        if len(tries) == 1:
+            raise StoreError("Read-only file system")
+        return set_aside(real, label)
+
+    monkeypatch.setattr("etlmon.store.database.set_aside", refuse_once)
+    monkeypatch.setattr("etlmon.store.database._TRY_AGAIN_SECONDS", 0.05)
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    spoil(path)
+    store.suspect(StoreError("a doubt"))
+    await until(lambda: tries)
+    assert store.health().state == "degraded"
+    await until(lambda: store.health().state == "ok")
+    await store.write([run_of(1)])
+    await store.stopService()
+    flush_logged_errors("Read-only file system", "is damaged")
+
+
+async def test_that_cannot_be_checked(
+    store: StoreService, until: Until, flush_logged_errors: Flush, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: Path) -> None:
+        raise StoreError("cannot check: disk I/O error")
+
+    monkeypatch.setattr("etlmon.store.database.check", fail)
+    for number in (1, 2):
+        store.suspect(StoreError("a doubt"))
+        await store.write([run_of(number)])
+    assert store.health().state == "ok"
+    assert len(flush_logged_errors("disk I/O error")) == 1
+
+
+async def test_reads_that_wait_meanwhile_are_answered(
+    path: Path, until: Until, flush_logged_errors: Flush
+) -> None:
+    make(path)
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    await store.checkpoint()
+    spoil(path)
+    store.suspect(StoreError("a doubt"))
+    answers = [store.read(lambda _cursor: None) for _ in range(5)]
+    for answer in answers:
+        with pytest.raises(StoreError, match="closed"):
+            await answer
+    await until(lambda: store.health().state == "ok")
+    await store.stopService()
+    flush_logged_errors("is damaged")

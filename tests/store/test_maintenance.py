@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,26 @@ async def test_a_compaction_gives_the_pages_back(
     assert again is not None
     assert again.id == 2
     await until(lambda: maintenance.compaction.state != "running")  # type: ignore[union-attr]
+
+
+async def test_a_full_one_needs_no_memory_for_the_file(
+    store: StoreService, maintenance: MaintenanceService, until: Until
+) -> None:
+    await store.write([run_of(n, NOW) for n in range(4_000)])
+    opened: set[str] = set()
+
+    def look() -> None:
+        for one in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                opened.add(str(one.readlink()))
+
+    await store.run(
+        lambda cursor: cursor.connection.set_progress_handler(look, 100), in_transaction=False
+    )
+    assert maintenance.compact(full=True) is not None
+    await until(lambda: maintenance.compaction.state != "running")  # type: ignore[union-attr]
+    assert any("etilqs" in name for name in opened), "SQLite's file for temporary data"
+    assert await store.run(lambda c: c.execute("PRAGMA temp_store").fetchone()[0]) == 2
 
 
 async def test_a_full_one_writes_the_file_anew(

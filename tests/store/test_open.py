@@ -384,3 +384,9 @@ async def test_reader_cannot_write_even_if_it_switches_query_only_off(store: Sto
 
     with pytest.raises(StoreError, match="readonly"):
         await store.read(query)
+
+
+def test_the_lock_needs_no_room(path: Path) -> None:
+    path.with_name(path.name + ".lock").symlink_to("/dev/full")
+    with lock(path), pytest.raises(StoreError, match="in use"):
+        lock(path)
