@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _PAGES_A_STEP = 1_000
 _NAME = re.compile(r"etlmon-([0-9]{8}T[0-9]{6}Z)\.db")
+_ABANDONED_SECONDS = 3600.0
+_HALF_MADE = re.compile(_NAME.pattern + r"\.part")
 
 
 def backup_name(wall_seconds: float) -> str:
@@ -173,10 +175,13 @@ def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> 
 
 
 def made_at(copy: Path) -> float:
-    """Give when a scheduled copy was made, seconds since the epoch, by its name."""
+    """Give when a scheduled copy was made, seconds since the epoch, by its name.
+
+    Raises ValueError if it is not the name of one.
+    """
     found = _NAME.fullmatch(copy.name)
-    assert found is not None
-    return datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    text = found[1] if found else copy.name
+    return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
 
 
 def newest_backup(directory: Path, wall_seconds: float) -> Path | None:
@@ -190,12 +195,20 @@ def newest_backup(directory: Path, wall_seconds: float) -> Path | None:
 def rotate(directory: Path, keep: int, wall_seconds: float) -> list[Path]:
     """Remove all but the newest ``keep`` scheduled copies, and nothing else; give what went.
 
-    Those from the future count as the oldest: they may not push out what is made now.
+    Those from the future count as the oldest: they may not push out what is made now. So do
+    those that are half made and have not been written to for an hour: who made them was killed.
     """
     newest_first = sorted(
         _backups(directory), key=lambda one: (made_at(one) <= wall_seconds, one), reverse=True
     )
     gone = newest_first[keep:]
+    with suppress(FileNotFoundError):
+        gone += [
+            one
+            for one in directory.iterdir()
+            if _HALF_MADE.fullmatch(one.name)
+            and one.stat().st_mtime < wall_seconds - _ABANDONED_SECONDS
+        ]
     for path in gone:
         path.unlink(missing_ok=True)
     return gone
@@ -204,8 +217,10 @@ def rotate(directory: Path, keep: int, wall_seconds: float) -> list[Path]:
 def _backups(directory: Path) -> Iterator[Path]:
     with suppress(FileNotFoundError):
         for path in directory.iterdir():
-            if _NAME.fullmatch(path.name) and path.is_file():
-                yield path
+            with suppress(ValueError):
+                made_at(path)
+                if path.is_file():
+                    yield path
 
 
 def _copy(database: Path, target: Path, cancelled: Callable[[], bool]) -> None:

@@ -50,8 +50,9 @@ class RetentionService(TimerService):
     which take the place that it frees. Where the database comes near its greatest size, the oldest
     rows of the largest histories go before their time, which is the work of ``room``.
 
-    Evidence grows old only by a clock that has gone evenly for a day, in the life of this node:
-    one that was wrong at boot, or was set ahead, takes none of it away.
+    Rows grow old only by a clock that has gone evenly for some time in the life of this node
+    (``settle_seconds``), and evidence by one that has for a day: one that is wrong at boot until it
+    is set, or was set by mistake and back, takes nothing away.
     """
 
     log = Logger()
@@ -64,6 +65,7 @@ class RetentionService(TimerService):
         clock: Any,
         wall_clock: Callable[[], float],
         max_bytes: int | None = None,
+        settle_seconds: float = 600.0,
     ) -> None:
         super().__init__(_EVERY_SECONDS, self._tick)
         self.clock: Any = clock
@@ -72,6 +74,7 @@ class RetentionService(TimerService):
         self.room = Room(store, self._tables, max_bytes, clock)
         self.limits = limits
         self._wall_clock = wall_clock
+        self._settle_seconds = settle_seconds
         self._stopping = False
         self._clocks: tuple[float, float] | None = None
         self._even_since = 0.0
@@ -124,9 +127,9 @@ class RetentionService(TimerService):
         if before is None or abs((wall - before[1]) - (now - before[0])) >= _STEP_SECONDS:
             self._even_since = now
 
-    @property
-    def _is_even(self) -> bool:
-        return bool(self.clock.seconds() - self._even_since >= _EVEN_SECONDS)
+    def _is_trusted(self, seconds: float) -> bool:
+        """Tell whether the time of day has gone evenly for so long."""
+        return bool(self.clock.seconds() - self._even_since >= seconds)
 
     async def _run(self) -> None:
         self._look_at_clocks()
@@ -145,7 +148,8 @@ class RetentionService(TimerService):
     async def _trim(self, table: Table) -> None:
         limits = self.limits(table.name)
         tomorrow_ms = int((self._wall_clock() + _DAY_SECONDS) * 1000)
-        if limits.max_age is not None and (self._is_even or not table.is_evidence):
+        settled = self._is_trusted(_EVEN_SECONDS if table.is_evidence else self._settle_seconds)
+        if limits.max_age is not None and settled:
             oldest = int((self._wall_clock() - limits.max_age) * 1000)
             delete = (
                 delete_outside(table, oldest, _NEVER_MS if table.is_evidence else tomorrow_ms)
@@ -157,6 +161,7 @@ class RetentionService(TimerService):
                 deleted = await self._step(delete, table.name)
         if (
             not table.ages_by_id
+            and settled
             and not self._stopping
             and await self._store.read(_newest(table)) > tomorrow_ms
         ):

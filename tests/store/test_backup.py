@@ -202,12 +202,18 @@ class TestRotating:
     def test_only_our_copies_go(self, tmp_path: Path) -> None:
         for hour in range(5):
             (tmp_path / backup_name(NOW + 3600 * hour)).touch()
-        (tmp_path / "etlmon-20200101T000000Z.db.part").touch()
+        for name in ("20200101T000000Z", "20200101T000001Z"):
+            half_made = tmp_path / f"etlmon-{name}.db.part"
+            half_made.touch()
+        os.utime(half_made, (NOW + 82_799, NOW + 82_799))
+        os.utime(tmp_path / "etlmon-20200101T000000Z.db.part", (NOW + 82_801, NOW + 82_801))
         (tmp_path / "precious.db").touch()
+        (tmp_path / "etlmon-20269999T000000Z.db").touch()  # no day of any year
         gone = rotate(tmp_path, 2, NOW + 86_400)
-        assert len(gone) == 3
+        assert len(gone) == 4
+        assert half_made in gone
         assert newest_backup(tmp_path, NOW + 86_400) == tmp_path / backup_name(NOW + 4 * 3600)
-        assert len(list(tmp_path.iterdir())) == 4
+        assert len(list(tmp_path.iterdir())) == 5
 
     def test_without_a_directory(self, tmp_path: Path) -> None:
         assert newest_backup(tmp_path / "none", NOW) is None

@@ -222,12 +222,16 @@ async def test_the_log_of_one_that_was_emptied_is_kept(
     flush_logged_errors("is empty")
 
 
+def make_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 @pytest.mark.parametrize("is_gone", [False, True])
 async def test_so_it_is_at_start(path: Path, flush_logged_errors: Flush, *, is_gone: bool) -> None:
     wal = path.with_name(path.name + "-wal")
     wal.write_bytes(b"written")
     if not is_gone:
-        path.write_bytes(b"")
+        make_empty(path)
     store = StoreService(path, reactor, lambda: NOW)
     store.startService()
     assert path.with_name(f"{path.name}.{LABEL}-wal").read_bytes() == b"written"

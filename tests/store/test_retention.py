@@ -81,6 +81,7 @@ def retention(store: Any, clock: Clock, **limits: Any) -> RetentionService:
         lambda table: section if table == "collector_run" else UNLIMITED,
         clock,
         lambda: NOW,
+        settle_seconds=0.0,
     )
 
 
@@ -162,12 +163,46 @@ async def test_scans_of_paths_grow_old_as_the_configuration_says(
     for age in (3601.0, 3599.0):
         await store.write([scan(NOW - age)])
     clock = Clock()
-    service = RetentionService(store, TABLES, config.retention_of, clock, lambda: NOW)
+    service = RetentionService(
+        store, TABLES, config.retention_of, clock, lambda: NOW, settle_seconds=0.0
+    )
     service.startService()
     while not clock.getDelayedCalls():
         await store.run(lambda cursor: None)
     await service.stopService()
     assert sql("SELECT collected_at FROM path_history") == [(round(NOW - 3599) * 1000,)]
+
+
+@pytest.mark.parametrize("years", [10, -1])
+async def test_a_clock_that_is_wrong_at_first_deletes_nothing(
+    store: StoreService, sql: Sql, years: int
+) -> None:
+    """At boot it may be, until it is set; what it would take for old, or of the future, stays."""
+    config = NodeConfig(retention={"path_history": RetentionSection(max_age=3600.0)})
+    await store.write([scan(NOW - 3599)])
+    await store.write([lines_at(NOW, 3)])
+    clock, wall = Clock(), NOW + years * 365 * 86400
+    service = RetentionService(store, TABLES, config.retention_of, clock, lambda: wall)
+
+    async def minutes(count: int) -> None:
+        nonlocal wall
+        for _ in range(count):
+            wall += 60
+            clock.advance(60)
+            while not clock.getDelayedCalls():
+                await store.run(lambda cursor: None)
+
+    service.startService()
+    await minutes(9)
+    wall = NOW + 540
+    await minutes(1)
+    kept = "SELECT (SELECT count(*) FROM path_history), (SELECT count(*) FROM log_lines)"
+    assert sql(kept) == [(1, 3)]
+    await minutes(9)
+    assert sql(kept) == [(1, 3)], "it has been right for 9 minutes"
+    await minutes(1)
+    await service.stopService()
+    assert sql(kept) == [(0, 3)]
 
 
 async def trim_lines(store: StoreService, **limits: Any) -> list[int]:
@@ -179,6 +214,7 @@ async def trim_lines(store: StoreService, **limits: Any) -> list[int]:
         lambda table: section if table == "log_lines" else UNLIMITED,
         clock,
         lambda: NOW,
+        settle_seconds=0.0,
     )
     service.startService()
     while not clock.getDelayedCalls():

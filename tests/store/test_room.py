@@ -54,7 +54,13 @@ class Capped:
         self.store = StoreService(path, reactor, lambda: NOW, max_bytes=MOST)
         self.clock = ClockWithThreads()
         self.retention = RetentionService(
-            self.store, TABLES, lambda table: RetentionSection(), self.clock, lambda: NOW, MOST
+            self.store,
+            TABLES,
+            lambda table: RetentionSection(),
+            self.clock,
+            lambda: NOW,
+            MOST,
+            settle_seconds=0.0,
         )
         self.room = self.retention.room
         self.store.on_commit(self.room.committed)
