@@ -24,6 +24,8 @@ from etlmon.ui.widgets.table import Column, Table, numbers
 _KINDS = {"on_boot": "at boot", "never": "never", "unknown": "unknown"}
 _SIGNAL = 128
 _MOST_SIGNALS = 64
+_MOST_PAGES = 50
+"""Of 1,000 jobs each: as many as a node looks at."""
 
 
 def judged(job: CronJob) -> str:
@@ -139,7 +141,7 @@ class CronView(TableView):
     @property
     def want(self) -> Want:
         """All jobs."""
-        return Want(CRON_JOBS, CronJobsQuery(limit=1000))
+        return Want(CRON_JOBS, CronJobsQuery(limit=1000), _MOST_PAGES)
 
     def can(self, command: str) -> bool:
         """Show the coming runs if there are jobs."""

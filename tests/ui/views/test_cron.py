@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from etlmon.collectors.cron.assembly import MOST_JOBS
 from etlmon.records.cron import CronRefreshAnswer, CronRefreshRequest
 
 SIZES = [(80, 24), (200, 50)]
@@ -161,6 +162,11 @@ def test_a_job_that_is_gone_says_so(cron: Any, refuse: Callable[..., Exception])
     cron.client.answers["get_cron_job"] = refuse(404, "No job has the id 000000000003")
     cron.press("enter")
     assert "No job has the id 000000000003" in cron.show()
+
+
+def test_all_jobs_of_a_node_are_asked_for(cron: Any) -> None:
+    want = cron.screen.view.want
+    assert want.pages * want.query.limit >= MOST_JOBS
 
 
 def test_files_and_timeline_do_not_open_over_a_job(cron: Any) -> None:
