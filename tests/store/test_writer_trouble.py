@@ -299,10 +299,11 @@ class TestHolding:
         bench.clock.advance(1)
         assert bench.pool.rows == [1, 2]
 
-    def test_closing_while_halted_refuses(self, bench: Bench) -> None:
+    def test_closing_while_halted_refuses(self, bench: Bench, flush_logged_errors: Flush) -> None:
         bench.writer.halt()
         refused: list[Any] = []
         bench.writer.write([Row(number=1)]).addErrback(refused.append)
         closed: list[Any] = []
         bench.writer.close().addBoth(closed.append)
         assert (len(refused), closed) == (1, [None])
+        assert len(flush_logged_errors("1 batches were not stored")) == 1
