@@ -25,7 +25,7 @@ from etlmon.store.damage import (
     set_aside,
     stamp,
 )
-from etlmon.store.faults import is_full
+from etlmon.store.faults import is_full, lacks_room
 from etlmon.store.ondisk import InUse, OnDisk, look
 from etlmon.store.open import lock, prepare
 from etlmon.store.slowest import Slowest
@@ -90,6 +90,7 @@ class StoreService(Service):
         self._checkpoints: Checkpoints | None = None
         self._replacing: Deferred[None] | None = None
         self._unchecked: str | None = None
+        self._waits_for_room = False
         self._replaced: list[Callable[[], None]] = []
         self._on_full: list[Callable[[], None]] = []
         self.slowest = Slowest(wall_clock)
@@ -99,8 +100,12 @@ class StoreService(Service):
         """Rows that went before their time since then, as who deletes them counts."""
 
     def startService(self) -> None:
-        """Take the lock, bring the schema up, open the pools. Raises StoreError."""
+        """Take the lock, bring the schema up, open the pools. Raises StoreError.
+
+        Where the disk has no room for that, it is done as soon as it has.
+        """
         self._lock = lock(self.path)
+        full: StoreError | None = None
         try:
             try:
                 self._prepare()
@@ -109,12 +114,16 @@ class StoreService(Service):
                     raise
                 self._set_aside(error)
                 self._prepare()
+        except StoreError as error:
+            if not lacks_room(error, self.path.parent):
+                self._lock.close()
+                raise
+            full = error
         except BaseException:
             self._lock.close()
             raise
-        opened = self._open()
         self._writer = Writer(
-            opened.writing,
+            self._open().writing if full is None else None,
             TABLES,
             self._reactor,
             self._wall_clock,
@@ -129,6 +138,11 @@ class StoreService(Service):
             lambda: self._replacing is not None,
         )
         super().startService()
+        if full is not None:
+            self._waits_for_room = True
+            self._writer.halt(StoreError(f"the disk is full: {full}"))
+            self._replacing = Deferred.fromCoroutine(self._open_when_there_is_room(full))
+            self._replacing.addErrback(self._not_replaced)
 
     def _prepare(self) -> None:
         self._schema_version = prepare(
@@ -289,7 +303,7 @@ class StoreService(Service):
                 self._connections = None
                 damaged.close()
         if found is not None:
-            opened = await self._begin_anew(found)
+            opened = await self._make(found, told=None)
         self._replacing = self._unchecked = None
         writer.resume(opened.writing if opened is not None else None)
         if opened is not None:
@@ -297,16 +311,28 @@ class StoreService(Service):
                 f"damaged ({error}); kept as {self.set_aside}, a new one begun"
             )
             writer.state.last_error_at = self._wall_clock()
-            self._tell(frozenset(table.name for table in TABLES))
-            for listener in self._replaced:
-                listener()
+            self._tell_of_another()
 
-    async def _begin_anew(self, damage: str) -> Connections:
-        """Set the damaged file aside and make the new one.
+    async def _open_when_there_is_room(self, error: StoreError) -> None:
+        """Open the database that could not be at the start."""
+        opened = await self._make(None, told=str(error))
+        self._replacing, self._waits_for_room = None, False
+        assert self._writer is not None
+        self._writer.resume(opened.writing)
+        self._tell_of_another()
 
-        Where that cannot be done, as on a disk that is full or read-only, try again.
+    def _tell_of_another(self) -> None:
+        self._tell(frozenset(table.name for table in TABLES))
+        for listener in self._replaced:
+            listener()
+
+    async def _make(self, damage: str | None, *, told: str | None) -> Connections:
+        """Set a damaged file aside, and open the database, a new one where there is none.
+
+        Where that cannot be done, as on a disk that is full or read-only, try again; ``told`` is
+        what has been said of it.
         """
-        told, is_aside = None, False
+        is_aside = damage is None
         while True:
             try:
                 if not is_aside:
@@ -359,7 +385,7 @@ class StoreService(Service):
         assert self._writer is not None
         if self._replacing is None and self._files.trouble is not None:
             return self._files.trouble
-        if self._replacing is not None:
+        if self._replacing is not None and not self._waits_for_room:
             what = "the file is checked for damage, and a new one begun if it is damaged"
         elif self._writer.trouble.reason is not None:
             what = self._writer.trouble.reason

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LEAST_BYTES = 1 << 20
+"""What a database needs beside its file to be opened, and somewhat more."""
 
 # The database's troubles, not the batch's: worth trying again. The low byte is the primary code.
 _MAY_PASS = frozenset(
@@ -25,6 +34,25 @@ _MAY_PASS = frozenset(
 def is_full(error: BaseException) -> bool:
     """Whether there is no room: the disk is full, or the database at its greatest size."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
+def lacks_room(error: BaseException, directory: Path) -> bool:
+    """Whether a database could not be opened for want of room. Blocks.
+
+    SQLite calls it an error of the disk where its shared memory finds none.
+    """
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError):
+        return cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        return False
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return False
+    free = found.f_bfree if os.geteuid() == 0 else found.f_bavail
+    return free * found.f_frsize < _LEAST_BYTES
 
 
 def may_pass(error: BaseException) -> bool:

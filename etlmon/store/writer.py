@@ -67,13 +67,15 @@ class Writer:
     a source to be read again from, such as a line of a log, waits there instead.
 
     Cancelling a Deferred only stops the waiting: the batch is stored all the same.
+
+    Without a ``pool`` it is halted until ``resume`` brings one.
     """
 
     log = Logger()
 
     def __init__(
         self,
-        pool: ConnectionPool,
+        pool: ConnectionPool | None,
         tables: Iterable[Table],
         clock: IReactorTime,
         wall_clock: Callable[[], float],
@@ -99,7 +101,7 @@ class Writer:
         self._next_at = 0.0
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._closing = False
-        self._halted = False
+        self._halted = pool is None
         self._idle: list[Deferred[None]] = []
 
     @property
@@ -194,9 +196,15 @@ class Writer:
             )
         )
 
-    def halt(self) -> None:
-        """Begin no more transactions until ``resume``; what comes waits."""
+    def halt(self, error: StoreError | None = None) -> None:
+        """Begin no more transactions until ``resume``; what comes waits.
+
+        Samples are held if ``error`` says what is wrong, as if a commit had failed.
+        """
         self._halted = True
+        if error is not None:
+            self._note(error)
+            self.trouble.failed(error, self.state.dropped_records)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -267,6 +275,7 @@ class Writer:
             self._next_at += _LEAST_APART_SECONDS
         works = [waiting.work for waiting in self._group]
         do = _transaction if self._group[0].in_transaction else _outside
+        assert self._pool is not None
         transaction = self._pool.runInteraction(do, works)
         transaction.addCallbacks(self._ended, self._failed)
         transaction.addErrback(lambda failure: self.log.failure("The writer failed.", failure))

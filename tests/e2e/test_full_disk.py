@@ -14,6 +14,12 @@ from typing import Any
 import pytest
 
 # As the first process of a mount namespace of its own: what it mounts goes with it.
+# What is in the directory is there too, and then not a byte more.
+FULL = """
+mkdir "$1.kept" && cp -a "$1/." "$1.kept" && mount -t tmpfs -o size=4m tmpfs "$1"
+cp -a "$1.kept/." "$1" && { dd if=/dev/zero of="$1/fill" bs=1k 2>/dev/null || true; }
+exec "$2" node -c "$3"
+"""
 LOOK = """
 import sqlite3, sys
 asked = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True).execute
@@ -96,4 +102,40 @@ def test_the_node_goes_on_by_itself_when_there_is_space(
     assert float(longest) < 3, "and none is missing, though nothing could be written"
     assert node.end(signal.SIGTERM) == 0
     assert "takes writes again" in node.said
+    assert "Traceback" not in node.said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_node_starts_on_a_full_disk(
+    start: Callable[..., Any], tmp_path: Path, etlmon: str, *, stored: bool
+) -> None:
+    """A host comes up with the disk on which it went down: nobody is there to start it again."""
+    small = tmp_path / "small"
+    small.mkdir()
+    config = tmp_path / "node.yaml"
+    config.write_text(
+        f"node: {{listen: '127.0.0.1:0', db_path: {small}/etlmon.db}}\nrefresh: {{disk: 1s}}\n"
+    )
+    if stored:
+        node = start(etlmon, "node", "-c", str(config))
+        node.get_until("fs", bool)
+        assert node.end(signal.SIGTERM) == 0
+    private = ("unshare", "--mount", "--propagation", "private", "sh", "-c", FULL, "sh")
+    node = start(*private, str(small), etlmon, str(config))
+    health = node.get_until("health", lambda health: health["database"]["held_records"] > 20)
+    assert (health["state"], health["database"]["state"]) == ("degraded", "degraded")
+    assert health["database"]["reason"].startswith("the disk is full: ")
+    Path(f"/proc/{node.process.pid}/root{small}/fill").unlink()
+    node.get_until(
+        "health",
+        lambda health: health["state"] == "ok" and health["database"]["held_records"] == 0,
+        30,
+    )
+    assert node.get("fs")
+    assert node.get("health")["database"]["dropped_records"] == 0
+    assert node.end(signal.SIGTERM) == 0
+    assert node.said.count("takes no writes: the disk is full: ") == 1
+    assert node.said.count("takes writes again") == 1
+    assert "No new database" not in node.said
     assert "Traceback" not in node.said
