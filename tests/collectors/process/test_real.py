@@ -45,7 +45,13 @@ def wait_asleep(pid: int) -> None:
 
 
 def begun(*arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(arguments, stdin=subprocess.PIPE)
+    """Begin a program that soon sleeps; give it when it does.
+
+    The kernel says that the program is another a little before its arguments are.
+    """
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE)
+    wait_asleep(process.pid)
+    return process
 
 
 def end_unreaped(pid: int) -> None:
@@ -167,8 +173,7 @@ async def test_names(subject, looker) -> None:
             ProcessWatch(name="long", match=f"^{long_name.name}$"),
             ProcessWatch(name="cut", comm="etl_worker_long"),
         )
-        while program(sleeper.pid) != SLEEP:
-            await deferLater(reactor, 0.005)
+        assert program(sleeper.pid) == SLEEP
         samples = {sample.watch: sample for sample in await watching.look()}
         assert samples["comm"].pid == renamed.pid
         assert samples["comm"].process_name == "etl_stage"
@@ -306,6 +311,7 @@ async def test_another_program_under_the_same_pid_is_seen(looker) -> None:
             process.stdin.flush()
             while told(process.pid, "comm") != "sleep\n":
                 await deferLater(reactor, 0.005)
+            wait_asleep(process.pid)
             (sample,) = await watching.look()
             assert (sample.pid, watching.events[0].event) == (process.pid, "started")
         finally:
