@@ -106,10 +106,10 @@ class ApiServer:
         site.answered = self._answered
         return site
 
-    def committed(self, tables: frozenset[str]) -> None:
+    def committed(self, tables: frozenset[str], stored: Sequence[Any]) -> None:
         """Drop the answers that come from these tables, and let streams of them go on."""
         self.kept.forget(tables)
-        self.streams.committed(tables)
+        self.streams.committed(tables, stored)
 
     async def finish(self) -> None:
         """Take no more commands; come back when those under way are over, and in the audit."""

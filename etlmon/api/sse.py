@@ -1,9 +1,10 @@
 """Streams of Server-Sent Events, read from the database and held nowhere else.
 
 A stream is a position, the number of the last row that it has passed. When a table commits, those
-that have waited for it read on from there; they wait at the same position, so one read serves them
-all. A client that does not take what is sent has its stream paused: its rows stay in the database,
-and all that it costs is the piece on its way.
+that have waited for it go on from there: with the few rows that the commit has stored, if they are
+the next ones, else by a read. They wait at the same position, so one read serves them all. A client
+that does not take what is sent has its stream paused: its rows stay in the database, and all that
+it costs is the piece on its way.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from etlmon.control.flood import Flood
 from etlmon.errors import ApiError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from twisted.internet.interfaces import IDelayedCall
     from twisted.web.http import Request
@@ -74,6 +75,12 @@ class Source(Protocol):
     def read(self, position: int) -> Deferred[Piece]:
         """Give what follows a position: a piece of bounded size."""
 
+    def take(self, position: int, stored: Sequence[Any]) -> Piece | None:
+        """Give what follows a position out of what a commit has just stored.
+
+        None where that is not all there is, or more than should be done in the reactor's thread.
+        """
+
 
 def event(number: int, item: Any, kind: str = "") -> bytes:
     """Give an event; ``kind`` is for those that are no item of the stream."""
@@ -118,6 +125,8 @@ class Streams:
         self._open: set[_Stream] = set()
         self._commits: Counter[str] = Counter()
         self._reading: dict[Hashable, list[Deferred[Piece]]] = {}
+        self._taken: dict[Hashable, Piece | None] = {}
+        """What streams have taken of the commit that is being told of."""
         self._lazy: IDelayedCall | None = None
         self._beat = LoopingCall(self._beat_all)
         self._beat.clock = clock
@@ -154,18 +163,26 @@ class Streams:
             stream.end()
         return b""
 
-    def committed(self, tables: frozenset[str]) -> None:
-        """Let those read on who wait for one of these tables."""
+    def committed(self, tables: frozenset[str], stored: Sequence[Any]) -> None:
+        """Let those go on who wait for one of these tables; ``stored`` is what is new there."""
         self._commits.update(tables)
         for stream in list(self._open):
             if stream.source.tables & tables and not stream.is_lazy:
-                stream.wake()
+                stream.wake(stored)
+        self._taken.clear()
         if self._lazy is None and any(stream.is_lazy for stream in self._open):
             self._lazy = self._clock.callLater(_LAZY_SECONDS, self._wake_lazy)
 
     def commits(self, tables: Iterable[str]) -> int:
         """Give a number that is another one after each commit of these tables."""
         return sum(self._commits[table] for table in tables)
+
+    def take(self, source: Source, position: int, stored: Sequence[Any]) -> Piece | None:
+        """Go on from a position with what a commit has stored; who takes the same shares it."""
+        key = (source.key, position)
+        if key not in self._taken:
+            self._taken[key] = source.take(position, stored)
+        return self._taken[key]
 
     def read(self, source: Source, position: int) -> Deferred[Piece]:
         """Read on from a position; who asks for the same at the same time shares one read."""
@@ -227,7 +244,7 @@ class _Stream:
         self._is_let_in = is_let_in
         self._position = 0
         self._commits = 0
-        self._waiting: Deferred[None] | None = None
+        self._waiting: Deferred[Sequence[Any]] | None = None
         self._is_paused = self._is_sending = self._is_over = self._is_gone = False
         request.notifyFinish().addBoth(self._gone)
 
@@ -262,32 +279,37 @@ class _Stream:
             if piece.data:
                 self._request.write(piece.data)
             self._position = piece.position
+            stored: Sequence[Any] = ()
             if self._is_paused:
-                await self._wait()
+                stored = await self._wait()
             elif piece.is_all and self._commits == self._streams.commits(self.source.tables):
                 self.is_lazy = empty > _PATIENCE
-                await self._wait()
+                stored = await self._wait()
             if not self._is_over:
-                piece = await self._read()
+                piece = self._take(stored) or await self._read()
+
+    def _take(self, stored: Sequence[Any]) -> Piece | None:
+        self._commits = self._streams.commits(self.source.tables)
+        return self._streams.take(self.source, self._position, stored) if stored else None
 
     def _read(self) -> Deferred[Piece]:
         self.is_lazy = False
         self._commits = self._streams.commits(self.source.tables)
         return self._streams.read(self.source, self._position)
 
-    def _wait(self) -> Deferred[None]:
+    def _wait(self) -> Deferred[Sequence[Any]]:
         self._waiting = Deferred()
         return self._waiting
 
-    def _go_on(self) -> None:
+    def _go_on(self, stored: Sequence[Any] = ()) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
-            waiting.callback(None)
+            waiting.callback(stored)
 
-    def wake(self) -> None:
-        """Read on; there may be more. A client that takes nothing is not woken."""
+    def wake(self, stored: Sequence[Any] = ()) -> None:
+        """Go on; there may be more. A client that takes nothing is not woken."""
         if not self._is_paused:
-            self._go_on()
+            self._go_on(stored)
 
     def beat(self) -> None:
         """Say that the stream is alive, and how far it is, in an event that is none."""

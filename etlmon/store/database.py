@@ -82,7 +82,7 @@ class StoreService(Service):
         self._writer: Writer | None = None
         self._connections: Connections | None = None
         self._schema_version = 0
-        self._listeners: list[Callable[[frozenset[str]], None]] = []
+        self._listeners: list[Callable[[frozenset[str], Sequence[Any]], None]] = []
         self._record_listeners: list[Callable[[Sequence[Record]], None]] = []
         self._files = InUse()
         self._looking = False
@@ -233,8 +233,11 @@ class StoreService(Service):
             return fail(_not_open())
         return self._connections.read(query)
 
-    def on_commit(self, listener: Callable[[frozenset[str]], None]) -> None:
-        """Call ``listener`` with the names of the tables that changed, after each commit."""
+    def on_commit(self, listener: Callable[[frozenset[str], Sequence[Any]], None]) -> None:
+        """Call ``listener`` after each commit.
+
+        It is told the names of the tables that changed, and what their inserts gave (see Insert).
+        """
         self._listeners.append(listener)
 
     def on_records(self, listener: Callable[[Sequence[Record]], None]) -> None:
@@ -322,7 +325,7 @@ class StoreService(Service):
         self._tell_of_another()
 
     def _tell_of_another(self) -> None:
-        self._tell(frozenset(table.name for table in TABLES))
+        self._tell(frozenset(table.name for table in TABLES), ())
         for listener in self._replaced:
             listener()
 
@@ -432,10 +435,10 @@ class StoreService(Service):
         if self._checkpoints is not None and self.running:
             self._checkpoints.mind(found.wal_bytes or 0)
 
-    def _tell(self, tables: frozenset[str]) -> None:
+    def _tell(self, tables: frozenset[str], stored: Sequence[Any]) -> None:
         if self._reactor.seconds() - self._looked_at >= _LOOK_EVERY_SECONDS:
             self._look_later()
-        self._call("commits", self._listeners, tables)
+        self._call("commits", self._listeners, tables, stored)
 
     def _tell_of(self, _taken: None, records: Sequence[Record]) -> None:
         self._call("records", self._record_listeners, records)

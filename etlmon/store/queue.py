@@ -28,6 +28,8 @@ class Waiting:
     is_burst: bool = False
     done: Deferred[Any] = field(default_factory=Deferred)
     records: int = 0
+    stored: list[Any] = field(default_factory=list)
+    """What its inserts gave when they were done last."""
     in_transaction: bool = True
     makes_room: bool = False
     joins: bool = False

@@ -93,7 +93,7 @@ class Room:
             " less by retention."
         )
 
-    def committed(self, _tables: frozenset[str]) -> None:
+    def committed(self, _tables: frozenset[str], _stored: Sequence[Any]) -> None:
         """Look how full the file is after a commit."""
         pages = self._store.pages
         if self._most_bytes is None or self._stopping or pages is None:

@@ -79,7 +79,7 @@ class Writer:
         tables: Iterable[Table],
         clock: IReactorTime,
         wall_clock: Callable[[], float],
-        committed: Callable[[frozenset[str]], None],
+        committed: Callable[[frozenset[str], Sequence[Any]], None],
         failed: Callable[[BaseException], None] | None = None,
         slowest: Slowest | None = None,
     ) -> None:
@@ -150,10 +150,12 @@ class Writer:
             weigh = self._weights.get(type(record))
             size += 1 if weigh is None else weigh(record)
         tables = {kind: self._inserts[kind] for kind in groups}
+        stored: list[Any] = []
 
         def insert(cursor: sqlite3.Cursor) -> None:
+            stored.clear()  # this may be done again
             for kind, group in groups.items():
-                tables[kind].inserts[kind](cursor, group)
+                stored.extend(tables[kind].inserts[kind](cursor, group) or ())
 
         names = frozenset(table.name for table in tables.values())
         return self._submit(
@@ -163,6 +165,7 @@ class Writer:
                 names,
                 is_burst=size >= _BURST_RECORDS,
                 records=size,
+                stored=stored,
                 may_be_held=all(table.may_be_held for table in tables.values()),
                 may_wait=may_wait,
             )
@@ -303,7 +306,7 @@ class Writer:
             self._retry_seconds = _FIRST_RETRY_SECONDS
             self.trouble.succeeded()
         self.trouble.look(self.state.dropped_records)
-        self._committed(tables)
+        self._committed(tables, [one for waiting in group for one in waiting.stored])
         for waiting, result in zip(group, results, strict=True):
             if waiting.held:
                 self._queue.held_records -= waiting.records

@@ -19,6 +19,8 @@ from etlmon.units import utc
 AT = utc(1_800_000_000)
 APP = "/api/v1/logs/app"
 Json = Any
+MANY = 101
+"""Lines of a commit that its streams read from the database."""
 
 
 def block(*texts: str | None, name: str = "app", path: str = "/a", after: float = 0) -> LogBlock:
@@ -239,6 +241,78 @@ async def test_a_stream_from_the_end(api, store) -> None:
     await stream.close()
 
 
+@pytest.fixture
+def reads(store, monkeypatch) -> list[Any]:
+    """Each read of the database from now on."""
+    made: list[Any] = []
+    read = store.read
+    monkeypatch.setattr(store, "read", lambda query: made.append(query) or read(query))
+    return made
+
+
+async def test_few_lines_come_without_a_read(api, store, reads) -> None:
+    streams = [
+        await api.stream(f"{APP}?follow=true&lines=0{query}")
+        for query in ("", "", "&path=/a", f"&since={AT.isoformat().replace('+00:00', 'Z')}")
+    ]
+    for stream in streams:
+        await stream.wire.until(lambda received: b"retry" in received)
+    reads.clear()
+    await store.write([block("x", name="other"), numbered(1, 2), block("b", path="/b")])
+    await store.write([block("early", after=-1), numbered(3, MANY)])
+    lines = [f"line {number}" for number in range(1, MANY + 1)]
+    assert await streams[0].lines(MANY + 2) == [*lines[:2], "b", "early", *lines[2:]]
+    assert await streams[1].lines(MANY + 2) == [*lines[:2], "b", "early", *lines[2:]]
+    assert await streams[2].lines(MANY + 1) == [*lines[:2], "early", *lines[2:]]
+    assert await streams[3].lines(MANY + 1) == [*lines[:2], "b", *lines[2:]]
+    assert reads == []
+    for stream in streams:
+        await stream.close()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        block(*["x"] * MANY),
+        block("y" * 40_000),
+    ],
+)
+async def test_many_lines_are_read(api, store, reads, written: LogBlock) -> None:
+    stream = await api.stream(f"{APP}?follow=true&lines=0")
+    await stream.wire.until(lambda received: b"retry" in received)
+    reads.clear()
+    await store.write([written])
+    assert await stream.lines(len(written.lines)) == written.lines
+    assert len(reads) == 1
+    await stream.close()
+
+
+async def test_what_comes_without_a_read_is_what_is_read(api, store, reads) -> None:
+    strange = LogBlock(
+        log_name="app",
+        log_path="/caf\u00e9/\\xff.log",
+        source_inode=None,
+        created_at=AT + timedelta(microseconds=1_999),
+        lines=['\ud55c\uae00 \u0001 "quoted"', "", None, "cut", "timed"],
+        marks={
+            2: LineMark(flags=("gap", "truncated"), length_bytes=9, detail="rotated away"),
+            3: LineMark(flags=("cut",), length_bytes=1 << 40),
+        },
+        logged_at_ms=[None, None, None, 0, 1_800_000_000_123],
+    )
+    stream = await api.stream(f"{APP}?follow=true&lines=0")
+    await stream.wire.until(lambda received: b"retry" in received)
+    reads.clear()
+    await store.write([strange, block(None, "plain")])
+    handed = [(event.last_id, event.data) for event in await stream.until(7)]
+    assert reads == []
+    again = await api.stream(f"{APP}?follow=true&lines=7")
+    assert [(event.last_id, event.data) for event in await again.until(7)] == handed
+    assert len(reads) > 0
+    await stream.close()
+    await again.close()
+
+
 async def test_it_resumes_without_gap_or_repeat(api, store) -> None:
     await store.write([numbered(1, 2_000)])
     stream = await api.stream(f"{APP}?follow=true&lines=1", last_id="3")
@@ -282,7 +356,7 @@ async def test_a_client_that_leaves_while_its_lines_are_read_is_no_defect(
         return Deferred()
 
     monkeypatch.setattr(store, "read", read)
-    await store.write([numbered(1, 1)])
+    await store.write([numbered(1, MANY)])
     await reads
     with capturedLogs() as logged:
         stream.wire.transport.abortConnection()
@@ -374,7 +448,7 @@ async def test_a_store_that_fails_is_a_problem_or_the_end(api, store, monkeypatc
     stream = await api.stream(f"{APP}?follow=true")
     await stream.wire.until(lambda received: b"retry" in received)
     monkeypatch.setattr(store, "read", lambda _: fail(StoreError("gone")))
-    await store.write([numbered(1, 1)])
+    await store.write([numbered(1, MANY)])
     await stream.wire.closed
     (await api.ask(f"{APP}?follow=true")).problem(503, "database-unavailable")
 

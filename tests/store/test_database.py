@@ -116,11 +116,11 @@ async def test_listeners_hear_of_tables_and_one_that_fails_harms_nobody(
 ) -> None:
     heard: list[frozenset[str]] = []
 
-    def fails(tables: frozenset[str]) -> None:
+    def fails(tables: frozenset[str], stored: Any) -> None:
         raise LookupError("a listener's own fault")
 
     store.on_commit(fails)
-    store.on_commit(heard.append)
+    store.on_commit(lambda tables, _: heard.append(tables))
     await store.write([run_of(1)])
     await store.run(lambda cursor: None, ["meta"])
     assert heard == [frozenset({"collector_run"}), frozenset({"meta"})]

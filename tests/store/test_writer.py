@@ -36,6 +36,26 @@ def test_transaction_holds_what_came_during_the_one_before(bench: Bench) -> None
     assert bench.writer.state.commits == 2
 
 
+def test_a_commit_hands_on_what_its_inserts_gave_the_last_time(
+    bench: Bench, flush_logged_errors: Flush
+) -> None:
+    """The first transaction fails with all three; the next ones are of one batch each."""
+    for number in (1, -2, 3):
+        bench.write(number)
+    bench.run(0.1)
+    assert bench.pool.attempts[0] == 3
+    assert bench.stored == bench.pool.committed == [[1], [3]]
+    bench.pool.broken = trouble()
+    bench.write(4, 5)
+    bench.run(0.05)
+    assert bench.stored == [[1], [3]]
+    bench.pool.broken = None
+    bench.write(6)
+    bench.run(1)
+    assert bench.stored == [[1], [3], [4, 5, 6]]
+    flush_logged_errors("takes no writes")
+
+
 def test_a_transaction_that_does_not_end_is_seen(bench: Bench) -> None:
     bench.pool.at_once = False
     assert bench.writer.committing_seconds == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -47,11 +47,12 @@ class FakeCursor:
         return (0,)
 
 
-def insert(cursor: Any, rows: Any) -> None:
+def insert(cursor: Any, rows: Any) -> list[int]:
     for row in rows:
         if row.number < 0:
             raise sqlite3.IntegrityError("NOT NULL constraint failed")
         cursor.inserted.append(row.number)
+    return [row.number for row in rows]
 
 
 def trouble(code: int = sqlite3.SQLITE_BUSY, text: str = "database is locked") -> Exception:
@@ -109,6 +110,8 @@ class Bench:
         self.clock = Clock()
         self.pool = FakePool()
         self.told: list[str] = []
+        self.stored: list[list[int]] = []
+        """What the inserts of each commit gave."""
         self.weights: dict[type[Record], int] = {Row: 1}
         tables = [
             Table("rows", {Row: insert}, weight={Row: lambda _: self.weights[Row]}),
@@ -120,8 +123,12 @@ class Bench:
             tables,
             self.clock,
             lambda: 1000 + self.clock.seconds(),
-            lambda names: self.told.append("+".join(sorted(names))),
+            self._committed,
         )
+
+    def _committed(self, names: frozenset[str], stored: Sequence[Any]) -> None:
+        self.told.append("+".join(sorted(names)))
+        self.stored.append(list(stored))
 
     def write(self, *numbers: int, kind: type[Any] = Row) -> Deferred[None]:
         name = ",".join(map(str, numbers))

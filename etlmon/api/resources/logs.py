@@ -42,6 +42,8 @@ _SEARCHES, _WAITING_SEARCHES = 2, 20
 """How many run at a time, which leaves readers to others, and how many may wait."""
 _PIECE_LINES, _PIECE_CHARACTERS = 500, 128 << 10
 """How much of a stream is on its way to a client at a time."""
+_TAKEN_LINES, _TAKEN_CHARACTERS = 100, 32 << 10
+"""How much of it is put together in the reactor's thread: well under a millisecond's work."""
 
 
 class Logs(Protocol):
@@ -261,6 +263,21 @@ class _Source:
     def read(self, position: int) -> Deferred[sse.Piece]:
         """Give the lines that follow a position, as many as go into a piece."""
         return self._store.read(lambda cursor: self._read(cursor, position))
+
+    def take(self, position: int, stored: Sequence[Any]) -> sse.Piece | None:
+        """Give the next lines of all logs that were just stored, if they are few.
+
+        What is wanted must be looked for in a thread.
+        """
+        blocks = [one for one in stored if isinstance(one, log_lines.Stored)]
+        if self._wanted is not None or not blocks or blocks[0].first_id != position + 1:
+            return None
+        own = [one for one in blocks if self._part.holds(one.block)]
+        texts = [line or "" for one in own for line in one.block.lines]
+        if len(texts) > _TAKEN_LINES or sum(map(len, texts)) > _TAKEN_CHARACTERS:
+            return None
+        events = b"".join(sse.event(line.id, line) for one in own for line in one.lines())
+        return sse.Piece(events, blocks[-1].last_id, is_all=True)
 
     def _read(self, cursor: sqlite3.Cursor, position: int) -> sse.Piece:
         last, oldest = log_lines.last_id(cursor), log_lines.oldest_id(cursor)

@@ -158,6 +158,9 @@ class _Source:
         """Give the entries that follow a position, as many as go into a piece."""
         return self._store.read(lambda cursor: self._read(cursor, position))
 
+    def take(self, _position: int, _stored: object) -> None:
+        """Give nothing: transfers are few, and a read of them is shared."""
+
     def _read(self, cursor: sqlite3.Cursor, position: int) -> sse.Piece:
         last, oldest = xferlog_entries.last_id(cursor), xferlog_entries.oldest_id(cursor)
         position, events = sse.go_on(position, oldest, last, "entries")

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Record)
 
-Insert = Callable[["sqlite3.Cursor", Sequence[Any]], None]
-"""Writes records of one type, within the transaction of the cursor."""
+Insert = Callable[["sqlite3.Cursor", Sequence[Any]], Sequence[Any] | None]
+"""Writes records of one type, within the transaction of the cursor.
+
+Gives what those who hear of the commit need not read again; most give nothing.
+"""
 Saved = Callable[["sqlite3.Cursor", str], Sequence[Any]]
 """Gives the records of one type that are stored for an instance of a collector."""
 

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from etlmon.records.log import LogBlock, LogLine
+from etlmon.records.log import LineMark, LogBlock, LogLine
 from etlmon.store.tables import log_files
 from etlmon.store.tables.base import Table, columns, records
-from etlmon.units import to_millis
+from etlmon.units import from_millis, to_millis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
-
-    from etlmon.records.log import LineMark
 
 _COLUMNS = ", ".join(columns(LogLine))
 MOST_CHARACTERS = 4 << 20
@@ -52,7 +50,41 @@ _FIRST = "SELECT min(id) FROM log_lines"
 _LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'log_lines'"
 
 
-def _insert(cursor: sqlite3.Cursor, blocks: Sequence[LogBlock]) -> None:
+@dataclass(frozen=True)
+class Stored:
+    """Lines that a transaction has stored, as whoever hears of the commit need not read them."""
+
+    first_id: int
+    block: LogBlock
+
+    @property
+    def last_id(self) -> int:
+        """The number of the last line."""
+        return self.first_id + len(self.block.lines) - 1
+
+    def lines(self) -> Iterator[LogLine]:
+        """Give the lines as they are read from the table."""
+        block, plain = self.block, LineMark(flags=())
+        created_at = from_millis(to_millis(block.created_at))
+        times = block.logged_at_ms or [None] * len(block.lines)
+        for place, (line, millis) in enumerate(zip(block.lines, times, strict=True)):
+            mark = block.marks.get(place, plain)
+            yield LogLine(
+                id=self.first_id + place,
+                log_name=block.log_name,
+                log_path=block.log_path,
+                line=line,
+                created_at=created_at,
+                source_inode=block.source_inode,
+                flags=list(mark.flags),
+                logged_at=None if millis is None else from_millis(millis),
+                length_bytes=mark.length_bytes,
+                detail=mark.detail,
+            )
+
+
+def _insert(cursor: sqlite3.Cursor, blocks: Sequence[LogBlock]) -> list[Stored]:
+    stored = []
     for block in blocks:
         if not block.lines:
             continue
@@ -67,6 +99,8 @@ def _insert(cursor: sqlite3.Cursor, blocks: Sequence[LogBlock]) -> None:
         _insert_plain(cursor, head, block, start, len(block.lines))
         _note_block(cursor, block, first_id, at)
         log_files.count(cursor, block)
+        stored.append(Stored(first_id, block))
+    return stored
 
 
 def _insert_plain(
@@ -159,6 +193,16 @@ class Part:
     """Only lines with a smaller number."""
     since: datetime | None = None
     until: datetime | None = None
+
+    def holds(self, block: LogBlock) -> bool:
+        """Whether lines that are read now, and so have the largest numbers, belong to it."""
+        at = to_millis(block.created_at)
+        return (
+            self.log_name == block.log_name
+            and self.log_path in (None, block.log_path)
+            and (self.since is None or to_millis(self.since) <= at)
+            and (self.until is None or at <= to_millis(self.until))
+        )
 
     @property
     def blocks(self) -> str:
