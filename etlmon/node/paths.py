@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
+from etlmon.collectors.path.collector import PathCollector
 from etlmon.errors import ApiError, StoreError
-from etlmon.records.path import PathScanCancelled, ScanAnswer, ScanCancelAnswer, ScanSkipped
-from etlmon.units import utc
+from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanSkipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from etlmon.node.collectors import Collectors
     from etlmon.runner import CollectorService, Sink
@@ -27,11 +27,9 @@ class PathScans:
         self,
         collectors: Collectors,
         sink: Sink,
-        wall_clock: Callable[[], float],
     ) -> None:
         self._collectors = collectors
         self._sink = sink
-        self._wall_clock = wall_clock
 
     def scan_now(self, paths: Sequence[str] | None) -> ScanAnswer:
         """Begin scans of the configured ``paths``, or of all; look there for what is expected, too.
@@ -72,12 +70,9 @@ class PathScans:
         seconds = await service.cancel_run()
         if seconds is None:
             return False
+        assert isinstance(service.collector, PathCollector)
         # At once, so that it is in the writer's queue before the beginning of any later scan.
-        cancelled = PathScanCancelled(
-            path=service.collector.instance,
-            scan_duration_ms=round(seconds * 1000),
-            collected_at=utc(self._wall_clock()),
-        )
+        cancelled = service.collector.cancelled(seconds)
         self._sink.write([cancelled]).addErrback(self._not_stored)
         return True
 

@@ -132,7 +132,7 @@ class NodeService(Service):
         )
         self._live_processes = self._live(config)
         self.collectors = Collectors(config, self._context, self.store, reactor, wall_clock)
-        self.scans = PathScans(self.collectors, self.store, wall_clock)
+        self.scans = PathScans(self.collectors, self.store)
         self.logs = Logs(lambda: self.config.logs, self.collectors, self.store, wall_clock)
         self.tops = TopSearches(self._context)
         self.tops.apply(config.paths)

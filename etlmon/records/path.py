@@ -250,10 +250,16 @@ class PathScanned(Record, frozen=True, kw_only=True):
 
 
 class PathScanCancelled(Record, frozen=True, kw_only=True):
-    """A scan was ended by a command: the counts of the scan before stay."""
+    """A scan was ended by a command; null counts where it had told none."""
 
     path: str
+    file_count: int | None
+    dir_count: int | None
+    other_count: int | None
+    scanned_dirs: int | None
+    reused_dirs: int | None
     scan_duration_ms: int
+    error_message: str
     collected_at: datetime
 
 

@@ -31,8 +31,8 @@ async def test_scans_are_cancelled_on_command(node: NodeService, tree: Path) -> 
     assert await node.scans.cancel_scans(None) == ScanCancelAnswer(cancelled=[], not_running=[path])
     await node.store.run(lambda cursor: None)  # in the writer's queue behind what happened
     after = (await paths_of(node))[path]
-    assert (after.status, after.error_message) == ("ERROR", "the scan was cancelled")
-    assert (after.file_count, after.last_complete_at) == (1, before.last_complete_at)
+    assert (after.status, after.error_message) == ("PARTIAL", "cancelled")
+    assert (after.last_complete_file_count, after.last_complete_at) == (1, before.collected_at)
     health = node.health()
     assert (health.state, health.collectors[1].state) == ("ok", "ok")
     assert (health.collectors[1].runs, health.collectors[1].cancelled) == (1, 1)

@@ -16,7 +16,13 @@ from etlmon.errors import CollectError, EtlmonError
 from etlmon.fsworker.failures import WorkerDied, WorkerStopped, WorkerTimeout
 from etlmon.fsworker.places import NFS, locate, reach
 from etlmon.fsworker.scan import ScanOrder, ScanOutcome
-from etlmon.records.path import PathScanned, PathScanProgress, PathScanStarted, PathStatus
+from etlmon.records.path import (
+    PathScanCancelled,
+    PathScanned,
+    PathScanProgress,
+    PathScanStarted,
+    PathStatus,
+)
 from etlmon.units import format_duration, utc
 
 if TYPE_CHECKING:
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.base import CollectorContext
     from etlmon.config.node import PathSection
+    from etlmon.fsworker.scan import ScanProgress
     from etlmon.host.mounts import Mount
 
 
@@ -62,6 +69,7 @@ class PathCollector:
         self._context = context
         self._exclude = compile_exclude(settings.exclude)
         self._full_scan_at: float | None = None
+        self._scan: UnderWay | None = None
 
     async def spread_seconds(self) -> float:
         """Give a part of the interval that host and path determine, on a mount with a server.
@@ -98,10 +106,12 @@ class PathCollector:
         full_scan_due = (
             self._full_scan_at is None or started - self._full_scan_at >= self.settings.full_every
         )
-        scan: UnderWay | None = None
+        scan = self._scan = None
         try:
             order = await self._order(full_scan_due)
-            scan = UnderWay(self._context.workers, order, self._context.monotonic_clock, started)
+            scan = self._scan = UnderWay(
+                self._context.workers, order, self._context.monotonic_clock, started
+            )
             while (progress := await scan.progress()) is not None:
                 yield Batch(
                     [
@@ -153,6 +163,21 @@ class PathCollector:
         if failure is not None:
             raise failure
 
+    def cancelled(self, seconds: float) -> PathScanCancelled:
+        """Give what is known of a scan that has just been cancelled, ``seconds`` after it began."""
+        heard = self._scan.heard if self._scan is not None else None
+        return PathScanCancelled(
+            path=self.settings.path,
+            file_count=heard.files if heard else None,
+            dir_count=heard.dirs if heard else None,
+            other_count=heard.others if heard else None,
+            scanned_dirs=heard.listed if heard else None,
+            reused_dirs=heard.reused if heard else None,
+            scan_duration_ms=round(seconds * 1000),
+            error_message=f"cancelled, {_counted(heard)}" if heard else "cancelled",
+            collected_at=utc(self._context.wall_clock()),
+        )
+
     async def _order(self, full_scan_due: bool) -> ScanOrder:
         """Give what to scan; raises CollectError if its file system does not answer."""
         place = await reach(self._context, self.settings.path)
@@ -180,9 +205,7 @@ class PathCollector:
         self, outcome: ScanOutcome | None, failure: Exception | None
     ) -> tuple[PathStatus, str | None]:
         """Give the status of a scan and the message that goes with it."""
-        counted = (
-            f"{outcome.files + outcome.dirs + outcome.others:,} entries counted" if outcome else ""
-        )
+        counted = _counted(outcome) if outcome else ""
         if failure is not None or outcome is None:
             said = str(failure) if isinstance(failure, EtlmonError) else repr(failure)
             return "ERROR", f"{said}, {counted}" if counted else said
@@ -198,3 +221,7 @@ class PathCollector:
                 f"{number:,} {places} could not be read: {first.kind}, for example {first.example}",
             )
         return "OK", None
+
+
+def _counted(found: ScanOutcome | ScanProgress) -> str:
+    return f"{found.files + found.dirs + found.others:,} entries counted"

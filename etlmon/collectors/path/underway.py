@@ -25,6 +25,8 @@ class UnderWay:
     ) -> None:
         self._clock = clock
         self._told_at = began_at
+        self.heard: ScanProgress | None = None
+        """How far it was when it was last heard of; None if it never was."""
         self._progress: ScanProgress | None = None
         self._result: ScanOutcome | Failure | None = None
         self._waiting: Deferred[None] | None = None
@@ -54,6 +56,7 @@ class UnderWay:
         self._scan.cancel()
 
     def _progressed(self, progress: ScanProgress) -> None:
+        self.heard = progress
         now = self._clock()
         if now - self._told_at >= _PROGRESS_SECONDS:
             self._told_at = now

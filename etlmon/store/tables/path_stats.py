@@ -59,13 +59,18 @@ UPDATE path_stats SET
 WHERE path = ? AND complete
 """
 # Not where the result of the scan came in before its cancellation.
-_CANCELLED = """
+_CANCELLED = f"""
 UPDATE path_stats SET
-    status = 'ERROR',
-    error_message = 'the scan was cancelled',
+    status = 'PARTIAL',
+    complete = 0,
+    file_count_change = NULL,
+    newest_change_at = NULL,
+    skipped_mounts = NULL,
+    troubles = '[]',
     scan_file_count = NULL,
-    scan_dir_count = NULL
-WHERE path = ? AND status = 'SCANNING'
+    scan_dir_count = NULL,
+    {", ".join(f"{name} = :{name}" for name in columns(PathScanCancelled) if name != "path")}
+WHERE path = :path AND status = 'SCANNING'
 """
 _INTERRUPTED = """
 UPDATE path_stats SET
@@ -111,15 +116,16 @@ def _insert_scanned(cursor: sqlite3.Cursor, scans: Sequence[PathScanned]) -> Non
 
 def _insert_cancelled(cursor: sqlite3.Cursor, scans: Sequence[PathScanCancelled]) -> None:
     for scan in scans:
-        if cursor.execute(_CANCELLED, (scan.path,)).rowcount:
+        values = dict(zip(columns(PathScanCancelled), row(scan), strict=True))
+        if cursor.execute(_CANCELLED, values).rowcount:
             ended = EndedScan(
                 path_id=path_id(scan.path),
                 collected_at=scan.collected_at,
-                file_count=None,
-                dir_count=None,
-                other_count=None,
+                file_count=scan.file_count,
+                dir_count=scan.dir_count,
+                other_count=scan.other_count,
                 complete=False,
-                status="ERROR",
+                status="PARTIAL",
                 scan_duration_ms=scan.scan_duration_ms,
             )
             path_history.insert(cursor, [ended])

@@ -30,7 +30,7 @@ from etlmon.records.path import (
     path_id,
 )
 from etlmon.records.top import TopJob
-from etlmon.ui.format import format_bytes, format_moment, format_seconds, visible
+from etlmon.ui.format import format_bytes, format_distance, format_moment, format_seconds, visible
 from etlmon.ui.keys import PATH, TABLE
 from etlmon.ui.keys import PATHS as KEYS
 from etlmon.ui.session import Session, Want
@@ -153,7 +153,7 @@ class PathsView(TableView):
         """Say how far a scan is, else why the counts are not whole."""
         if item.status == "SCANNING":
             return "text", progress_text(item, self._now)
-        return _message(item)
+        return _message(item, self._now)
 
     def detail(self, item: PathStats) -> View:
         """Give the whole of a path."""
@@ -219,9 +219,12 @@ class PathView(DetailView):
         lines.append([])
         lines.append([("text", f"  {_sentence(item)}")])
         if not item.complete and item.last_complete_at is not None:
-            when = format_moment(item.last_complete_at)
+            when, age = (
+                format_moment(item.last_complete_at),
+                _age(item.last_complete_at, session.now),
+            )
             count = f"{item.last_complete_file_count:,} files"
-            lines.append([("text", f"  The last complete scan, {when}, found {count}.")])
+            lines.append([("text", f"  The last complete scan, {when} ({age}), found {count}.")])
         for trouble in item.troubles:
             text = f"  {trouble.kind}: {trouble.count:,}, for example {visible(trouble.example)}"
             lines.append([("warning", text)])
@@ -359,6 +362,17 @@ def _duration(item: PathStats) -> str:
     return "-" if item.scan_duration_ms is None else format_seconds(item.scan_duration_ms / 1000)
 
 
-def _message(item: PathStats) -> Piece:
+def _message(item: PathStats, now: datetime | None) -> Piece:
     style = "critical" if item.status == "ERROR" else "warning"
-    return style, visible(item.error_message or "")
+    text = visible(item.error_message or "")
+    if text and item.last_complete_at is not None:
+        age = _age(item.last_complete_at, now)
+        text += f"; complete {age}: {item.last_complete_file_count:,} files"
+    return style, text
+
+
+def _age(moment: datetime, now: datetime | None) -> str:
+    """Say how long ago something was; when it was where the node's time is not known."""
+    if now is None:
+        return format_moment(moment)
+    return format_distance((moment - now).total_seconds())

@@ -127,7 +127,12 @@ def test_a_path_without_a_complete_scan_has_no_counts(taken: Any, value: Any) ->
 
 def test_a_scan_under_way_shows_until_it_ends(taken: Any, value: Any) -> None:
     began = PathScanStarted(path="/in", scan_started_at=NOW, next_scan_at=NOW)
-    cancelled = PathScanCancelled(path="/in", scan_duration_ms=3, collected_at=NOW)
+    nothing: dict[str, None] = dict.fromkeys(
+        ("file_count", "dir_count", "other_count", "scanned_dirs", "reused_dirs")
+    )
+    cancelled = PathScanCancelled(
+        path="/in", scan_duration_ms=3, error_message="cancelled", collected_at=NOW, **nothing
+    )
     assert value(taken(Paths(), [began]), "path_scanning", path="/in") == 1
     assert value(taken(Paths(), [began], [SCAN]), "path_scanning", path="/in") == 0
     assert value(taken(Paths(), [began], [cancelled]), "path_scanning", path="/in") == 0

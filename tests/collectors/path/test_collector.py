@@ -31,6 +31,7 @@ from etlmon.fsworker.pool import WorkerPool
 from etlmon.fsworker.scan import ChildCounts, OtherChildren, ScanOrder, ScanOutcome, ScanProgress
 from etlmon.records.path import (
     ChildrenCounted,
+    PathScanCancelled,
     PathScanned,
     PathScanStarted,
     PathsConfigured,
@@ -382,9 +383,10 @@ class TestNeverScanningForEver:
     ) -> Deferred[None]:
         """Begin a run on a clock that stands still; ``storing`` is waited for at progress."""
         host.context = dataclasses.replace(host.context, monotonic_clock=lambda: host.elapsed)
+        self.path = host.collector()
 
         async def collect() -> None:
-            async with aclosing(host.collector().collect(NEXT)) as batches:
+            async with aclosing(self.path.collect(NEXT)) as batches:
                 async for batch in batches:
                     records.extend(batch.records)
                     if storing is not None and len(records) > 1:
@@ -410,6 +412,33 @@ class TestNeverScanningForEver:
         assert scan.called
         assert ended[0].check(CancelledError)
         assert [type(record) for record in records] == [PathScanStarted]
+
+    def test_cancelled_scan_tells_what_it_had_counted(self, host: Host) -> None:
+        """Whatever the run was at: waiting for more, or for what it has told to be stored."""
+        for storing in (None, Deferred[None]()):
+            scan: Deferred[ScanOutcome] = Deferred()
+            host.workers.answer = scan
+            running = self.begin(host, [], storing)
+            host.progress(1_500, seconds=2.0)
+            running.cancel()
+            assert scan.called
+            assert self.path.cancelled(2.5) == PathScanCancelled(
+                path="/data",
+                file_count=1_500,
+                dir_count=7,
+                other_count=0,
+                scanned_dirs=1,
+                reused_dirs=0,
+                scan_duration_ms=2500,
+                error_message="cancelled, 1,507 entries counted",
+                collected_at=utc(1000),
+            )
+
+    def test_scan_that_is_cancelled_before_it_has_counted(self, host: Host) -> None:
+        host.workers.answer = Deferred()
+        self.begin(host, []).cancel()
+        cancelled = self.path.cancelled(0.5)
+        assert (cancelled.file_count, cancelled.error_message) == (None, "cancelled")
 
 
 class TestOrder:

@@ -103,14 +103,24 @@ def test_every_scan_that_ends_is_a_point(cursor: sqlite3.Cursor) -> None:
     ]
 
 
-def test_a_cancelled_scan_is_a_point_without_counts(cursor: sqlite3.Cursor) -> None:
+def test_a_cancelled_scan_is_a_point_with_what_it_had_counted(cursor: sqlite3.Cursor) -> None:
     begun = PathScanStarted(path=SCAN.path, scan_started_at=utc(18), next_scan_at=utc(160))
-    cancelled = PathScanCancelled(path=SCAN.path, scan_duration_ms=2000, collected_at=utc(20))
+    cancelled = PathScanCancelled(
+        path=SCAN.path,
+        file_count=5,
+        dir_count=4,
+        other_count=3,
+        scanned_dirs=2,
+        reused_dirs=1,
+        scan_duration_ms=2000,
+        error_message="cancelled, 12 entries counted",
+        collected_at=utc(20),
+    )
     store(cursor, complete(10), begun, cancelled)
     (_, point) = history(cursor, path_id(SCAN.path), utc(0), utc(100), 1000) or []
     assert (point.collected_at, point.scan_duration_ms) == (utc(20), 2000)
-    assert (point.status, point.complete) == ("ERROR", False)
-    assert (point.file_count, point.partial_file_count) == (None, None)
+    assert (point.status, point.complete) == ("PARTIAL", False)
+    assert (point.file_count, point.partial_file_count) == (None, 5)
 
 
 def test_a_complete_scan_stands_for_its_stretch_whatever_follows_it(cursor: sqlite3.Cursor) -> None:

@@ -202,25 +202,45 @@ def test_configuring_anew_leaves_a_running_scan_alone(cursor: sqlite3.Cursor) ->
     assert only(cursor).status == "SCANNING"
 
 
-CANCELLED = PathScanCancelled(path="/데이터", scan_duration_ms=2000, collected_at=utc(162))
+CANCELLED = PathScanCancelled(
+    path="/데이터",
+    file_count=5,
+    dir_count=4,
+    other_count=3,
+    scanned_dirs=2,
+    reused_dirs=1,
+    scan_duration_ms=2000,
+    error_message="cancelled, 12 entries counted",
+    collected_at=utc(162),
+)
 
 
-def test_scan_that_was_cancelled_keeps_the_counts_of_the_one_before(cursor: sqlite3.Cursor) -> None:
+def test_scan_that_was_cancelled_keeps_the_last_complete_counts(cursor: sqlite3.Cursor) -> None:
     store(cursor, STARTED, COMPLETE)
     before = only(cursor)
     store(cursor, STARTED, CANCELLED)
-    assert changes(before, only(cursor)) == {
-        "status": "ERROR",
-        "error_message": "the scan was cancelled",
-    }
+    found = only(cursor)
+    assert (found.status, found.complete, found.error_message) == (
+        "PARTIAL",
+        False,
+        "cancelled, 12 entries counted",
+    )
+    assert (found.file_count, found.dir_count, found.other_count) == (5, 4, 3)
+    assert (found.scanned_dirs, found.reused_dirs, found.skipped_mounts) == (2, 1, None)
+    assert (found.scan_duration_ms, found.collected_at) == (2000, utc(162))
+    assert (found.file_count_change, found.newest_change_at, found.troubles) == (None, None, [])
+    assert found.last_complete_file_count == before.file_count
+    assert found.last_complete_at == before.collected_at
     store(cursor, STARTED, COMPLETE)
     assert (only(cursor).status, only(cursor).error_message) == ("OK", None)
 
 
-def test_first_scan_that_was_cancelled_has_no_counts(cursor: sqlite3.Cursor) -> None:
-    store(cursor, STARTED, CANCELLED)
+def test_first_scan_that_was_cancelled_before_it_counted(cursor: sqlite3.Cursor) -> None:
+    nothing = dict.fromkeys(("file_count", "dir_count", "other_count"))
+    store(cursor, STARTED, replace(CANCELLED, error_message="cancelled", **nothing))
     found = only(cursor)
-    assert (found.status, found.file_count, found.collected_at) == ("ERROR", None, None)
+    assert (found.status, found.error_message) == ("PARTIAL", "cancelled")
+    assert (found.file_count, found.last_complete_at) == (None, None)
 
 
 @pytest.mark.parametrize("ended", [COMPLETE, PARTIAL], ids=["complete", "partial"])
