@@ -21,15 +21,16 @@ class ScanOrder(Order, frozen=True, kw_only=True):
 
     ``remember`` keeps what is found for the next such scan, which then lists only directories that
     have changed; ``settle_seconds`` is how old a change must be to be told from the next one.
-    ``relist`` lists all of them nonetheless. ``parallelism`` is how many calls of the file system
-    are made at a time, for those that take long to answer; such a scan is not shared.
+    What was remembered in another ``generation`` is forgotten. ``parallelism`` is how many calls
+    of the file system are made at a time, for those that take long to answer; such a scan is not
+    shared.
     """
 
     parallelism: int = 1
     max_depth: int | None = None
     max_files: int | None = None
     remember: bool = False
-    relist: bool = False
+    generation: int = 0
     settle_seconds: float = 2.0
 
     @property
@@ -126,7 +127,7 @@ def scan_request(
         "timeout_seconds": float(timeout_seconds),
         "remember_as": order.remember_as,
         "scan_id": scan_id,
-        "relist": order.relist,
+        "generation": order.generation,
         "parallelism": order.parallelism,
         "settle_seconds": float(order.settle_seconds),
         "parts": list(parts),

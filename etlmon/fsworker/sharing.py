@@ -59,7 +59,7 @@ class Sharing:
         self._lane = lane
         self._asker = asker
         self._scan_ids = count(1)
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, tuple[int, Plan]] = {}
         self._timer: IDelayedCall | None = None
 
     def request(
@@ -74,28 +74,30 @@ class Sharing:
 
     def plan_of(self, request: Request) -> Plan:
         """Give who did the same scan before; nobody where it is not remembered."""
+        return self._made(request)[1]
+
+    def _made(self, request: Request) -> tuple[int, Plan]:
+        """Give who did the same scan before, and in which generation."""
         name = request.scan.order.remember_as if request.scan else None
-        return self._plans.get(name, {}) if name else {}
+        return self._plans.get(name or "", (0, {}))
 
     def forget(self, child: Child) -> None:
         """Forget what a child remembered, which is gone with it."""
-        self._plans = {name: plan for name, plan in self._plans.items() if child not in plan}
+        self._plans = {name: made for name, made in self._plans.items() if child not in made[1]}
 
     def partners(self, child: Child, request: Request) -> list[tuple[Child, Request]]:
         """Give who begins along with this child, and what with, where the scan was shared before.
 
-        A scan that lists everything is shared anew.
+        One of a new generation, which lists everything, is shared anew.
         """
-        plan = self.plan_of(request)
+        generation, plan = self._made(request)
         scan = request.scan
-        if scan is None or scan.began_at is not None or scan.order.relist:
-            return []
-        if not scan.may_be_shared:
+        if scan is None or scan.began_at is not None or not scan.may_be_shared:
             return []
         if next(iter(plan), None) is not child:
             return []
         others = [other for other in plan if other is not child]
-        if not all(other.is_idle for other in others):
+        if generation != scan.order.generation or not all(other.is_idle for other in others):
             return []
         scan.follow(plan)
         request.parts = plan[child]
@@ -165,7 +167,7 @@ class Sharing:
         if name is not None:
             self._plans.pop(name, None)
             if all(child in self._crew.children for child in scan.plan):
-                self._plans[name] = scan.plan
+                self._plans[name] = scan.order.generation, scan.plan
             if len(self._plans) > _PLANS:
                 del self._plans[next(iter(self._plans))]
         began_at = request.began_at if scan.began_at is None else scan.began_at

@@ -19,7 +19,7 @@ request has an ``id`` and an ``op``; every line of its answer repeats the ``id``
 
     {"id": 2, "op": "scan", "path": "/data", "max_depth": null, "exclude": null,
      "max_files": null, "timeout_seconds": 600.0, "skip": ["mnt/nfs"],
-     "max_ops_per_second": null, "remember_as": null or "..", "scan_id": 7, "relist": false,
+     "max_ops_per_second": null, "remember_as": null or "..", "scan_id": 7, "generation": 0,
      "settle_seconds": 2.0, "parts": [""], "apart": [], "parallelism": 1}
     {"id": 2, "progress": {"files": .., "dirs": .., "others": .., "listed": .., "reused": ..,
                            "directory": ".."}}
@@ -80,8 +80,9 @@ one; ``apart`` are those that others have, and are not entered.
 change with whatever changes the counts. A scan of the same name does not list a directory again
 whose device, inode, mtime and ctime are what they were, if those times were ``settle_seconds``
 old when it was listed: a change so soon after another may get the same times. (mtime alone would
-not do: rsync, tar and touch set it back.) ``relist`` lists all the same. ``scan_id`` tells
-requests of one scan from those of the next.
+not do: rsync, tar and touch set it back.) What was kept in another ``generation`` is forgotten: so
+all is listed anew, by one scan or, where that was cut short, by those that follow. ``scan_id``
+tells requests of one scan from those of the next.
 
 **Its end.** Standard input at its end ends the worker, at the next directory while it walks. ^C
 is the parent's business.

@@ -118,24 +118,28 @@ async def run(reactor: object, files: int, rounds: int, where: str | None) -> li
             for workers in (1, 2)
         }
 
-        def scan(workers: int, relist: bool) -> Callable[[], Awaitable[ScanOutcome]]:
+        generation = 0
+
+        def scan(workers: int, anew: bool) -> Callable[[], Awaitable[ScanOutcome]]:
+            nonlocal generation
+            generation += anew
             order = ScanOrder(
                 path=os.fsencode(directory),
                 mount_point="/",
                 timeout_seconds=600,
                 remember=True,
-                relist=relist,
+                generation=generation,
             )
             return lambda: pools[workers].scan(order)
 
         await task.deferLater(reactor, SETTLE_SECONDS)  # type: ignore[arg-type]
         for number in range(rounds):
             for workers in (1, 2):
-                await bench.measure(f"full, workers: {workers}", scan(workers, relist=True))
-                await bench.measure(f"same, workers: {workers}", scan(workers, relist=False))
+                await bench.measure(f"full, workers: {workers}", scan(workers, anew=True))
+                await bench.measure(f"same, workers: {workers}", scan(workers, anew=False))
             bench.change(number)
             for workers in (1, 2):
-                await bench.measure(f"1 % new, workers: {workers}", scan(workers, relist=False))
+                await bench.measure(f"1 % new, workers: {workers}", scan(workers, anew=False))
             await task.deferLater(reactor, SETTLE_SECONDS)  # type: ignore[arg-type]
         memory_mib = worker_memory_bytes() / 2**20
         for pool in pools.values():

@@ -74,7 +74,7 @@ def test_rescans_miss_nothing(tree: Path, seed: int) -> None:
             change(tree, rng)
         if rng.random() < 0.4:
             time.sleep(SETTLE_SECONDS + 0.02)
-        answer = rescanner.assert_right(parallelism=THREADS, relist=rng.random() < 0.1)
+        answer = rescanner.assert_right(parallelism=THREADS, anew=rng.random() < 0.1)
         reused += answer["reused"]
         assert children_of(answer) == children_by_find(tree)
     assert reused

@@ -188,11 +188,11 @@ async def test_shared_scans_count_what_find_counts(tree: Path, monkeypatch: Any)
     try:
         for number in range(12):
             outcome = await pool.scan(
-                order(tree, remember=True, relist=number % 5 == 4, settle_seconds=0.1)
+                order(tree, remember=True, generation=(number + 1) // 5, settle_seconds=0.1)
             )
             assert (outcome.files, outcome.dirs, outcome.others) == tuple(find(tree).values())
             assert outcome.listed_dirs + outcome.reused_dirs == outcome.dirs + 1
-            shared += len({len(plan) for plan in pool._sharing._plans.values()} - {1})
+            shared += len({len(plan) for _, plan in pool._sharing._plans.values()} - {1})
             for _ in range(rng.randrange(4)):
                 place = tree / f"{rng.randrange(20)}" / f"{rng.randrange(20)}"
                 if place.exists():

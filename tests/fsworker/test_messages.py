@@ -53,7 +53,7 @@ def test_answers_become_records() -> None:
         "max_ops_per_second": None,
         "remember_as": None,
         "scan_id": 1,
-        "relist": False,
+        "generation": 0,
         "parallelism": 1,
         "settle_seconds": 2.0,
         "parts": [""],

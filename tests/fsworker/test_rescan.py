@@ -30,10 +30,12 @@ class Rescanner:
     def __init__(self, tree: Path, memory: Memory | None = None) -> None:
         self.tree = tree
         self.memory = memory or Memory()
-        self.number = 0
+        self.number = self.generation = 0
 
-    def scan(self, **options: Any) -> dict[str, Any]:
+    def scan(self, *, anew: bool = False, **options: Any) -> dict[str, Any]:
         self.number += 1
+        self.generation += anew
+        options.setdefault("generation", self.generation)
         options.setdefault("scan_id", self.number)
         options.setdefault("settle_seconds", SETTLE_SECONDS)
         return Scan(str(self.tree), memory=self.memory, remember_as="it", **options).run()
@@ -129,8 +131,19 @@ def test_no_change_is_missed(known: Rescanner, change: Callable[[Path], None]) -
 
 
 def test_full_scan_lists_all_and_is_remembered(known: Rescanner) -> None:
-    assert known.assert_right(relist=True)["reused"] == 0
+    assert known.assert_right(anew=True)["reused"] == 0
     assert known.assert_right()["listed"] == 0
+
+
+def test_full_scan_that_is_cut_short_is_gone_on_with(known: Rescanner) -> None:
+    """What it has not listed is not taken from before it."""
+    answer = known.scan(anew=True, max_files=17)
+    assert (answer["reused"], answer["stopped"]) == (0, "max_files")
+    rest = known.assert_right()
+    assert rest["listed"] == 40 - answer["listed"] + 1  # The one in which it stopped is not whole.
+    assert known.assert_right()["listed"] == 0
+    [(*_, parts)] = known.memory._scans.values()
+    assert known.memory._bytes == size_bytes(parts.values())
 
 
 def test_limit_of_files_counts_reused_ones(known: Rescanner) -> None:
@@ -170,7 +183,7 @@ def test_random_changes(tree: Path, seed: int) -> None:
             change(tree, rng)
         if rng.random() < 0.3:
             time.sleep(SETTLE_SECONDS + 0.02)
-        reused += rescanner.assert_right(relist=rng.random() < 0.1)["reused"]
+        reused += rescanner.assert_right(anew=rng.random() < 0.1)["reused"]
     assert reused
 
 
@@ -246,7 +259,7 @@ def test_memory_of_a_directory(tree: Path) -> None:
     assert 0.7 * rescanner.memory._bytes < taken < rescanner.memory._bytes
     shutil.rmtree(tree / "a directory 7")
     rescanner.assert_right()
-    [(_, parts)] = rescanner.memory._scans.values()
+    [(*_, parts)] = rescanner.memory._scans.values()
     assert rescanner.memory._bytes == size_bytes(parts.values())
 
 

@@ -180,11 +180,11 @@ def test_who_remembers_scans_again() -> None:
         two.say(answer=OUTCOME)
         assert scan[0].files == 6
 
-    bench.scan("/a", remember=True, relist=True)
+    bench.scan("/a", remember=True, generation=1)
     assert (one.requests[-1]["parts"], one.requests[-1]["apart"]) == ([""], [])
     assert two.requests[-1]["scan_id"] != one.requests[-1]["scan_id"]
     one.say(answer=OUTCOME)
-    bench.scan("/a", remember=True)
+    bench.scan("/a", remember=True, generation=1)
     assert (one.requests[-1]["parts"], one.requests[-1]["apart"]) == ([""], [])
     assert len(bench.processes) == 2
 

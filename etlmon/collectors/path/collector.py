@@ -68,7 +68,8 @@ class PathCollector:
         self.settings = settings
         self._context = context
         self._exclude = compile_exclude(settings.exclude)
-        self._full_scan_at: float | None = None
+        self._generation = 0
+        self._generation_began: float | None = None
         self._scan: UnderWay | None = None
 
     async def spread_seconds(self) -> float:
@@ -103,12 +104,14 @@ class PathCollector:
         )
         failure: Exception | None = None
         outcome: ScanOutcome | None = None
-        full_scan_due = (
-            self._full_scan_at is None or started - self._full_scan_at >= self.settings.full_every
-        )
+        began = self._generation_began
+        if began is None or started - began >= self.settings.full_every:
+            # All is listed from now on: by those that follow where this scan is cut short.
+            self._generation += 1
+            self._generation_began = started
         scan = self._scan = None
         try:
-            order = await self._order(full_scan_due)
+            order = await self._order()
             scan = self._scan = UnderWay(
                 self._context.workers, order, self._context.monotonic_clock, started
             )
@@ -135,8 +138,6 @@ class PathCollector:
         if failure is None and outcome is not None and outcome.stopped == "timeout":
             limit = format_duration(self.settings.timeout)
             failure = CollectError(f"stopped at the timeout of {limit}")
-        if full_scan_due and outcome is not None:
-            self._full_scan_at = started
         duration_ms = round((self._context.monotonic_clock() - started) * 1000)
         status, message = self._verdict(outcome, failure)
         scanned = PathScanned(
@@ -178,7 +179,7 @@ class PathCollector:
             collected_at=utc(self._context.wall_clock()),
         )
 
-    async def _order(self, full_scan_due: bool) -> ScanOrder:
+    async def _order(self) -> ScanOrder:
         """Give what to scan; raises CollectError if its file system does not answer."""
         place = await reach(self._context, self.settings.path)
         return ScanOrder(
@@ -189,7 +190,7 @@ class PathCollector:
             max_files=self.settings.max_files_per_scan,
             timeout_seconds=self.settings.timeout,
             remember=self._may_reuse(place.own, place.hangs_on),
-            relist=full_scan_due,
+            generation=self._generation,
             settle_seconds=_NFS_SETTLE_SECONDS if place.is_nfs else _SETTLE_SECONDS,
         )
 

@@ -75,18 +75,24 @@ class Memory:
     def __init__(self, max_bytes: int = _MAX_REMEMBERED_BYTES) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._scans: dict[str, tuple[object, dict[str, Directory]]] = {}
+        self._scans: dict[str, tuple[int, object, dict[str, Directory]]] = {}
         self._clock_ahead_ns = 0
 
-    def recall(self, name: str, scan_id: object, parts: Iterable[str]) -> list[Directory]:
-        """Give what is remembered of each part, new directories where nothing is."""
+    def recall(
+        self, name: str, generation: int, scan_id: object, parts: Iterable[str]
+    ) -> list[Directory]:
+        """Give what is remembered of each part, new directories where nothing is.
+
+        What was remembered in another generation is forgotten.
+        """
         self._check_clock()
-        known_id, known = self._scans.pop(name, (scan_id, {}))
-        if known_id != scan_id:
+        known_generation, known_id, known = self._scans.pop(name, (generation, scan_id, {}))
+        if (known_generation, known_id) != (generation, scan_id):
             # A new scan begins, with all the parts that this worker had and still has.
-            for gone in known.keys() - set(parts):
+            kept = set(parts) if known_generation == generation else set()
+            for gone in known.keys() - kept:
                 self._bytes -= size_bytes([known.pop(gone)])
-        self._scans[name] = scan_id, known
+        self._scans[name] = generation, scan_id, known
         for part in parts:
             if part not in known:
                 known[part] = Directory(part.rpartition("/")[2])
@@ -140,7 +146,7 @@ class Memory:
         self._bytes -= size_bytes(old)
         needed = size_bytes(new)
         while self._bytes + needed > self._max_bytes and len(self._scans) > 1:
-            _, parts = self._scans.pop(next(iter(self._scans)))
+            *_, parts = self._scans.pop(next(iter(self._scans)))
             self._bytes -= size_bytes(parts.values())
         if self._bytes + needed > self._max_bytes:
             return False

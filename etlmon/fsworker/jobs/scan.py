@@ -43,7 +43,7 @@ class Scan(Walk):
         memory: Memory | None = None,
         remember_as: str = "",
         scan_id: object = None,
-        relist: bool = False,
+        generation: int = 0,
         settle_seconds: float = 2.0,
         parts: Sequence[str] = ("",),
         apart: Iterable[str] = (),
@@ -56,7 +56,8 @@ class Scan(Walk):
         self._memory = memory
         self._remember_as = remember_as
         self._scan_id = scan_id
-        self._reuses = memory is not None and not relist
+        self._generation = generation
+        self._reuses = False
         self._settle_ns = int(settle_seconds * 1e9)
         self._parts = parts
         self._children = Children()
@@ -78,6 +79,13 @@ class Scan(Walk):
         self._entries = Entries.of_this_system() if plain else None
 
     def _visit(self, status: os.stat_result) -> None:
+        if self._memory is None:
+            directories = [Directory(part.rpartition("/")[2]) for part in self._parts]
+        else:
+            # Another file system may be mounted there now, with the same inodes.
+            name = f"{self._remember_as} {self._device}"
+            directories = self._memory.recall(name, self._generation, self._scan_id, self._parts)
+            self._reuses = any(directory.is_remembered for directory in directories)
         if self._parallelism > 1:
             from etlmon.fsworker.jobs.ahead import Ahead
 
@@ -89,12 +97,6 @@ class Scan(Walk):
                 turn=self._turn,
                 leave_out=self._without_excluded,
             )
-        if self._memory is None:
-            directories = [Directory(part.rpartition("/")[2]) for part in self._parts]
-        else:
-            # Another file system may be mounted there now, with the same inodes.
-            name = f"{self._remember_as} {self._device}"
-            directories = self._memory.recall(name, self._scan_id, self._parts)
         for part, directory in zip(self._parts, directories, strict=True):
             if part:
                 self._go_to(part, directory, status)

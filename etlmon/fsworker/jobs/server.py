@@ -125,7 +125,7 @@ class Server:
             memory=None if remember_as is None else self._memory,
             remember_as=remember_as or "",
             scan_id=request.get("scan_id"),
-            relist=optional(request, "relist", bool) or False,
+            generation=optional(request, "generation", int) or 0,
             settle_seconds=field({"settle_seconds": 2.0, **request}, "settle_seconds", float),
             parts=optional(request, "parts", list) or [""],
             apart=optional(request, "apart", list) or (),

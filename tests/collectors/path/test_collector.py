@@ -456,7 +456,7 @@ class TestOrder:
             skip=[],
             one_at_a_time=False,
             remember=True,
-            relist=True,
+            generation=1,
         )
         assert host.order(max_ops_per_second=7.5).max_ops_per_second == 7.5
 
@@ -496,16 +496,12 @@ class TestOrder:
         host.mounts(f"2 1 /data {kind}")
         assert host.order(parallelism=given).parallelism == calls
 
-    def test_full_scans_come_in_between(self, host: Host) -> None:
+    def test_all_is_listed_anew_as_often_as_is_asked_for(self, host: Host) -> None:
         """Each scan takes 2.5 seconds, and 2.5 seconds later the next one begins."""
         collector = host.collector(full_every=10.0)
         for _ in range(6):
             run(collector)
-        assert [order.relist for order in host.workers.orders] == [1, 0, 1, 0, 1, 0]
-        host.workers.answer = WorkerDied("it did")
-        for _ in range(2):
-            run(collector)
-        assert [order.relist for order in host.workers.orders[6:]] == [True, True]
+        assert [order.generation for order in host.workers.orders] == [1, 1, 2, 2, 3, 3]
 
     @pytest.mark.parametrize(
         ("kind", "device", "server"),
