@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.waiting import PATIENCE_SECONDS
+
 PROGRAM = """
 import time
 from twisted.internet import reactor
@@ -29,6 +31,10 @@ except RuntimeError:
 
 def test_timers_are_due_by_the_monotonic_clock() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert (done.stdout, done.stderr) == ("in time\nrefused\n", "")

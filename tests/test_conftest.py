@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -18,7 +19,10 @@ log = Logger()
 @pytest.fixture
 def run(pytester: pytest.Pytester):
     """Run the text of a test module under our conftest."""
-    pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text("utf-8"))
+    conftest = Path(__file__).with_name("conftest.py").read_text("utf-8")
+    short, times = re.subn("(?m)^SETTLE = 60.0 ", "SETTLE = 1.0 ", conftest)
+    assert times == 1
+    pytester.makeconftest(short)
 
     def run(text: str, *arguments: str) -> pytest.RunResult:
         pytester.makepyfile(HEAD + dedent(text))

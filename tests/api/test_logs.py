@@ -505,7 +505,6 @@ class Counting:
         self._end = self._end[-len(mark) + 1 :]
 
 
-@pytest.mark.deadline(60)
 async def test_200_streams_and_one_that_takes_nothing(api, store) -> None:
     """The others get every line, and what waits for the one is not kept in memory."""
     stopped = await api.stream(f"{APP}?follow=true")

@@ -288,7 +288,6 @@ _NOT_BY_SCHEMA = [
 ]
 
 
-@pytest.mark.deadline(100)
 @pytest.mark.parametrize(
     "checks",
     [

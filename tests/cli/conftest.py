@@ -9,6 +9,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from etlmon.cli.main import main
+from tests.waiting import PATIENCE_SECONDS
 
 ETLMON = str(Path(sys.executable).with_name("etlmon"))
 
@@ -21,7 +22,7 @@ def invoke(*arguments: str) -> Result:
 
 def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [ETLMON, *arguments], capture_output=True, text=True, timeout=30, check=False
+        [ETLMON, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     assert done.returncode == status, done
     assert "Traceback" not in done.stderr

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.conftest import ETLMON, invoke, run
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def node(tmp_path_factory) -> Iterator[str]:
     assert address, "the node did not start"
     yield address
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=15)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
 
 
@@ -96,7 +97,7 @@ def test_a_terminal_is_given_a_table_as_wide_as_it_is(node: str) -> None:
     env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     command = [ETLMON, "get", "fs", "limit=1", "--node", node]
     with open(master, encoding="utf-8", closefd=True) as screen:  # noqa: PTH123 - a descriptor
-        subprocess.run(command, stdout=slave, env=env, timeout=30, check=True)
+        subprocess.run(command, stdout=slave, env=env, timeout=PATIENCE_SECONDS, check=True)
         os.close(slave)
         lines = [screen.readline().rstrip() for _ in range(4)]
     assert lines[0].startswith("MOUNT POINT")
@@ -133,7 +134,7 @@ def test_a_pipe_that_closes_early_is_no_trouble(node: str) -> None:
         shell=True,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=True,
     )
     assert (done.stdout, done.stderr) == ("{\n", "")
@@ -162,7 +163,7 @@ def test_interrupted_while_it_waits() -> None:
         connection, _ = silent.accept()
         assert connection.recv(10)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=15)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
         connection.close()
     assert process.returncode == 1
     assert errors.strip() == "Aborted!"
@@ -193,6 +194,6 @@ def test_a_stream_is_followed_until_an_interrupt() -> None:
         assert process.stdout is not None
         assert process.stdout.readline().endswith(":00.000  x␛\n")
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=15) == ("", "")
+        assert process.communicate(timeout=PATIENCE_SECONDS) == ("", "")
         connection.close()
     assert process.returncode == 0

@@ -21,6 +21,7 @@ from etlmon.client.stream import StreamFollower, follow
 from etlmon.contract.logs import LOG_LINES, LogLinesQuery
 from etlmon.records.log import LogLine
 from etlmon.units import utc
+from tests.waiting import PATIENCE_SECONDS
 
 
 class FakeResponse:
@@ -317,8 +318,8 @@ class Quick(BackOff):
 
 
 async def until(is_so: Callable[[], Any]) -> None:
-    """Wait until something is so, at most ten seconds."""
-    give_up_at = reactor.seconds() + 10
+    """Wait until something is so."""
+    give_up_at = reactor.seconds() + PATIENCE_SECONDS
     while not is_so():
         assert reactor.seconds() < give_up_at
         await deferLater(reactor, 0.005)

@@ -24,11 +24,11 @@ from typing import Any
 from etlmon.contract.all import ENDPOINTS
 from etlmon.contract.pages import PLAIN_PAGES
 from etlmon.records.path import path_id
+from tests.waiting import PATIENCE_SECONDS
 
 ADDRESS = "localhost:8080"
 HOST = "/srv/etl"
 """What the scene's directory is called in the document."""
-_PATIENCE_SECONDS = 20.0
 _WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
 _MORE = '"..."'
 """A row of a list that is not shown."""
@@ -187,7 +187,7 @@ class Scene:
         self._until(lambda: self.get("/paths")[0]["expectation_state"], "files are expected")
 
     def _until(self, condition: Callable[[], Any], what: str) -> Any:
-        give_up_at = time.monotonic() + _PATIENCE_SECONDS
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
         while not (found := condition()):
             said = (self.directory / "said").read_text()
             assert time.monotonic() < give_up_at, f"waited in vain: {what}\n{said}"
@@ -225,7 +225,7 @@ class Scene:
         for process in self._running:
             process.terminate()
         for process in self._running:
-            process.wait(15)
+            process.wait(PATIENCE_SECONDS)
 
 
 _CONFIG = """\

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.terminal import Terminal
+from tests.waiting import PATIENCE_SECONDS
 
 _BIN = Path(sys.executable).parent
 _READY = re.compile(r"listening on (http://\S+?)[,;]")
-_PATIENCE_SECONDS = 15.0
 
 
 class Node:
@@ -40,7 +40,7 @@ class Node:
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
 
-    def wait_for(self, pattern: str, seconds: float = _PATIENCE_SECONDS) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = PATIENCE_SECONDS) -> re.Match[str]:
         """Read what the process says until ``pattern`` is in it; fail after ``seconds``."""
         output = self.process.stdout
         assert output is not None
@@ -71,7 +71,14 @@ class Node:
 
     def curl(self, path: str, *options: str) -> str:
         """Ask the node with curl; fail on an HTTP error."""
-        command = ["curl", "-sS", "--fail-with-body", "--max-time", "10", *options]
+        command = [
+            "curl",
+            "-sS",
+            "--fail-with-body",
+            "--max-time",
+            f"{PATIENCE_SECONDS:g}",
+            *options,
+        ]
         return subprocess.run(
             [*command, f"{self.address}/api/v1/{path}"],
             check=True,
@@ -99,7 +106,7 @@ class Node:
         return [int(pid) for one in tasks for pid in (one / "children").read_text().split()]
 
     def get_until(
-        self, path: str, wanted: Callable[[Any], Any], seconds: float = _PATIENCE_SECONDS
+        self, path: str, wanted: Callable[[Any], Any], seconds: float = PATIENCE_SECONDS
     ) -> Any:
         """Ask again until the answer is as wanted; give that answer."""
         give_up_at = time.monotonic() + seconds
@@ -110,7 +117,7 @@ class Node:
             assert time.monotonic() < give_up_at, f"after {seconds} s still {answer}"
             time.sleep(0.05)
 
-    def end(self, number: int = signal.SIGTERM, seconds: float = _PATIENCE_SECONDS) -> int:
+    def end(self, number: int = signal.SIGTERM, seconds: float = PATIENCE_SECONDS) -> int:
         """Send it a signal, read what it says to its end, and give its exit status."""
         self.process.send_signal(number)
         said, _ = self.process.communicate(timeout=seconds)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyte
 
-PATIENCE_SECONDS = 15.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Terminal:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fsworker.conftest import HungFilesystem
+from tests.waiting import PATIENCE_SECONDS
 
 CONFIG = """
 refresh: {{disk: 1s}}
@@ -63,7 +64,7 @@ def assert_all_else_is_well(node: Any, hungfs: HungFilesystem) -> None:
     """New figures come of every other mount and path, and each answer at once."""
     slowest = 0.0
     before = node.get("fs")[0]["collected_at"]
-    give_up_at = time.monotonic() + 15
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     while node.get("fs")[0]["collected_at"] == before:
         began = time.monotonic()
         node.get("health")

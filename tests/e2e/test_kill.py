@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
@@ -24,7 +26,7 @@ def command(node: Any, pid: int, body: dict[str, Any]) -> tuple[int, Any]:
     """Give the status and the answer of a kill command."""
     run = subprocess.run(
         [
-            *("curl", "-sS", "--max-time", "30", "-w", "\n%{http_code}"),
+            *("curl", "-sS", "--max-time", f"{PATIENCE_SECONDS:g}", "-w", "\n%{http_code}"),
             *("-H", "Content-Type: application/json", "-d", json.dumps(body)),
             f"{node.address}/api/v1/processes/{pid}/kill",
         ],
@@ -36,7 +38,6 @@ def command(node: Any, pid: int, body: dict[str, Any]) -> tuple[int, Any]:
     return int(status), json.loads(answer)
 
 
-@pytest.mark.deadline(60)
 def test_from_the_command_to_the_signal_and_the_audit(
     start: Callable[..., Any],
     etlmon: str,
@@ -63,7 +64,7 @@ def test_from_the_command_to_the_signal_and_the_audit(
     status, said = command(node, pid, confirmed | {"identity": identity})
     assert (status, said["outcome"], said["signals"]) == (200, "exited", ["SIGTERM"])
     assert said["message"].startswith("exited ")
-    assert sleeper.wait(10) == -signal.SIGTERM
+    assert sleeper.wait(PATIENCE_SECONDS) == -signal.SIGTERM
 
     rows = node.get("audit")
     assert [(row["outcome"], row["status"], row["problem"]) for row in rows] == [

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 Start = Callable[..., Any]
 WriteConfig = Callable[..., Path]
 
@@ -24,7 +26,7 @@ def run_either(request: pytest.FixtureRequest, start: Start, etlmon: str, twistd
     return lambda config: start(etlmon, "node", "-c", str(config))
 
 
-def wait_for(file: Path, text: str, seconds: float = 15) -> str:
+def wait_for(file: Path, text: str, seconds: float = PATIENCE_SECONDS) -> str:
     """Give the file's text as soon as ``text`` is in it."""
     give_up_at = time.monotonic() + seconds
     while text not in (found := file.read_text() if file.exists() else ""):
@@ -69,7 +71,7 @@ def test_a_file_in_json_turned_by_logrotate(
     rotate.chmod(0o644)
     command = ["logrotate", "--force", "--state", str(tmp_path / "state"), str(rotate)]
     subprocess.run(command, check=True, capture_output=True)
-    give_up_at = time.monotonic() + 15
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not file.exists():
         assert time.monotonic() < give_up_at
         time.sleep(0.02)
@@ -89,7 +91,7 @@ def test_the_level_changes_while_the_node_runs(
     config = write_config("log: {level: error}\nrefresh: {disk: 1s}\n")
     node = run_either(config)
     # Quiet from the start: its port is known from nothing that it says.
-    give_up_at = time.monotonic() + 15
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not Path(config.parent / "db" / "etlmon.db.lock").exists():
         assert time.monotonic() < give_up_at
         time.sleep(0.02)
@@ -116,7 +118,7 @@ def test_a_log_that_cannot_be_opened_is_one_clear_line(
     run_either: Start, write_config: WriteConfig, tmp_path: Path
 ) -> None:
     node = run_either(write_config(f"log: {{file: {tmp_path}/no/node.log}}\n"))
-    said, _ = node.process.communicate(timeout=15)
+    said, _ = node.process.communicate(timeout=PATIENCE_SECONDS)
     assert node.process.returncode == 1
     text = f"etlmon: cannot open log.file {tmp_path}/no/node.log: No such file or directory"
     assert [text in line for line in said.decode().splitlines()] == [True]

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 Start = Callable[..., Any]
 
 LINES_A_SECOND = 1_000
@@ -97,7 +99,9 @@ class Logs:
             conf.chmod(0o644)
             # It fails where a file of this second is there already, and does nothing.
             is_twice = name == "dateext"
-            subprocess.run(["logrotate", "-f", "-s", state, conf], check=not is_twice, timeout=20)
+            subprocess.run(
+                ["logrotate", "-f", "-s", state, conf], check=not is_twice, timeout=PATIENCE_SECONDS
+            )
         elif name == "mv":
             path.rename(path.with_name(f"app.log.{time.time_ns()}"))
         else:
@@ -157,7 +161,7 @@ def stored(database: Path, name: str) -> tuple[list[str], Counter[str]]:
 
 def wait_for_last_lines(logs: Logs, database: Path) -> None:
     """Wait until the last line of each log is stored, and whatever comes before it."""
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     for name in logs.paths:
         last = logs.lines(name)[-1]
         while last not in stored(database, name)[0]:
@@ -235,7 +239,7 @@ def test_deleted_and_cut_off_while_it_runs(
         "after it was cut off",
     ]
     assert [row["flags"] for row in rows] == [[], [], ["truncated"], []]
-    give_up_at = time.monotonic() + 15
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     while holds_deleted(node.process.pid):
         assert time.monotonic() < give_up_at, "the deleted file is not let go"
         time.sleep(0.05)

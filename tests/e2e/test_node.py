@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 Start = Callable[..., Any]
 WriteConfig = Callable[..., Path]
 
@@ -119,7 +121,7 @@ def test_a_taken_port_is_one_clear_line(run_either: Start, write_config: WriteCo
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
         node = run_either(write_config(listen=f"127.0.0.1:{port}"))
-        said, _ = node.process.communicate(timeout=15)
+        said, _ = node.process.communicate(timeout=PATIENCE_SECONDS)
     assert node.process.returncode == 1
     complaint = f"etlmon: cannot listen on 127.0.0.1:{port}: Address already in use"
     assert sum(complaint in line for line in said.decode().splitlines()) == 1
@@ -134,7 +136,7 @@ def test_a_database_in_use_is_one_clear_line(
     first = run(config)
     assert first.address
     second = run_either(config)
-    said, _ = second.process.communicate(timeout=15)
+    said, _ = second.process.communicate(timeout=PATIENCE_SECONDS)
     assert second.process.returncode == 1
     assert f"is in use by another node (pid {first.process.pid})" in said.decode()
     assert "Traceback" not in said.decode()
@@ -145,7 +147,7 @@ def test_every_mistake_in_the_file_is_named(run_either: Start, write_config: Wri
     """Bad values stop the node before it starts, each with its line and what to write."""
     config = write_config('paths:\n  - path: /etc\n    scan_interval: "5 parsecs"\nrefrsh: {}\n')
     node = run_either(config)
-    said, _ = node.process.communicate(timeout=15)
+    said, _ = node.process.communicate(timeout=PATIENCE_SECONDS)
     assert node.process.returncode == os.EX_CONFIG, "systemd does not try again, by its unit"
     assert f'{config}:4: paths[0].scan_interval: "5 parsecs" is not a duration' in said.decode()
     assert f"{config}:5: " in said.decode()
@@ -272,8 +274,8 @@ def test_a_daemon_of_twistd(
     pidfile, log = tmp_path / "twistd.pid", tmp_path / "node.log"
     command = (twistd, f"--pidfile={pidfile}", f"--logfile={log}", "etlmon-node", "-c", str(config))
     launcher = start(*command)
-    assert launcher.process.wait(timeout=15) == 0
-    give_up_at = time.monotonic() + 15
+    assert launcher.process.wait(timeout=PATIENCE_SECONDS) == 0
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     while "listening on" not in (log.read_text() if log.exists() else ""):
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
@@ -318,10 +320,10 @@ def test_a_daemon_that_cannot_start_says_so_to_who_started_it(
         log = tmp_path / "node.log"
         command = (twistd, f"--pidfile={tmp_path}/p", f"--logfile={log}", "etlmon-node", "-c")
         launcher = start(*command, str(config))
-        said, _ = launcher.process.communicate(timeout=15)
+        said, _ = launcher.process.communicate(timeout=PATIENCE_SECONDS)
     assert launcher.process.returncode == 1
     assert "cannot listen on" in said.decode()
-    give_up_at = time.monotonic() + 15
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     while (tmp_path / "p").exists():  # the child has told its parent first
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
@@ -346,7 +348,9 @@ def test_more_connections_than_are_good_for_the_collectors_are_refused(
     port = int(node.address.rpartition(":")[2])
     with ExitStack() as stack:
         for _ in range(300):
-            stack.enter_context(closing(socket.create_connection(("127.0.0.1", port), timeout=5)))
+            stack.enter_context(
+                closing(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS))
+            )
         # The others were closed at once; who is let in keeps what he has.
         with pytest.raises(subprocess.CalledProcessError):
             node.get("health")

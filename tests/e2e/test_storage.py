@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 CONFIG = """
 node: {{listen: "127.0.0.1:0", db_path: {directory}/etlmon.db}}
 refresh: {{disk: 1s}}
@@ -28,7 +30,9 @@ def config(tmp_path: Path) -> Path:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
 
 
 def in_history(figures: dict[str, Any]) -> int:
@@ -166,7 +170,7 @@ def test_a_log_beside_the_database_that_is_cut_under_it(
     node.get_until("logs", lambda logs: stored(logs) == 1_000)
     os.truncate(tmp_path / "etlmon.db-shm", 0)
     write(1_000)
-    assert node.process.wait(15) == -signal.SIGBUS
+    assert node.process.wait(PATIENCE_SECONDS) == -signal.SIGBUS
 
     write(2_000)
     node = start(etlmon, "node", "-c", str(config))

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS, free_port
+
 Start = Callable[..., Any]
 WriteConfig = Callable[..., Path]
 
@@ -27,7 +29,7 @@ def ear(tmp_path: Path) -> Iterator[socket.socket]:
     """The socket at which systemd would hear the daemon."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(str(tmp_path / "notify"))
-        ear.settimeout(15)
+        ear.settimeout(PATIENCE_SECONDS)
         yield ear
 
 
@@ -60,7 +62,7 @@ def test_it_tells_systemd_how_it_fares(
     hear_until("READY=1")
     node.process.send_signal(signal.SIGTERM)
     hear_until("STOPPING=1")
-    node.process.communicate(timeout=15)
+    node.process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def test_a_node_whose_reactor_hangs_does_not_feed_the_watchdog(
@@ -84,7 +86,7 @@ def test_a_node_whose_reactor_hangs_does_not_feed_the_watchdog(
         said_before: list[bytes] = []
         with pytest.raises(TimeoutError):
             said_before.extend(ear.recv(4096) for _ in range(6))
-        ear.settimeout(15)
+        ear.settimeout(PATIENCE_SECONDS)
         assert b"WATCHDOG=1" in ear.recv(4096)
 
 
@@ -92,14 +94,13 @@ def test_it_takes_the_socket_that_systemd_has_opened(
     start: Start, command: list[str], write_config: WriteConfig
 ) -> None:
     """A client that comes before the node has begun is answered, too."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = write_config(listen="127.0.0.1:1")  # which nobody but root may open
     listen = f"--listen=127.0.0.1:{port}"
     activated = start("systemd-socket-activate", listen, *command, "-c", str(config))
     activated.wait_for("Listening on")
     answer = subprocess.run(
-        ["curl", "-sS", "--fail", "--max-time", "15", f"http://127.0.0.1:{port}/api/v1/health"],
+        ["curl", "-sS", "--fail", "--max-time", "60", f"http://127.0.0.1:{port}/api/v1/health"],
         check=True,
         capture_output=True,
     ).stdout

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.terminal import PATIENCE_SECONDS, Terminal
+from tests.e2e.terminal import Terminal
+from tests.waiting import PATIENCE_SECONDS, free_port
 
 
 @pytest.fixture
@@ -31,19 +32,12 @@ def watched(tmp_path: Path) -> Path:
     return directory
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def row(text: str, first: str) -> str:
     """Give the line whose first word ends so; empty if there is none."""
     rows = (line for line in text.splitlines() if (line.split() or [""])[0].endswith(first))
     return next(rows, "")
 
 
-@pytest.mark.deadline(60)
 def test_a_session_of_work(
     start: Callable[..., Any],
     terminal: Callable[..., Terminal],
@@ -382,7 +376,6 @@ def node_with(start: Any, etlmon: str, write_config: Any, *workers: Any) -> Any:
     return node
 
 
-@pytest.mark.deadline(90)
 def test_a_process_that_ignores_sigterm_is_killed_from_the_screen(
     start: Callable[..., Any],
     terminal: Callable[..., Terminal],
@@ -429,7 +422,6 @@ def test_a_process_that_ignores_sigterm_is_killed_from_the_screen(
     assert ui.is_clean()
 
 
-@pytest.mark.deadline(60)
 def test_a_row_that_moves_under_the_form_is_not_hit(
     start: Callable[..., Any],
     terminal: Callable[..., Terminal],

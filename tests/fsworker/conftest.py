@@ -19,6 +19,7 @@ from twisted.internet import reactor, task
 
 from etlmon.fsworker import worker as worker_module
 from etlmon.fsworker.pool import WorkerPool
+from tests.waiting import PATIENCE_SECONDS
 
 WORKER = [sys.executable, "-I", "-S", "-E", "-X", "utf8", worker_module.__file__]
 SCAN = {
@@ -77,7 +78,7 @@ class Worker:
         assert self.process.stdout
         self.process.stdin.close()
         try:
-            return self.process.wait(5)
+            return self.process.wait(PATIENCE_SECONDS)
         finally:
             self.process.kill()
             self.process.stdout.close()
@@ -131,7 +132,7 @@ async def pool() -> Any:
     await workers.stop()
 
 
-async def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
     """Wait until the condition holds and give its value; fail after ``seconds``."""
     end = reactor.seconds() + seconds
     while not (value := condition()):
@@ -161,7 +162,7 @@ class HungFilesystem:
 
     def expect(self, word: str) -> None:
         """Wait for a word of the server; pass over others. The reactor stands still meanwhile."""
-        assert self.says(word, 5), f"no {word} from the server"
+        assert self.says(word, PATIENCE_SECONDS), f"no {word} from the server"
 
     def says(self, word: str, seconds: float = 0) -> bool:
         """Tell whether the server says a word, within ``seconds`` after the one before."""
@@ -176,7 +177,7 @@ class HungFilesystem:
     def close(self) -> None:
         """Abort the connection, so that nobody hangs any more, and unmount."""
         self.server.kill()
-        self.server.wait(5)
+        self.server.wait(PATIENCE_SECONDS)
         assert self.server.stdin
         assert self.server.stdout
         self.server.stdin.close()
@@ -198,7 +199,7 @@ class SlowFilesystem:
     def close(self) -> None:
         """End the server and unmount."""
         self.server.kill()
-        self.server.communicate(timeout=5)
+        self.server.communicate(timeout=PATIENCE_SECONDS)
         ctypes.CDLL(None).umount2(os.fsencode(self.point), 2)
 
 

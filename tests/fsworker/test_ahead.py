@@ -26,6 +26,7 @@ from tests.fsworker.test_rescan import (
     grow,
 )
 from tests.fsworker.test_worker import NOBODY, dig, fill, needs_root
+from tests.waiting import PATIENCE_SECONDS
 
 THREADS = 4
 
@@ -174,7 +175,7 @@ def test_nothing_is_told_while_nothing_answers(tree: Path, monkeypatch: Any) -> 
     real = ahead_module.open_directory
 
     def hanging(*arguments: Any) -> int:
-        answer_now.wait(10)
+        answer_now.wait(PATIENCE_SECONDS)
         return real(*arguments)
 
     monkeypatch.setattr(ahead_module, "open_directory", hanging)

@@ -26,6 +26,7 @@ from etlmon.fsworker.jobs import walk
 from etlmon.fsworker.jobs.memory import Directory
 from etlmon.fsworker.jobs.scan import Scan
 from tests.fsworker.conftest import WORKER, Worker, counts, find
+from tests.waiting import PATIENCE_SECONDS
 
 Start = Callable[..., Worker]
 
@@ -526,4 +527,4 @@ def test_scan_ends_when_the_parent_is_gone(tree: Path, start: Start) -> None:
     request = {"id": 1, "op": "scan", "path": str(tree), "timeout_seconds": 60.0}
     one.process.stdin.write(json.dumps(request).encode() + b"\n")
     one.process.stdin.flush()
-    assert one.process.wait(5) == 0
+    assert one.process.wait(PATIENCE_SECONDS) == 0

@@ -21,6 +21,7 @@ import pytest
 from etlmon.host.follow import Begin, Follower
 from etlmon.host.follow_queue import Limits
 from etlmon.host.lines import Mark
+from tests.waiting import PATIENCE_SECONDS
 
 HOLD = 1000.0
 
@@ -599,7 +600,7 @@ def test_who_cannot_see_others_waits_for_quiet(log: Log) -> None:
         assert log.follower is not None
         standing = log.follower.standing()
         assert (standing.rotated_files, standing.sees_all_writers) == (1, False)
-        writer.communicate(b"\n", timeout=10)
+        writer.communicate(b"\n", timeout=PATIENCE_SECONDS)
         assert log.read(25) == ["1"]
         log.read(29)
         assert log.follower.standing().rotated_files == 1

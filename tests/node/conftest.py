@@ -14,6 +14,7 @@ from etlmon.config.loader import parse_node_config
 from etlmon.config.node import NodeConfig
 from etlmon.node.service import NodeService
 from etlmon.store.tables import path_stats
+from tests.waiting import PATIENCE_SECONDS
 
 
 def config(directory: Path, more: str = "") -> NodeConfig:
@@ -23,7 +24,7 @@ def config(directory: Path, more: str = "") -> NodeConfig:
     return parse_node_config((node + more).encode(), "node.yaml")
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
     """Wait until the condition holds and give its value; fail after ``seconds``."""
     give_up_at = reactor.seconds() + seconds
     while not (value := condition()):

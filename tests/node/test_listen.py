@@ -13,6 +13,7 @@ from twisted.web.server import Site
 
 from etlmon.config.addresses import is_loopback
 from etlmon.node.listen import CannotListen, ListeningService
+from tests.waiting import PATIENCE_SECONDS
 
 
 def service(listen: str) -> ListeningService:
@@ -24,10 +25,10 @@ async def test_a_free_port_is_taken_and_told() -> None:
     listening.startService()
     port = int(listening.address.rpartition(":")[2])
     assert listening.address == f"http://127.0.0.1:{port}"
-    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS).close()
     await listening.stopService()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
 
 
 async def test_ipv6() -> None:

@@ -14,6 +14,7 @@ from etlmon.config.loader import parse_node_config
 from etlmon.config.node import NodeConfig
 from etlmon.node.service import NodeService
 from etlmon.store.tables import process_events, process_stats, process_watches
+from tests.waiting import PATIENCE_SECONDS
 
 
 def config(directory: Path, more: str) -> NodeConfig:
@@ -21,7 +22,9 @@ def config(directory: Path, more: str) -> NodeConfig:
     return parse_node_config((node + "refresh: {disk: 1h, process: 1s}\n" + more).encode(), "x")
 
 
-async def until(node: NodeService, read: Callable[[Any], Any], seconds: float = 10) -> Any:
+async def until(
+    node: NodeService, read: Callable[[Any], Any], seconds: float = PATIENCE_SECONDS
+) -> Any:
     """Wait until the database gives something true."""
     give_up_at = reactor.seconds() + seconds
     while not (value := await node.store.read(read)):

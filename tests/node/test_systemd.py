@@ -16,6 +16,7 @@ from twisted.web.server import Site
 from etlmon.errors import EtlmonError
 from etlmon.node.listen import ListeningService
 from etlmon.node.systemd import Notifier, SupervisedService, inherited_socket, listen_text
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ async def test_a_socket_that_listens_already(family: int, host: str, text: str) 
     listening = ListeningService(listen_text(inherited), Site(Resource()), reactor, inherited)
     listening.startService()
     assert listening.address == f"http://{text}{port}"
-    socket.create_connection((host, port), timeout=5).close()
+    socket.create_connection((host, port), timeout=PATIENCE_SECONDS).close()
     await listening.stopService()
 
 

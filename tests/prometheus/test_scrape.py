@@ -7,7 +7,6 @@ import os
 import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,29 +22,24 @@ import pytest
 import yaml
 
 from tests.prometheus.conftest import RULES
+from tests.waiting import PATIENCE_SECONDS, free_port
 
-_PATIENCE_SECONDS = 25.0
 _BIN = Path(sys.executable).parent
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
     """Wait until something is so, and give it; fail when patience ends."""
-    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not (found := condition()):
         assert time.monotonic() < give_up_at, f"waited in vain: {what}"
         select.select([], [], [], 0.05)
     return found
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def get(url: str) -> Any:
     """Give the JSON at an address; None while nobody answers there."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
             return json.load(answer)
     except OSError:
         return None
@@ -76,7 +70,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            process.wait(10)
+            process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -145,7 +139,6 @@ def assert_every_panel_shows_something(ask: Callable[[str], list[Any]]) -> None:
     assert found[2] in ask(found[1])[0]["metric"]
 
 
-@pytest.mark.timeout(110)
 def test_an_alert_fires_and_resolves(
     program: Callable[[str], str],
     run: Callable[..., subprocess.Popen[bytes]],
@@ -236,5 +229,5 @@ def test_an_alert_fires_and_resolves(
     until(scraped, "Prometheus scrapes the node")
     until(lambda: "firing" in statuses(heard), "the alert comes")
     assert_every_panel_shows_something(ask)
-    run(sys.executable, "-c", "import time; time.sleep(60)", marker)
+    run(sys.executable, "-c", "import time; time.sleep(600)", marker)
     until(lambda: "resolved" in statuses(heard), "the alert goes")

@@ -25,6 +25,7 @@ from etlmon.store.database import StoreService
 from etlmon.store.migrate import load_migrations
 from etlmon.store.wal import has_reset_bug
 from etlmon.units import utc
+from tests.waiting import PATIENCE_SECONDS
 
 TOP = Path(__file__).parents[2]
 
@@ -64,7 +65,7 @@ async def test_read_sees_one_moment_while_rows_are_written(store: StoreService) 
     def query(cursor: sqlite3.Cursor) -> tuple[int, int]:
         first = count(cursor)
         first_done.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_SECONDS)
         return first, count(cursor)
 
     slow = store.read(query)
@@ -246,7 +247,7 @@ async def test_stop_waits_for_a_read_without_blocking_the_reactor(path: Path) ->
 
     def query(cursor: sqlite3.Cursor) -> int:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_SECONDS)
         return count(cursor)
 
     slow = store.read(query)
@@ -291,7 +292,7 @@ def test_disk_full_until_there_is_space(tmp_path: Path) -> None:
         cwd=TOP,
         env={**os.environ, "PYTHONPATH": str(TOP)},
         stdout=subprocess.PIPE,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=True,
     )
     assert json.loads(found.stdout) == {

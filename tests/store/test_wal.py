@@ -37,7 +37,6 @@ SELECT 'app', '/app.log', '2027-01-15 a line of a log', 1, '[]' FROM n
 """
 
 
-@pytest.mark.deadline(60)
 async def test_two_million_rows_with_readers_all_through(store: StoreService, size: Size) -> None:
     """Two readers never leave the log alone, so that it can never begin anew by itself."""
     done = Event()

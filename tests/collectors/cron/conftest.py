@@ -27,6 +27,7 @@ from etlmon.collectors.cron.chronicle import Chronicle
 from etlmon.collectors.cron.look import Observer
 from etlmon.host.processes import TICKS_PER_SECOND
 from etlmon.records.cron import CronHistory, CronLogRead
+from tests.waiting import PATIENCE_SECONDS
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 CAN_RUN = (
@@ -34,7 +35,6 @@ CAN_RUN = (
     and LIBRARY is not None
     and all(shutil.which(name, path="/usr/sbin:/usr/bin:/bin") for name in ("cron", "unshare"))
 )
-DEADLINE = 20.0
 PULSE = "pulse"
 _DEVICES = ("null", "zero", "random", "urandom")
 _SCRIPT = """
@@ -184,7 +184,7 @@ class RealCron:
         return slept
 
     def _until(self, condition: object) -> None:
-        end = time.monotonic() + DEADLINE
+        end = time.monotonic() + PATIENCE_SECONDS
         while True:
             self._receive()
             if condition():  # type: ignore[operator]

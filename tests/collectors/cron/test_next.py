@@ -129,7 +129,6 @@ ENTRIES = (
 ).split("|")
 
 
-@pytest.mark.deadline(60)
 @pytest.mark.parametrize(
     ("zone", "start", "minutes"),
     [

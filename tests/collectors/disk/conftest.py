@@ -21,6 +21,7 @@ from etlmon.errors import CollectError
 from etlmon.host.mounts import Usage
 from etlmon.records.disk import FilesystemUsage
 from etlmon.units import utc
+from tests.waiting import PATIENCE_SECONDS
 
 HERE = Path(__file__).parent
 UNSHARE = ["unshare", "--mount", "--propagation", "private"]
@@ -207,7 +208,10 @@ def in_namespace(may_mount: None, tmp_path: Path) -> Callable[[str], Seen]:
             f"set -e; mount -t tmpfs -o size=64m top {tmp_path}; cd {tmp_path}\n{script}\n{look}"
         )
         done = subprocess.run(
-            [*UNSHARE, "sh", "-c", whole], capture_output=True, timeout=20, check=False
+            [*UNSHARE, "sh", "-c", whole],
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
         )
         if done.returncode == 77:
             pytest.skip(f"this kernel cannot: {done.stderr.decode().strip()}")
@@ -224,7 +228,11 @@ def with_trigger(may_mount: None, tmp_path: Path) -> Callable[[], str]:
     def run() -> str:
         programs = [sys.executable, HERE / "trigger.py", tmp_path, sys.executable, HERE / "look.py"]
         done = subprocess.run(
-            [*UNSHARE, *programs], capture_output=True, text=True, timeout=30, check=False
+            [*UNSHARE, *programs],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
         )
         if "mount autofs" in done.stderr:
             pytest.skip("the kernel has no autofs")

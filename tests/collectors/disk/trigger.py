@@ -30,14 +30,14 @@ def main(point: str, *command: str) -> None:
     ):
         raise OSError(ctypes.get_errno(), "mount autofs")
     os.close(theirs)
-    subprocess.run(command, check=True, start_new_session=True, timeout=10)
+    subprocess.run(command, check=True, start_new_session=True, timeout=60)
     sys.stdout.write("\n" + ("touched" if touched(pipe, 0) else "left alone") + "\n")
     sys.stdout.flush()
     control = subprocess.Popen(["ls", f"{point}/"], start_new_session=True, stderr=-3)
     sys.stdout.write("control: " + ("touched" if touched(pipe, 5) else "left alone") + "\n")
     control.kill()
     os.close(pipe)  # Without a reader the kernel lets everybody go.
-    control.wait(5)
+    control.wait(60)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,13 @@ from twisted.internet.threads import deferToThread
 
 from etlmon.config.loader import parse_node_config
 from etlmon.node.service import NodeService
+from tests.waiting import PATIENCE_SECONDS
 
 BIN = Path(sys.executable).parent
 needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="there is no ssh")
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
     give_up_at = reactor.seconds() + seconds
     while not (value := condition()):
         assert reactor.seconds() < give_up_at, "it did not come about in time"
@@ -79,7 +80,12 @@ async def over_ssh(tmp_path: Path) -> AsyncGenerator[NodeService, None]:
 async def run(*command: str, script: str = "") -> subprocess.CompletedProcess[str]:
     """Run a program to its end, while the reactor goes on."""
     return await deferToThread(
-        subprocess.run, command, input=script, capture_output=True, text=True, timeout=15
+        subprocess.run,
+        command,
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -111,7 +117,7 @@ async def visits(node: NodeService, number: int = 1) -> list[dict[str, Any]]:
         names = [column[0] for column in query.description]
         return [dict(zip(names, row, strict=True)) for row in query]
 
-    give_up_at = reactor.seconds() + 10
+    give_up_at = reactor.seconds() + PATIENCE_SECONDS
     while True:
         rows = await node.store.read(read)
         if sum(row["outcome"] != "begun" for row in rows) >= number:

@@ -22,7 +22,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-_PATIENCE_SECONDS = 15.0
+from tests.waiting import PATIENCE_SECONDS, free_port
+
 _UID = 12_345
 _PERMIT = "".join(
     f"{kind} required pam_permit.so\n" for kind in ("auth", "account", "password", "session")
@@ -83,7 +84,7 @@ Umask 022
 
 def until(condition: Callable[[], object], what: str) -> None:
     """Wait until something is so; fail when patience ends."""
-    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < give_up_at, f"waited in vain: {what}"
         select.select([], [], [], 0.01)
@@ -117,7 +118,7 @@ class FtpServer:
             os.chown(self.homes[name], _UID, _UID)
         (self.homes["anonymous"] / "up").mkdir()
         os.chown(self.homes["anonymous"] / "up", _UID + 1, _UID)
-        self.port = _free_port(host)
+        self.port = free_port(host)
         self.clients: list[ftplib.FTP] = []
         self.process: subprocess.Popen[bytes]
 
@@ -139,7 +140,7 @@ class FtpServer:
     def _answers(self) -> bool:
         assert self.process.poll() is None, "the server has ended"
         try:
-            with socket.create_connection((self.host, self.port), timeout=5) as one:
+            with socket.create_connection((self.host, self.port), timeout=PATIENCE_SECONDS) as one:
                 return one.recv(3) == b"220"
         except OSError:
             return False
@@ -148,12 +149,12 @@ class FtpServer:
         for client in self.clients:
             client.close()
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(_PATIENCE_SECONDS)
+        self.process.wait(PATIENCE_SECONDS)
 
     def connect(self, user: str = "etl", password: str = "secret") -> ftplib.FTP:
         client = ftplib.FTP(encoding="utf-8")  # noqa: S321 - it is what is tested
         self.clients.append(client)
-        client.connect(self.host, self.port, timeout=_PATIENCE_SECONDS)
+        client.connect(self.host, self.port, timeout=PATIENCE_SECONDS)
         client.login(user, password)
         return client
 
@@ -169,14 +170,6 @@ class FtpServer:
             return sum(text.count(b"\n") for text in texts) >= count
 
         until(enough, f"{count} lines in the log")
-
-
-def _free_port(host: str) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as one:
-        one.bind((host, 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def break_off(transfer: socket.socket, *, reset: bool) -> None:

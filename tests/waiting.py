@@ -1,0 +1,32 @@
+"""How long tests wait for others, and where others listen."""
+
+from __future__ import annotations
+
+import random
+import socket
+from pathlib import Path
+
+PATIENCE_SECONDS = 60.0
+"""For what another process, or the disk, has to do: so long takes only what hangs."""
+
+_LEAST_PORT = 10_000
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Give a port at which nobody listens, nor will before the caller has something listen there.
+
+    It is none of those that the kernel gives to whoever asks for any: another process may be given
+    one of them at any moment.
+    """
+    text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    end = int(text.split()[0])
+    assert end > _LEAST_PORT + 1_000, "the kernel leaves no ports to those who choose one"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        port = random.SystemRandom().randrange(_LEAST_PORT, end)
+        with socket.socket(family) as one:
+            try:
+                one.bind((host, port))
+            except OSError:
+                continue
+        return port
