@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import inspect
 import os
@@ -24,6 +25,7 @@ DEADLINE = 240.0  # seconds for an async test that does not say otherwise; only 
 SETTLE = 60.0  # seconds for closed connections and ended children to leave the reactor
 CALLS_SETTLE = 0.25  # seconds, and at least so many turns, in which calls that are left may go
 CALLS_TURNS = 20
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000  # of sched.h and mount.h
 
 type_or_text = type[BaseException] | str
 
@@ -46,6 +48,17 @@ def pytest_configure(config: pytest.Config) -> None:
     # programs that tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    _keep_mounts_to_ourselves()
+
+
+def _keep_mounts_to_ourselves() -> None:
+    """Mount for this process and its children alone, where the kernel lets us.
+
+    Tests run in several processes: what one of them mounts, and has hang, no other may look at.
+    """
+    libc = ctypes.CDLL(None)
+    if libc.unshare(CLONE_NEWNS) == 0:
+        libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
 
 
 def pytest_collection_finish() -> None:
