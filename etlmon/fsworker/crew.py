@@ -109,10 +109,14 @@ class Crew:
             child.cancel_timer()
             child.kill()
             since = utc(self._wall_clock())
-            child.timer = self._reactor.callLater(_KILL_SECONDS, self._set_aside, child, since)
+            child.timer = self._reactor.callLater(_KILL_SECONDS, self._lives_on, child, since)
             self._owner.lost(child)
         if request is not None and error is not None:
             request.result.errback(error)
+
+    def _lives_on(self, child: Child, since: datetime) -> None:
+        # Where this process itself stood still, nobody has been reaped yet: that comes first.
+        child.timer = self._reactor.callLater(0, self._set_aside, child, since)
 
     def _set_aside(self, child: Child, since: datetime) -> None:
         child.stuck_since = since
@@ -160,11 +164,15 @@ class Crew:
             self._stopping = []
             for child in list(self.children):
                 self.end(child, WorkerStopped())
-            self._stop_timer = self._reactor.callLater(_STOP_SECONDS, self._abandon)
+            self._stop_timer = self._reactor.callLater(_STOP_SECONDS, self._waited_enough)
         stopped: Deferred[None] = Deferred()
         self._stopping.append(stopped)
         self._check_stopped()
         return stopped
+
+    def _waited_enough(self) -> None:
+        # As above: who has ended is reaped first.
+        self._stop_timer = self._reactor.callLater(0, self._abandon)
 
     def _abandon(self) -> None:
         for child in self.children:

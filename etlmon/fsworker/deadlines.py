@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Deadlines:
-    """Watches children at work; ends one that takes too long, or says nothing for too long."""
+    """Watches children at work; ends one that takes too long, or says nothing for too long.
+
+    Before that, what has come is read: where this process itself stood still for a while, its
+    timers run before the pipes are looked at, and the answer may have been there in time.
+    """
 
     def __init__(self, reactor: SpawnsAndWaits, crew: Crew) -> None:
         self._reactor = reactor
@@ -37,11 +41,22 @@ class Deadlines:
         if left > 0:
             self._listen(child, request, left)
         else:
+            child.silence_timer = self._reactor.callLater(0, self._silent_still, child, request)
+
+    def _silent_still(self, child: Child, request: Request) -> None:
+        assert request.silence_seconds is not None
+        left = child.heard_at + request.silence_seconds - self._reactor.seconds()
+        if left > 0:
+            self._listen(child, request, left)
+        else:
             partial = self._partial(request)
             error = WorkerSilent(request.mount_point, request.silence_seconds, partial)
             self._crew.end(child, error)
 
     def _overdue(self, child: Child, request: Request) -> None:
+        child.timer = self._reactor.callLater(0, self._overdue_still, child, request)
+
+    def _overdue_still(self, child: Child, request: Request) -> None:
         partial = self._partial(request)
         self._crew.end(child, WorkerTimeout(request.mount_point, request.told_seconds, partial))
 

@@ -323,6 +323,10 @@ class WorkerPool:
         )
 
     def _held_too_long(self, request: Request, deadline_seconds: float) -> None:
+        # What has come is read first: see deadlines.py.
+        request.held_timer = self._reactor.callLater(0, self._held_still, request, deadline_seconds)
+
+    def _held_still(self, request: Request, deadline_seconds: float) -> None:
         if self._is_held(request):
             self._take(request)
             request.result.errback(WorkerTimeout(request.mount_point, request.told_seconds))

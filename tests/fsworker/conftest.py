@@ -185,6 +185,48 @@ class HungFilesystem:
         ctypes.CDLL(None).umount2(os.fsencode(self.point), 2)
 
 
+class Hastened:
+    """The reactor by a clock that a test can put forward: no limit is waited for, or met by chance.
+
+    It goes on by itself, too, as that of the reactor does.
+    """
+
+    def __init__(self) -> None:
+        self._ahead_seconds = 0.0
+        self._calls: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    def seconds(self) -> float:
+        return float(reactor.seconds()) + self._ahead_seconds
+
+    def callLater(self, delay: float, function: Any, *arguments: Any) -> Any:
+        self._calls = [call for call in self._calls if call.active()]
+        self._calls.append(reactor.callLater(delay, function, *arguments))
+        return self._calls[-1]
+
+    def put_forward(self, seconds: float) -> None:
+        """Let so much time have passed."""
+        self._ahead_seconds += seconds
+        for call in self._calls:
+            if call.active():
+                call.reset(max(0.0, call.getTime() - reactor.seconds() - seconds))
+
+
+@pytest.fixture
+def hastened() -> Hastened:
+    return Hastened()
+
+
+@pytest_twisted.async_yield_fixture
+async def hastened_pool(hastened: Hastened) -> Any:
+    """Give a pool whose time a test can put forward; it is stopped afterwards."""
+    workers = WorkerPool(hastened)
+    yield workers
+    await workers.stop()
+
+
 class SlowFilesystem:
     """The FUSE server of slowfs.py in a process of its own; ``shape`` is how many are in each."""
 
@@ -195,6 +237,14 @@ class SlowFilesystem:
         self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.server.stdout
         assert self.server.stdout.readline() == b"ready\n"
+
+    def most_at_once(self) -> int:
+        """Give how many calls have waited for an answer at one time, at the most."""
+        assert self.server.stdin
+        assert self.server.stdout
+        self.server.stdin.write(b"\n")
+        self.server.stdin.flush()
+        return int(self.server.stdout.readline())
 
     def close(self) -> None:
         """End the server and unmount."""

@@ -15,7 +15,8 @@ from etlmon.errors import CollectError
 from etlmon.fsworker.failures import MountStuck, WorkerTimeout
 from etlmon.fsworker.pool import WorkerPool
 from etlmon.fsworker.scan import ScanOrder
-from tests.fsworker.conftest import HungFilesystem
+from tests.fsworker.conftest import HungFilesystem, until
+from tests.waiting import PATIENCE_SECONDS
 
 _DEADLINE_SECONDS = 0.02
 
@@ -48,10 +49,12 @@ async def request(pool: WorkerPool, point: Path) -> list[type[Exception]]:
 
 
 async def settle(pool: WorkerPool) -> None:
-    """Wait until children that were killed are gone, and have a child of each kind."""
-    await task.deferLater(reactor, 0.2)
-    await pool.statvfs(b"/", "/", 10)
-    await pool.scan(ScanOrder(path=b"/etc/default", mount_point="/", timeout_seconds=10))
+    """Have a child of each kind, and wait until those that were killed are gone."""
+    await pool.statvfs(b"/", "/", PATIENCE_SECONDS)
+    await pool.scan(
+        ScanOrder(path=b"/etc/default", mount_point="/", timeout_seconds=PATIENCE_SECONDS)
+    )
+    await until(lambda: sum(lane.processes for lane in pool.lanes()) == 2)
 
 
 async def killable(pool: WorkerPool, hungfs: HungFilesystem, cycles: int) -> None:

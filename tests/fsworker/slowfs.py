@@ -4,7 +4,8 @@
 
 It needs root. Below its root are directories, below each of them subdirectories, and in each of
 these files. An untyped one does not tell the types of entries with their names, as some do not.
-It writes ``ready`` when it is mounted; at the end of its standard input it ends.
+It writes ``ready`` when it is mounted, and for each line of its standard input how many calls have
+waited for an answer at one time, at the most; at the end of its standard input it ends.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Server:
         self.delay_seconds = delay_seconds
         self.typed = typed
         self.due: list[tuple[float, int, bytes]] = []
+        self.most_at_once = 0
         # The entries of each directory, by its number: name, number and kind of each.
         self.entries: dict[int, list[tuple[bytes, int, int]]] = {}
         self.last = ROOT
@@ -59,8 +61,10 @@ class Server:
         while True:
             wait = max(0.0, self.due[0][0] - time.monotonic()) if self.due else None
             ready, _, _ = select.select([0, self.fd], [], [], wait)
-            if 0 in ready and not os.read(0, 1024):
-                return
+            if 0 in ready:
+                if not os.read(0, 1024):
+                    return
+                hungfs.say(str(self.most_at_once))
             if self.fd in ready and not self.take_all():
                 return
             while self.due and self.due[0][0] <= time.monotonic():
@@ -83,7 +87,9 @@ class Server:
                 continue
             answer = self.answer(opcode, node, request[40:])
             late = 0.0 if opcode in (INIT, DESTROY, RELEASEDIR) else self.delay_seconds
-            heapq.heappush(self.due, (time.monotonic() + late, unique, answer))
+            now = time.monotonic()
+            heapq.heappush(self.due, (now + late, unique, answer))
+            self.most_at_once = max(self.most_at_once, sum(at > now for at, _, _ in self.due))
 
     def send(self, unique: int, answer: bytes) -> None:
         code = -int.from_bytes(answer[:1]) if len(answer) == 1 else 0

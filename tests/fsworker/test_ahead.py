@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from etlmon.fsworker.jobs import ahead as ahead_module
 from etlmon.fsworker.jobs.scan import Scan
 from tests.fsworker.conftest import WORKER, SlowFilesystem, Worker, counts, find
 from tests.fsworker.test_rescan import (
-    SETTLE_SECONDS,
     Rescanner,
     change,
     children_by_find,
     children_of,
     grow,
+    settle,
 )
 from tests.fsworker.test_worker import NOBODY, dig, fill, needs_root
 from tests.waiting import PATIENCE_SECONDS
@@ -74,7 +73,7 @@ def test_rescans_miss_nothing(tree: Path, seed: int) -> None:
         for _ in range(rng.randrange(5)):
             change(tree, rng)
         if rng.random() < 0.4:
-            time.sleep(SETTLE_SECONDS + 0.02)
+            settle()
         answer = rescanner.assert_right(parallelism=THREADS, anew=rng.random() < 0.1)
         reused += answer["reused"]
         assert children_of(answer) == children_by_find(tree)
@@ -154,9 +153,9 @@ def test_limit_of_files_ends_the_listing_of_a_large_directory(
     for number in range(2000):
         (tree / "large" / f"{number}").touch()
     monkeypatch.setattr(ahead_module, "CHUNK", 10)
-    answer = Scan(str(tree), parallelism=THREADS, max_files=100, max_ops_per_second=50.0).run()
+    answer = Scan(str(tree), parallelism=THREADS, max_files=100, max_ops_per_second=10.0).run()
     assert (answer["stopped"], answer["files"]) == ("max_files", 100)
-    assert answer["duration_seconds"] < 2  # type: ignore[operator] # of four
+    assert answer["duration_seconds"] < 15  # type: ignore[operator] # of twenty
 
 
 def test_rate_is_that_of_all_threads_together(tree: Path) -> None:
@@ -164,8 +163,7 @@ def test_rate_is_that_of_all_threads_together(tree: Path) -> None:
         (tree / f"{number}").mkdir()
     answer = scan(tree, max_ops_per_second=200.0)
     assert answer["dirs"] == 30
-    # 61 calls, of which 20 may catch up.
-    assert 0.15 < answer["duration_seconds"] < 2
+    assert answer["duration_seconds"] > 0.15  # 61 calls, of which 20 may catch up.
 
 
 def test_nothing_is_told_while_nothing_answers(tree: Path, monkeypatch: Any) -> None:
@@ -173,18 +171,26 @@ def test_nothing_is_told_while_nothing_answers(tree: Path, monkeypatch: Any) -> 
     (tree / "d").mkdir()
     answer_now = threading.Event()
     real = ahead_module.open_directory
+    told: list[Any] = []
+    told_meanwhile: list[int] = []
+
+    def answer_later() -> None:
+        told_meanwhile.append(len(told))
+        answer_now.set()
+
+    later = threading.Timer(0.5, answer_later)
 
     def hanging(*arguments: Any) -> int:
+        if not later.is_alive() and not answer_now.is_set():
+            later.start()
         answer_now.wait(PATIENCE_SECONDS)
         return real(*arguments)
 
     monkeypatch.setattr(ahead_module, "open_directory", hanging)
     monkeypatch.setattr("etlmon.fsworker.jobs.walk._PROGRESS_SECONDS", 0.01)
-    told: list[Any] = []
-    threading.Timer(0.5, answer_now.set).start()
     answer = Scan(str(tree), parallelism=THREADS, tell=told.append).run()
     assert answer["duration_seconds"] > 0.4  # type: ignore[operator]
-    assert len(told) <= 2
+    assert told_meanwhile[0] <= 2
 
 
 def test_listing_of_the_directory_itself_is_told(tree: Path, monkeypatch: Any) -> None:
@@ -218,45 +224,49 @@ def test_thread_without_memory_ends_the_scan(tree: Path, monkeypatch: Any) -> No
 
 
 @pytest.fixture
-def slow(tree: Path) -> Iterator[Callable[..., Path]]:
+def slow(tree: Path) -> Iterator[Callable[..., SlowFilesystem]]:
     """Mount file systems that answer each call late."""
     if os.geteuid() != 0 or not os.access("/dev/fuse", os.R_OK | os.W_OK):
         pytest.skip("mounting a FUSE file system needs root and /dev/fuse")
     mounted: list[SlowFilesystem] = []
 
-    def mount(milliseconds: float, *shape: int | str) -> Path:
+    def mount(milliseconds: float, *shape: int | str) -> SlowFilesystem:
         point = tree / f"slow{len(mounted)}"
         point.mkdir()
         mounted.append(SlowFilesystem(point, milliseconds, *shape))
-        return point
+        return mounted[-1]
 
     yield mount
     for one in mounted:
         one.close()
 
 
-@pytest.mark.parametrize("milliseconds", [1, 10])
-def test_slow_file_system_is_scanned_faster(
-    slow: Callable[..., Path], start: Callable[..., Worker], milliseconds: float
+def test_slow_file_system_is_asked_many_things_at_once(
+    slow: Callable[..., SlowFilesystem], start: Callable[..., Worker]
 ) -> None:
-    """Each has its own mount: what one has looked up, the kernel knows for the next."""
-    seconds = {}
-    for threads in (1, 8):
-        point = slow(milliseconds, 4, 12, 3)
-        answer = start().scan(point, parallelism=threads)
+    """How much faster that is, `./run bench slow` measures. Each has its own mount.
+
+    What one has looked up, the kernel knows for the next.
+    """
+    for threads, at_once in ((1, {1}), (8, range(4, 10))):
+        filesystem = slow(20, 4, 12, 3)
+        answer = start().scan(filesystem.point, parallelism=threads)
         assert counts(answer) == {"files": 144, "dirs": 52, "others": 0}
-        seconds[threads] = answer["duration_seconds"]
-    assert seconds[8] < seconds[1] / 2
+        assert filesystem.most_at_once() in at_once
 
 
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("exclude", [None, "no"])
 def test_slow_file_system_without_types_is_heard_of(
-    slow: Callable[..., Path], start: Callable[..., Worker], threads: int, exclude: str | None
+    slow: Callable[..., SlowFilesystem],
+    start: Callable[..., Worker],
+    threads: int,
+    exclude: str | None,
 ) -> None:
     """It is asked for each entry: more than a second for all of a directory is no silence."""
     worker = start()
-    answer = worker.scan(slow(4, 1, 1, 300, "untyped"), parallelism=threads, exclude=exclude)
+    filesystem = slow(4, 1, 1, 300, "untyped")
+    answer = worker.scan(filesystem.point, parallelism=threads, exclude=exclude)
     assert counts(answer) == {"files": 300, "dirs": 2, "others": 0}
     assert answer["duration_seconds"] > 1
     assert len(worker.progress) >= 3

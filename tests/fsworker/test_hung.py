@@ -13,13 +13,15 @@ from typing import Any
 
 import psutil
 import pytest
-from twisted.internet import reactor
+from twisted.internet import reactor, task
 
 from etlmon.fsworker.failures import MountStuck, WorkerSilent, WorkerStopped, WorkerTimeout
 from etlmon.fsworker.pool import WorkerPool
 from etlmon.fsworker.scan import ScanOrder, ScanProgress
-from tests.fsworker.conftest import HungFilesystem, until
+from tests.fsworker.conftest import Hastened, HungFilesystem, until
 from tests.fsworker.cycles import Holdings, killable, settle, stuck
+from tests.fsworker.made_up import results
+from tests.waiting import PATIENCE_SECONDS
 
 
 def order(path: Path, timeout: float) -> ScanOrder:
@@ -36,9 +38,9 @@ def descriptors() -> int:
 
 async def test_healthy_first(pool: WorkerPool, hungfs: HungFilesystem) -> None:
     point = hungfs.point
-    found = await pool.statvfs(os.fsencode(point), str(point), 5)
+    found = await pool.statvfs(os.fsencode(point), str(point), PATIENCE_SECONDS)
     assert (found.blocks, found.blocks_free, found.blocks_avail) == (1000, 500, 400)
-    outcome = await pool.scan(order(point, 5))
+    outcome = await pool.scan(order(point, PATIENCE_SECONDS))
     assert (outcome.files, outcome.dirs, outcome.complete) == (3, 0, True)
 
 
@@ -47,85 +49,92 @@ async def test_server_that_is_stopped_leaves_no_stuck_child(
 ) -> None:
     """Each request times out, its child dies, and the next one has a fresh child."""
     point = hungfs.point
+    await pool.statvfs(os.fsencode(point), str(point), PATIENCE_SECONDS)
     hungfs.server.send_signal(signal.SIGSTOP)
     for _ in range(3):
         with pytest.raises(WorkerTimeout):
             await pool.statvfs(os.fsencode(point), str(point), 0.1)
         assert pool.stuck_since(str(point)) is None
-        await pool.statvfs(b"/", "/", 5)
+        # On a busy machine it may take longer to die than it takes to be called stuck.
+        await until(lambda: len(workers(hungfs)) <= 1 and not pool.stuck_workers())
+        await pool.statvfs(b"/", "/", PATIENCE_SECONDS)
     with pytest.raises(WorkerTimeout):
         await pool.scan(order(point, -0.9))  # One second of grace comes on top.
-    await until(lambda: len(workers(hungfs)) <= 1)
-    assert pool.stuck_workers() == []
+    await until(lambda: len(workers(hungfs)) <= 1 and not pool.stuck_workers())
     hungfs.server.send_signal(signal.SIGCONT)
-    assert (await pool.statvfs(os.fsencode(point), str(point), 5)).blocks == 1000
+    assert (await pool.statvfs(os.fsencode(point), str(point), PATIENCE_SECONDS)).blocks == 1000
 
 
 async def test_server_that_hangs_costs_one_child_and_its_mount_only(
     pool: WorkerPool, hungfs: HungFilesystem
 ) -> None:
     point = hungfs.point
-    await pool.statvfs(os.fsencode(point), str(point), 5)
+    await pool.statvfs(os.fsencode(point), str(point), PATIENCE_SECONDS)
     hungfs.tell("hang")
-    with pytest.raises(WorkerTimeout):
-        await pool.statvfs(os.fsencode(point), str(point), 0.5)
-    hungfs.expect("parked")
+    while True:  # until it has not been killed before it asked
+        with pytest.raises(WorkerTimeout):
+            await pool.statvfs(os.fsencode(point), str(point), 0.5)
+        if hungfs.says("parked", 5):
+            break
     # The next one waits until it is certain that the first child cannot be killed.
     with pytest.raises(MountStuck) as caught:
-        await pool.statvfs(os.fsencode(point), str(point), 5)
+        await pool.statvfs(os.fsencode(point), str(point), PATIENCE_SECONDS)
     assert caught.value.since == pool.stuck_since(str(point))
     [stuck] = pool.stuck_workers()
     assert stuck.mount_point == str(point)
     process = psutil.Process(stuck.pid)
-    assert process.status() == psutil.STATUS_DISK_SLEEP
+    await until(lambda: process.status() == psutil.STATUS_DISK_SLEEP)
 
     before = descriptors()
     for _ in range(200):
         with pytest.raises(MountStuck):
-            await pool.statvfs(os.fsencode(point), str(point), 5)
+            await pool.statvfs(os.fsencode(point), str(point), PATIENCE_SECONDS)
         with pytest.raises(MountStuck):
-            await pool.scan(order(point, 5))
+            await pool.scan(order(point, PATIENCE_SECONDS))
     for _ in range(20):
-        await pool.statvfs(b"/", "/", 5)
+        await pool.statvfs(b"/", "/", PATIENCE_SECONDS)
     assert len(workers(hungfs)) == 2
     assert descriptors() <= before + 3  # The healthy child's pipes.
 
     hungfs.tell("release")
     await until(lambda: pool.stuck_since(str(point)) is None)
     assert pool.stuck_workers() == []
-    assert (await pool.statvfs(os.fsencode(point), str(point), 5)).blocks == 1000
+    assert (await pool.statvfs(os.fsencode(point), str(point), PATIENCE_SECONDS)).blocks == 1000
 
 
 async def test_mount_that_hangs_during_a_scan_holds_back_probes(
-    pool: WorkerPool, hungfs: HungFilesystem
+    hastened: Hastened, hastened_pool: WorkerPool, hungfs: HungFilesystem
 ) -> None:
     """The silent scan is the test of its mount: no second child goes there to get stuck."""
     point = hungfs.point
     hungfs.tell("endless")
     told: list[ScanProgress] = []
-    scan = pool.scan(order(point, 1.5), told.append)
+    scan = hastened_pool.scan(order(point, 1000.0), told.append)
     await until(lambda: told)
-    assert (await pool.statvfs(os.fsencode(point), str(point), 5)).blocks == 1000
+    assert (await hastened_pool.statvfs(os.fsencode(point), str(point), 900)).blocks == 1000
     hungfs.tell("hang")
-    silent_since = reactor.seconds()
-    heard = len(told)
-    await until(lambda: reactor.seconds() - silent_since > 1.1)
-    assert len(told) <= heard + 1
-    with pytest.raises(WorkerTimeout):
-        await pool.statvfs(os.fsencode(point), str(point), 0.1)
+    await until(lambda: hungfs.says("parked"))
+    for _ in range(5):  # what it has said before comes in now
+        await task.deferLater(reactor, 0)
+    hastened.put_forward(1.1)
+    probe = results(hastened_pool.statvfs(os.fsencode(point), str(point), 10.0))
+    hastened.put_forward(11.0)
+    await until(lambda: probe)
+    assert isinstance(probe[0], WorkerTimeout)
+    hastened.put_forward(1000.0)
     with pytest.raises(WorkerTimeout) as caught:
         await scan
     partial = caught.value.partial
     assert partial is not None
     assert partial.files >= told[0].files > 0
-    await until(pool.stuck_workers)
+    await until(hastened_pool.stuck_workers)
     with pytest.raises(MountStuck):
-        await pool.statvfs(os.fsencode(point), str(point), 5)
-    assert len(pool.stuck_workers()) == 1
+        await hastened_pool.statvfs(os.fsencode(point), str(point), 900)
+    assert len(hastened_pool.stuck_workers()) == 1
 
 
 async def test_scan_of_a_mount_that_hangs_on_the_way_is_ended_long_before_its_timeout(
-    pool: WorkerPool, hungfs: HungFilesystem
+    hastened: Hastened, hastened_pool: WorkerPool, hungfs: HungFilesystem
 ) -> None:
     """In both ways: with a caller that can be killed, and with one that cannot."""
     point = hungfs.point
@@ -135,41 +144,40 @@ async def test_scan_of_a_mount_that_hangs_on_the_way_is_ended_long_before_its_ti
         slow = ScanOrder(
             path=os.fsencode(point),
             mount_point=str(point),
-            timeout_seconds=600,
-            silence_seconds=1.0,
+            timeout_seconds=6_000_000,
+            silence_seconds=200.0,
         )
-        scan = pool.scan(slow, told.append)
+        scan = results(hastened_pool.scan(slow, told.append))
         await until(lambda told=told: told)
         if way == "stop":
             hungfs.server.send_signal(signal.SIGSTOP)
         else:
             hungfs.tell("hang")
-        began = reactor.seconds()
-        with pytest.raises(WorkerSilent) as caught:
-            await scan
-        assert reactor.seconds() - began < 2.5
-        assert caught.value.partial is not None
-        assert caught.value.partial.files > 0
+
+        while not scan:  # what it has said before may come in a little later
+            hastened.put_forward(201.0)
+            await task.deferLater(reactor, 0.005)
+        assert isinstance(scan[0], WorkerSilent)
+        assert scan[0].partial is not None
+        assert scan[0].partial.files > 0
         if way == "stop":
             # If it was stopped while at a request, its caller cannot be killed before it goes on.
             hungfs.server.send_signal(signal.SIGCONT)
             await until(lambda: not workers(hungfs))
-    await until(lambda: pool.stuck_since(str(point)))
-    assert (await pool.statvfs(b"/", "/", 5)).blocks > 0
+    await until(lambda: hastened_pool.stuck_since(str(point)))
+    assert (await hastened_pool.statvfs(b"/", "/", 900)).blocks > 0
 
 
 async def test_stop_leaves_a_stuck_child_behind(hungfs: HungFilesystem) -> None:
     point = hungfs.point
     pool = WorkerPool(reactor)
     hungfs.tell("hang")
-    probe = pool.statvfs(os.fsencode(point), str(point), 5)
+    probe = pool.statvfs(os.fsencode(point), str(point), 900)
     await until(lambda: hungfs.says("parked"))
-    began = reactor.seconds()
     stopped = pool.stop()
     with pytest.raises(WorkerStopped):
         await probe
-    await stopped
-    assert reactor.seconds() - began < 1
+    await stopped  # while it hangs
     hungfs.tell("release")
     await until(lambda: not workers(hungfs))
 
