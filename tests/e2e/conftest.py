@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ class Node:
 
     def __init__(self, command: Sequence[str], directory: Path, **options: Any) -> None:
         self.said = ""
+        self._decode = getincrementaldecoder("utf-8")().decode
         self.process = subprocess.Popen(
             command,
             cwd=directory,
@@ -56,7 +58,7 @@ class Node:
                 if selector.select(left):
                     piece = output.read()
                     assert piece != b"", f"it ended without {pattern!r}; it said:\n{self.said}"
-                    self.said += (piece or b"").decode()
+                    self.said += self._decode(piece or b"")
 
     def say_more(self, seconds: float) -> str:
         """Read for a while what the process says; give all that it has said."""
@@ -102,8 +104,11 @@ class Node:
 
     def workers(self) -> list[int]:
         """Give the process ids of its children."""
-        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
-        return [int(pid) for one in tasks for pid in (one / "children").read_text().split()]
+        found: list[int] = []
+        for one in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+                found += map(int, (one / "children").read_text().split())
+        return found
 
     def get_until(
         self, path: str, wanted: Callable[[Any], Any], seconds: float = PATIENCE_SECONDS
@@ -121,7 +126,7 @@ class Node:
         """Send it a signal, read what it says to its end, and give its exit status."""
         self.process.send_signal(number)
         said, _ = self.process.communicate(timeout=seconds)
-        self.said += said.decode()
+        self.said += self._decode(said, True)
         return self.process.returncode
 
 

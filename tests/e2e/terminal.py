@@ -18,6 +18,10 @@ import pyte
 
 from tests.waiting import PATIENCE_SECONDS
 
+# The screen hides the cursor before it draws.
+_PICTURE = b"\x1b[?25l"
+_UNFINISHED = re.compile(rb"\x1b(\[[<=>?]?[0-9;]*)?$")
+
 
 class Terminal:
     """A program on a pseudo-terminal, and what an emulator shows of it."""
@@ -26,6 +30,7 @@ class Terminal:
         self.screen = pyte.Screen(cols, rows)
         self.stream = pyte.ByteStream(self.screen)
         self.raw = b""
+        self._unseen = b""
         self.master, self.slave = pty.openpty()
         self._set_size(cols, rows)
         self.before = termios.tcgetattr(self.slave)
@@ -46,6 +51,10 @@ class Terminal:
         self._set_size(cols, rows)
 
     def type(self, keys: str) -> None:
+        """Type keys; what the program has written before is no answer to them."""
+        while select.select([self.master], [], [], 0)[0]:
+            self._unseen += os.read(self.master, 65536)
+        self._take(len(self._unseen))
         os.write(self.master, keys.encode())
 
     @property
@@ -53,12 +62,23 @@ class Terminal:
         """What is on the screen."""
         return "\n".join(line.rstrip() for line in self.screen.display)
 
-    def _read(self, seconds: float) -> None:
-        if select.select([self.master], [], [], seconds)[0]:
-            self.take(os.read(self.master, 65536))
+    def _read(self, seconds: float) -> bool:
+        """Show the next of the program's pictures; False if nothing comes in time.
 
-    def take(self, data: bytes) -> None:
-        """Show what the program has written."""
+        One at a time: nothing that it shows is passed over, however late somebody looks.
+        """
+        if not _UNFINISHED.sub(b"", self._unseen):
+            if not select.select([self.master], [], [], seconds)[0]:
+                return False
+            self._unseen += os.read(self.master, 65536)
+        end = self._unseen.find(_PICTURE, 1)
+        self._take(len(self._unseen) if end < 0 else end)
+        return True
+
+    def _take(self, size: int) -> None:
+        """Show so many bytes of what the program has written, but half a sequence later."""
+        data = _UNFINISHED.sub(b"", self._unseen[:size])
+        self._unseen = self._unseen[len(data) :]
         self.raw += data
         if data:
             # pyte takes private CSI such as XTMODKEYS for others and fails on their arguments.
@@ -80,8 +100,8 @@ class Terminal:
         while self.process.poll() is None:
             assert time.monotonic() < give_up_at, f"it does not end:\n{self.text}"
             self._read(0.05)
-        while select.select([self.master], [], [], 0)[0]:
-            self._read(0)
+        while self._read(0):
+            pass
         return self.process.returncode
 
     def is_clean(self) -> bool:

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ exec "$2" node -c "$3"
 """
 LOOK = """
 import sqlite3, sys
-asked = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True).execute
+_, path, before = sys.argv
+asked = sqlite3.connect("file:" + path + "?mode=ro", uri=True).execute
 print(asked("PRAGMA integrity_check").fetchone()[0])
 rows = asked(
     "SELECT collected_at, count(*) FROM filesystem_usage WHERE mount_point = '/' GROUP BY 1"
 ).fetchall()
 print(max(count for _, count in rows))
-print(max(b - a for (a, _), (b, _) in zip(rows, rows[1:])) / 1000)
+print(sum(at < int(before) for at, _ in rows))
 """
 IN_PRIVATE = """
 mount -t tmpfs -o size=6m tmpfs "$1" &&
@@ -56,9 +57,7 @@ def test_the_node_ends_while_nothing_can_be_written(
     )
     health = node.get_until("health", lambda health: health["database"]["state"] == "degraded")
     assert health["state"] == "degraded"
-    began = time.monotonic()
     assert node.end(signal.SIGTERM) == 0
-    assert time.monotonic() - began < 3
     assert "Traceback" not in node.said
 
 
@@ -81,25 +80,25 @@ def test_the_node_goes_on_by_itself_when_there_is_space(
     subprocess.run(fill, capture_output=True, check=False)
     node.get_until("health", lambda health: health["database"]["held_records"] > 20)
     Path(f"{inside}/fill").unlink()
-    began = time.monotonic()
-    node.get_until(
+    health = node.get_until(
         "health",
         lambda health: health["state"] == "ok" and health["database"]["held_records"] == 0,
-        30,
     )
-    assert time.monotonic() - began < 30
-    assert node.get("health")["database"]["dropped_records"] == 0
+    assert health["database"]["dropped_records"] == 0
+    # All that was measured before its last run began is stored: what it has held is none.
+    disk = next(one for one in health["collectors"] if one["name"] == "disk")
+    began_ms = round(datetime.fromisoformat(disk["last_run_at"]).timestamp() * 1000)
     enter = ["nsenter", "--mount", "--target", str(node.process.pid)]
     asked = subprocess.run(
-        [*enter, sys.executable, "-c", LOOK, f"{small}/etlmon.db"],
+        [*enter, sys.executable, "-c", LOOK, f"{small}/etlmon.db", str(began_ms)],
         capture_output=True,
         text=True,
         check=True,
     )
-    integrity, times, longest = asked.stdout.split()
+    integrity, times, stored = asked.stdout.split()
     assert integrity == "ok"
     assert times == "1", "each measurement once"
-    assert float(longest) < 3, "and none is missing, though nothing could be written"
+    assert int(stored) == disk["runs"] - 1, "and none is missing, though nothing could be written"
     assert node.end(signal.SIGTERM) == 0
     assert "takes writes again" in node.said
     assert "Traceback" not in node.said
@@ -130,7 +129,6 @@ def test_the_node_starts_on_a_full_disk(
     node.get_until(
         "health",
         lambda health: health["state"] == "ok" and health["database"]["held_records"] == 0,
-        30,
     )
     assert node.get("fs")
     assert node.get("health")["database"]["dropped_records"] == 0

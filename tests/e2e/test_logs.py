@@ -49,6 +49,13 @@ class Writer:
         self._stops.set()
         self._thread.join()
 
+    def wait_reopened(self) -> None:
+        """Wait until it writes to nothing that has been rotated: that may be compressed next."""
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while self.reopens.is_set():
+            assert time.monotonic() < give_up_at
+            time.sleep(_TICK_SECONDS)
+
     def _run(self) -> None:
         number = 0
         file = self.path.open("ab", buffering=0)
@@ -94,6 +101,8 @@ class Logs:
 
     def rotate(self, name: str) -> None:
         path = self.paths[name]
+        if self.writers:
+            self.writers[name].wait_reopened()
         if name in LOGROTATE:
             conf, state = (self.directory / f"{name}.{end}" for end in ("conf", "state"))
             conf.chmod(0o644)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -105,7 +106,7 @@ def test_a_damaged_database_is_kept_and_told(
     database = tmp_path / "etlmon.db"
     with database.open("r+b") as file:
         file.seek(100)
-        file.write(os.urandom(8000))
+        file.write(random.Random(1).randbytes(8000))
     spoilt = database.read_bytes()
 
     node = start(etlmon, "node", "-c", str(config))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,6 @@ from tests.e2e.terminal import Terminal
 from tests.waiting import PATIENCE_SECONDS, free_port
 
 LINES_PER_SECOND = 10_000
-ANSWER_SECONDS = 2.0
-"""How soon the screen must answer a key, of several tries: a loaded machine is slow, too."""
 
 WRITER = f"""
 import select, sys, time
@@ -89,23 +85,11 @@ def frozen_count(text: str) -> str | None:
 
 def open_log(ui: Terminal) -> None:
     """Open the only log that there is."""
-    ui.wait("File systems")
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < give_up_at:  # a view that has come late has been passed by
-        ui.type("\t")
-        with contextlib.suppress(AssertionError):
-            ui.wait(r"LOG +STATE", 0.3)
-            break
+    ui.wait("q quit")
+    ui.type("\t" * 5)  # past Paths, Processes, Events and Audit
+    ui.wait(r"LOG +STATE")
     ui.wait(r"app +✓ following")
     ui.type("\r")
-
-
-def answer_seconds(ui: Terminal, keys: str, wanted: str) -> float:
-    """Type, and give how long it took until the screen showed what is wanted."""
-    began = time.monotonic()
-    ui.type(keys)
-    ui.wait(wanted)
-    return time.monotonic() - began
 
 
 def test_a_burst_leaves_the_keys_alive(
@@ -132,12 +116,9 @@ def test_a_burst_leaves_the_keys_alive(
         ("t", "Time: "),
         ("f", "▸ follow"),
     ]
-    took: list[float] = []
-    for _ in range(3):
-        took = [answer_seconds(ui, keys, wanted) for keys, wanted in steps]
-        if max(took) < ANSWER_SECONDS:
-            break
-    assert max(took) < ANSWER_SECONDS, took
+    for keys, wanted in steps:  # how soon they come is measured by `./run bench ui`
+        ui.type(keys)
+        ui.wait(wanted)
     # What is frozen stays as it is, however much comes.
     ui.type("p")
     first = frozen_count(ui.wait("frozen, [0-9,]+ new"))
@@ -180,8 +161,8 @@ def test_a_node_that_comes_back_goes_on_where_it_was(
     with file.open("a") as log:
         log.writelines(f"line {n}\n" for n in range(10, 15))
     start(etlmon, "node", "-c", str(config))
+    ui.wait("stream is back, nothing left out")
     text = ui.wait("line 14")
     assert [int(n) for n in re.findall(r" line ([0-9]+)", text)] == list(range(15))
-    assert "stream is back, nothing left out" in text
     ui.type("q")
     assert ui.end() == 0
