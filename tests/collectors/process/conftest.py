@@ -29,6 +29,8 @@ from etlmon.units import utc
 
 PROC = Path("/proc")
 SUBJECT = Path(__file__).with_name("subject.py")
+OURS = f"subject-of-{os.getpid()}"
+"""Is in the command line of each subject: other tests have theirs at the same time."""
 
 
 class Subject:
@@ -36,7 +38,7 @@ class Subject:
 
     def __init__(self, *ways: str, executable: str = sys.executable) -> None:
         self.process = subprocess.Popen(
-            [executable, "-I", "-S", str(SUBJECT), *ways],
+            [executable, "-I", "-S", str(SUBJECT), OURS, *ways],
             executable=sys.executable,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -75,9 +77,11 @@ class Looker:
     def __init__(self, *watches: ProcessWatch, redact: RedactSection | None = None) -> None:
         from twisted.internet import reactor
 
+        self.now: float | None = None
+        """What its clock of intervals says, seconds; None for the host's."""
         self.context = CollectorContext(
             wall_clock=time.time,
-            monotonic_clock=time.monotonic,
+            monotonic_clock=lambda: time.monotonic() if self.now is None else self.now,
             in_thread=deferToThread,
             workers=None,  # type: ignore[arg-type]
             proc=PROC,
