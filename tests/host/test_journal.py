@@ -145,14 +145,21 @@ class TestStandIns:
         journal_of: Callable[[str], Journal],
         monkeypatch: pytest.MonkeyPatch,
         script: str,
-        tmp_path: Path,
     ) -> None:
+        begun: list[subprocess.Popen[bytes]] = []
+
+        class Noted(subprocess.Popen[bytes]):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options)
+                begun.append(self)
+
+        monkeypatch.setattr(subprocess, "Popen", Noted)
         monkeypatch.setattr(journal, "_DEADLINE_SECONDS", 0.2)
         with pytest.raises(CollectError, match=r"did not answer within 0\.2 s"):
-            journal_of(f"echo $$ > {tmp_path}/pid; {script}").read(1)
-        pid = int((tmp_path / "pid").read_text())
+            journal_of(script).read(1)
+        (process,) = begun
         with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+            os.kill(process.pid, 0)
 
     def test_one_that_never_ends_is_left_with_what_was_asked_for(
         self, journal_of: Callable[[str], Journal]

@@ -59,7 +59,11 @@ class TestLook:
         printed = subprocess.run(["ps", "-e", "-opid="], check=True, capture_output=True).stdout
         after = ProcessTable()
         look(after, PROC)
-        lasting = table.stats.keys() & after.stats.keys()
+        lasting = {
+            pid
+            for pid in table.stats.keys() & after.stats.keys()
+            if table.stats[pid].start_ticks == after.stats[pid].start_ticks
+        }
         assert lasting
         assert lasting <= {int(pid) for pid in printed.split()}
         assert os.getpid() in lasting

@@ -8,6 +8,7 @@ import pytest
 
 from etlmon.errors import CollectError
 from etlmon.host.systemctl import ask, runs_systemd
+from tests.waiting import PATIENCE_SECONDS
 
 
 def script(path: Path, text: str) -> str:
@@ -18,7 +19,7 @@ def script(path: Path, text: str) -> str:
 
 def test_what_it_prints_is_given(tmp_path: Path) -> None:
     command = script(tmp_path / "systemctl", 'echo "$@"; echo "$LC_ALL"')
-    assert ask(command, ["list-timers"], 10) == (
+    assert ask(command, ["list-timers"], PATIENCE_SECONDS) == (
         b"--no-pager --no-ask-password list-timers\nC.UTF-8\n"
     )
 
@@ -34,12 +35,12 @@ def test_what_it_prints_is_given(tmp_path: Path) -> None:
 def test_what_goes_wrong_is_told(tmp_path: Path, text: str, says: str) -> None:
     command = script(tmp_path / "systemctl", text)
     with pytest.raises(CollectError, match=says):
-        ask(command, ["show"], 0.2 if "sleep" in text else 10)
+        ask(command, ["show"], 0.2 if "sleep" in text else PATIENCE_SECONDS)
 
 
 def test_without_a_systemctl(tmp_path: Path) -> None:
     with pytest.raises(CollectError, match="cannot be run: No such file"):
-        ask(str(tmp_path / "nothing"), ["show"], 10)
+        ask(str(tmp_path / "nothing"), ["show"], PATIENCE_SECONDS)
 
 
 def test_whether_systemd_runs_at_all(tmp_path: Path) -> None:

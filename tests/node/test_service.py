@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -118,9 +117,10 @@ async def test_the_largest_are_looked_for_on_command(node: NodeService, tree: Pa
 
 async def test_files_that_are_expected_are_seen(tmp_path: Path, tree: Path) -> None:
     """By real workers: what is there, what is not, what is empty, and a path that is gone."""
+    noon = datetime.now(UTC).replace(hour=12, minute=0).timestamp()
     (tree / "b" / "in_1.csv").write_bytes(b"x")
-    os.utime(tree / "b" / "in_1.csv", (time.time() - 30,) * 2)
-    os.utime(tree / "b" / "file", (time.time() - 30,) * 2)
+    os.utime(tree / "b" / "in_1.csv", (noon - 30,) * 2)
+    os.utime(tree / "b" / "file", (noon - 30,) * 2)
     expect = "within: 26h, by: '23:59', timezone: UTC"
     more = f"""
 refresh: {{disk: 1h}}
@@ -133,7 +133,7 @@ paths:
   - path: {tree}/gone
     expect: [{{pattern: "x", {expect}}}]
 """
-    service = NodeService(config(tmp_path, more), reactor)
+    service = NodeService(config(tmp_path, more), reactor, wall_clock=lambda: noon)
     service.startService()
     await until(lambda: all(one.runs for one in service.health().collectors))
     await service.store.run(lambda cursor: None)
@@ -141,15 +141,14 @@ paths:
     of = path_id(f"{tree}/b")
     found = await service.store.read(lambda cursor: path_expected.expected(cursor, of))
     assert found is not None
-    waiting = "waiting" if datetime.now(UTC).strftime("%H:%M") < "23:59" else "late"
-    assert [one.state for one in found] == ["arrived", waiting, "empty"]
+    assert [one.state for one in found] == ["arrived", "waiting", "empty"]
     assert (found[0].newest_path, found[0].newest_bytes) == ("in_1.csv", 1)
     assert rows[f"{tree}/b"].expectation_state == "empty"
     assert rows[f"{tree}/gone"].expectation_state == "unknown"
 
     # A scan on command looks for them too.
     (tree / "b" / "out_1.csv").write_bytes(b"x")
-    os.utime(tree / "b" / "out_1.csv", (time.time() - 30,) * 2)
+    os.utime(tree / "b" / "out_1.csv", (noon - 30,) * 2)
     service.scans.scan_now([f"{tree}/b"])
     looking = service.collectors.named("arrival")[f"{tree}/b"]
     await until(lambda: looking.health().runs == 2)

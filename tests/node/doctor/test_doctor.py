@@ -19,6 +19,7 @@ from etlmon.node.doctor.examine import examine
 from etlmon.node.doctor.system import Synchronised
 from etlmon.node.doctor.unit import Unit
 from tests.node.doctor.conftest import config, found, make, needs_root
+from tests.waiting import free_port
 
 
 class TestPaths:
@@ -290,7 +291,7 @@ class TestSystem:
         assert next(one for one in told if "network" in one[1])[0] == "warning"
 
     def test_a_port_that_is_taken_names_who_has_it(self) -> None:
-        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        with closing(socket.create_server(("127.0.0.1", free_port()))) as server:
             port = server.getsockname()[1]
             ((level, what),) = found(system.ports, Host(), f"node: {{listen: '127.0.0.1:{port}'}}")
         comm = Path("/proc/self/comm").read_text().strip()
@@ -383,11 +384,15 @@ class TestSystem:
             "cron and transfers are read in Asia/Seoul",
         )
 
-    def test_a_clock_that_was_set_back_is_told(self, tmp_path: Path) -> None:
+    def test_a_clock_that_was_set_back_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now)
         database = make(tmp_path, "etlmon.db")
         text = f"node: {{db_path: {database}}}"
         assert not [what for _, what in found(system.clock, Host(), text) if "set back" in what]
-        os.utime(database, (time.time() + 3600, time.time() + 3600))
+        os.utime(database, (now + 3600, now + 3600))
         (one,) = [one for one in found(system.clock, Host(), text) if "set back" in one[1]]
         assert one == ("warning", f"the clock has been set back: {database} is of 1h from now")
 

@@ -17,12 +17,14 @@ import pytest
 
 from etlmon.config.node import NodeConfig
 from etlmon.errors import EtlmonError
+from etlmon.node.doctor import examine as examine_module
 from etlmon.node.doctor import servers, system, watched
 from etlmon.node.doctor.base import Finding, Host, drop_in, turn_on
 from etlmon.node.doctor.examine import examine, exit_status, host_for
 from etlmon.node.doctor.unit import Unit, unit_word
 from etlmon.text import shell_word
 from tests.node.doctor.conftest import config, make, needs_root
+from tests.waiting import PATIENCE_SECONDS
 
 ETLMON = Path(sys.executable).with_name("etlmon")
 
@@ -88,7 +90,15 @@ class TestRemedies:
 
 
 class TestExamine:
-    def test_a_check_that_hangs_holds_up_no_other(self) -> None:
+    def test_a_check_that_hangs_holds_up_no_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        in_child = examine_module._in_child
+        patience = {"hangs": 0.2, "fails": PATIENCE_SECONDS, "works": PATIENCE_SECONDS}
+        monkeypatch.setattr(
+            examine_module,
+            "_in_child",
+            lambda check, *given: in_child(check, *given[:-1], patience[check.__name__]),
+        )
+
         def hangs(_host: Host, _config: NodeConfig) -> Iterator[Finding]:
             time.sleep(60)
             yield Finding("ok", "a", "never")
@@ -99,7 +109,7 @@ class TestExamine:
         def works(_host: Host, _config: NodeConfig) -> Iterator[Finding]:
             yield Finding("ok", "c", "well")
 
-        told = examine(Host(), NodeConfig(), [hangs, fails, works], deadline_seconds=0.2)
+        told = examine(Host(), NodeConfig(), [hangs, fails, works])
         assert [(one.level, one.what.split(":")[0]) for one in told] == [
             ("problem", "no answer in 0.2 s"),
             ("problem", "the check itself failed"),

@@ -274,10 +274,12 @@ class TestSocket:
 
         await deferToThread(knock)
         lines = [line for line in log_lines if "efus" in line]
-        assert len(lines) == 21
+        written = len(lines) - 1
+        assert 20 <= written < 30, "20 at once, and one each ten seconds"
         assert lines[-1] == "Refusals of the console: too many to write each; they are counted."
         await node.stopService()
-        assert "Refusals of the console: 180 more came and were not written." in log_lines
+        left = 200 - written
+        assert f"Refusals of the console: {left} more came and were not written." in log_lines
 
     async def test_a_session_ends_with_the_node(self, tmp_path):
         node = make(tmp_path, f"socket: {tmp_path}/console")

@@ -25,7 +25,7 @@ class Shown:
         self.waiting.append(waiting)
 
 
-def run(*lines: str, longest_seconds: float = 5.0, **names: Any) -> tuple[str, list[str]]:
+def run(*lines: str, longest_seconds: float = 60.0, **names: Any) -> tuple[str, list[str]]:
     """Give what lines print, and what has been asked for besides."""
     shown, ended = Shown(), []
     one = Interpreter(shown, names, lambda: ended.append("ended"), longest_seconds)
