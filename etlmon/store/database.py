@@ -10,35 +10,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from etlmon.errors import StoreError
 from etlmon.records.health import DatabaseHealth
-from etlmon.store.connections import Connections
-from etlmon.store.damage import (
-    DamagedError,
-    check,
-    is_damage,
-    looks_like_database,
-    set_aside,
-    stamp,
-)
-from etlmon.store.faults import is_full, lacks_room
-from etlmon.store.ondisk import InUse, OnDisk, look
-from etlmon.store.open import lock, prepare
+from etlmon.store.current import CurrentDatabase
+from etlmon.store.damage import is_damage
+from etlmon.store.faults import is_full
+from etlmon.store.ondisk import OnDisk, look
+from etlmon.store.open import lock
 from etlmon.store.slowest import Slowest
 from etlmon.store.tables.all import TABLES
 from etlmon.store.wal import Checkpoints, has_reset_bug
 from etlmon.store.writer import Writer
-from etlmon.units import to_millis, utc
+from etlmon.units import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import IO
-
-    from twisted.python.failure import Failure
 
     from etlmon.records.base import Record
     from etlmon.store.queue import Queued
@@ -50,7 +40,6 @@ R = TypeVar("R", bound="Record")
 _SAVED = {kind: read for table in TABLES for kind, read in table.saved.items()}
 
 _LOOK_EVERY_SECONDS = 0.25
-_TRY_AGAIN_SECONDS = 5.0
 
 
 class StoreService(Service):
@@ -76,28 +65,28 @@ class StoreService(Service):
         self.max_bytes = max_bytes
         self._reactor = reactor
         self._wall_clock = wall_clock
-        self._network_filesystem_allowed = network_filesystem_allowed
-        self._proc = proc
         self._lock: IO[bytes] | None = None
         self._writer: Writer | None = None
-        self._connections: Connections | None = None
-        self._schema_version = 0
         self._listeners: list[Callable[[frozenset[str], Sequence[Any]], None]] = []
         self._record_listeners: list[Callable[[Sequence[Record]], None]] = []
-        self._files = InUse()
         self._looking = False
         self._looked_at = -math.inf
         self._checkpoints: Checkpoints | None = None
-        self._replacing: Deferred[None] | None = None
-        self._unchecked: str | None = None
-        self._waits_for_room = False
-        self._replaced: list[Callable[[], None]] = []
+        self._on_replaced: list[Callable[[], None]] = []
         self._on_full: list[Callable[[], None]] = []
         self.slowest = Slowest(wall_clock)
-        self.set_aside: Path | None = None
-        """Where a damaged database has been put since the node began."""
+        self._current = CurrentDatabase(
+            path,
+            reactor,
+            wall_clock,
+            self.slowest,
+            network_filesystem_allowed=network_filesystem_allowed,
+            max_bytes=max_bytes,
+            proc=proc,
+            replaced=self._tell_of_another,
+        )
         self.early_rows = 0
-        """Rows that went before their time since then, as who deletes them counts."""
+        """Rows that went before their time since the node began, as who deletes them counts."""
 
     def startService(self) -> None:
         """Take the lock, bring the schema up, open the pools. Raises StoreError.
@@ -105,25 +94,14 @@ class StoreService(Service):
         Where the disk has no room for that, it is done as soon as it has.
         """
         self._lock = lock(self.path)
-        full: StoreError | None = None
         try:
-            try:
-                self._prepare()
-            except DamagedError as error:
-                if not looks_like_database(self.path):
-                    raise
-                self._set_aside(error)
-                self._prepare()
-        except StoreError as error:
-            if not lacks_room(error, self.path.parent):
-                self._lock.close()
-                raise
-            full = error
+            lacking = self._current.open()
         except BaseException:
             self._lock.close()
             raise
+        connections = self._current.connections
         self._writer = Writer(
-            self._open().writing if full is None else None,
+            None if connections is None else connections.writing,
             TABLES,
             self._reactor,
             self._wall_clock,
@@ -134,38 +112,11 @@ class StoreService(Service):
         self._checkpoints = Checkpoints(
             self._reactor,
             self._writer,
-            lambda: self._connections,
-            lambda: self._replacing is not None,
+            lambda: self._current.connections,
+            lambda: self._current.is_replaced,
         )
         super().startService()
-        if full is not None:
-            self._waits_for_room = True
-            self._writer.halt(StoreError(f"the disk is full: {full}"))
-            self._replacing = Deferred.fromCoroutine(self._open_when_there_is_room(full))
-            self._replacing.addErrback(self._not_replaced)
-
-    def _prepare(self) -> None:
-        self._schema_version = prepare(
-            self.path,
-            now_ms=to_millis(utc(self._wall_clock())),
-            network_filesystem_allowed=self._network_filesystem_allowed,
-            proc=self._proc,
-        )
-
-    def _set_aside(self, error: object) -> None:
-        self.set_aside = set_aside(self.path, f"corrupt-{stamp(self._wall_clock())}")
-        self.log.error(
-            "The database is damaged ({error}): it is kept as {aside}, and a new one is begun.",
-            error=str(error),
-            aside=str(self.set_aside),
-        )
-
-    def _open(self) -> Connections:
-        self._connections = Connections(
-            self.path, self._reactor, self.max_bytes, self.slowest, self.suspect
-        )
-        self._files = InUse(look(self.path))
-        return self._connections
+        self._current.serve(self._writer, lacking)
 
     def stopService(self) -> Deferred[None]:
         """Commit what waits, let reads end, close the connections, give up the lock, in this order.
@@ -177,16 +128,12 @@ class StoreService(Service):
 
     async def _close(self) -> None:
         held, self._lock = self._lock, None
-        if self._replacing is not None:
-            self._replacing.cancel()
+        self._current.leave()
         if self._checkpoints is not None:
             self._checkpoints.cancel()
         if self._writer is not None:
             await self._writer.close()
-        connections, self._connections = self._connections, None
-        if connections is not None:
-            async with connections.no_reads():
-                connections.close()
+        await self._current.close()
         if held is not None:
             held.close()
 
@@ -229,9 +176,10 @@ class StoreService(Service):
 
         Fires with what ``query`` returns; fails with StoreError if the database cannot be read.
         """
-        if self._connections is None or not self.running:
+        connections = self._current.connections
+        if connections is None or not self.running:
             return fail(_not_open())
-        return self._connections.read(query)
+        return connections.read(query)
 
     def on_commit(self, listener: Callable[[frozenset[str], Sequence[Any]], None]) -> None:
         """Call ``listener`` after each commit.
@@ -250,7 +198,7 @@ class StoreService(Service):
 
     def on_replaced(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` when a new database has taken the place of a damaged one."""
-        self._replaced.append(listener)
+        self._on_replaced.append(listener)
 
     def on_full(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` each time that a commit failed for want of room."""
@@ -278,76 +226,12 @@ class StoreService(Service):
 
         The damaged file is set aside, and the new one is empty.
         """
-        if self._replacing is None and self._writer is not None and self.running:
-            self._writer.halt()
-            self._replacing = Deferred.fromCoroutine(self._replace(error))
-            self._replacing.addErrback(self._not_replaced)
-
-    def _not_replaced(self, failure: Failure) -> None:
-        self._replacing = None
-        if not self.running:
-            return
-        if not failure.check(StoreError):
-            self.log.failure("The damaged database could not be replaced.", failure)
-        elif str(failure.value) != self._unchecked:
-            self._unchecked = str(failure.value)
-            self.log.error("The database may be damaged: {error}.", error=self._unchecked)
-        if self._connections is not None and self._writer is not None:
-            self._writer.resume()
-
-    async def _replace(self, error: BaseException) -> None:
-        writer = self._writer
-        assert writer is not None
-        damaged, opened = self._connections, None
-        assert damaged is not None
-        async with damaged.no_reads():
-            found = await self._in_thread(lambda: check(self.path))
-            if found is not None:
-                self._connections = None
-                damaged.close()
-        if found is not None:
-            opened = await self._make(found, told=None)
-        self._replacing = self._unchecked = None
-        writer.resume(opened.writing if opened is not None else None)
-        if opened is not None:
-            writer.state.last_error = (
-                f"damaged ({error}); kept as {self.set_aside}, a new one begun"
-            )
-            writer.state.last_error_at = self._wall_clock()
-            self._tell_of_another()
-
-    async def _open_when_there_is_room(self, error: StoreError) -> None:
-        """Open the database that could not be at the start."""
-        opened = await self._make(None, told=str(error))
-        self._replacing, self._waits_for_room = None, False
-        assert self._writer is not None
-        self._writer.resume(opened.writing)
-        self._tell_of_another()
+        self._current.suspect(error)
 
     def _tell_of_another(self) -> None:
         self._tell(frozenset(table.name for table in TABLES), ())
-        for listener in self._replaced:
+        for listener in self._on_replaced:
             listener()
-
-    async def _make(self, damage: str | None, *, told: str | None) -> Connections:
-        """Set a damaged file aside, and open the database, a new one where there is none.
-
-        Where that cannot be done, as on a disk that is full or read-only, try again; ``told`` is
-        what has been said of it.
-        """
-        is_aside = damage is None
-        while True:
-            try:
-                if not is_aside:
-                    await self._in_thread(lambda: self._set_aside(damage))
-                    is_aside = True
-                await self._in_thread(self._prepare)
-                return self._open()
-            except StoreError as error:
-                if str(error) != told:
-                    told = str(error)
-                    self.log.error("No new database: {error}; trying again.", error=told)
-            await deferLater(self._reactor, _TRY_AGAIN_SECONDS)
 
     def _in_thread(self, function: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
@@ -361,7 +245,7 @@ class StoreService(Service):
             raise _not_open()
         state = self._writer.state
         self._look_later()
-        files = self._files
+        files = self._current.files
         reason = self._reason()
         return DatabaseHealth(
             state="ok" if reason is None else "degraded",
@@ -369,7 +253,7 @@ class StoreService(Service):
             path=str(self.path),
             size_bytes=files.found.size_bytes,
             wal_bytes=files.found.wal_bytes,
-            schema_version=self._schema_version,
+            schema_version=self._current.schema_version,
             sqlite_version=sqlite3.sqlite_version,
             wal_reset_bug=has_reset_bug(sqlite3.sqlite_version_info),
             commits=state.commits,
@@ -386,15 +270,21 @@ class StoreService(Service):
     def _reason(self) -> str | None:
         """Say what keeps the newest rows out of the database; None if nothing does."""
         assert self._writer is not None
-        if self._replacing is None and self._files.trouble is not None:
-            return self._files.trouble
-        if self._replacing is not None and not self._waits_for_room:
+        current = self._current
+        if not current.is_replaced and current.files.trouble is not None:
+            return current.files.trouble
+        if current.is_replaced and not current.waits_for_room:
             what = "the file is checked for damage, and a new one begun if it is damaged"
         elif self._writer.trouble.reason is not None:
             what = self._writer.trouble.reason
         else:
             return None
         return f"{what}; {self._writer.held_records} samples wait in memory"
+
+    @property
+    def set_aside(self) -> Path | None:
+        """Where a damaged database has been put since the node began."""
+        return self._current.set_aside
 
     @property
     def pages(self) -> Pages | None:
@@ -421,17 +311,19 @@ class StoreService(Service):
             return
         self._looking = True
         self._looked_at = self._reactor.seconds()
+        current = self._current
 
         def looked(found: Any) -> None:
             self._looking = False
-            if isinstance(found, OnDisk) and self._replacing is None and self._connections:
+            if isinstance(found, OnDisk) and not current.is_replaced and current.connections:
                 self._note(found)
 
         self._in_thread(partial(look, self.path)).addBoth(looked)
 
     def _note(self, found: OnDisk) -> None:
-        if self._files.note(found):
-            self.log.error("The database: {trouble}.", trouble=self._files.trouble)
+        files = self._current.files
+        if files.note(found):
+            self.log.error("The database: {trouble}.", trouble=files.trouble)
         if self._checkpoints is not None and self.running:
             self._checkpoints.mind(found.wal_bytes or 0)
 

@@ -252,8 +252,8 @@ async def test_that_cannot_be_set_aside_at_first(
             raise StoreError("Read-only file system")
         return set_aside(real, label)
 
-    monkeypatch.setattr("etlmon.store.database.set_aside", refuse_once)
-    monkeypatch.setattr("etlmon.store.database._TRY_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("etlmon.store.current.set_aside", refuse_once)
+    monkeypatch.setattr("etlmon.store.current._TRY_AGAIN_SECONDS", 0.05)
     store = StoreService(path, reactor, lambda: NOW)
     store.startService()
     spoil(path)
@@ -272,7 +272,7 @@ async def test_that_cannot_be_checked(
     def fail(_path: Path) -> None:
         raise StoreError("cannot check: disk I/O error")
 
-    monkeypatch.setattr("etlmon.store.database.check", fail)
+    monkeypatch.setattr("etlmon.store.current.check", fail)
     for number in (1, 2):
         store.suspect(StoreError("a doubt"))
         await store.write([run_of(number)])

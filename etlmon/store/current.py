@@ -1,0 +1,214 @@
+"""The database that is in use: how it is opened, and how another one takes its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from etlmon.errors import StoreError
+from etlmon.store.connections import Connections
+from etlmon.store.damage import DamagedError, check, looks_like_database, set_aside, stamp
+from etlmon.store.faults import lacks_room
+from etlmon.store.ondisk import InUse, look
+from etlmon.store.open import prepare
+from etlmon.units import to_millis, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from twisted.python.failure import Failure
+
+    from etlmon.store.slowest import Slowest
+    from etlmon.store.writer import Writer
+
+T = TypeVar("T")
+
+_TRY_AGAIN_SECONDS = 5.0
+
+
+class CurrentDatabase:
+    """The connections to the database, and what has become of its files.
+
+    A file that is damaged is set aside, and a new one begun; one that cannot be opened for want of
+    room is opened as soon as there is some. The writer is halted meanwhile.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        path: Path,
+        reactor: Any,
+        wall_clock: Callable[[], float],
+        slowest: Slowest,
+        *,
+        network_filesystem_allowed: bool,
+        max_bytes: int | None,
+        proc: Path,
+        replaced: Callable[[], None],
+    ) -> None:
+        """``replaced`` is called when another database is open than at the start."""
+        self.path = path
+        self.connections: Connections | None = None
+        self.files = InUse()
+        self.schema_version = 0
+        self.set_aside: Path | None = None
+        """Where a damaged database has been put since the node began."""
+        self.waits_for_room = False
+        self._reactor = reactor
+        self._wall_clock = wall_clock
+        self._slowest = slowest
+        self._network_filesystem_allowed = network_filesystem_allowed
+        self._max_bytes = max_bytes
+        self._proc = proc
+        self._replaced = replaced
+        self._writer: Writer | None = None
+        self._replacing: Deferred[None] | None = None
+        self._unchecked: str | None = None
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether it is being checked or replaced now, or waits for room: nothing is written."""
+        return self._replacing is not None
+
+    def open(self) -> StoreError | None:
+        """Open it, or a new one where it is damaged; give why not, where that waits for room.
+
+        Raises StoreError where it cannot be used. Blocks.
+        """
+        try:
+            try:
+                self._prepare()
+            except DamagedError as error:
+                if not looks_like_database(self.path):
+                    raise
+                self._set_aside(error)
+                self._prepare()
+        except StoreError as error:
+            if not lacks_room(error, self.path.parent):
+                raise
+            return error
+        self._open()
+        return None
+
+    def serve(self, writer: Writer, lacking: StoreError | None) -> None:
+        """Begin to serve a writer, as soon as there is room where there was none (``open``)."""
+        self._writer = writer
+        if lacking is not None:
+            self.waits_for_room = True
+            writer.halt(StoreError(f"the disk is full: {lacking}"))
+            self._replacing = Deferred.fromCoroutine(self._open_when_there_is_room(lacking))
+            self._replacing.addErrback(self._not_replaced)
+
+    def leave(self) -> None:
+        """Serve no writer any more: nothing is opened or replaced from now on."""
+        self._writer = None
+        if self._replacing is not None:
+            self._replacing.cancel()
+
+    async def close(self) -> None:
+        """Close the connections when the reads under way have ended; others are refused."""
+        connections, self.connections = self.connections, None
+        if connections is not None:
+            async with connections.no_reads():
+                connections.close()
+
+    def suspect(self, error: BaseException) -> None:
+        """Have the file checked, and replaced if it is damaged; nothing is written meanwhile.
+
+        The damaged file is set aside, and the new one is empty.
+        """
+        if self._replacing is None and self._writer is not None:
+            self._writer.halt()
+            self._replacing = Deferred.fromCoroutine(self._replace(self._writer, error))
+            self._replacing.addErrback(self._not_replaced)
+
+    def _prepare(self) -> None:
+        self.schema_version = prepare(
+            self.path,
+            now_ms=to_millis(utc(self._wall_clock())),
+            network_filesystem_allowed=self._network_filesystem_allowed,
+            proc=self._proc,
+        )
+
+    def _set_aside(self, error: object) -> None:
+        self.set_aside = set_aside(self.path, f"corrupt-{stamp(self._wall_clock())}")
+        self.log.error(
+            "The database is damaged ({error}): it is kept as {aside}, and a new one is begun.",
+            error=str(error),
+            aside=str(self.set_aside),
+        )
+
+    def _open(self) -> Connections:
+        self.connections = Connections(
+            self.path, self._reactor, self._max_bytes, self._slowest, self.suspect
+        )
+        self.files = InUse(look(self.path))
+        return self.connections
+
+    def _not_replaced(self, failure: Failure) -> None:
+        self._replacing = None
+        if self._writer is None:
+            return
+        if not failure.check(StoreError):
+            self.log.failure("The damaged database could not be replaced.", failure)
+        elif str(failure.value) != self._unchecked:
+            self._unchecked = str(failure.value)
+            self.log.error("The database may be damaged: {error}.", error=self._unchecked)
+        if self.connections is not None:
+            self._writer.resume()
+
+    async def _replace(self, writer: Writer, error: BaseException) -> None:
+        damaged, opened = self.connections, None
+        assert damaged is not None
+        async with damaged.no_reads():
+            found = await self._in_thread(lambda: check(self.path))
+            if found is not None:
+                self.connections = None
+                damaged.close()
+        if found is not None:
+            opened = await self._make(found, told=None)
+        self._replacing = self._unchecked = None
+        writer.resume(opened.writing if opened is not None else None)
+        if opened is not None:
+            writer.state.last_error = (
+                f"damaged ({error}); kept as {self.set_aside}, a new one begun"
+            )
+            writer.state.last_error_at = self._wall_clock()
+            self._replaced()
+
+    async def _open_when_there_is_room(self, error: StoreError) -> None:
+        """Open the database that could not be at the start."""
+        opened = await self._make(None, told=str(error))
+        self._replacing, self.waits_for_room = None, False
+        assert self._writer is not None
+        self._writer.resume(opened.writing)
+        self._replaced()
+
+    async def _make(self, damage: str | None, *, told: str | None) -> Connections:
+        """Set a damaged file aside, and open the database, a new one where there is none.
+
+        Where that cannot be done, as on a disk that is full or read-only, try again; ``told`` is
+        what has been said of it.
+        """
+        is_aside = damage is None
+        while True:
+            try:
+                if not is_aside:
+                    await self._in_thread(lambda: self._set_aside(damage))
+                    is_aside = True
+                await self._in_thread(self._prepare)
+                return self._open()
+            except StoreError as error:
+                if str(error) != told:
+                    told = str(error)
+                    self.log.error("No new database: {error}; trying again.", error=told)
+            await deferLater(self._reactor, _TRY_AGAIN_SECONDS)
+
+    def _in_thread(self, function: Callable[[], T]) -> Deferred[T]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
