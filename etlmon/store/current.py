@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -12,14 +14,15 @@ from twisted.logger import Logger
 from etlmon.errors import StoreError
 from etlmon.store.connections import Connections
 from etlmon.store.damage import DamagedError, check, looks_like_database, set_aside, stamp
-from etlmon.store.faults import lacks_room
+from etlmon.store.faults import why_not_yet
 from etlmon.store.ondisk import InUse, look
-from etlmon.store.open import prepare
+from etlmon.store.open import lock, prepare
 from etlmon.units import to_millis, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import IO
 
     from twisted.python.failure import Failure
 
@@ -32,10 +35,10 @@ _TRY_AGAIN_SECONDS = 5.0
 
 
 class CurrentDatabase:
-    """The connections to the database, and what has become of its files.
+    """The lock on the database, the connections to it, and what has become of its files.
 
-    A file that is damaged is set aside, and a new one begun; one that cannot be opened for want of
-    room is opened as soon as there is some. The writer is halted meanwhile.
+    A file that is damaged is set aside, and a new one begun. One that cannot be opened just now, as
+    on a full disk, is opened as soon as that is over. The writer is halted meanwhile.
     """
 
     log = Logger()
@@ -59,7 +62,8 @@ class CurrentDatabase:
         self.schema_version = 0
         self.set_aside: Path | None = None
         """Where a damaged database has been put since the node began."""
-        self.waits_for_room = False
+        self.waits = False
+        """Whether it cannot be opened just now; the writer's trouble is why."""
         self._reactor = reactor
         self._wall_clock = wall_clock
         self._slowest = slowest
@@ -69,54 +73,72 @@ class CurrentDatabase:
         self._replaced = replaced
         self._writer: Writer | None = None
         self._replacing: Deferred[None] | None = None
+        self._lock: IO[bytes] | None = None
+        self._damage: object = None
+        """What is wrong with the file that bears the name, if it is to be set aside."""
+        self._is_left = False
+        self._at_work = Lock()
+        """Held by the thread that changes the files: who waits for it may be cancelled."""
         self._unchecked: str | None = None
 
     @property
     def is_replaced(self) -> bool:
-        """Whether it is being checked or replaced now, or waits for room: nothing is written."""
+        """Whether it is being checked, replaced or waited for now: nothing is written."""
         return self._replacing is not None
 
     def open(self) -> StoreError | None:
-        """Open it, or a new one where it is damaged; give why not, where that waits for room.
+        """Lock and open it, or a new one where it is damaged; give why not, if that may pass.
 
         Raises StoreError where it cannot be used. Blocks.
         """
+        self._is_left = False
         try:
-            try:
-                self._prepare()
-            except DamagedError as error:
-                if not looks_like_database(self.path):
-                    raise
-                self._set_aside(error)
-                self._prepare()
+            self._make_ready()
         except StoreError as error:
-            if not lacks_room(error, self.path.parent):
+            why = why_not_yet(error, self.path)
+            if why is None:
+                self._unlock()
                 raise
-            return error
+            return StoreError(f"{why}: {error}")
+        except BaseException:
+            self._unlock()
+            raise
         self._open()
         return None
 
     def serve(self, writer: Writer, lacking: StoreError | None) -> None:
-        """Begin to serve a writer, as soon as there is room where there was none (``open``)."""
+        """Begin to serve a writer; as soon as it can be opened, where it could not (``open``)."""
         self._writer = writer
         if lacking is not None:
-            self.waits_for_room = True
-            writer.halt(StoreError(f"the disk is full: {lacking}"))
-            self._replacing = Deferred.fromCoroutine(self._open_when_there_is_room(lacking))
+            self._wait(writer, lacking)
+            self._replacing = Deferred.fromCoroutine(self._open_later(writer))
             self._replacing.addErrback(self._not_replaced)
 
     def leave(self) -> None:
         """Serve no writer any more: nothing is opened or replaced from now on."""
-        self._writer = None
+        self._writer, self._is_left = None, True
         if self._replacing is not None:
             self._replacing.cancel()
 
     async def close(self) -> None:
-        """Close the connections when the reads under way have ended; others are refused."""
+        """Close the connections when the reads under way have ended, and give up the lock.
+
+        Reads that are asked for are refused. A thread that changes the files is waited for.
+        """
         connections, self.connections = self.connections, None
         if connections is not None:
             async with connections.no_reads():
                 connections.close()
+        if self._at_work.locked():
+            await self._in_thread(self._unlock)
+        else:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        with self._at_work:
+            held, self._lock = self._lock, None
+            if held is not None:
+                held.close()
 
     def suspect(self, error: BaseException) -> None:
         """Have the file checked, and replaced if it is damaged; nothing is written meanwhile.
@@ -127,6 +149,24 @@ class CurrentDatabase:
             self._writer.halt()
             self._replacing = Deferred.fromCoroutine(self._replace(self._writer, error))
             self._replacing.addErrback(self._not_replaced)
+
+    def _make_ready(self) -> None:
+        """Have the lock, and a sound database, a new one if need be. Raises StoreError. Blocks."""
+        with self._at_work:
+            if self._is_left:
+                raise StoreError("the store has been closed")
+            if self._lock is None:
+                self._lock = lock(self.path)
+            if self._damage is not None:
+                self._set_aside(self._damage)
+                self._damage = None
+            try:
+                self._prepare()
+            except DamagedError as error:
+                if not looks_like_database(self.path):
+                    raise
+                self._set_aside(error)
+                self._prepare()
 
     def _prepare(self) -> None:
         self.schema_version = prepare(
@@ -172,7 +212,8 @@ class CurrentDatabase:
                 self.connections = None
                 damaged.close()
         if found is not None:
-            opened = await self._make(found, told=None)
+            self._damage = found
+            opened = await self._make(writer)
         self._replacing = self._unchecked = None
         writer.resume(opened.writing if opened is not None else None)
         if opened is not None:
@@ -182,33 +223,36 @@ class CurrentDatabase:
             writer.state.last_error_at = self._wall_clock()
             self._replaced()
 
-    async def _open_when_there_is_room(self, error: StoreError) -> None:
+    async def _open_later(self, writer: Writer) -> None:
         """Open the database that could not be at the start."""
-        opened = await self._make(None, told=str(error))
-        self._replacing, self.waits_for_room = None, False
-        assert self._writer is not None
-        self._writer.resume(opened.writing)
+        await deferLater(self._reactor, _TRY_AGAIN_SECONDS)
+        opened = await self._make(writer)
+        self._replacing = None
+        writer.resume(opened.writing)
         self._replaced()
 
-    async def _make(self, damage: str | None, *, told: str | None) -> Connections:
-        """Set a damaged file aside, and open the database, a new one where there is none.
+    async def _make(self, writer: Writer) -> Connections:
+        """Open the database, a new one where there is none or a damaged one.
 
-        Where that cannot be done, as on a disk that is full or read-only, try again; ``told`` is
-        what has been said of it.
+        Where that cannot be done, as on a disk that is full or read-only, try again.
         """
-        is_aside = damage is None
         while True:
             try:
-                if not is_aside:
-                    await self._in_thread(lambda: self._set_aside(damage))
-                    is_aside = True
-                await self._in_thread(self._prepare)
-                return self._open()
+                await self._in_thread(self._make_ready)
             except StoreError as error:
-                if str(error) != told:
-                    told = str(error)
-                    self.log.error("No new database: {error}; trying again.", error=told)
+                why = await self._in_thread(partial(why_not_yet, error, self.path))
+                self._wait(writer, error if why is None else StoreError(f"{why}: {error}"))
+            else:
+                self.waits = False
+                return self._open()
             await deferLater(self._reactor, _TRY_AGAIN_SECONDS)
+
+    def _wait(self, writer: Writer, error: StoreError) -> None:
+        """Have the writer wait until the database can be opened; tell why, if that is new."""
+        if self.waits and str(error) != writer.state.last_error:
+            self.log.error("The database cannot be opened: {error}; trying again.", error=error)
+        self.waits = True
+        writer.halt(error)
 
     def _in_thread(self, function: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)

@@ -19,7 +19,6 @@ from etlmon.store.current import CurrentDatabase
 from etlmon.store.damage import is_damage
 from etlmon.store.faults import is_full
 from etlmon.store.ondisk import OnDisk, look
-from etlmon.store.open import lock
 from etlmon.store.slowest import Slowest
 from etlmon.store.tables.all import TABLES
 from etlmon.store.wal import Checkpoints, has_reset_bug
@@ -28,7 +27,6 @@ from etlmon.units import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from typing import IO
 
     from etlmon.records.base import Record
     from etlmon.store.queue import Queued
@@ -65,7 +63,6 @@ class StoreService(Service):
         self.max_bytes = max_bytes
         self._reactor = reactor
         self._wall_clock = wall_clock
-        self._lock: IO[bytes] | None = None
         self._writer: Writer | None = None
         self._listeners: list[Callable[[frozenset[str], Sequence[Any]], None]] = []
         self._record_listeners: list[Callable[[Sequence[Record]], None]] = []
@@ -91,14 +88,9 @@ class StoreService(Service):
     def startService(self) -> None:
         """Take the lock, bring the schema up, open the pools. Raises StoreError.
 
-        Where the disk has no room for that, it is done as soon as it has.
+        Where that cannot be done just now, as on a full disk, it is done as soon as it can.
         """
-        self._lock = lock(self.path)
-        try:
-            lacking = self._current.open()
-        except BaseException:
-            self._lock.close()
-            raise
+        lacking = self._current.open()
         connections = self._current.connections
         self._writer = Writer(
             None if connections is None else connections.writing,
@@ -127,15 +119,12 @@ class StoreService(Service):
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        held, self._lock = self._lock, None
         self._current.leave()
         if self._checkpoints is not None:
             self._checkpoints.cancel()
         if self._writer is not None:
             await self._writer.close()
         await self._current.close()
-        if held is not None:
-            held.close()
 
     def write(self, records: Sequence[Record], *, may_wait: bool = False) -> Deferred[None]:
         """Store records in one transaction; fires when they are committed (see Writer.write)."""
@@ -273,7 +262,7 @@ class StoreService(Service):
         current = self._current
         if not current.is_replaced and current.files.trouble is not None:
             return current.files.trouble
-        if current.is_replaced and not current.waits_for_room:
+        if current.is_replaced and not current.waits:
             what = "the file is checked for damage, and a new one begun if it is damaged"
         elif self._writer.trouble.reason is not None:
             what = self._writer.trouble.reason

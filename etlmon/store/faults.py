@@ -1,4 +1,4 @@
-"""What a failed commit tells: whether it may pass, and whether room is what it lacks."""
+"""What a failure of the database tells: whether it may pass, and whether the disk is why."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 _LEAST_BYTES = 1 << 20
 """What a database needs beside its file to be opened, and somewhat more."""
+
+_FULL = "the disk is full"
+_READ_ONLY = "the file system is read-only"
+_BY_THE_DISK = frozenset((sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY))
 
 # The database's troubles, not the batch's: worth trying again. The low byte is the primary code.
 _MAY_PASS = frozenset(
@@ -36,23 +40,27 @@ def is_full(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
-def lacks_room(error: BaseException, directory: Path) -> bool:
-    """Whether a database could not be opened for want of room. Blocks.
+def why_not_yet(error: BaseException, path: Path) -> str | None:
+    """Say what keeps a database from being opened now and may pass by itself; else None. Blocks.
 
-    SQLite calls it an error of the disk where its shared memory finds none.
+    That is a full disk, and a file system that is read-only though a database has been made on it.
+    SQLite calls both an error of the disk where its shared memory finds no place.
     """
     cause = error.__cause__ or error
-    if isinstance(cause, OSError):
-        return cause.errno in (errno.ENOSPC, errno.EDQUOT)
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    if code not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
-        return False
+    number, code = getattr(cause, "errno", None), getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if number in (errno.ENOSPC, errno.EDQUOT) or code == sqlite3.SQLITE_FULL:
+        return _FULL
+    if number != errno.EROFS and code not in _BY_THE_DISK:
+        return None
     try:
-        found = os.statvfs(directory)
+        found = os.statvfs(path.parent)
+        has_database = path.stat().st_size > 0
     except OSError:
-        return False
+        return None
+    if number == errno.EROFS or found.f_flag & os.ST_RDONLY:
+        return _READ_ONLY if has_database else None
     free = found.f_bfree if os.geteuid() == 0 else found.f_bavail
-    return free * found.f_frsize < _LEAST_BYTES
+    return _FULL if free * found.f_frsize < _LEAST_BYTES else None
 
 
 def may_pass(error: BaseException) -> bool:

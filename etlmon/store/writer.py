@@ -208,6 +208,7 @@ class Writer:
         if error is not None:
             self._note(error)
             self.trouble.failed(error, self.state.dropped_records)
+            self._hold(tuple(self._queue))
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -218,6 +219,8 @@ class Writer:
         if pool is not None:
             self._pool = pool
             self._next_at = self._clock.seconds()
+            self._retry_seconds = _FIRST_RETRY_SECONDS
+            self.trouble.succeeded()
         self._settle()
 
     def close(self) -> Deferred[None]:

@@ -122,7 +122,7 @@ def test_a_damaged_database_is_kept_and_told(
 def test_a_file_system_that_is_read_only(
     start: Callable[..., Any], etlmon: str, tmp_path: Path
 ) -> None:
-    """The kernel leaves it writable under a node; without one the start says what is wrong."""
+    """The kernel leaves it writable under a node; one that starts tells it, and waits."""
     small, config = tmp_path / "small", tmp_path / "node.yaml"
     small.mkdir()
     config.write_text(f"node: {{listen: '127.0.0.1:0', db_path: {small}/etlmon.db}}\n")
@@ -135,16 +135,15 @@ def test_a_file_system_that_is_read_only(
         assert node.end() == 0
 
         assert run("mount", "-o", "remount,ro", str(small)).returncode == 0
-        refused = run(etlmon, "node", "-c", str(config))
-        assert refused.returncode == 1
-        assert refused.stderr == (
-            f"etlmon: cannot open the lock {small}/etlmon.db.lock: Read-only file system\n"
-        )
+        node = start(etlmon, "node", "-c", str(config))
+        health = node.get_until("health", lambda health: health["database"]["held_records"] > 0)
+        assert health["database"]["reason"].startswith("the file system is read-only: cannot open")
 
         assert run("mount", "-o", "remount,rw", str(small)).returncode == 0
-        node = start(etlmon, "node", "-c", str(config))
-        node.get_until("fs", bool)
+        node.get_until("health", lambda health: health["state"] == "ok", 30)
+        assert node.get("fs")
         assert node.end() == 0
+        assert node.said.count("takes no writes: the file system is read-only: ") == 1
         assert rows(small / "etlmon.db") > 0
     finally:
         run("umount", str(small))

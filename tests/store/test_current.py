@@ -1,0 +1,208 @@
+"""A database that cannot be opened just now: it is waited for, and whatever it is then is met."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from twisted.internet import reactor, task
+
+from etlmon.errors import StoreError
+from etlmon.store import current
+from etlmon.store.database import StoreService
+from etlmon.store.faults import why_not_yet
+from etlmon.store.open import lock, prepare
+from tests.store.test_damage import make, run_of, spoil
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+Flush = Callable[..., list[Any]]
+NOW = 1_800_000_000.0
+
+
+class Disk:
+    """Lets the database be opened, or not."""
+
+    def __init__(self) -> None:
+        self.trouble: OSError | None = None
+        self.tries = 0
+
+    def __call__(self, path: Path, **how: Any) -> int:
+        self.tries += 1
+        if self.trouble is not None:
+            raise StoreError(f"cannot use {path}: {self.trouble.strerror}") from self.trouble
+        return prepare(path, **how)
+
+
+def error_of(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    one = Disk()
+    monkeypatch.setattr(current, "prepare", one)
+    monkeypatch.setattr(current, "_TRY_AGAIN_SECONDS", 0.01)
+    return one
+
+
+@pytest.fixture
+def waiting(path: Path, disk: Disk) -> Iterator[StoreService]:
+    """Give a store with a database that waits, for the disk is full."""
+    make(path)
+    disk.trouble = error_of(errno.ENOSPC)
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    return store
+
+
+async def test_one_that_is_damaged_besides_is_set_aside(
+    waiting: StoreService, disk: Disk, path: Path, until: Until, flush_logged_errors: Flush
+) -> None:
+    taken = waiting.write([run_of(1)])
+    with path.open("r+b") as file:
+        file.write(b"SQLite format 3\0" + os.urandom(8176))
+    disk.trouble = None
+    await until(lambda: waiting.health().state == "ok" and taken.called)
+    assert waiting.set_aside is not None
+    assert waiting.set_aside.exists()
+    assert await waiting.read(
+        lambda cursor: cursor.execute("SELECT records FROM collector_run").fetchall()
+    ) == [(1,)]
+    await waiting.stopService()
+    flush_logged_errors("the disk is full", "is damaged")
+
+
+async def test_health_tells_what_it_waits_for_now(
+    waiting: StoreService, disk: Disk, until: Until, flush_logged_errors: Flush
+) -> None:
+    def tells(words: str) -> bool:
+        return str(waiting.health().reason).startswith(words)
+
+    assert tells("the disk is full: cannot use")
+    disk.trouble = error_of(errno.EIO)
+    await until(lambda: tells("cannot use"))
+    assert "Input/output error; trying again" in str(waiting.health().reason)
+    tries = disk.tries
+    await until(lambda: disk.tries > tries + 3)
+    disk.trouble = None
+    await until(lambda: str(waiting.health().reason).find("a moment ago; writing goes on") > 0)
+    await waiting.stopService()
+    flush_logged_errors("the disk is full")
+    assert len(flush_logged_errors("Input/output error")) == 1
+
+
+async def test_samples_are_held_while_a_damaged_one_cannot_be_set_aside(
+    path: Path,
+    disk: Disk,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    flush_logged_errors: Flush,
+) -> None:
+    """Nobody waits for their commit, or the collectors would stand still."""
+    make(path)
+
+    def refuse(_path: Path, _label: str) -> Path:
+        raise StoreError("cannot set it aside") from error_of(errno.EROFS)
+
+    monkeypatch.setattr(current, "set_aside", refuse)
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    spoil(path)
+    store.suspect(StoreError("a doubt"))
+    before = store.write([run_of(1)])
+    await before
+    await store.write([run_of(2)])
+    assert store.health().held_records == 2
+    assert str(store.health().reason).startswith("the file system is read-only: cannot set")
+    monkeypatch.undo()
+    monkeypatch.setattr(current, "_TRY_AGAIN_SECONDS", 0.01)
+    await until(lambda: not store.health().held_records)
+    await store.stopService()
+    flush_logged_errors("takes no writes", "is damaged")
+
+
+async def test_the_lock_is_waited_for_too(
+    path: Path,
+    disk: Disk,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    flush_logged_errors: Flush,
+) -> None:
+    """A full disk has no room for a new name either."""
+    full = [True]
+
+    def no_room(at: Path) -> Any:
+        if full[0]:
+            raise StoreError("cannot open the lock") from error_of(errno.ENOSPC)
+        return lock(at)
+
+    monkeypatch.setattr(current, "lock", no_room)
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    assert str(store.health().reason).startswith("the disk is full: cannot open the lock")
+    full[0] = False
+    await until(lambda: disk.tries)
+    with pytest.raises(StoreError, match="in use by another node"):
+        lock(path)
+    await store.stopService()
+    flush_logged_errors("the disk is full")
+
+
+async def test_the_lock_is_kept_until_what_has_begun_has_ended(
+    waiting: StoreService,
+    disk: Disk,
+    path: Path,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    flush_logged_errors: Flush,
+) -> None:
+    """Another node would find a schema that is being brought up."""
+    begun, may_end = Event(), Event()
+
+    def slowly(_path: Path, **_how: Any) -> int:
+        begun.set()
+        may_end.wait(30)
+        return 1
+
+    monkeypatch.setattr(current, "prepare", slowly)
+    await until(begun.is_set)
+    stopped = waiting.stopService()
+    await task.deferLater(reactor, 0.05)
+    assert not stopped.called
+    with pytest.raises(StoreError, match="in use by another node"):
+        lock(path)
+    may_end.set()
+    await stopped
+    lock(path).close()
+    flush_logged_errors("the disk is full")
+
+
+def sqlite_error(code: int) -> StoreError:
+    cause = sqlite3.OperationalError("words")
+    cause.sqlite_errorcode = code
+    error = StoreError("cannot use it")
+    error.__cause__ = cause
+    return error
+
+
+class TestWhyNotYet:
+    def test_full_is_full_whatever_is_free_by_now(self, path: Path) -> None:
+        """What was tried, such as the copy before an upgrade, has been taken away again."""
+        assert why_not_yet(sqlite_error(sqlite3.SQLITE_FULL), path) == "the disk is full"
+
+    def test_an_error_of_a_disk_with_room_does_not_pass(self, path: Path) -> None:
+        assert why_not_yet(sqlite_error(sqlite3.SQLITE_IOERR), path) is None
+
+    def test_read_only_is_waited_for_where_there_is_a_database(self, path: Path) -> None:
+        """Where there is none, the node is not to write there: a mistake in node.yaml."""
+        error = StoreError("cannot use it")
+        error.__cause__ = error_of(errno.EROFS)
+        assert why_not_yet(error, path) is None
+        path.write_bytes(b"SQLite format 3\0")
+        assert why_not_yet(error, path) == "the file system is read-only"
