@@ -40,7 +40,7 @@ def restore(copy: str, config: str | None) -> None:
     import time
 
     from etlmon.node.places import database_path
-    from etlmon.store.backup import restore as put_back
+    from etlmon.store.restore import restore as put_back
 
     with errors():
         path = database_path(node_config(config))

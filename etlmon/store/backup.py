@@ -1,4 +1,4 @@
-"""Copies of the database: made while the node writes, checked, kept in number, and put back."""
+"""Copies of the database: made while the node writes, checked, and kept in number."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import re
 import secrets
 import shutil
 import sqlite3
-import stat
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
-from etlmon.host.owners import acting_as, group_of, owner_of, user_name
-from etlmon.store.damage import check, read_only_uri, set_aside, stamp
+from etlmon.host.owners import acting_as, group_of, owner_of
+from etlmon.store.damage import check, read_only_uri, stamp
 from etlmon.store.migrate import load_migrations, schema_version
-from etlmon.store.open import lock
-from etlmon.text import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,12 +47,12 @@ def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         _refuse_without_room(database, target.parent)
         half_made.unlink(missing_ok=True)
-        os.close(_make(half_made))
+        os.close(make(half_made))
         _copy(database, half_made, cancelled)
-        _refuse_unsound(half_made, half_made)
-        _sync(half_made)
+        refuse_unsound(half_made, half_made)
+        sync(half_made)
         half_made.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
         return target.stat().st_size
     except (OSError, sqlite3.Error, StoreError) as error:
         with suppress(OSError):
@@ -100,7 +97,7 @@ def _passing_copy(database: Path) -> IO[bytes]:
 
 def _write(source: IO[bytes], target: Path) -> int:
     """Write a file where none is; give its bytes."""
-    with os.fdopen(_make(target), "wb") as file:
+    with os.fdopen(make(target), "wb") as file:
         try:
             shutil.copyfileobj(source, file)
             file.flush()
@@ -108,70 +105,8 @@ def _write(source: IO[bytes], target: Path) -> int:
         except BaseException:
             target.unlink()
             raise
-        _sync(target.parent)
+        sync(target.parent)
         return file.tell()
-
-
-def restore(copy: Path, database: Path, wall_seconds: float) -> Path | None:
-    """Put a copy in the place of the database; give where the old one is kept, if there was one.
-
-    The copy is checked first, and stays. Refused while a node holds the lock. Root does it with the
-    rights of those whose directories the files are in. Blocks, and is not for a process with
-    threads. Raises StoreError; until the very last step nothing has changed.
-    """
-    try:
-        owner, reader = owner_of(database), owner_of(copy)
-        with acting_as(reader):
-            source = _open_copy(copy, reader)
-    except OSError as error:
-        raise StoreError(f"cannot restore {database}: {error.strerror or error}") from error
-    with source, acting_as(owner), lock(database):
-        return _restore(source, copy, database.resolve(), wall_seconds)
-
-
-def _open_copy(copy: Path, reader: int) -> IO[bytes]:
-    try:
-        source = os.fdopen(os.open(copy, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
-    except FileNotFoundError as error:
-        raise StoreError(f"there is no file {copy}") from error
-    except PermissionError as error:
-        if os.getuid() != 0 or reader == 0:
-            raise
-        name = user_name(reader)
-        raise StoreError(
-            f"{copy} is in a directory of {name}, who may not read it: chown -h {name} "
-            f"{shell_word(str(copy))}, or copy it to where only root can write"
-        ) from error
-    except IsADirectoryError as error:
-        raise StoreError(f"there is no file {copy}") from error
-    if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-        source.close()
-        raise StoreError(f"there is no file {copy}")
-    return source
-
-
-def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> Path | None:
-    if real.exists() and os.path.samestat(os.fstat(source.fileno()), real.stat()):
-        raise StoreError(f"{copy} is the database itself; name a copy of it")
-    fresh = real.with_name(real.name + ".restored")
-    try:
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(_make(fresh), "wb") as file:
-            shutil.copyfileobj(source, file)
-            file.flush()
-            os.fsync(file.fileno())
-        _refuse_unsound(fresh, copy)
-        was_there = real.exists()
-        aside = set_aside(real, f"before-restore-{stamp(wall_seconds)}")
-        fresh.rename(real)
-        _sync(real.parent)
-    except (OSError, StoreError) as error:
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"cannot restore {real}: {error.strerror}") from error
-    return aside if was_there else None
 
 
 def made_at(copy: Path) -> float:
@@ -250,7 +185,7 @@ def _refuse_existing(target: Path) -> None:
         raise StoreError(f"{target} exists already; name another file")
 
 
-def _make(path: Path) -> int:
+def make(path: Path) -> int:
     """Make a file where there is nothing, not even a link; give its descriptor."""
     flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_RDWR
     descriptor = os.open(path, flags, 0o640)
@@ -258,7 +193,7 @@ def _make(path: Path) -> int:
     return descriptor
 
 
-def _refuse_unsound(found: Path, copy: Path) -> None:
+def refuse_unsound(found: Path, copy: Path) -> None:
     """Raise StoreError, naming ``copy``, unless ``found`` is a sound database known here."""
     trouble = check(found)
     if trouble is not None:
@@ -281,7 +216,8 @@ def _refuse_without_room(database: Path, directory: Path) -> None:
         raise StoreError(f"{directory} has {free} bytes free, {needed} are needed")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the disk keep a file, or the names in a directory, as they are now."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -87,6 +87,15 @@ def stamp(wall_seconds: float) -> str:
     return datetime.fromtimestamp(wall_seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
+def unused(path: Path) -> Path:
+    """Give a name that no file has: this one, or with a number behind it."""
+    number, found = 1, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}-{number}")
+    return found
+
+
 def set_aside(path: Path, label: str) -> Path:
     """Rename a database and what lies beside it to ``<name>.<label>``; give the new path.
 
@@ -94,11 +103,7 @@ def set_aside(path: Path, label: str) -> Path:
     that takes its place. Raises StoreError where that cannot be done.
     """
     real = path.resolve()
-    aside = real.with_name(f"{real.name}.{label}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = real.with_name(f"{real.name}.{label}-{number}")
+    aside = unused(real.with_name(f"{real.name}.{label}"))
     try:
         for suffix in SIDE_FILES:  # first: beside a new file they would be taken for its own
             beside = real.with_name(real.name + suffix)

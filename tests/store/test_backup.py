@@ -21,12 +21,12 @@ from etlmon.store.backup import (
     back_up_for_root,
     backup_name,
     newest_backup,
-    restore,
     rotate,
 )
 from etlmon.store.backup_schedule import BackupService
 from etlmon.store.database import StoreService
 from etlmon.store.open import lock, prepare
+from etlmon.store.restore import restore
 from etlmon.units import utc
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]

@@ -13,8 +13,9 @@ import pytest
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of
-from etlmon.store.backup import back_up_for_root, restore
+from etlmon.store.backup import back_up_for_root
 from etlmon.store.open import prepare
+from etlmon.store.restore import restore
 
 NOW = 1_800_000_000.0
 USER = 65_534

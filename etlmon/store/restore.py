@@ -1,0 +1,164 @@
+"""Puts a copy in the place of the database, so that there is a whole one at every moment.
+
+Whoever kills it, at whatever point, finds the old database under its name, or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+import stat
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from etlmon.errors import StoreError
+from etlmon.host.owners import acting_as, owner_of, user_name
+from etlmon.store.backup import make, refuse_unsound, sync
+from etlmon.store.damage import is_emptied, read_only_uri, stamp, unused
+from etlmon.store.open import lock
+from etlmon.text import shell_word
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import IO
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""Of a file system without hard links, or a file to which one may make none."""
+_ANY = "SELECT 1 FROM sqlite_schema"
+_NOT_NOW = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+_DEAD_LOG = bytes(32)
+"""A write-ahead log from which SQLite takes nothing: its first bytes are not those of one."""
+
+
+def restore(copy: Path, database: Path, wall_seconds: float) -> Path | None:
+    """Put a copy in the place of the database; give where the old one is kept, if there was one.
+
+    The copy is checked first, and stays. Refused while a node holds the lock. Root does it with the
+    rights of those whose directories the files are in. Blocks, and is not for a process with
+    threads. Raises StoreError; then the old database is as it was.
+    """
+    try:
+        owner, reader = owner_of(database), owner_of(copy)
+        with acting_as(reader):
+            source = _open_copy(copy, reader)
+    except OSError as error:
+        raise StoreError(f"cannot restore {database}: {error.strerror or error}") from error
+    with source, acting_as(owner), lock(database):
+        return _restore(source, copy, database.resolve(), wall_seconds)
+
+
+def _open_copy(copy: Path, reader: int) -> IO[bytes]:
+    try:
+        source = os.fdopen(os.open(copy, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    except FileNotFoundError as error:
+        raise StoreError(f"there is no file {copy}") from error
+    except PermissionError as error:
+        if os.getuid() != 0 or reader == 0:
+            raise
+        name = user_name(reader)
+        raise StoreError(
+            f"{copy} is in a directory of {name}, who may not read it: chown -h {name} "
+            f"{shell_word(str(copy))}, or copy it to where only root can write"
+        ) from error
+    except IsADirectoryError as error:
+        raise StoreError(f"there is no file {copy}") from error
+    if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+        source.close()
+        raise StoreError(f"there is no file {copy}")
+    return source
+
+
+def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> Path | None:
+    if real.exists() and os.path.samestat(os.fstat(source.fileno()), real.stat()):
+        raise StoreError(f"{copy} is the database itself; name a copy of it")
+    fresh = real.with_name(f"{real.name}.restored")
+    aside = unused(real.with_name(f"{real.name}.before-restore-{stamp(wall_seconds)}"))
+    try:
+        _write(source, fresh)
+        refuse_unsound(fresh, copy)
+        was_there = real.exists()
+        _bring_in_log(real)
+        _keep(real, aside)
+        _exchange(real, fresh)
+    except (OSError, StoreError) as error:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"cannot restore {real}: {error.strerror}") from error
+    return aside if was_there else None
+
+
+def _write(source: IO[bytes], target: Path) -> None:
+    """Write a file anew, and have the disk keep it."""
+    target.unlink(missing_ok=True)
+    with os.fdopen(make(target), "wb") as file:
+        shutil.copyfileobj(source, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _bring_in_log(real: Path) -> None:
+    """Bring the log of the old database into its file: so it is whole by one name.
+
+    One that cannot be used any more is left as it is. Raises StoreError where another program is in
+    the way.
+    """
+    if not real.exists() or is_emptied(real):  # SQLite would delete the log
+        return
+    try:
+        with closing(sqlite3.connect(read_only_uri(real), uri=True)) as connection:
+            connection.execute(_ANY).fetchone()  # where that fails, nothing may write to it
+        with closing(sqlite3.connect(real, isolation_level=None)) as connection:
+            connection.execute("PRAGMA busy_timeout = 2000")
+            connection.execute(_ANY).fetchone()  # it opens the log
+            _, logged, brought_in = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF in _NOT_NOW:
+            raise StoreError(f"cannot restore {real}: {error}") from error
+        return
+    if logged != brought_in:
+        raise StoreError(
+            f"{real} is being read by another program: end that (fuser -v "
+            f"{shell_word(str(real))}), and restore again"
+        )
+
+
+def _keep(real: Path, aside: Path) -> None:
+    """Give the old database another name besides its own; its log, if it has one still, first."""
+    for end in ("-wal", ""):
+        source, target = real.with_name(real.name + end), aside.with_name(aside.name + end)
+        if not source.exists():
+            continue
+        try:
+            target.hardlink_to(source)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with source.open("rb") as file:
+                _write(file, target)
+    sync(real.parent)
+
+
+def _exchange(real: Path, fresh: Path) -> None:
+    """Put the new database in the place of the old one, which has another name already.
+
+    What lies beside the old one may lie beside the new one for no moment: SQLite would bring it in.
+    A log that could not be brought into its own file gives its name to one with nothing in it,
+    which tells the next start that beside an empty file, or none, there was a database.
+    """
+    shared, log = (real.with_name(real.name + end) for end in ("-shm", "-wal"))
+    shared.unlink(missing_ok=True)
+    if log.exists():
+        dead = fresh.with_name(f"{fresh.name}-wal")
+        dead.unlink(missing_ok=True)
+        with os.fdopen(make(dead), "wb") as file:
+            file.write(_DEAD_LOG)
+            file.flush()
+            os.fsync(file.fileno())
+        dead.replace(log)
+    fresh.replace(real)
+    log.unlink(missing_ok=True)
+    sync(real.parent)

@@ -1,0 +1,159 @@
+"""Putting a copy back: whoever kills it leaves a whole database, the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etlmon.errors import StoreError
+from etlmon.store.backup import back_up
+from etlmon.store.damage import DamagedError
+from etlmon.store.open import prepare
+from etlmon.store.restore import restore
+from tests.store.test_backup import NOW, numbers
+from tests.store.test_damage import spoil
+
+OLD, NEW = [7, 8], [7]
+
+
+@pytest.fixture
+def copy(path: Path, tmp_path: Path) -> Path:
+    """Give a copy; then the database gets a row more, which is in its log alone."""
+    prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+    add(path, 7)
+    copy = tmp_path / "copy"
+    back_up(path, copy)
+    add(path, 8, keeps_log=True)
+    return copy
+
+
+def add(path: Path, number: int, *, keeps_log: bool = False) -> None:
+    """Store a row; ``keeps_log`` leaves it in the log, as a node that is killed does."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        with connection:
+            values = ("a", "", number, 0, "ok", None, number)
+            connection.execute("INSERT INTO collector_run VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        log = path.with_name(f"{path.name}-wal").read_bytes()
+        file = path.read_bytes()
+    if keeps_log:
+        path.with_name(f"{path.name}-wal").write_bytes(log)
+        path.write_bytes(file)
+
+
+def killed(step: int, copy: Path, path: Path) -> bool:
+    """Restore in a process that is killed before its ``step``-th call; give whether it was."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def count(event: str, _arguments: Any) -> None:
+            nonlocal left
+            if event == "open" or event.startswith(("os.", "sqlite3.", "fcntl.", "shutil.")):
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)
+        try:
+            restore(copy, path, NOW)
+        finally:
+            os._exit(0)
+    return os.waitpid(child, 0)[1] != 0
+
+
+@pytest.fixture
+def states(path: Path, copy: Path, tmp_path: Path) -> Iterator[Any]:
+    """Give what a restore has left behind that was killed at each of its steps."""
+    before = tmp_path / "before"
+    before.mkdir()
+    for one in tmp_path.glob("etlmon.db*"):
+        shutil.move(one, before)
+
+    def each() -> Iterator[int]:
+        step, was_killed = 0, True
+        while was_killed:
+            step += 1
+            for one in tmp_path.glob("etlmon.db*"):
+                one.unlink()
+            shutil.copytree(before, tmp_path, dirs_exist_ok=True)
+            was_killed = killed(step, copy, path)
+            yield step
+
+    return before, each
+
+
+def test_killed_at_any_step_it_leaves_one_of_them_whole(
+    path: Path, copy: Path, states: Any
+) -> None:
+    found = []
+    for step in states[1]():
+        kept = path.parent.glob("*.before-restore-*Z")
+        now = numbers(path)
+        assert now in (OLD, NEW), step
+        assert now == OLD or [numbers(one) for one in kept] == [OLD], step
+        found.append(now)
+    assert OLD in found
+    assert found == sorted(found, reverse=True), "first the old one, then the new one"
+    assert len(found) > 20, "there were steps"
+    restore(copy, path, NOW + 1)
+    assert numbers(path) == NEW
+
+
+@pytest.mark.parametrize("loss", ["damaged", "emptied", "gone"])
+def test_killed_while_it_replaces_what_is_lost_it_hides_nothing(
+    path: Path, states: Any, loss: str
+) -> None:
+    """The next start must not take it for a database that was never there."""
+    before, each = states
+    old = before / path.name
+    if loss == "damaged":
+        spoil(old, 4096)
+        old.write_bytes(bytes(4096) + old.read_bytes()[4096:])
+    elif loss == "emptied":
+        old.write_bytes(b"")
+    else:
+        old.unlink()
+    log = (before / f"{path.name}-wal").read_bytes()
+    for step in each():
+        logs = path.parent.glob("etlmon.db*-wal")  # its own, or kept under another name
+        assert log in [one.read_bytes() for one in logs], step
+        try:
+            prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+        except DamagedError:
+            continue
+        assert numbers(path) == NEW, step
+
+
+def test_another_program_that_reads_the_old_one_is_named(path: Path, copy: Path) -> None:
+    """Its rows cannot be brought into the file, and so not be kept by one name."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM collector_run").fetchall()
+        add(path, 9)
+        with pytest.raises(StoreError, match="is being read by another program"):
+            restore(copy, path, NOW)
+        reader.execute("ROLLBACK")
+    assert numbers(path) == [*OLD, 9]
+    assert not list(path.parent.glob("*restore*"))
+
+
+def test_a_file_system_without_links(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_names: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    kept = restore(copy, path, NOW)
+    assert kept is not None
+    assert (numbers(path), numbers(kept)) == (NEW, OLD)
