@@ -15,14 +15,14 @@ from etlmon.errors import StoreError
 from etlmon.store.connections import Connections
 from etlmon.store.damage import DamagedError, check, looks_like_database, set_aside, stamp
 from etlmon.store.faults import why_not_yet
+from etlmon.store.lock import DatabaseLock, lock
 from etlmon.store.ondisk import InUse, look
-from etlmon.store.open import lock, prepare
+from etlmon.store.open import prepare
 from etlmon.units import to_millis, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import IO
 
     from twisted.python.failure import Failure
 
@@ -73,7 +73,7 @@ class CurrentDatabase:
         self._replaced = replaced
         self._writer: Writer | None = None
         self._replacing: Deferred[None] | None = None
-        self._lock: IO[bytes] | None = None
+        self._lock: DatabaseLock | None = None
         self._damage: object = None
         """What is wrong with the file that bears the name, if it is to be set aside."""
         self._is_left = False
@@ -156,7 +156,7 @@ class CurrentDatabase:
             if self._is_left:
                 raise StoreError("the store has been closed")
             if self._lock is None:
-                self._lock = lock(self.path)
+                self._lock = lock(self.path, self._proc)
             if self._damage is not None:
                 self._set_aside(self._damage)
                 self._damage = None
@@ -167,6 +167,7 @@ class CurrentDatabase:
                     raise
                 self._set_aside(error)
                 self._prepare()
+            self._lock.hold()
 
     def _prepare(self) -> None:
         self.schema_version = prepare(

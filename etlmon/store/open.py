@@ -1,30 +1,21 @@
-"""Opens the database file: its lock, its PRAGMAs, its schema. Synchronous, once, at start."""
+"""Opens the database file: its place, its PRAGMAs, its schema. Synchronous, once, at start."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import sqlite3
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from etlmon import __version__
 from etlmon.errors import StoreError
-from etlmon.host.mounts import covering, read_mounts
 from etlmon.store.damage import DamagedError, is_damage, is_emptied
+from etlmon.store.lock import make_directory, network_filesystem
 from etlmon.store.migrate import load_migrations, migrate
 from etlmon.store.tables.all import TABLES
 
 if TYPE_CHECKING:
-    from typing import IO
-
-# Another host may write there too: its locks may not be ours, its shared memory never is.
-NETWORK_FILE_SYSTEMS = frozenset(
-    "9p afs beegfs ceph cifs coda fuse.ceph fuse.glusterfs fuse.sshfs gfs2 glusterfs gpfs lustre "
-    "ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs".split()
-)
+    from pathlib import Path
 
 
 def writer_pragmas(connection: sqlite3.Connection, max_bytes: int | None = None) -> None:
@@ -66,7 +57,7 @@ def prepare(path: Path, *, now_ms: int, network_filesystem_allowed: bool, proc: 
     Raises StoreError, with the remedy, where it cannot be used; DamagedError where SQLite says
     that the file is no sound database.
     """
-    _make_directory(path.parent)
+    make_directory(path.parent)
     if not network_filesystem_allowed:
         _refuse_network_filesystem(path, proc)
     try:
@@ -114,37 +105,6 @@ def _prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:
     return version
 
 
-def lock(path: Path) -> IO[bytes]:
-    """Take the lock that keeps a second node, or a restore, off the database.
-
-    The lock lives as long as the file object that is given back, and no longer than this process.
-    Raises StoreError, naming the process that has it.
-    """
-    _make_directory(path.parent)
-    real = path.resolve()  # by whatever name a node knows the database, there is one lock
-    lock_path = real.with_name(real.name + ".lock")
-    try:
-        held = open(lock_path, "a+b", buffering=0)  # noqa: SIM115, PTH123 - it stays open
-    except OSError as error:
-        raise StoreError(f"cannot open the lock {lock_path}: {error.strerror}") from error
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        held.seek(0)
-        owner = held.read(20).decode("ascii", "replace").strip() or "unknown"
-        held.close()
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise StoreError(f"cannot lock {lock_path}: {error.strerror}") from error
-        raise StoreError(
-            f"the database {path} is in use by another node (pid {owner}); stop that one, "
-            "or name another node.db_path"
-        ) from error
-    with suppress(OSError):  # on a full disk the lock holds all the same
-        held.truncate(0)
-        held.write(b"%d\n" % os.getpid())
-    return held
-
-
 def _make_file(path: Path) -> None:
     """Make the file, 0640 whatever the umask: log lines are in it. Its -wal gets the same mode."""
     is_new = not path.exists()
@@ -156,26 +116,11 @@ def _make_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _make_directory(directory: Path) -> None:
-    try:
-        for one in (*reversed(directory.parents), directory):
-            if not one.exists():
-                one.mkdir(mode=0o750, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"cannot make the database's directory {directory}: {error.strerror}; "
-            "make it, or name another node.db_path"
-        ) from error
-
-
 def _refuse_network_filesystem(path: Path, proc: Path) -> None:
-    try:
-        mount = covering(read_mounts(proc), os.fsencode(path.resolve()))
-    except OSError:
-        return  # without /proc nothing can be said
-    if mount is not None and mount.fs_type in NETWORK_FILE_SYSTEMS:
+    fs_type = network_filesystem(path, proc)
+    if fs_type is not None:
         raise StoreError(
-            f"the database {path} would be on a network file system ({mount.fs_type}), where "
+            f"the database {path} would be on a network file system ({fs_type}), where "
             "SQLite's locks do not hold; name a local node.db_path, or set "
             "node.db_on_network_filesystem: true if only this host ever opens it"
         )

@@ -17,7 +17,7 @@ from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of, user_name
 from etlmon.store.backup import make, refuse_unsound, sync
 from etlmon.store.damage import is_emptied, read_only_uri, stamp, unused
-from etlmon.store.open import lock
+from etlmon.store.lock import lock
 from etlmon.text import shell_word
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from etlmon.store.backup import (
 )
 from etlmon.store.backup_schedule import BackupService
 from etlmon.store.database import StoreService
-from etlmon.store.open import lock, prepare
+from etlmon.store.lock import lock
+from etlmon.store.open import prepare
 from etlmon.store.restore import restore
 from etlmon.units import utc
 

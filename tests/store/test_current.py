@@ -17,7 +17,8 @@ from etlmon.errors import StoreError
 from etlmon.store import current
 from etlmon.store.database import StoreService
 from etlmon.store.faults import why_not_yet
-from etlmon.store.open import lock, prepare
+from etlmon.store.lock import lock
+from etlmon.store.open import prepare
 from tests.store.test_damage import make, run_of, spoil
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -137,10 +138,10 @@ async def test_the_lock_is_waited_for_too(
     """A full disk has no room for a new name either."""
     full = [True]
 
-    def no_room(at: Path) -> Any:
+    def no_room(at: Path, proc: Path) -> Any:
         if full[0]:
             raise StoreError("cannot open the lock") from error_of(errno.ENOSPC)
-        return lock(at)
+        return lock(at, proc)
 
     monkeypatch.setattr(current, "lock", no_room)
     store = StoreService(path, reactor, lambda: NOW)

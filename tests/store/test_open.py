@@ -1,11 +1,9 @@
-"""Opening: the lock, what is made and with which mode, what is refused and with which words."""
+"""Opening: what is made and with which mode, what is refused and with which words."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,8 +15,9 @@ from twisted.internet import reactor
 from etlmon.errors import StoreError
 from etlmon.store import open as open_module
 from etlmon.store.database import StoreService
+from etlmon.store.lock import lock
 from etlmon.store.migrate import load_migrations
-from etlmon.store.open import lock, prepare
+from etlmon.store.open import prepare
 
 TOP = Path(__file__).parents[2]
 NEWEST = load_migrations()[-1].schema_version
@@ -43,87 +42,6 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     before = os.umask(request.param)
     yield request.param
     os.umask(before)
-
-
-# --- the lock -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Give another process, which holds the lock."""
-    program = (
-        "import sys; from pathlib import Path; from etlmon.store.open import lock;"
-        "held = lock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", program, path]
-    with subprocess.Popen(
-        command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == b"held\n"
-        yield process
-        process.kill()
-
-
-def test_second_opener_is_refused_naming_the_first(
-    holder: subprocess.Popen[bytes], path: Path
-) -> None:
-    with pytest.raises(StoreError, match=rf"in use by another node \(pid {holder.pid}\)"):
-        lock(path)
-
-
-def test_lock_of_a_killed_process_is_no_obstacle(
-    holder: subprocess.Popen[bytes], path: Path
-) -> None:
-    holder.kill()
-    holder.wait()
-    assert (path.parent / "etlmon.db.lock").read_text() == f"{holder.pid}\n"
-    with lock(path):
-        assert (path.parent / "etlmon.db.lock").read_text() == f"{os.getpid()}\n"
-
-
-def test_lock_is_one_for_all_names_of_a_database(path: Path) -> None:
-    other_name = path.with_name("link.db")
-    other_name.symlink_to(path.name)
-    with lock(path), pytest.raises(StoreError, match="in use"):
-        lock(other_name)
-    with lock(other_name):
-        pass
-
-
-def test_lock_file_with_nonsense_in_it(path: Path) -> None:
-    (path.parent / "etlmon.db.lock").write_bytes(b"\xff\xfe" * 30)
-    with lock(path):
-        (path.parent / "etlmon.db.lock").write_bytes(b"\xff")
-        with pytest.raises(StoreError, match="in use by another node"):
-            lock(path)
-
-
-def test_lock_in_a_directory_of_others(
-    open_directory: Path, unprivileged: Callable[[], Any]
-) -> None:
-    open_directory.chmod(0o555)
-    with unprivileged(), pytest.raises(StoreError, match=r"cannot open the lock .*: Permission"):
-        lock(open_directory / "etlmon.db")
-
-
-async def test_lock_is_held_from_start_to_stop(path: Path) -> None:
-    first = StoreService(path, reactor, lambda: 0.0)
-    second = StoreService(path, reactor, lambda: 0.0)
-    first.startService()
-    with pytest.raises(StoreError, match="in use"):
-        second.startService()
-    await first.stopService()
-    second.startService()
-    await second.stopService()
-
-
-def test_lock_is_given_up_when_the_start_fails(path: Path) -> None:
-    path.write_bytes(b"not a database, " * 100)
-    with pytest.raises(StoreError):
-        StoreService(path, reactor, lambda: 0.0).startService()
-    with lock(path):
-        pass
 
 
 # --- what is made ---------------------------------------------------------------------------------
@@ -384,9 +302,3 @@ async def test_reader_cannot_write_even_if_it_switches_query_only_off(store: Sto
 
     with pytest.raises(StoreError, match="readonly"):
         await store.read(query)
-
-
-def test_the_lock_needs_no_room(path: Path) -> None:
-    path.with_name(path.name + ".lock").symlink_to("/dev/full")
-    with lock(path), pytest.raises(StoreError, match="in use"):
-        lock(path)

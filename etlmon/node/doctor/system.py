@@ -22,7 +22,7 @@ from etlmon.node.doctor.access import give, writable
 from etlmon.node.doctor.base import Finding, is_there, why
 from etlmon.node.doctor.unit import has_socket
 from etlmon.node.places import database_path
-from etlmon.store.open import NETWORK_FILE_SYSTEMS
+from etlmon.store.lock import NETWORK_FILE_SYSTEMS
 from etlmon.store.wal import has_reset_bug
 from etlmon.text import shell_word
 from etlmon.units import format_duration
