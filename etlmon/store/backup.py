@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, group_of, owner_of
 from etlmon.store.damage import check, read_only_uri, stamp
+from etlmon.store.faults import READ_ONLY, explained, hindrance
 from etlmon.store.migrate import load_migrations, schema_version
 
 if TYPE_CHECKING:
@@ -48,7 +50,12 @@ def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda
         _refuse_without_room(database, target.parent)
         half_made.unlink(missing_ok=True)
         os.close(make(half_made))
-        _copy(database, half_made, cancelled)
+        try:
+            _copy(database, half_made, cancelled)
+        except sqlite3.Error:
+            if hindrance(database.resolve().parent) != READ_ONLY:
+                raise
+            _copy_at_rest(database, half_made)
         refuse_unsound(half_made, half_made)
         sync(half_made)
         half_made.rename(target)
@@ -57,8 +64,15 @@ def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda
     except (OSError, sqlite3.Error, StoreError) as error:
         with suppress(OSError):
             half_made.unlink(missing_ok=True)
-        words = error.strerror if isinstance(error, OSError) else error
-        raise StoreError(f"cannot copy {database} to {target}: {words}") from error
+        raise StoreError(f"cannot copy {database} to {target}: {_words(error, target)}") from error
+
+
+def _words(error: OSError | sqlite3.Error | StoreError, target: Path) -> object:
+    if isinstance(error, sqlite3.Error):
+        return explained(error, target)
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        return f"{target.parent} is on a read-only file system; name a file elsewhere"
+    return error.strerror if isinstance(error, OSError) else error
 
 
 def back_up_for_root(database: Path, target: Path) -> int:
@@ -83,7 +97,7 @@ def back_up_for_root(database: Path, target: Path) -> int:
         with found, acting_as(writer):
             return _write(found, target)
     except OSError as error:
-        raise StoreError(f"cannot copy {database} to {target}: {error.strerror}") from error
+        raise StoreError(f"cannot copy {database} to {target}: {_words(error, target)}") from error
 
 
 def _passing_copy(database: Path) -> IO[bytes]:
@@ -178,6 +192,26 @@ def _copy(database: Path, target: Path, cancelled: Callable[[], bool]) -> None:
         source.backup(copy, pages=_PAGES_A_STEP, progress=look)
         source.execute("ROLLBACK")
         copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # so that it is one file
+
+
+def _copy_at_rest(database: Path, target: Path) -> None:
+    """Copy a database, log and all, from a file system that is read-only: nobody writes to it.
+
+    There SQLite itself can read none that has a log, or had one.
+    """
+    real = database.resolve()
+    log = real.with_name(f"{real.name}-wal")
+    copied = target.with_name(f"{target.name}-wal")
+    try:
+        shutil.copyfile(real, target)
+        if log.exists():
+            copied.unlink(missing_ok=True)
+            os.close(make(copied))
+            shutil.copyfile(log, copied)
+        with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+    finally:
+        copied.unlink(missing_ok=True)
 
 
 def _refuse_existing(target: Path) -> None:

@@ -17,7 +17,7 @@ from etlmon.errors import StoreError
 from etlmon.records.health import DatabaseHealth
 from etlmon.store.current import CurrentDatabase
 from etlmon.store.damage import is_damage
-from etlmon.store.faults import is_full
+from etlmon.store.faults import explained, is_full
 from etlmon.store.ondisk import OnDisk, look
 from etlmon.store.slowest import Slowest
 from etlmon.store.tables.all import TABLES
@@ -100,6 +100,7 @@ class StoreService(Service):
             self._tell,
             self._writing_failed,
             self.slowest,
+            partial(explained, path=self.path),
         )
         self._checkpoints = Checkpoints(
             self._reactor,

@@ -14,7 +14,8 @@ _LEAST_BYTES = 1 << 20
 """What a database needs beside its file to be opened, and somewhat more."""
 
 _FULL = "the disk is full"
-_READ_ONLY = "the file system is read-only"
+READ_ONLY = "the file system is read-only"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _BY_THE_DISK = frozenset((sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY))
 
 # The database's troubles, not the batch's: worth trying again. The low byte is the primary code.
@@ -40,27 +41,63 @@ def is_full(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
+def hindrance(directory: Path) -> str | None:
+    """Say why nothing can be written in a directory: its file system is full, or read-only. Blocks.
+
+    None for any other reason, and for none. It is tried with a file that never has a name: one that
+    the kernel has made read-only after an error does not say so when asked.
+    """
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            return READ_ONLY
+        if error.errno in _NO_ROOM:
+            return _FULL
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    if found.f_flag & os.ST_RDONLY:
+        return READ_ONLY
+    free = found.f_bfree if os.geteuid() == 0 else found.f_bavail
+    return _FULL if free * found.f_frsize < _LEAST_BYTES else None
+
+
+def explained(error: sqlite3.Error, path: Path) -> sqlite3.Error:
+    """Give an error with what hinders in its words, where SQLite says "disk I/O error". Blocks.
+
+    ``path`` is the database's.
+    """
+    if error.sqlite_errorcode & 0xFF not in _BY_THE_DISK:
+        return error
+    why = hindrance(path.resolve().parent)
+    if why is None:
+        return error
+    plain = type(error)(f"{why}: {error}")
+    plain.sqlite_errorcode = error.sqlite_errorcode
+    return plain
+
+
 def why_not_yet(error: BaseException, path: Path) -> str | None:
     """Say what keeps a database from being opened now and may pass by itself; else None. Blocks.
 
     That is a full disk, and a file system that is read-only though a database has been made on it.
-    SQLite calls both an error of the disk where its shared memory finds no place.
     """
     cause = error.__cause__ or error
     number, code = getattr(cause, "errno", None), getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    if number in (errno.ENOSPC, errno.EDQUOT) or code == sqlite3.SQLITE_FULL:
+    if number in _NO_ROOM or code == sqlite3.SQLITE_FULL:
         return _FULL
-    if number != errno.EROFS and code not in _BY_THE_DISK:
-        return None
+    if number == errno.EROFS:
+        why: str | None = READ_ONLY
+    else:
+        why = hindrance(path.resolve().parent) if code in _BY_THE_DISK else None
+    if why != READ_ONLY:
+        return why
     try:
-        found = os.statvfs(path.parent)
-        has_database = path.stat().st_size > 0
+        return why if path.stat().st_size > 0 else None
     except OSError:
         return None
-    if number == errno.EROFS or found.f_flag & os.ST_RDONLY:
-        return _READ_ONLY if has_database else None
-    free = found.f_bfree if os.geteuid() == 0 else found.f_bavail
-    return _FULL if free * found.f_frsize < _LEAST_BYTES else None
 
 
 def may_pass(error: BaseException) -> bool:

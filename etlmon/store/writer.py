@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -68,7 +69,8 @@ class Writer:
 
     Cancelling a Deferred only stops the waiting: the batch is stored all the same.
 
-    Without a ``pool`` it is halted until ``resume`` brings one.
+    Without a ``pool`` it is halted until ``resume`` brings one. ``explained`` gives an error better
+    words, in the thread that has met it.
     """
 
     log = Logger()
@@ -82,12 +84,14 @@ class Writer:
         committed: Callable[[frozenset[str], Sequence[Any]], None],
         failed: Callable[[BaseException], None] | None = None,
         slowest: Slowest | None = None,
+        explained: Callable[[sqlite3.Error], sqlite3.Error] = lambda error: error,
     ) -> None:
         self.state = WriterState()
         self.trouble = Trouble(clock)
         self._slowest = slowest
         self._pool = pool
         self._told_of_failure = failed
+        self._explained = explained
         tables = tuple(tables)
         self._inserts = {kind: table for table in tables for kind in table.inserts}
         self._weights = {kind: weigh for table in tables for kind, weigh in table.weight.items()}
@@ -282,10 +286,21 @@ class Writer:
         works = [waiting.work for waiting in self._group]
         do = _transaction if self._group[0].in_transaction else _outside
         assert self._pool is not None
-        transaction = self._pool.runInteraction(do, works)
+        transaction = self._pool.runInteraction(partial(self._in_thread, do), works)
         transaction.addCallbacks(self._ended, self._failed)
         transaction.addErrback(lambda failure: self.log.failure("The writer failed.", failure))
         transaction.addBoth(lambda _: self._settle())
+
+    def _in_thread(
+        self,
+        do: Callable[[Any, list[Callable[[sqlite3.Cursor], Any]]], tuple[list[Any], Pages | None]],
+        cursor: Any,
+        works: list[Callable[[sqlite3.Cursor], Any]],
+    ) -> tuple[list[Any], Pages | None]:
+        try:
+            return do(cursor, works)
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
 
     def _ended(self, ended: tuple[list[Any], Pages | None]) -> None:
         results, pages = ended
@@ -380,13 +395,15 @@ class Writer:
 def _transaction(
     cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]
 ) -> tuple[list[Any], Pages]:
-    """Do the works in one transaction; adbapi commits it, or rolls it back if one raises.
+    """Do the works in one transaction; adbapi rolls it back if one raises, or the commit.
 
     Gives what they give, and the pages that the file has then.
     """
     cursor.execute("BEGIN IMMEDIATE")
     results = [work(cursor) for work in works]
-    return results, sizes.pages(cursor.connection.cursor())
+    pages = sizes.pages(cursor.connection.cursor())
+    cursor.connection.commit()
+    return results, pages
 
 
 def _outside(

@@ -46,6 +46,9 @@ class FakeCursor:
     def fetchone(self) -> tuple[int]:
         return (0,)
 
+    def commit(self) -> None:
+        """The pool does it."""
+
 
 def insert(cursor: Any, rows: Any) -> list[int]:
     for row in rows:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from etlmon.host.owners import user_name
 from etlmon.node.doctor.base import Finding, drop_in, is_there, why
 from etlmon.node.doctor.unit import unit_word
+from etlmon.store.faults import READ_ONLY, hindrance
 from etlmon.text import shell_word
 
 if TYPE_CHECKING:
@@ -109,6 +110,15 @@ def writable(host: Host, check: str, path: Path) -> Iterator[Finding]:
             f"systemctl edit etlmon-node: [Service] and ReadWritePaths={unit_word(str(directory))};"
             " systemctl restart etlmon-node",
         )
+    there = next(one for one in (directory, *directory.parents) if is_there(one))
+    if hindrance(there) == READ_ONLY:
+        yield Finding(
+            "problem",
+            check,
+            f"{there}: its file system is read-only",
+            f"dmesg says why; findmnt -T {shell_word(str(there))}, mend it (fsck), and mount it rw",
+        )
+        return
     if is_there(path):
         if not os.access(path, os.R_OK | os.W_OK):
             yield Finding(
@@ -119,8 +129,7 @@ def writable(host: Host, check: str, path: Path) -> Iterator[Finding]:
             )
             return
     elif not is_there(directory):
-        above = next(one for one in directory.parents if is_there(one))
-        if not os.access(above, os.W_OK | os.X_OK):
+        if not os.access(there, os.W_OK | os.X_OK):
             yield Finding(
                 "problem",
                 check,
