@@ -72,7 +72,7 @@ class CompactRequest(RequestBody, frozen=True, kw_only=True):
 
     confirm: Annotated[bool, about("Must be true.")] = False
     full: Annotated[
-        bool, about("Write the whole file anew; needs twice its size of free space.")
+        bool, about("Write the whole file anew; needs its size of free space twice.")
     ] = False
 
 

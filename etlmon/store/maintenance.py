@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from etlmon.records.database import CompactJob, DatabaseCheck, DatabaseFigures, 
 from etlmon.store import sizes
 from etlmon.store.damage import check
 from etlmon.store.deletions import free_pages
+from etlmon.store.vacuum import lacking_room, vacuum
 from etlmon.units import from_millis, utc
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _EVERY_SECONDS = 86_400.0
 _FIRST_AFTER_SECONDS = 600.0
 _MOST_CHECKED_BYTES = 256 << 20
 """A larger table would hold a read transaction open for seconds; SQLite cannot be interrupted."""
-_ROOM_FOR_VACUUM = 2
 _DAY_MS = 86_400_000
 
 
@@ -94,11 +93,10 @@ class MaintenanceService(TimerService):
         self._watch(Deferred.fromCoroutine(self._compact(full=full)))
         return self.compaction
 
-    async def room_for_vacuum(self) -> tuple[int, int]:
-        """Give the bytes that a full compaction needs, and those that are free."""
+    async def lacking_room(self) -> str | None:
+        """Say which room a full compaction needs that is not there; None if there is enough."""
         pages = await self._store.read(sizes.pages)
-        free = await self._in_thread(lambda: shutil.disk_usage(self._store.path.parent).free)
-        return pages.content_bytes * _ROOM_FOR_VACUUM, free
+        return await self._in_thread(partial(lacking_room, self._store.path, pages.content_bytes))
 
     async def figures(self, backup: BackupState | None) -> DatabaseFigures:
         """Give the database in figures. Raises StoreError if it cannot be read."""
@@ -215,7 +213,7 @@ class MaintenanceService(TimerService):
             await self._store.checkpoint()
             if full:
                 self._note(phase="vacuum")
-                await self._store.run(_vacuum, in_transaction=False)
+                await self._store.run(vacuum, in_transaction=False)
             else:
                 self._note(phase="freeing pages")
                 while (left := await self._store.run(free_pages)) > 0:
@@ -290,13 +288,3 @@ def _optimize(cursor: sqlite3.Cursor) -> None:
     """Let SQLite look at some rows of what changed, so that it chooses the right index."""
     cursor.execute("PRAGMA analysis_limit = 400")
     cursor.execute("PRAGMA optimize").fetchall()
-
-
-def _vacuum(cursor: sqlite3.Cursor) -> None:
-    """Write the file anew, by way of a file for temporary data: memory may not hold all of it."""
-    before = cursor.execute("PRAGMA temp_store").fetchone()[0]
-    cursor.execute("PRAGMA temp_store = FILE")
-    try:
-        cursor.execute("VACUUM")
-    finally:
-        cursor.execute(f"PRAGMA temp_store = {before}")

@@ -187,9 +187,10 @@ class Writer:
         """Do other work on the writer's connection, in its turn, in a transaction of its own.
 
         ``tables`` names those that it changes. Work that cannot be done in a transaction, such as
-        a checkpoint, is done without. What ``makes_room`` goes before all that waits, for it may
-        wait for that room. What ``joins`` does so in the transaction of what waits: the pages
-        that it frees are written once, with what takes their place, and not twice. Fires with
+        a checkpoint, is done without, and once only. What ``makes_room`` goes before all that
+        waits, for it may wait for that room. What ``joins`` does so in the transaction of what
+        waits: the pages that it frees are written once, with what takes their place, and not twice.
+        Fires with
         what ``work`` returns; fails as ``write`` does.
         """
         return self._submit(
@@ -345,6 +346,10 @@ class Writer:
         error = failure.value
         if not may_pass(error):
             self._refuse_culprit(group, error)
+        elif not group[0].in_transaction:
+            # It can wait, such as a VACUUM for which there is no room; what comes after it cannot.
+            self._refuse_culprit(group, error)
+            self._tell_of(error)
         elif self._closing:
             self._note(error)
             group += self._queue.take_all()
@@ -358,8 +363,11 @@ class Writer:
             self._next_at = self._clock.seconds() + (self._retry_seconds if is_tried else 0.0)
             self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY_SECONDS)
             self._hold(tuple(self._queue))
-            if self._told_of_failure is not None:
-                self._told_of_failure(error)
+            self._tell_of(error)
+
+    def _tell_of(self, error: BaseException) -> None:
+        if self._told_of_failure is not None:
+            self._told_of_failure(error)
 
     def _refuse_culprit(self, group: list[Waiting], error: BaseException) -> None:
         """Refuse a batch that is at fault; of several, each goes alone to show which one it is."""

@@ -51,10 +51,10 @@ async def test_one_at_a_time(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_full_one_without_room_is_refused(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def little() -> tuple[int, int]:
-        return 1000, 999
+    async def little() -> str:
+        return "1000 bytes in /var/tmp, where there are 999"
 
-    monkeypatch.setattr(api.maintenance, "room_for_vacuum", little)
+    monkeypatch.setattr(api.maintenance, "lacking_room", little)
     answer = await api.ask(COMPACT, "POST", JSON, b'{"confirm": true, "full": true}')
     words = answer.problem(507, "not-enough-space")
     assert "1000 bytes" in words

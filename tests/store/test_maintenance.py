@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from etlmon.records.log import LogBlock
 from etlmon.store.database import StoreService
 from etlmon.store.maintenance import MaintenanceService
 from etlmon.store.tables.all import TABLES
+from etlmon.store.vacuum import lacking_room, temporary_directory
 from etlmon.units import utc
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -164,13 +167,70 @@ async def test_a_full_one_writes_the_file_anew(
     assert await store.read(lambda c: c.execute("PRAGMA auto_vacuum").fetchone()) == (2,)
 
 
-async def test_room_for_a_full_one(store: StoreService, maintenance: MaintenanceService) -> None:
-    await store.write([run_of(n, NOW) for n in range(1_000)])
-    needed, free = await maintenance.room_for_vacuum()
-    figures = await maintenance.figures(None)
-    assert needed == 2 * figures.content_bytes
-    found = os.statvfs(store.path.parent)
-    assert free == pytest.approx(found.f_bavail * found.f_frsize, rel=0.1)
+class TestRoomForAFullOne:
+    @pytest.fixture
+    def free(self, monkeypatch: pytest.MonkeyPatch) -> dict[Path, int]:
+        """Give what is free where; elsewhere there is enough."""
+        found: dict[Path, int] = {}
+
+        def usage(place: Path) -> SimpleNamespace:
+            return SimpleNamespace(free=found.get(place, 1 << 40))
+
+        monkeypatch.setattr("etlmon.store.vacuum.shutil.disk_usage", usage)
+        return found
+
+    async def test_is_its_content_where_temporary_files_go_and_again_in_its_log(
+        self, maintenance: MaintenanceService, path: Path, free: dict[Path, int]
+    ) -> None:
+        content_bytes = (await maintenance.figures(None)).content_bytes
+        same = {"TMPDIR": str(path.parent)}
+        free[path.parent] = 2 * content_bytes
+        assert lacking_room(path, content_bytes, same) is None
+        free[path.parent] -= 1
+        words = str(lacking_room(path, content_bytes, same))
+        assert words.startswith(f"{2 * content_bytes} bytes of free space beside the database")
+        elsewhere = {"SQLITE_TMPDIR": "/dev/shm", "TMPDIR": str(path.parent)}
+        assert lacking_room(path, content_bytes, elsewhere) is None
+        free[Path("/dev/shm")] = content_bytes - 1
+        words = str(lacking_room(path, content_bytes, elsewhere))
+        assert words.startswith(f"{content_bytes} bytes of free space for temporary files, in /dev")
+
+    async def test_is_asked_for_the_content_of_the_database(
+        self, maintenance: MaintenanceService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+        monkeypatch.setattr(
+            "etlmon.store.maintenance.lacking_room", lambda _path, size: asked.append(size)
+        )
+        assert await maintenance.lacking_room() is None
+        assert asked == [(await maintenance.figures(None)).content_bytes]
+
+    def test_where_sqlite_puts_temporary_files(self, tmp_path: Path) -> None:
+        assert temporary_directory({"SQLITE_TMPDIR": str(tmp_path)}) == tmp_path
+        assert temporary_directory({"TMPDIR": str(tmp_path / "none")}) == Path("/var/tmp")
+
+
+async def test_one_for_which_there_is_no_room_holds_up_nothing(
+    store: StoreService,
+    maintenance: MaintenanceService,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was free may be taken before it gets there: it is not tried again and again."""
+
+    def fail(_cursor: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr("etlmon.store.maintenance.vacuum", fail)
+    assert maintenance.compact(full=True) is not None
+    await until(lambda: maintenance.compaction.state != "running")  # type: ignore[union-attr]
+    job = maintenance.compaction
+    assert job is not None
+    assert (job.state, job.error_message) == ("failed", "not stored: database or disk is full")
+    await store.write([run_of(1, NOW)])
+    assert store.health().state == "ok"
 
 
 async def test_checked_ten_minutes_after_the_start_and_daily(

@@ -26,8 +26,8 @@ class Maintenance(Protocol):
     def compact(self, *, full: bool) -> CompactJob | None:
         """Begin a compaction; None while one is running."""
 
-    async def room_for_vacuum(self) -> tuple[int, int]:
-        """Give the bytes that a full compaction needs, and those that are free."""
+    async def lacking_room(self) -> str | None:
+        """Say which room a full compaction needs that is not there; None if there is enough."""
 
 
 def routes(
@@ -41,13 +41,12 @@ def routes(
     async def compact(_query: Query, body: CompactRequest) -> Answer:
         with policy.counted("other", confirmed=body.confirm):
             if body.full:
-                needed, free = await maintenance.room_for_vacuum()
-                if free < needed:
+                lacking = await maintenance.lacking_room()
+                if lacking is not None:
                     raise ApiError(
                         507,
                         "not-enough-space",
-                        f"A full compaction needs {needed} bytes of free space beside the "
-                        f"database, there are {free}; free some, or compact without full.",
+                        f"A full compaction needs {lacking}; free some, or compact without full.",
                     )
             job = maintenance.compact(full=body.full)
             if job is None:
