@@ -25,7 +25,7 @@ def backup(config: str | None, target: str | None) -> None:
     with errors():
         settings = node_config(config)
         path = backup_path(settings, time.time()) if target is None else Path(target)
-        size = back_up_for_root(database_path(settings), path)
+        size = back_up_for_root(database_path(settings), path, time.time())
         click.echo(f"{path}: {size} bytes, checked")
 
 

@@ -17,6 +17,7 @@ from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, group_of, owner_of
 from etlmon.store.damage import check, read_only_uri, stamp
 from etlmon.store.faults import READ_ONLY, explained, hindrance
+from etlmon.store.leftovers import ABANDONED_SECONDS, clear
 from etlmon.store.migrate import load_migrations, schema_version
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _PAGES_A_STEP = 1_000
 _NAME = re.compile(r"etlmon-([0-9]{8}T[0-9]{6}Z)\.db")
-_ABANDONED_SECONDS = 3600.0
 _HALF_MADE = re.compile(_NAME.pattern + r"\.part")
 
 
@@ -75,14 +75,17 @@ def _words(error: OSError | sqlite3.Error | StoreError, target: Path) -> object:
     return error.strerror if isinstance(error, OSError) else error
 
 
-def back_up_for_root(database: Path, target: Path) -> int:
+def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> int:
     """Copy as ``back_up`` does, for root too: with the rights of those whose directories they are.
 
     A directory that must be made is the database's owner's; a copy where only root can write is
-    root's, and made beside the database first. Not for a process with threads.
+    root's, and made beside the database first, where what killed ones have left goes away. Not for
+    a process with threads.
     """
     try:
         reader, writer = owner_of(database), owner_of(target)
+        with acting_as(reader):
+            clear(database, wall_seconds, is_locked=False)
         if os.geteuid() == 0 and writer == 0 and not target.parent.exists():
             target.parent.mkdir(mode=0o750, parents=True)
             os.chown(target.parent, reader, group_of(reader))
@@ -156,7 +159,7 @@ def rotate(directory: Path, keep: int, wall_seconds: float) -> list[Path]:
             one
             for one in directory.iterdir()
             if _HALF_MADE.fullmatch(one.name)
-            and one.stat().st_mtime < wall_seconds - _ABANDONED_SECONDS
+            and one.stat().st_mtime < wall_seconds - ABANDONED_SECONDS
         ]
     for path in gone:
         path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from etlmon.errors import StoreError
 from etlmon.store.connections import Connections
 from etlmon.store.damage import DamagedError, check, looks_like_database, set_aside, stamp
 from etlmon.store.faults import why_not_yet
+from etlmon.store.leftovers import clear
 from etlmon.store.lock import DatabaseLock, lock
 from etlmon.store.ondisk import InUse, look
 from etlmon.store.open import prepare
@@ -157,6 +158,7 @@ class CurrentDatabase:
                 raise StoreError("the store has been closed")
             if self._lock is None:
                 self._lock = lock(self.path, self._proc)
+                self._clear()
             if self._damage is not None:
                 self._set_aside(self._damage)
                 self._damage = None
@@ -168,6 +170,10 @@ class CurrentDatabase:
                 self._set_aside(error)
                 self._prepare()
             self._lock.hold()
+
+    def _clear(self) -> None:
+        for path in clear(self.path, self._wall_clock(), is_locked=True):
+            self.log.info("{path} was left by a command that was killed: removed.", path=str(path))
 
     def _prepare(self) -> None:
         self.schema_version = prepare(

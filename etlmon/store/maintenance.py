@@ -17,6 +17,7 @@ from etlmon.records.database import CompactJob, DatabaseCheck, DatabaseFigures, 
 from etlmon.store import sizes
 from etlmon.store.damage import check
 from etlmon.store.deletions import free_pages
+from etlmon.store.leftovers import clear
 from etlmon.store.vacuum import lacking_room, vacuum
 from etlmon.units import from_millis, utc
 
@@ -40,6 +41,8 @@ _DAY_MS = 86_400_000
 
 class MaintenanceService(TimerService):
     """Once a day, first ten minutes after the start: quick check, and what ``optimize`` wants.
+
+    What copies that were killed have left goes, too.
 
     Compaction runs on request. What is told is kept in memory; the next start begins anew.
     """
@@ -171,6 +174,8 @@ class MaintenanceService(TimerService):
         return running.addBoth(ended)
 
     async def _run(self) -> None:
+        wall_seconds = self._wall_clock()
+        await self._in_thread(partial(clear, self._store.path, wall_seconds, is_locked=False))
         self.check = await self.checked()
         if self.check.state == "damaged":
             self.log.error("The database's check: {found}", found=self.check.message)

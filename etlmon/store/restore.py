@@ -17,6 +17,7 @@ from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of, user_name
 from etlmon.store.backup import make, refuse_unsound, sync
 from etlmon.store.damage import is_emptied, read_only_uri, stamp, unused
+from etlmon.store.leftovers import clear
 from etlmon.store.lock import lock
 from etlmon.text import shell_word
 
@@ -46,6 +47,7 @@ def restore(copy: Path, database: Path, wall_seconds: float) -> Path | None:
     except OSError as error:
         raise StoreError(f"cannot restore {database}: {error.strerror or error}") from error
     with source, acting_as(owner), lock(database):
+        clear(database, wall_seconds, is_locked=True)
         return _restore(source, copy, database.resolve(), wall_seconds)
 
 

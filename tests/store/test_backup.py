@@ -67,7 +67,7 @@ class TestCopying:
         self, made: Path, tmp_path: Path
     ) -> None:
         target = tmp_path / "var" / "backups" / "copy.db"
-        back_up_for_root(made, target)
+        back_up_for_root(made, target, NOW)
         assert numbers(target) == [7]
         status, owner = target.parent.stat(), made.stat()
         assert (status.st_mode & 0o777, status.st_uid) == (0o750, owner.st_uid)

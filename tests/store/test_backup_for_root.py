@@ -74,22 +74,22 @@ def mine(path: Path) -> tuple[int, int]:
 class TestCopying:
     def test_into_a_directory_of_the_user(self, place: Path, database: Path) -> None:
         target = database.with_name("copy.db")
-        back_up_for_root(database, target)
+        back_up_for_root(database, target, NOW)
         assert (numbers(target), mine(target)) == ([7], (USER, 0o640))
 
     def test_into_one_of_root(self, place: Path, database: Path) -> None:
         (place / "root").mkdir(mode=0o700)
         target = place / "root" / "copy.db"
-        size = back_up_for_root(database, target)
+        size = back_up_for_root(database, target, NOW)
         assert (numbers(target), mine(target)) == ([7], (0, 0o640))
         assert size == target.stat().st_size
         assert not list(database.parent.glob("*passing*"))
         with pytest.raises(StoreError, match="exists already"):
-            back_up_for_root(database, target)
+            back_up_for_root(database, target, NOW)
 
     def test_into_one_that_is_made(self, place: Path, database: Path) -> None:
         target = place / "backups" / "etlmon" / "copy.db"
-        back_up_for_root(database, target)
+        back_up_for_root(database, target, NOW)
         assert (mine(target.parent), mine(target)) == ((USER, 0o750), (USER, 0o640))
         assert mine(target.parent.parent)[0] == 0
 
@@ -99,7 +99,7 @@ class TestCopying:
     ) -> None:
         planted(database.with_name(name), place / "new")
         try:
-            back_up_for_root(database, database.with_name("copy.db"))
+            back_up_for_root(database, database.with_name("copy.db"), NOW)
         except StoreError:
             assert name == "copy.db"
         assert not (place / "new").exists()
@@ -111,7 +111,7 @@ class TestCopying:
         (place / "root").mkdir(mode=0o700)
         for target in (database.with_name("copy.db"), place / "root" / "copy.db"):
             with pytest.raises(StoreError):
-                back_up_for_root(database, target)
+                back_up_for_root(database, target, NOW)
             assert not target.exists()
         assert secret.read_text() == SECRET
 
@@ -119,7 +119,7 @@ class TestCopying:
         (place / "root").mkdir(mode=0o700)
         planted(database.with_name("copies"), place / "root")
         with pytest.raises(StoreError, match="Permission denied"):
-            back_up_for_root(database, database.parent / "copies" / "copy.db")
+            back_up_for_root(database, database.parent / "copies" / "copy.db", NOW)
         assert list((place / "root").iterdir()) == []
 
 
@@ -128,7 +128,7 @@ class TestRestoring:
     def copy(self, place: Path, database: Path) -> Path:
         (place / "root").mkdir(mode=0o700)
         path = place / "root" / "copy.db"
-        back_up_for_root(database, path)
+        back_up_for_root(database, path, NOW)
         return path
 
     def test_from_a_file_that_only_root_may_read(self, database: Path, copy: Path) -> None:
