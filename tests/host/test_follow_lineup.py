@@ -1,0 +1,103 @@
+"""What rotation has put aside: copies of what was cut off, and files that came and went."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from tests.host.conftest import Log
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_several_rotations_between_two_looks(log: Log, restart: bool) -> None:
+    log.write("0")
+    log.follow()
+    log.write("1")
+    if restart:
+        log.stop()
+    for number in range(2, 6):
+        for old in range(5, 0, -1):
+            if log.named(f".{old}").exists():
+                log.named(f".{old}").rename(log.named(f".{old + 1}"))
+        log.path.rename(log.named(".1"))
+        log.write(str(number))
+    if restart:
+        log.follow()
+    log.read()
+    assert (log.lines, log.marks) == (["1", "2", "3", "4", "5"], [])
+
+
+class TestTruncation:
+    @pytest.fixture(autouse=True)
+    def begun(self, log: Log) -> None:
+        log.follow()
+        log.write(*(f"first {number}" for number in range(100)))
+        log.read()
+
+    def copytruncate(self, log: Log) -> None:
+        shutil.copyfile(log.path, log.named(".1"))
+        os.truncate(log.path, 0)
+
+    @pytest.mark.parametrize("restart", [False, True])
+    @pytest.mark.parametrize("more", [0, 1, 200])
+    def test_rest_comes_from_the_copy(self, log: Log, restart: bool, more: int) -> None:
+        """Also when the file has grown beyond its old size since."""
+        before = len(log.lines)
+        if restart:
+            log.stop()
+        log.write("rest")
+        self.copytruncate(log)
+        log.write(*(f"second {number}" for number in range(more)))
+        if restart:
+            log.follow()
+        log.read()
+        assert log.lines[before:] == ["rest", *(f"second {number}" for number in range(more))]
+        assert log.flags == [("truncated",)]
+        log.restart()
+        assert log.read() == []
+
+    def test_without_a_copy_what_is_lost_is_told(self, log: Log) -> None:
+        log.write("lost")
+        assert log.follower is not None
+        log.follower.look(log.now)
+        os.truncate(log.path, 0)
+        log.write("next")
+        assert log.read() == ["next"]
+        assert [(mark.flags, mark.length_bytes) for mark in log.marks] == [
+            (("gap", "truncated"), 5)
+        ]
+
+    def test_writer_that_goes_on_at_its_offset(self, log: Log) -> None:
+        """Without O_APPEND it leaves NULs where the file was cut off."""
+        log.stop()
+        log.follower = None
+        with log.path.open("r+") as writer:
+            writer.seek(0, os.SEEK_END)
+            log.follow()
+            size = writer.tell()
+            self.copytruncate(log)
+            writer.write("a\n")
+            writer.flush()
+            assert log.read() == ["a"]
+        assert [(mark.flags, mark.length_bytes) for mark in log.marks] == [
+            (("truncated",), None),
+            (("nul_run",), size),
+        ]
+
+    @pytest.mark.parametrize("restart", [False, True])
+    def test_two_in_a_row(self, log: Log, restart: bool) -> None:
+        if restart:
+            log.stop()
+        log.write("a")
+        self.copytruncate(log)
+        log.named(".1").rename(log.named(".2"))
+        log.write("b")
+        self.copytruncate(log)
+        log.write("c")
+        if restart:
+            log.follow()
+        log.read()
+        assert log.lines[100:] == ["a", "b", "c"]
+        assert log.flags == [("truncated",), ("truncated",)]

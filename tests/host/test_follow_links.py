@@ -1,0 +1,97 @@
+"""A followed name that is a symbolic link, or leads through one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.host.conftest import Log
+
+
+@pytest.fixture(autouse=True)
+def begun(log: Log) -> None:
+    log.write("0")
+    log.follow()
+
+
+def link(log: Log, name: str) -> None:
+    log.path.unlink(missing_ok=True)
+    log.path.symlink_to(name)
+    log.path.with_name(name).touch()
+
+
+def test_symlink_that_switches(log: Log) -> None:
+    first, second = (log.path.with_name(f"{name}.txt") for name in ("first", "second"))
+    log.stop()
+    log.cursor = None
+    log.path.rename(first)
+    log.path.symlink_to(first)
+    log.follow()
+    log.write("1", to=first)
+    log.write("2", to=second)
+    log.path.unlink()
+    log.path.symlink_to(second)
+    log.write("3", to=first)
+    assert log.read() == ["1", "3", "2"]
+    log.path.unlink()
+    log.path.symlink_to(first)
+    log.write("4", to=first)
+    assert log.read() == ["4"]
+
+
+def test_symlink_that_switches_while_nobody_looks(log: Log) -> None:
+    """What it led to in between is not known by its name: a gap tells so, once."""
+    log.stop()
+    log.cursor = None
+    link(log, "first")
+    log.follow(begin="beginning")
+    log.write("1", to=log.path.with_name("first"))
+    log.read()
+    log.stop()
+    log.write("2", to=log.path.with_name("first"))
+    for name in ("second", "third"):
+        link(log, name)
+        log.write(name)
+    log.follow()
+    assert log.lines == ["1", "2", "third"]
+    assert [mark.flags for mark in log.marks] == [("gap",)]
+    assert "a link was switched" in str(log.marks[0].detail)
+    log.restart()
+    log.write("3")
+    assert log.read() == ["3"]
+    assert len(log.marks) == 1
+
+
+def test_symlink_to_names_of_rotation_that_switches_while_nobody_looks(log: Log) -> None:
+    """They tell what came in between: nothing is missing."""
+    log.stop()
+    log.cursor = None
+    link(log, "app.log-20260101")
+    log.follow(begin="beginning")
+    log.write("1")
+    log.read()
+    log.stop()
+    for day in ("20260102", "20260103"):
+        link(log, f"app.log-{day}")
+        log.write(day)
+    log.follow()
+    assert (log.lines, log.marks) == (["1", "20260102", "20260103"], [])
+
+
+def test_link_to_the_directory_that_switches_while_nobody_looks(log: Log, tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    current = tmp_path / "current"
+    current.symlink_to("old")
+    linked = Log(current / "app.log")
+    linked.write("1")
+    linked.follow(begin="beginning")
+    linked.stop()
+    current.unlink()
+    current.symlink_to("new")
+    linked.write("2")
+    linked.follow()
+    assert linked.lines == ["1", "2"]
+    assert [mark.flags for mark in linked.marks] == [("gap",)]
+    linked.stop()

@@ -1,0 +1,117 @@
+"""A file that is found again after a time in which nobody looked."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+
+import msgspec
+import pytest
+
+from etlmon.host.cursor import decode, encode
+from tests.host.conftest import Log
+
+
+class TestAfterDowntime:
+    @pytest.fixture(autouse=True)
+    def stopped(self, log: Log) -> None:
+        log.follow()
+        log.write("1")
+        log.read()
+        log.stop()
+        log.write("2", "3")
+
+    @pytest.mark.parametrize("ending", [".1", "-20260131", ".2026-01-31T00:00", "-1767225600"])
+    def test_renamed(self, log: Log, ending: str) -> None:
+        log.path.rename(log.named(ending))
+        log.write("4")
+        log.follow()
+        assert (log.lines, log.marks) == (["1", "2", "3", "4"], [])
+
+    def test_renamed_with_the_date_before_its_ending(self, log: Log) -> None:
+        log.path.rename(log.path.with_name("app-20260131.log"))
+        log.write("4")
+        log.follow()
+        assert (log.lines, log.marks) == (["1", "2", "3", "4"], [])
+
+    @pytest.mark.parametrize("ending", [".1.gz", "-20260131.gz", ".1.bz2", ".1.xz"])
+    def test_compressed(self, log: Log, ending: str) -> None:
+        pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+        status = log.path.stat()
+        packed = log.named(ending)
+        packed.write_bytes(pack[ending[-3:].strip(".")](log.path.read_bytes()))
+        os.utime(packed, (status.st_atime, int(status.st_mtime)))
+        log.path.unlink()
+        log.write("4")
+        log.follow()
+        assert (log.lines, [flags for flags in log.flags if flags != ("truncated",)]) == (
+            ["1", "2", "3", "4"],
+            [],
+        )
+        log.restart()
+        assert log.read() == []
+
+    def test_compressed_file_that_is_broken(self, log: Log) -> None:
+        log.path.rename(log.named(".1"))
+        packed = gzip.compress(b"1\n2\n3\n" + os.urandom(100_000))
+        log.named(".1.gz").write_bytes(packed[:5000])
+        log.named(".1").unlink()
+        log.write("4")
+        log.follow()
+        assert "4" in log.lines
+        assert any("gap" in flags for flags in log.flags)
+
+    @pytest.mark.parametrize("is_kept", [True, False])
+    def test_empty_then_filled_and_compressed(self, log: Log, is_kept: bool) -> None:
+        log.path.rename(log.named(".2"))
+        log.path.touch()
+        log.follow()
+        log.stop()
+        assert log.lines == ["1", "2", "3"]
+        packed = log.named(".1.gz")
+        if is_kept:
+            packed.write_bytes(gzip.compress(b"4\n5\n"))
+        log.write("6", to=log.named(".new"))  # with an inode of its own
+        log.named(".new").rename(log.path)
+        log.follow()
+        if is_kept:
+            assert (log.lines, log.marks) == (["1", "2", "3", "4", "5", "6"], [])
+        else:
+            assert log.lines == ["1", "2", "3", "6"]
+            assert log.flags == [("gap",)], "nobody knows what was in it"
+
+    def test_gone(self, log: Log) -> None:
+        log.path.rename(log.path.with_name("moved-away"))
+        log.write("4")
+        log.follow()
+        assert log.lines == ["1", "4"]
+        assert log.flags == [("gap",)]
+        log.restart()
+        assert log.flags == [("gap",)], "it is told once"
+
+    def test_renamed_and_nothing_in_its_place(self, log: Log) -> None:
+        log.path.rename(log.named(".1"))
+        log.follow()
+        assert log.lines == ["1", "2", "3"]
+        log.write("4")
+        assert log.read() == ["4"]
+
+
+def test_new_file_with_the_inode_of_the_old(log: Log) -> None:
+    log.write("0")
+    log.follow()
+    log.write("1")
+    log.read()
+    log.stop()
+    cursor = decode(log.cursor)
+    assert cursor is not None
+    (position,) = cursor.waiting
+    log.path.unlink()
+    log.write("2", "3")
+    # As a file system may give it, which gives each number again at once.
+    position = msgspec.structs.replace(position, inode=log.path.stat().st_ino)
+    log.cursor = encode(msgspec.structs.replace(cursor, waiting=(position,)))
+    log.follow()
+    assert log.lines == ["1", "2", "3"]
