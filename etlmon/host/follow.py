@@ -293,6 +293,11 @@ class Follower:
         assert self._last_read is not None
         self._last_read.lines.give_back(length)
 
+    def read_again(self, most_lines: int, now: float) -> Reading | None:
+        """Give the next lines of the file of the last reading, as ``read`` does."""
+        assert self._last_read is not None
+        return self._read(self._last_read, most_lines, now)
+
     @property
     def is_at_end(self) -> bool:
         """Whether the file of the last reading has nothing more, as of the last look."""

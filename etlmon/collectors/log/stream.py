@@ -42,6 +42,7 @@ class Stream:
         joiner: Joiner | None,
         times: TimeReader | None,
         entry_seconds: float,
+        entry_lines: int,
     ) -> None:
         self.path = path
         self.log_path = host_text(path)
@@ -55,6 +56,7 @@ class Stream:
         self._joiner = joiner
         self._times = times
         self._entry_seconds = entry_seconds
+        self._entry_lines = entry_lines
         self._entry: tuple[int, int, float] | None = None  # offset, length, since when it is so
         self._asleep: Standing | None = None
         self._told: LogFileRead | None = None
@@ -75,20 +77,41 @@ class Stream:
     def read(self, most_lines: int, now: float, created_at: datetime) -> LogBlock | None:
         """Give the next lines of the file; None if there are none at the moment.
 
-        A block without lines tells that there is more to come.
+        A block without lines tells that there is more to come. One entry may have more lines.
         """
         try:
             reading = self.follower.read(most_lines, now)
+            lines = [] if reading is None else self._text.lines(reading)
+            if reading is not None and self._is_begun_only(reading, lines, most_lines):
+                assert reading.block is not None
+                most_lines = self._entry_lines
+                self.follower.give_back(len(reading.block))
+                reading = self.follower.read_again(most_lines, now)
+                lines = [] if reading is None else self._text.lines(reading)
         except OSError as error:
             self.error = error.strerror or str(error)
             return None
-        return None if reading is None else self._block(reading, most_lines, now, created_at)
+        return None if reading is None else self._block(reading, lines, most_lines, now, created_at)
+
+    def _is_begun_only(self, reading: Reading, lines: list[str | None], most_lines: int) -> bool:
+        """Whether these are the beginning of one entry, and more lines may be read for it."""
+        return (
+            self._joiner is not None
+            and reading.block is not None
+            and most_lines < self._entry_lines
+            and len(lines) >= most_lines
+            and self._joiner.last_start(lines) == 0
+        )
 
     def _block(
-        self, reading: Reading, most_lines: int, now: float, created_at: datetime
+        self,
+        reading: Reading,
+        lines: list[str | None],
+        most_lines: int,
+        now: float,
+        created_at: datetime,
     ) -> LogBlock | None:
         self.last_bytes = len(reading.block or b"") or sum(len(one or b"") for one in reading.lines)
-        lines = self._text.lines(reading)
         found = marks(reading)
         if self._joiner is not None:
             whole = self._whole_entries(reading, lines, most_lines, now)

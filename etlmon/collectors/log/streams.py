@@ -35,7 +35,7 @@ MOST_FILES = 10_000
 """Files that one pattern may match; those that were written last are taken."""
 _MOST_LINES = 5_000
 _MOST_BYTES = 1 << 20
-"""Lines and bytes that one batch holds, of all files together."""
+"""Lines and bytes that one batch holds, of all files together, and the end of one entry."""
 _LEAST_LINES = 100
 """Lines that each file has in its turn, at the least, if there are so many."""
 _GONE_SECONDS = 60.0
@@ -273,6 +273,7 @@ class Streams:
             joiner=self._joiner,
             times=self._times,
             entry_seconds=self._settings.partial_timeout,
+            entry_lines=min(self._settings.buffer_lines, _MOST_LINES),
         )
         self._files[name] = _File(stream)
 
@@ -407,11 +408,8 @@ class Streams:
         lines_left, bytes_left = _MOST_LINES, _MOST_BYTES
         while waiting and lines_left > 0 and bytes_left > 0:
             stream = waiting.pop(0)
-            asked = min(most, left[stream], lines_left)
-            if self._joiner is not None and asked < most:
-                return False  # an entry is not parted because a batch has little room left
             self._turn += 1
-            block = stream.read(asked, now, wall)
+            block = stream.read(min(most, left[stream], lines_left), now, wall)
             if block is None:
                 continue
             has_read.add(stream)

@@ -68,6 +68,13 @@ class TestEntries:
         found = [line for _ in range(100) for line in one.run(0.1)]
         assert found == ["Error\n  at a\n  at b"] * 200
 
+    def test_is_not_parted_where_many_files_share_a_batch(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", start="beginning", multiline={}, max_open_files=60)
+        entry = ("Error", *(f"  at {number}" for number in range(300)))
+        for number in range(60):
+            write(logs / f"{number}.log", *entry * 2, "next")
+        assert one.run() == ["\n".join(entry)] * 120
+
     def test_by_a_pattern_of_first_lines(self, follow: Follow, logs: Path) -> None:
         one = follow(start="beginning", multiline={"start": "^[0-9]"}, partial_timeout=60.0)
         write(logs / "app.log", "1 a", "Caused by", "2 b")
