@@ -29,6 +29,7 @@ RUN = [
     "click>=8.1.7",
     "prometheus-client>=0.21",
     "google-re2>=1.1.20240702",
+    "backports.zstd>=1.0; python_version < '3.14'",  # then it is in the standard library
     "tzdata>=2024.1",  # the time zones, for a host that has not installed its own
 ]
 

@@ -12,6 +12,7 @@ import gzip
 import lzma
 import os
 import stat
+import sys
 import zlib
 from collections.abc import Callable
 from hashlib import blake2b
@@ -21,21 +22,27 @@ import msgspec
 
 from etlmon.host.birth import birth_ns
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 HEAD_BYTES = 4096
 """How much of the beginning of a file it is known by, as far as that has been read."""
 TAIL_BYTES = 256
 """How much before the place where reading stopped it is known by."""
 
-_Unpacked = gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
+_Unpacked = gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile | zstd.ZstdFile
 
 _UNPACK: dict[bytes, Callable[[IO[bytes]], _Unpacked]] = {
     b".gz": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     b".bz2": bz2.BZ2File,
     b".xz": lzma.LZMAFile,
+    b".zst": zstd.ZstdFile,
 }
 COMPRESSED = tuple(_UNPACK)
 """How the names of the compressed files end that can be read."""
-BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError)
+BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError)
 """What reading a compressed file may raise."""
 _SKIP_BYTES = 1 << 18
 

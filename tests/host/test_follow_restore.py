@@ -11,7 +11,10 @@ import msgspec
 import pytest
 
 from etlmon.host.cursor import decode, encode
+from etlmon.host.generation import zstd
 from tests.host.conftest import Log
+
+PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd.compress}
 
 
 class TestAfterDowntime:
@@ -36,12 +39,13 @@ class TestAfterDowntime:
         log.follow()
         assert (log.lines, log.marks) == (["1", "2", "3", "4"], [])
 
-    @pytest.mark.parametrize("ending", [".1.gz", "-20260131.gz", ".1.bz2", ".1.xz"])
+    @pytest.mark.parametrize(
+        "ending", [".1.gz", "-20260131.gz", ".1.bz2", ".1.xz", ".1.zst", "-20260131.zst"]
+    )
     def test_compressed(self, log: Log, ending: str) -> None:
-        pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
         status = log.path.stat()
         packed = log.named(ending)
-        packed.write_bytes(pack[ending[-3:].strip(".")](log.path.read_bytes()))
+        packed.write_bytes(PACK[packed.suffix](log.path.read_bytes()))
         os.utime(packed, (status.st_atime, int(status.st_mtime)))
         log.path.unlink()
         log.write("4")
@@ -53,11 +57,13 @@ class TestAfterDowntime:
         log.restart()
         assert log.read() == []
 
-    def test_compressed_file_that_is_broken(self, log: Log) -> None:
-        log.path.rename(log.named(".1"))
-        packed = gzip.compress(b"1\n2\n3\n" + os.urandom(100_000))
-        log.named(".1.gz").write_bytes(packed[:5000])
-        log.named(".1").unlink()
+    @pytest.mark.parametrize("is_other", [False, True])
+    @pytest.mark.parametrize("suffix", PACK)
+    def test_compressed_file_that_is_broken(self, log: Log, suffix: str, is_other: bool) -> None:
+        """It ends too early, or is none of its kind."""
+        packed = PACK[suffix](b"1\n2\n3\n" + os.urandom(100_000))
+        log.named(f".1{suffix}").write_bytes(b"no such thing" if is_other else packed[:5000])
+        log.path.unlink()
         log.write("4")
         log.follow()
         assert "4" in log.lines
