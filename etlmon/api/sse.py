@@ -4,7 +4,8 @@ A stream is a position, the number of the last row that it has passed. When a ta
 that have waited for it go on from there: with the few rows that the commit has stored, if they are
 the next ones, else by a read. They wait at the same position, so one read serves them all. A client
 that does not take what is sent has its stream paused: its rows stay in the database, and all that
-it costs is the piece on its way.
+it costs is the piece on its way, and its place among the streams. One that takes nothing for long
+is cut off, and goes on after its last event when it comes again.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _MOST_STREAMS = 1_000
 _BEAT_SECONDS = 15.0
 """A stream says something this often, so that both ends learn of a broken connection."""
+_STALLED_SECONDS = 60.0
+"""How long a client may take nothing at all, though something waits for it."""
 _RETRY_MS = 2_000
 _PATIENCE = 3
 _LAZY_SECONDS = 0.05
@@ -224,8 +227,16 @@ class Streams:
                 stream.wake()
 
     def _beat_all(self) -> None:
+        now = self.now()
         for stream in list(self._open):
-            stream.beat()
+            if stream.stalled_since is not None and now - stream.stalled_since >= _STALLED_SECONDS:
+                stream.cut_off()
+            else:
+                stream.beat()
+
+    def now(self) -> float:
+        """Tell seconds that only grow."""
+        return float(self._clock.seconds())
 
 
 @implementer(IPushProducer)
@@ -239,13 +250,15 @@ class _Stream:
     ) -> None:
         self.source = source
         self.is_lazy = False
+        self.stalled_since: float | None = None
+        """Since when the client takes nothing of what was sent; None while it does."""
         self._streams = streams
         self._request = request
         self._is_let_in = is_let_in
         self._position = 0
         self._commits = 0
         self._waiting: Deferred[Sequence[Any]] | None = None
-        self._is_paused = self._is_sending = self._is_over = self._is_gone = False
+        self._is_sending = self._is_over = self._is_gone = False
         request.notifyFinish().addBoth(self._gone)
 
     async def run(self) -> None:
@@ -280,7 +293,7 @@ class _Stream:
                 self._request.write(piece.data)
             self._position = piece.position
             stored: Sequence[Any] = ()
-            if self._is_paused:
+            if self.stalled_since is not None:
                 stored = await self._wait()
             elif piece.is_all and self._commits == self._streams.commits(self.source.tables):
                 self.is_lazy = empty > _PATIENCE
@@ -308,28 +321,40 @@ class _Stream:
 
     def wake(self, stored: Sequence[Any] = ()) -> None:
         """Go on; there may be more. A client that takes nothing is not woken."""
-        if not self._is_paused:
+        if self.stalled_since is None:
             self._go_on(stored)
 
     def beat(self) -> None:
         """Say that the stream is alive, and how far it is, in an event that is none."""
         if not self._is_let_in():
             self.close()
-        elif self._is_sending and not self._is_paused:
+        elif self._is_sending and self.stalled_since is None:
             self._request.write(b":\nid: %d\n\n" % self._position)
 
     def pauseProducing(self) -> None:
         """Send nothing: what was sent is not taken."""
-        self._is_paused = True
+        self.stalled_since = self._streams.now()
 
     def resumeProducing(self) -> None:
         """Send again."""
-        self._is_paused = False
+        self.stalled_since = None
         self._go_on()
 
     def stopProducing(self) -> None:
         """Send no more: the connection is lost."""
         self.close()
+
+    def cut_off(self) -> None:
+        """End the connection at once: what was sent would never be taken."""
+        if self._is_gone:
+            return
+        if self._streams.ends.admits():
+            self.log.warn(
+                "A stream ends: its client has taken nothing for {seconds:.0f} s.",
+                seconds=_STALLED_SECONDS,
+            )
+        connection: Any = self._request.channel.transport
+        connection.abortConnection()
 
     def close(self) -> None:
         """End the stream, at the latest when the read under way has ended."""

@@ -453,6 +453,57 @@ async def test_a_store_that_fails_is_a_problem_or_the_end(api, store, monkeypatc
     (await api.ask(f"{APP}?follow=true")).problem(503, "database-unavailable")
 
 
+async def stall(api: Any, store: Any) -> Any:
+    """Open a stream whose client takes nothing, and fill it."""
+    stopped = await api.stream(f"{APP}?follow=true")
+    (held,) = api.server.streams._open
+    connection = held._request.channel.transport
+    stopped.wire.transport.pauseProducing()
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    while held.stalled_since is None:
+        await store.write([block(*["x" * 1_000] * 50)])
+    return stopped, held
+
+
+async def test_a_client_that_takes_nothing_for_a_minute_is_cut_off(api, store) -> None:
+    """It holds a place that others want; when it comes again it goes on where it was."""
+    stopped, _ = await stall(api, store)
+    other = await api.stream(f"{APP}?follow=true&lines=0")
+    await other.wire.until(lambda received: b"retry" in received)
+    for _ in range(3):
+        api.clock.advance(15)
+    assert len(api.server.streams) == 2
+    with capturedLogs() as logged:
+        api.clock.advance(15)
+        while len(api.server.streams) > 1:
+            await deferLater(reactor, 0.01)
+    assert "its client has taken nothing for" in str([one.get("log_format") for one in logged])
+    stopped.wire.transport.resumeProducing()
+    await stopped.wire.closed
+    last = int(stopped.last_id)
+    again = await api.stream(f"{APP}?follow=true", last_id=str(last))
+    assert (await again.until(1))[0].last_id == str(last + 1)
+    await again.close()
+    await other.close()
+
+
+async def test_a_client_that_takes_something_now_and_then_is_not(api, store) -> None:
+    stopped, held = await stall(api, store)
+    for _ in range(2):
+        for _ in range(3):
+            api.clock.advance(15)
+        stopped.wire.transport.resumeProducing()
+        while held.stalled_since is not None:
+            await deferLater(reactor, 0.01)
+        stopped.wire.transport.pauseProducing()
+        while held.stalled_since is None:
+            await store.write([block(*["x" * 1_000] * 50)])
+    assert len(api.server.streams) == 1
+    stopped.wire.transport.abortConnection()
+    while len(api.server.streams):
+        await deferLater(reactor, 0.01)
+
+
 # --- commands -------------------------------------------------------------------------------------
 
 
@@ -522,7 +573,7 @@ async def test_200_streams_and_one_that_takes_nothing(api, store) -> None:
         api.clock.advance(0.05)
         await deferLater(reactor, 0.01)
     assert {counter.count for counter in counters} == {total}
-    assert held._is_paused
+    assert held.stalled_since is not None
     assert len(connection.dataBuffer) + connection._tempDataLen < 400_000, "of 1,600,000"
     stopped.wire.transport.resumeProducing()
     while late.count < total:
