@@ -78,6 +78,15 @@ def test_names_that_are_no_text(tree: Path) -> None:
     assert counted(Entries(), tree) == by_scandir(tree)
 
 
+def test_longest_names_among_the_shortest(tree: Path) -> None:
+    """Their lengths differ in one byte of two."""
+    for number in range(40):
+        (tree / f"{number}").touch()
+        if number % 10 == 9:
+            (tree / ("x" * 253 + f"{number:02}")).touch()
+    assert counted(Entries(), tree) == by_scandir(tree)
+
+
 def test_types_that_are_told_of_some(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Untold, "share", 0.3)
     for number in range(300):

@@ -14,6 +14,7 @@ import errno
 import os
 import stat
 import struct
+import sys
 from functools import cache
 
 TYPE_CHECKING = False
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 # What the C library reads at a time: about 1,000 entries.
 _BUFFER_BYTES = 32768
 _LENGTH, _TYPE, _NAME = 16, 18, 19
+_LOW_BYTE, _HIGH_BYTE = (16, 17) if sys.byteorder == "little" else (17, 16)
 _length_and_kind = struct.Struct("=HB").unpack_from
 _UNKNOWN, _DIRECTORY, _FILE = 0, 4, 8
-_NO_NAMES = (b".", b"..")
+_NO_NAMES = (b".\0", b"..\0")
+# An entry has a multiple of 8 bytes: from this many (a name of up to 4) to 256 more.
+_SHORTEST = 24
 # Where no more than these are of one length, they are looked at one by one.
 _FEW = 4
 
@@ -77,9 +81,9 @@ class Entries:
             if kind not in (_DIRECTORY, _UNKNOWN):
                 others += 1
                 continue
-            name = bytes(buffer[at + _NAME : buffer.index(0, at + _NAME)])
-            if name in _NO_NAMES:
+            if buffer.startswith(_NO_NAMES, at + _NAME):
                 continue
+            name = bytes(buffer[at + _NAME : buffer.index(0, at + _NAME)])
             if kind == _UNKNOWN:
                 kind = _kind_of(fd, name)
                 if look is not None:
@@ -109,10 +113,9 @@ class Entries:
         while at < size:
             length, _ = _length_and_kind(buffer, at + _LENGTH)
             # Each one is where it is taken to be, as long as those before it have this length.
-            alike = min(
-                _same(buffer[at + _LENGTH : size : length]),
-                _same(buffer[at + _LENGTH + 1 : size : length]),
-            )
+            alike = _same(buffer[at + _LOW_BYTE : size : length])
+            if length & 0xFF == _SHORTEST:  # The longest have the same low byte.
+                alike = min(alike, _same(buffer[at + _HIGH_BYTE : size : length]))
             if alike > _FEW:
                 kinds = buffer[at + _TYPE : at + alike * length : length]
                 found = kinds.count(_FILE)
@@ -122,19 +125,18 @@ class Entries:
                         at + number * length for number, kind in enumerate(kinds) if kind != _FILE
                     ]
                 at += alike * length
-                step = _FEW
-                continue
-            # One by one, the more of them the longer this goes on.
-            for _ in range(step):
+                singly, step = 1, _FEW  # What follows has another length.
+            else:
+                # One by one, the more of them the longer this goes on.
+                singly, step = step, 2 * step
+            while singly and at < size:
                 length, kind = _length_and_kind(buffer, at + _LENGTH)
                 if kind == _FILE:
                     files += 1
                 else:
                     rest.append(at)
                 at += length
-                if at >= size:
-                    break
-            step *= 2
+                singly -= 1
         return files, rest
 
 
