@@ -242,10 +242,10 @@ def test_changes_while_it_scans(tree: Path, monkeypatch: pytest.MonkeyPatch) -> 
     real = Scan._list
     rng = random.Random(1)
 
-    def interfering(scan: Scan, names: list[str]) -> None:
+    def interfering(scan: Scan, *where: Any) -> None:
         if rng.random() < 0.5:
             change(tree, rng)
-        real(scan, names)
+        real(scan, *where)
         if rng.random() < 0.5:
             change(tree, rng)
 

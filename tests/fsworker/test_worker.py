@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -447,6 +448,18 @@ def test_progress_tells_where_the_scan_is(tree: Path, monkeypatch: pytest.Monkey
     assert len(told) >= answer["listed"]
     assert counts(told[-1]) == counts(answer)
     assert {"", "a", "a/b\n/a"} <= {one["directory"] for one in told}
+
+
+def test_scan_that_stops_within_a_directory_leaves_nothing_open(tree: Path) -> None:
+    """Whether it has come to directories below that one or not."""
+    for name in ("leaf", "above", "above/leaf"):
+        (tree / name).mkdir()
+        for number in range(30):
+            (tree / name / f"{number}").touch()
+    before = psutil.Process().num_fds()
+    stops = {Scan(str(tree), max_files=most).run()["stopped"] for most in range(89)}
+    assert stops == {"max_files"}
+    assert psutil.Process().num_fds() == before
 
 
 # --- the process ----------------------------------------------------------------------------------

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import time
-from itertools import islice
 from time import monotonic
 
 from etlmon.fsworker.jobs.children import Children
-from etlmon.fsworker.jobs.entries import Entries
+from etlmon.fsworker.jobs.counting import Counting
 from etlmon.fsworker.jobs.memory import Directory
-from etlmon.fsworker.jobs.walk import CHUNK, CLOSED, PASS, Stopped, Walk, few_at_once
+from etlmon.fsworker.jobs.walk import CLOSED, PASS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,18 +27,16 @@ _BY_PATH_LEVELS = 32
 _MAX_GIVEN, _MAX_GIVEN_CHARACTERS = 2_000, 100_000
 
 
-class Scan(Walk):
+class Scan(Counting):
     """Counts what is below one directory, as ``find -H DIR -xdev -mindepth 1`` sees it.
 
-    ``limits`` are those of a walk.
+    ``limits`` are those of a walk that counts.
     """
 
     def __init__(
         self,
         path: str,
         *,
-        max_depth: int | None = None,
-        max_files: int | None = None,
         memory: Memory | None = None,
         remember_as: str = "",
         scan_id: object = None,
@@ -50,9 +47,7 @@ class Scan(Walk):
         parallelism: int = 1,
         **limits: Any,
     ) -> None:
-        super().__init__(path, **limits)
-        self._max_depth = max_depth
-        self._max_files = max_files
+        super().__init__(path, at_a_time=parallelism, **limits)
         self._memory = memory
         self._remember_as = remember_as
         self._scan_id = scan_id
@@ -67,16 +62,12 @@ class Scan(Walk):
             above, slash, name = part.rpartition("/")
             self._apart.setdefault(above + slash, set()).add(name)
         self._children.share(apart)
-        self._files = self._dirs = self._others = 0
         # The counts before the child of the root that the scan is in.
         self._before_child = 0, 0, 0
-        self._listed = self._reused = 0
+        self._reused = 0
         self._newest_mtime_ns: int | None = None
         self._parallelism = parallelism
         self._ahead: Ahead | None = None
-        # Not where the names matter, nor where it is each call that counts and not the time.
-        plain = self._excluded is None and not self._seconds_per_call and parallelism == 1
-        self._entries = Entries.of_this_system() if plain else None
 
     def _visit(self, status: os.stat_result) -> None:
         if self._memory is None:
@@ -109,12 +100,12 @@ class Scan(Walk):
         if ahead is not None:
             ahead.close()
 
+    def _answered(self) -> None:
+        if self._ahead is not None:
+            self._ahead.answered()
+
     def _is_heard(self) -> bool:
         return self._ahead is None or self._ahead.is_heard()
-
-    def _enters_below(self, path: str) -> bool:
-        """Tell whether the subdirectories of this one are entered too."""
-        return self._max_depth is None or path.count("/") + 2 < self._max_depth
 
     def _found(self) -> dict[str, object]:
         return {
@@ -124,13 +115,7 @@ class Scan(Walk):
         }
 
     def _progress(self) -> dict[str, object]:
-        return {
-            "files": self._files,
-            "dirs": self._dirs,
-            "others": self._others,
-            "listed": self._listed,
-            "reused": self._reused,
-        }
+        return {**super()._progress(), "reused": self._reused}
 
     def _share(self) -> None:
         self._tell({"given": self._give()})
@@ -138,6 +123,7 @@ class Scan(Walk):
     def _go_to(self, part: str, directory: Directory, root: os.stat_result) -> None:
         """Go down to the parent of a part, whose entries are another worker's."""
         *upper, _ = part.split("/")
+        self._before_child = self._files, self._dirs, self._others
         self._push(Directory(""), os.dup(self._root), root)
         try:
             for name in upper:
@@ -257,8 +243,8 @@ class Scan(Walk):
         assert visit.status is not None
         if self._is_admitted(directory.name, visit.status):
             self._arrive(directory, visit.fd, visit.status, visit)
-        elif visit.fd != CLOSED:
-            os.close(visit.fd)
+        else:
+            _close(visit.fd)
 
     def _look_at(self, visit: Visit) -> None:
         """Stop if a directory that a thread is still in holds too many files by itself."""
@@ -273,37 +259,69 @@ class Scan(Walk):
         self._dirs -= 1  # find reports the loop and does not count it.
         super()._loops(name)
 
-    def _push(self, directory: Directory, fd: int, status: os.stat_result) -> None:
-        if len(self._levels) == 1:
-            self._before_child = self._files, self._dirs, self._others
-        super()._push(directory, fd, status)
-
     def _pop(self) -> None:
         if len(self._levels) == 2:
-            files, dirs, others = self._before_child
-            self._children.add(
-                self._levels[1].directory.name,
-                self._files - files,
-                self._dirs - dirs,
-                self._others - others,
-            )
+            self._add_child(self._levels[1].directory.name, self._before_child)
         super()._pop()
+
+    def _add_child(self, name: str, before: tuple[int, int, int]) -> None:
+        """Note what has been counted since ``before``, which is below a child of the root."""
+        files, dirs, others = before
+        self._children.add(name, self._files - files, self._dirs - dirs, self._others - others)
 
     def _arrive(
         self, directory: Directory, fd: int, status: os.stat_result, visit: Visit | None = None
     ) -> None:
-        """Count what is in a directory that has been opened, by listing it where that is needed."""
+        """Count what is in a directory that has been opened; go down where something is below it.
+
+        It is closed where that is not so: most directories have no others in them.
+        """
         if self._newest_mtime_ns is None or status.st_mtime_ns > self._newest_mtime_ns:
             self._newest_mtime_ns = status.st_mtime_ns
-        self._push(directory, fd, status)
-        if self._reuses and directory.is_unchanged(status):
-            self._files += directory.files
-            self._dirs += directory.dirs
-            self._others += directory.others
-            self._reused += 1
-            self._pend(directory.subdirectories)
-            self._look()
+        before = self._files, self._dirs, self._others
+        kept = self._levels[-1].kept if self._levels else True
+        subdirectories: Sequence[Directory]
+        try:
+            if self._reuses and directory.is_unchanged(status):
+                subdirectories = self._take_known(directory)
+            else:
+                subdirectories, kept = self._take_new(directory, fd, status, visit, kept=kept)
+        except BaseException:
+            _close(fd)
+            raise
+        if subdirectories:
+            self._push(directory, fd, status)
+            self._levels[-1].kept = kept
+            if len(self._levels) == 2:
+                self._before_child = before
+            self._pend(subdirectories)
             return
+        _close(fd)
+        if len(self._levels) == 1:
+            self._add_child(directory.name, before)
+
+    def _take_known(self, directory: Directory) -> Sequence[Directory]:
+        """Count what is remembered of a directory; give its subdirectories."""
+        self._files += directory.files
+        self._dirs += directory.dirs
+        self._others += directory.others
+        self._reused += 1
+        self._look()
+        return directory.subdirectories
+
+    def _take_new(
+        self,
+        directory: Directory,
+        fd: int,
+        status: os.stat_result,
+        visit: Visit | None,
+        *,
+        kept: bool,
+    ) -> tuple[Sequence[Directory], bool]:
+        """Count what a directory holds, by listing it.
+
+        Give its subdirectories, and whether they are remembered, which ``kept`` asks for.
+        """
         # Before the listing: what changes from now on gets times that differ from those in status.
         now_ns = visit.listed_at_ns if visit else time.time_ns()
         settled = max(status.st_mtime_ns, status.st_ctime_ns) <= now_ns - self._settle_ns
@@ -311,24 +329,32 @@ class Scan(Walk):
         names: list[str] = []
         try:
             if visit is None:
-                self._list(names)
+                self._list(directory, fd, names)
         except OSError as error:
-            self._failed(error, "")
+            self._failed(error, directory.name)
             settled = False
         if visit is not None:
             names = visit.names
             settled = self._take_over(visit) and settled
         known = {}
-        if directory.inode == status.st_ino:
+        if directory.subdirectories and directory.inode == status.st_ino:
             known = {one.name: one for one in directory.subdirectories}
         subdirectories = [known.get(name) or Directory(name) for name in names]
-        if self._memory is not None and self._levels[-1].kept:
+        if self._memory is not None and kept:
             counts = self._files - before[0], self._dirs - before[1], self._others - before[2]
-            self._levels[-1].kept = self._memory.remember(
-                directory, status, counts, subdirectories, settled=settled
-            )
-        if subdirectories:
-            self._pend(subdirectories)
+            kept = self._memory.remember(directory, status, counts, subdirectories, settled=settled)
+        return subdirectories, kept
+
+    def _take_over(self, visit: Visit) -> bool:
+        """Count what a thread has found in a directory; False if it could not read all of it."""
+        self._listed += 1
+        self._files += visit.files
+        self._dirs += visit.dirs
+        self._others += visit.others
+        if visit.trouble is not None:
+            self._failed(visit.trouble, visit.directory.name)
+        self._look()
+        return visit.trouble is None
 
     def _pend(self, subdirectories: Sequence[Directory]) -> None:
         """Note the subdirectories of the deepest level that are to be visited by this worker."""
@@ -338,74 +364,6 @@ class Scan(Walk):
             if others:
                 pending = [one for one in pending if one.name not in others]
         self._levels[-1].pending = pending
-
-    def _take_over(self, visit: Visit) -> bool:
-        """Count what a thread has found in a directory; False if it could not read all of it."""
-        self._listed += 1
-        self._files += visit.files
-        self._dirs += visit.dirs
-        self._others += visit.others
-        if visit.trouble is not None:
-            self._failed(visit.trouble, "")
-        self._look()
-        return visit.trouble is None
-
-    def _list(self, names: list[str]) -> None:
-        """Count the entries of the deepest level, and give the subdirectories to be entered."""
-        level = self._levels[-1]
-        depth = len(self._levels)
-        if self._max_depth is not None and depth > self._max_depth:
-            return
-        deeper = self._max_depth is None or depth < self._max_depth
-        self._listed += 1
-        if self._entries is not None:
-            found: list[str] = []
-            while (counted := self._entries.count(level.fd, found, self._look)) is not None:
-                self._files += counted[0]
-                self._dirs += counted[1]
-                self._others += counted[2]
-                self._look()
-            names += found if deeper else ()
-            return
-        with os.scandir(level.fd) as entries:
-            while True:
-                self._wait_turn()
-                wanted = self._wanted()
-                chunk = list(islice(entries, wanted))
-                last = len(chunk) < wanted
-                for some in few_at_once(chunk):
-                    self._count(self._without_excluded(some), names if deeper else None)
-                    if self._ahead is not None:
-                        self._ahead.answered()
-                    self._look()
-                if last:
-                    return
-
-    def _count(self, entries: list[os.DirEntry[str]], names: list[str] | None) -> None:
-        """Count entries, and add the names of directories to ``names`` if they are entered."""
-        # The type comes with the name: no stat of the file, except where the file system does not
-        # tell it. One call for an ordinary file is the hot path.
-        rest = [entry for entry in entries if not entry.is_file(follow_symlinks=False)]
-        self._files += len(entries) - len(rest)
-        for entry in rest:
-            if entry.is_dir(follow_symlinks=False):
-                self._dirs += 1
-                if names is not None:
-                    names.append(entry.name)
-            else:
-                self._others += 1
-
-    def _wanted(self) -> int:
-        """Give how many entries to read: never more than one file beyond ``max_files``."""
-        if self._max_files is None:
-            return CHUNK
-        return min(CHUNK, self._max_files - self._files + 1)
-
-    def _look(self) -> None:
-        if self._max_files is not None and self._files > self._max_files:
-            self._files = self._max_files
-            raise Stopped("max_files")
-        super()._look()
 
     def _give(self) -> list[str]:
         """Leave to another worker half of the pending directories that are highest up.
@@ -434,3 +392,8 @@ class Scan(Walk):
         pending[:] = [one for one in pending if one.name not in names]
         self._children.share([above + name for name in given])
         return [above + name for name in given]
+
+
+def _close(fd: int) -> None:
+    if fd != CLOSED:
+        os.close(fd)
