@@ -42,19 +42,26 @@ def make_tree(root: Path, files: int) -> list[Path]:
 
 
 class Cost:
-    """Wall and CPU seconds between two moments, of this process and its workers."""
+    """Wall and CPU seconds between two moments, of this process and its workers.
+
+    Without those that it takes to find the workers among all processes.
+    """
 
     def __init__(self) -> None:
-        self._began = time.perf_counter(), self._cpu_seconds()
+        self._workers = _workers_seconds()
+        self._own = time.process_time()
+        self._began = time.perf_counter()
 
     def taken(self) -> tuple[float, float]:
-        wall, cpu = self._began
-        return time.perf_counter() - wall, self._cpu_seconds() - cpu
+        wall = time.perf_counter() - self._began
+        own = time.process_time() - self._own
+        return wall, own + _workers_seconds() - self._workers
 
-    def _cpu_seconds(self) -> float:
-        pids = [child.pid for child in psutil.Process().children()]
-        used = (Path(f"/proc/{pid}/schedstat").read_text().split()[0] for pid in pids)
-        return time.process_time() + sum(map(int, used)) / 1e9
+
+def _workers_seconds() -> float:
+    pids = [child.pid for child in psutil.Process().children()]
+    used = (Path(f"/proc/{pid}/schedstat").read_text().split()[0] for pid in pids)
+    return sum(map(int, used)) / 1e9
 
 
 def find(root: Path) -> tuple[int, float, float]:
