@@ -12,6 +12,9 @@ TOKEN_PREFIX = "etlmon_"  # noqa: S105 - it begins every token, and is none
 """How every token of ours begins, so that it is known wherever it turns up."""
 _TOKEN = re.compile(TOKEN_PREFIX + "[A-Za-z0-9_-]{40,}")
 
+_ESCAPE = re.compile(rb"\\x(5c|[89a-f][0-9a-f])")
+_LIKE_ESCAPE = re.compile(rb"\\(?=x(?:5c|[89a-f][0-9a-f]))")
+
 
 def host_text(raw: bytes) -> str:
     r"""Decode a name from the host: UTF-8, and ``\xNN`` for each byte that is not.
@@ -21,6 +24,20 @@ def host_text(raw: bytes) -> str:
     logged by ``one_line``.
     """
     return raw.decode("utf-8", "backslashreplace")
+
+
+def host_path(raw: bytes) -> str:
+    r"""Decode the path of a file, or another name by which something is known again.
+
+    As ``host_text``, and no two have the same text: a backslash that would be read as one of these
+    escapes, for the name has ``\xff`` in letters, is written ``\x5c``.
+    """
+    return host_text(_LIKE_ESCAPE.sub(rb"\\x5c", raw))
+
+
+def path_bytes(text: str) -> bytes:
+    """Give the path that ``host_path`` has made text of."""
+    return _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), os.fsencode(text))
 
 
 def one_line(text: str) -> str:

@@ -13,7 +13,7 @@ from etlmon.fsworker.messages import (
     WireTrouble,
     convert,
     moment,
-    shown_text,
+    shown_path,
     to_troubles,
 )
 from etlmon.globs import glob_parts
@@ -95,7 +95,7 @@ def find_request(order: FindOrder) -> dict[str, Any]:
 def to_find_progress(content: Any) -> FindProgress:
     """Read a progress line; raise Malformed."""
     progress = convert(content, FindProgress)
-    return FindProgress(entries=progress.entries, directory=shown_text(progress.directory))
+    return FindProgress(entries=progress.entries, directory=shown_path(progress.directory))
 
 
 def to_find_outcome(content: Any) -> FindOutcome:
@@ -110,7 +110,7 @@ def to_find_outcome(content: Any) -> FindOutcome:
                 empty=one.empty,
                 recent_bytes=one.recent_bytes,
                 newest=[
-                    FoundFile(path=shown_text(path), size_bytes=size, modified_at=moment(mtime_ns))
+                    FoundFile(path=shown_path(path), size_bytes=size, modified_at=moment(mtime_ns))
                     for path, size, mtime_ns in one.files
                 ],
             )

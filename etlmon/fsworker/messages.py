@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from etlmon.fsworker.failures import WorkerFailed
 from etlmon.records.path import ScanTrouble
-from etlmon.text import host_text
+from etlmon.text import host_path, host_text
 from etlmon.units import from_millis
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def to_failure(content: Any) -> WorkerFailed:
 def to_troubles(troubles: Sequence[WireTrouble]) -> list[ScanTrouble]:
     """Give what could not be read, fit to be shown."""
     return [
-        ScanTrouble(kind=trouble.kind, count=trouble.count, example=shown_text(trouble.example))
+        ScanTrouble(kind=trouble.kind, count=trouble.count, example=shown_path(trouble.example))
         for trouble in troubles
     ]
 
@@ -165,3 +165,8 @@ def wire_text(raw: bytes) -> str:
 def shown_text(text: str) -> str:
     """Give text of a worker, fit for JSON and SQLite."""
     return host_text(text.encode("utf-8", "surrogateescape"))
+
+
+def shown_path(text: str) -> str:
+    """Give the name of a file or directory, fit for JSON and SQLite; no two are alike."""
+    return host_path(text.encode("utf-8", "surrogateescape"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from etlmon.errors import CollectError
 from etlmon.host.mounts import covering, foreign_below, read_mounts, resolve, waits_for
-from etlmon.text import host_text
+from etlmon.text import host_path, host_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,7 +56,7 @@ class Place:
     def mount_point(self) -> str:
         """The name of the mount that a walk waits for, or else is on."""
         named = self.hangs_on or self.own
-        return host_text(named.mount_point) if named else "/"
+        return host_path(named.mount_point) if named else "/"
 
     @property
     def is_nfs(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from etlmon.fsworker.messages import Order, WireTrouble, convert, moment, shown_text, to_troubles
+from etlmon.fsworker.messages import Order, WireTrouble, convert, moment, shown_path, to_troubles
 from etlmon.records.path import ScanTrouble
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def scan_request(
 def to_scan_progress(content: Any) -> ScanProgress:
     """Read a progress line; raise Malformed."""
     progress = convert(content, ScanProgress)
-    return msgspec.structs.replace(progress, directory=shown_text(progress.directory))
+    return msgspec.structs.replace(progress, directory=shown_path(progress.directory))
 
 
 def to_given(content: Any) -> list[str]:
@@ -161,7 +161,7 @@ def to_scan_outcome(content: Any) -> ScanOutcome:
         troubles=to_troubles(answer.troubles),
         duration_seconds=answer.duration_seconds,
         children=[
-            ChildCounts(name=shown_text(name), files=files, dirs=dirs, others=others)
+            ChildCounts(name=shown_path(name), files=files, dirs=dirs, others=others)
             for name, files, dirs, others in answer.children
         ],
         other_children=OtherChildren(

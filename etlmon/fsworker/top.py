@@ -12,7 +12,7 @@ from etlmon.fsworker.messages import (
     WireTrouble,
     convert,
     moment,
-    shown_text,
+    shown_path,
     to_troubles,
 )
 from etlmon.records.top import LargeDirectory, LargeFile
@@ -62,7 +62,7 @@ def to_top_progress(content: Any) -> TopProgress:
     return TopProgress(
         entries=progress.entries,
         allocated_bytes=progress.allocated_bytes,
-        directory=shown_text(progress.directory),
+        directory=shown_path(progress.directory),
     )
 
 
@@ -91,7 +91,7 @@ def to_top_outcome(content: Any) -> TopOutcome:
 
 def _file(path: str, allocated: int, apparent: int, mtime_ns: int) -> LargeFile:
     return LargeFile(
-        path=shown_text(path),
+        path=shown_path(path),
         allocated_bytes=allocated,
         apparent_bytes=apparent,
         modified_at=moment(mtime_ns),
@@ -100,7 +100,7 @@ def _file(path: str, allocated: int, apparent: int, mtime_ns: int) -> LargeFile:
 
 def _directory(path: str, allocated: int, apparent: int, files: int) -> LargeDirectory:
     return LargeDirectory(
-        path=shown_text(path), allocated_bytes=allocated, apparent_bytes=apparent, files=files
+        path=shown_path(path), allocated_bytes=allocated, apparent_bytes=apparent, files=files
     )
 
 

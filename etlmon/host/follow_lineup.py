@@ -8,6 +8,7 @@ from etlmon.host.follow_queue import CUT_OFF, is_at
 from etlmon.host.generation import BROKEN
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import find, open_listed, rotated, unseen_after
+from etlmon.text import host_path
 
 if TYPE_CHECKING:
     from etlmon.host.follow_queue import Queue, Source
@@ -117,7 +118,7 @@ def _line_up(
 
 def _gap(one: Rotated, why: str) -> Mark:
     size = None if one.is_packed else one.size
-    return Mark(("gap",), size, f"{why}: {one.path.decode('utf-8', 'backslashreplace')}")
+    return Mark(("gap",), size, f"{why}: {host_path(one.path)}")
 
 
 def _begins_like(generation: Generation, live: Generation | None) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from etlmon.host.beneath import Beneath, HangingError, TooManyError
 from etlmon.host.mounts import covering, resolve, waits_for
 from etlmon.host.writers import written_by
-from etlmon.text import host_text
+from etlmon.text import host_path, host_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -143,7 +143,7 @@ class UploadSearch:
         )
         return Hanging(
             os.fsdecode(error.path),
-            host_text(error.path if mount is None else mount.mount_point),
+            host_path(error.path if mount is None else mount.mount_point),
             "/".join(left),
         )
 

@@ -23,7 +23,7 @@ from etlmon.host.crontabs import (
 from etlmon.host.systemctl import ask, runs_systemd
 from etlmon.host.users import name_of
 from etlmon.records.cron import CronEntry, CronFile, job_id
-from etlmon.text import host_text, one_line
+from etlmon.text import host_path, host_text, one_line
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Assembly:
         verdict = judge_file(file, self.dialect, None)
         directory = file.directory
         starter = self._starters.get(directory)
-        path = host_text(file.path)
+        path = host_path(file.path)
         if verdict.status == "active" and starter is None:
             verdict = Verdict("ignored", f"no job that runs starts {host_text(directory)}")
         schedule = f"@{host_text(directory).rpartition('.')[2]}"
@@ -286,7 +286,7 @@ class Assembly:
         self._file(file, verdict, 1, [])
 
     def _id(self, file: TabFile, user: str | None, command: str) -> str:
-        path = host_text(file.path)
+        path = host_path(file.path)
         named = (path, user, command)
         self._ordinals[named] += 1
         return job_id(file.place, path, user, command, self._ordinals[named])
@@ -312,7 +312,7 @@ class Assembly:
                 command=command,
                 user=user,
                 source=file.place,
-                file=host_text(file.path),
+                file=host_path(file.path),
                 line=line,
                 next_run=coming.runs[0] if coming.runs else None,
                 next_run_local=coming.local,
@@ -336,7 +336,7 @@ class Assembly:
             verdict = Verdict("active", _NOT_RUNNING)
         self.look.files.append(
             CronFile(
-                path=host_text(file.path),
+                path=host_path(file.path),
                 source=file.place,
                 dialect=self.dialect,
                 status=verdict.status,
@@ -361,7 +361,7 @@ class Assembly:
         place = "user" if path.startswith(b"/var/spool") else path.rpartition(b"/")[2].decode()
         self.look.files.append(
             CronFile(
-                path=host_text(path),
+                path=host_path(path),
                 source="run-parts" if place.startswith("cron.") and place != "cron.d" else place,
                 dialect=self.dialect,
                 status="unknown",

@@ -15,7 +15,7 @@ from etlmon.errors import CollectError
 from etlmon.fsworker.failures import WorkerFailed
 from etlmon.host.mounts import Usage, measure, read_mounts, unmounted_when_idle, waits_for
 from etlmon.records.disk import FilesystemUsage
-from etlmon.text import host_text
+from etlmon.text import host_path, host_text
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class DiskCollector:
         try:
             probe.answer = await self._context.workers.statvfs(
                 mount.mount_point,
-                mount_point=host_text(hangs_on.mount_point),
+                mount_point=host_path(hangs_on.mount_point),
                 deadline_seconds=self.settings.probe_timeout,
             )
         except CollectError as error:
@@ -182,7 +182,7 @@ class DiskCollector:
 
     def _fresh(self, mount: Mount, usage: Usage, now: datetime) -> FilesystemUsage:
         measured = figures(usage)
-        mount_point = host_text(mount.mount_point)
+        mount_point = host_path(mount.mount_point)
         level, level_by = (
             ("ok", None)
             if mount.read_only
@@ -214,7 +214,7 @@ class DiskCollector:
             return replace(last, collected_at=now)
         if last is None:
             return FilesystemUsage(
-                mount_point=host_text(mount.mount_point),
+                mount_point=host_path(mount.mount_point),
                 device=host_text(mount.device),
                 fs_type=mount.fs_type,
                 read_only=mount.read_only,
@@ -228,14 +228,14 @@ class DiskCollector:
 
 
 def _silence(mounts: Collection[Mount]) -> str:
-    names = sorted(host_text(mount.mount_point) for mount in mounts)
+    names = sorted(host_path(mount.mount_point) for mount in mounts)
     shown = ", ".join(names[:_MOST_NAMED]) + (" ..." if len(names) > _MOST_NAMED else "")
     return f"{len(names)} mount{'' if len(names) == 1 else 's'} without an answer: {shown}"
 
 
 def _hidden(mount: Mount, reason: str, now: datetime) -> FilesystemUsage:
     return FilesystemUsage(
-        mount_point=host_text(mount.mount_point),
+        mount_point=host_path(mount.mount_point),
         device=host_text(mount.device),
         fs_type=mount.fs_type,
         read_only=mount.read_only,
@@ -250,4 +250,4 @@ def _measure_local(mount: Mount) -> Usage | CollectError:
         return measure(mount.mount_point)
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "EIO")
-        return WorkerFailed(name, f"{host_text(mount.mount_point)}: {error.strerror}")
+        return WorkerFailed(name, f"{host_path(mount.mount_point)}: {error.strerror}")

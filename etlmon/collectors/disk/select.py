@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from etlmon.host.mounts import on_top
-from etlmon.text import host_text
+from etlmon.text import host_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def hidden_by_usage(mounts: Sequence[Mount], usages: Mapping[int, Usage]) -> dic
         if other is not mount:
             keep, drop = (mount, other) if _stands_for(mount, other) else (other, mount)
             shown[key] = keep
-            hidden[drop.mount_id] = f"the same file system as {host_text(keep.mount_point)}"
+            hidden[drop.mount_id] = f"the same file system as {host_path(keep.mount_point)}"
     return hidden
 
 

@@ -13,7 +13,7 @@ from etlmon.errors import CollectedInPart, CollectError, EtlmonError
 from etlmon.host.inotify import are_armed
 from etlmon.host.mounts import covering, read_mounts, resolve, waits_for
 from etlmon.records.log import LogSaved
-from etlmon.text import host_text
+from etlmon.text import host_path
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class LogCollector:
         path = resolve(mounts, os.path.dirname(self._begun.fixed_path))
         own = covering(mounts, path)
         mount = waits_for(mounts).get(own.mount_id) if own else None
-        return None if mount is None else (path, host_text(mount.mount_point))
+        return None if mount is None else (path, host_path(mount.mount_point))
 
     @property
     def _begun(self) -> Streams:

@@ -9,7 +9,7 @@ import msgspec
 from etlmon.collectors.log.text import marks
 from etlmon.host.follow import Follower
 from etlmon.records.log import LogBlock, LogFileRead
-from etlmon.text import host_text
+from etlmon.text import host_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ class Stream:
         entry_lines: int,
     ) -> None:
         self.path = path
-        self.log_path = host_text(path)
+        self.log_path = host_path(path)
         self.follower = Follower(path, cursor, begin=begin, limits=limits)
         self.error: str | None = None
         self.is_asleep = True

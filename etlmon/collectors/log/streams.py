@@ -20,7 +20,7 @@ from etlmon.host.follow_queue import Limits
 from etlmon.host.generation import COMPRESSED
 from etlmon.host.rotated import bases
 from etlmon.records.log import LogFileGone, LogFileRead
-from etlmon.text import host_text
+from etlmon.text import host_path, path_bytes
 from etlmon.times import TimeReader
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class Streams:
             self._directories = {one: changed_ns(one) for one in parents if os.path.isdir(one)}
             found = glob.glob(self._pattern, recursive=True)
             if not self._has_begun:  # before the others: one of them may be new as a name only
-                self._add_saved(found)
+                self._add_saved()
             paths = self._matches(found)
         records: list[Record] = []
         if not self._has_begun:
@@ -247,20 +247,20 @@ class Streams:
             if name not in self._files
         ]
 
-    def _add_saved(self, found: list[bytes]) -> None:
-        """Take up the files of which a position is saved, be they among those found or not."""
-        paths = {host_text(path): path for path in found}
+    def _add_saved(self) -> None:
+        """Take up the files of which a position is saved, be they there or not."""
         for name in self._cursors:
             if self._is_ours(name):
-                self._add(paths.get(name, os.fsencode(name)), "beginning")
+                self._add(path_bytes(name), "beginning")
 
     def _is_ours(self, name: str) -> bool:
         if not self.is_pattern:
-            return name == host_text(self._pattern)
-        return fnmatchcase(name, self._settings.path.replace("**/", "*"))
+            return name == host_path(self._pattern)
+        own = os.fsdecode(path_bytes(name))
+        return fnmatchcase(own, self._settings.path.replace("**/", "*"))
 
     def _add(self, path: bytes, begin: Begin) -> None:
-        name = host_text(path)
+        name = host_path(path)
         if name in self._files:
             return
         stream = Stream(
@@ -282,7 +282,7 @@ class Streams:
         found: list[tuple[int, bytes]] = []
         self._rotated_bases = set()
         names = {*paths, *(file.stream.path for file in self._files.values())}
-        names |= {os.fsencode(name) for name in self._cursors}
+        names |= {path_bytes(name) for name in self._cursors}
         for path in paths:
             own_bases = bases(path) & names
             self._rotated_bases |= own_bases
@@ -302,7 +302,7 @@ class Streams:
 
         One that was, and is done with there, is a log of its own from there on.
         """
-        name = host_text(path)
+        name = host_path(path)
         if name in self._files:
             return False
         identity = (status.st_dev, status.st_ino)

@@ -191,6 +191,32 @@ class TestFilesThatGo:
         assert {name: told.state for name, told in one.told.items()} == {"a.log": "following"}
 
 
+class TestNames:
+    """A name may hold any byte; two that are shown alike would be one."""
+
+    NAMES = (b"\xff.log", rb"\xff.log", rb"\x5cxff.log")
+
+    def test_that_look_alike_are_two_files(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", start="beginning")
+        for number, name in enumerate(self.NAMES):
+            write(Path(os.fsdecode(bytes(logs) + b"/" + name)), number)
+        one.run()
+        assert one.lines == {r"\xff.log": ["0"], r"\x5cxff.log": ["1"], r"\x5cx5cxff.log": ["2"]}
+
+    def test_are_known_again_after_a_restart(self, follow: Follow, logs: Path) -> None:
+        """Also where the file has moved on meanwhile, and the name alone is left."""
+        one = follow("?.log", start="beginning")
+        path = Path(os.fsdecode(bytes(logs) + b"/\xff.log"))
+        write(path, 1)
+        one.run()
+        one.end()
+        write(path, 2)
+        path.rename(path.with_name(f"{path.name}.1"))
+        one.begin_anew()
+        assert one.run() == ["2"]
+        assert list(one.lines) == [r"\xff.log"]
+
+
 class TestManyFiles:
     def test_no_more_are_open_than_may_be(self, follow: Follow, logs: Path) -> None:
         one = follow("*.log", start="beginning", max_open_files=2)
