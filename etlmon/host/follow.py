@@ -8,7 +8,7 @@ transaction: a Follower that begins with that cursor goes on exactly there.
 - A file that is renamed or deleted is read to its end before the next one, and read on as long as
   another process may still write to it, though at most ``rotated_hold_seconds``.
 - A file that is cut off (copytruncate, ``>``) is marked so; what had not been read of it is looked
-  for in the copy that rotation has made.
+  for in the copy that rotation, or somebody by hand, has made.
 - After a time in which nobody looked, the file is found by what it is: under its name, under the
   name that rotation gave it, or compressed; and so are those that came and went meanwhile.
 - What cannot be had is a mark, ``gap``.
@@ -76,7 +76,8 @@ class Follower:
     ``cursor`` is what another one gave. Without it, a file that is there at the first look is read
     from its ``begin``: its "end", its "beginning", or not at all ("saved"); one that appears later
     is read from its beginning. ``find_begin`` may find a later place than the beginning of the one
-    that is there. Raises ValueError for a cursor that is none.
+    that is there. Copies that were made by hand are found by ``wall_clock`` (seconds since the
+    epoch) only. Raises ValueError for a cursor that is none.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Follower:
         find_begin: FindBegin | None = None,
         limits: Limits | None = None,
         proc: Path = Path("/proc"),
+        wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self.path = path
         self._saved: Cursor | None = decode(cursor)
@@ -95,7 +97,8 @@ class Follower:
         self._find_begin = find_begin
         self._proc = os.fsencode(proc)
         self._has_begun = False
-        self._queue = Queue(path, limits or Limits())
+        self._queue = Queue(path, limits or Limits(), self._proc)
+        self._wall_clock = wall_clock
         self._turn = 0
         self._last_read: Source | None = None
         self._looked_at_writers: float | None = None
@@ -110,6 +113,7 @@ class Follower:
         as somebody has heard of it: of those that cannot be found any more a mark tells.
         Raises OSError, after all else has been done, where there is a file that cannot be read.
         """
+        self._queue.note_look(None if self._wall_clock is None else self._wall_clock())
         for source in self._queue.sources():
             self._refresh(source, now)
         self._look_at_past(now)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etlmon.host.follow_queue import CUT_OFF, is_at
+from etlmon.host.copies import find_copy
+from etlmon.host.follow_queue import CUT_OFF, NO_COPY, is_at
 from etlmon.host.generation import BROKEN
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import find, open_listed, rotated, unseen_after
@@ -52,8 +53,11 @@ def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool 
     queue.remove(source)
     source.lines.restart()
     source.generation.refresh()
+    live = source.generation
     files = rotated(queue.path)
-    copy = find(position, queue.path, files, lambda one: one.identity != source.generation.identity)
+    copy = find(position, queue.path, files, lambda one: one.identity != live.identity)
+    if copy is None and queue.read_to_ns is not None:
+        copy = find_copy(position, queue.path, queue.read_to_ns, live, queue.proc)
     if copy is not None:
         own = next((one for one in files if one.identity == copy.identity), None)
         queue.wait(queue.source(copy, 0.0, is_copy=True))
@@ -63,14 +67,17 @@ def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool 
             own = next((one for one in files if one.identity == copy.identity), None)
         later = unseen_after(position.modified_ns, own, files)
         # What was written after this file is no copy of it, nor is this file, compressed.
-        copies = [one for one in later if one.modified_ns < source.generation.modified_ns]
-        _line_up(queue, copies, 0.0, CUT_OFF, source.generation)
+        copies = [one for one in later if one.modified_ns < live.modified_ns]
+        _line_up(queue, copies, 0.0, CUT_OFF, live)
     elif position.size > position.offset:
         lost = position.size - position.offset
-        detail = f"cut off, or replaced, before its last {lost} bytes were read"
+        detail = (
+            f"cut off, or replaced, before its last {lost} bytes were read, and no copy found: "
+            "what was written to it after those is missing, too, if anything was"
+        )
         queue.wait(Mark(("gap", "truncated"), lost, detail))
     else:
-        queue.wait(CUT_OFF)
+        queue.wait(NO_COPY)
     if is_named:
         queue.name(source)
     else:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from etlmon.host.rotated import Rotated
 
 CUT_OFF = Mark(("truncated",), None, "cut off, or replaced; read again from the beginning")
+NO_COPY = Mark(
+    ("truncated",),
+    None,
+    "cut off, or replaced, and no copy found: what was written to it since it had been looked at "
+    "is missing, if anything was; read again from the beginning",
+)
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,14 @@ class Source:
 class Queue:
     """What is to be read of the files that bear a name, or bore it, one after the other."""
 
-    def __init__(self, path: bytes, limits: Limits) -> None:
+    def __init__(self, path: bytes, limits: Limits, proc: bytes) -> None:
         self.path = path
         self.limits = limits
+        self.proc = proc
+        self.read_to_ns: int | None = None
+        """When what bears the name was looked at last, ns since the epoch, of those looks whose
+        findings have all been read; None where there was none."""
+        self._looked_at_ns: int | None = None
         self.waiting: list[Source | Mark] = []
         """To be read one after the other."""
         self.named: Source | None = None
@@ -67,6 +78,12 @@ class Queue:
         """Until when those of the past are looked at where they were last."""
         self.last: Position | None = None
         """The one that bore the name last."""
+
+    def note_look(self, wall: float | None) -> None:
+        """Note that a look begins now, seconds since the epoch, if that is known."""
+        if self.named is None or self.named.lines.left_bytes == 0:
+            self.read_to_ns = self._looked_at_ns
+        self._looked_at_ns = None if wall is None else int(wall * 1e9)
 
     def source(self, generation: Generation, now: float, *, is_copy: bool = False) -> Source:
         """Give an open file as one to be read; it is nowhere in line yet."""
@@ -142,6 +159,7 @@ class Queue:
         for source in self.sources():
             source.generation.close()
         self.waiting, self.held, self.named = [], [], None
+        self.read_to_ns = self._looked_at_ns = None
 
 
 def lasting(source: Source) -> Position:

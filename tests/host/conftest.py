@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class Log:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.now = 0.0
+        self.wall_seconds_ahead = 0.0
         self.limits = Limits(max_line_bytes=1000, partial_seconds=5.0, rotated_hold_seconds=HOLD)
         self.follower: Follower | None = None
         self.cursor: str | None = None
@@ -29,7 +31,12 @@ class Log:
 
     def follow(self, begin: Begin = "end", **options: Any) -> None:
         self.follower = Follower(
-            bytes(self.path), self.cursor, begin=begin, limits=self.limits, **options
+            bytes(self.path),
+            self.cursor,
+            begin=begin,
+            limits=self.limits,
+            wall_clock=lambda: time.time() + self.wall_seconds_ahead,
+            **options,
         )
         self.read(0)
 

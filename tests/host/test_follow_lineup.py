@@ -58,6 +58,49 @@ class TestTruncation:
         log.restart()
         assert log.read() == []
 
+    def test_rest_comes_from_a_copy_of_any_name(self, log: Log) -> None:
+        """As somebody makes it by hand, and makes it anew the next time."""
+        copy = log.path.with_name("kept")
+        for turn in range(3):
+            log.write(*(f"{turn} {number}" for number in range(1_000)))
+            log.read()
+            log.write(f"{turn} rest")
+            shutil.copyfile(log.path, copy)
+            os.truncate(log.path, 0)
+            log.write(f"{turn} next")
+            log.read()
+        numbers = [*range(1_000), "rest", "next"]
+        expected = [f"{turn} {number}" for turn in range(3) for number in numbers]
+        assert log.lines[100:] == expected
+        assert log.flags == [("truncated",)] * 3
+        log.restart()
+        assert log.read() == []
+
+    def test_what_only_begins_alike_is_no_copy(self, log: Log) -> None:
+        """Logs of one program, with what it tells first: one that was there, one that is new."""
+        log.stop()
+        log.cursor = None
+        log.path = log.path.with_name("a.log")
+        other, new = (log.path.with_name(name) for name in ("b.log", "c.log"))
+        log.write("banner", "ready")
+        log.write("banner", "ready", to=other)
+        log.follow("beginning")
+        log.read()
+        log.write("other", to=other)
+        log.write("banner", "ready", "new", to=new)
+        log.path.write_text("banner\n")
+        assert log.read() == ["banner"]
+        assert "no copy found" in str(log.marks[0].detail)
+
+    def test_what_is_written_to_is_no_copy(self, log: Log) -> None:
+        log.write("rest")
+        shutil.copyfile(log.path, log.path.with_name("other"))
+        with log.path.with_name("other").open("a"):
+            os.truncate(log.path, 0)
+            log.write("next")
+            assert log.read() == ["next"]
+        assert "no copy found" in str(log.marks[0].detail)
+
     def test_without_a_copy_what_is_lost_is_told(self, log: Log) -> None:
         log.write("lost")
         assert log.follower is not None
@@ -68,6 +111,7 @@ class TestTruncation:
         assert [(mark.flags, mark.length_bytes) for mark in log.marks] == [
             (("gap", "truncated"), 5)
         ]
+        assert "missing, too, if anything was" in str(log.marks[0].detail)
 
     def test_writer_that_goes_on_at_its_offset(self, log: Log) -> None:
         """Without O_APPEND it leaves NULs where the file was cut off."""

@@ -168,7 +168,7 @@ class LogCollector:
         if self._looked_at is None and saved and saved[0].paused is not None:
             self._is_paused = saved[0].paused
         try:
-            self._streams = Streams(self.settings, cursors, self._zone)
+            self._streams = Streams(self.settings, cursors, self._zone, self._context.wall_clock)
         except ValueError as error:
             raise CollectError(str(error)) from error
 

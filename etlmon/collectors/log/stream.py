@@ -12,7 +12,7 @@ from etlmon.records.log import LogBlock, LogFileRead
 from etlmon.text import host_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from etlmon.collectors.log.entries import Joiner
@@ -43,10 +43,11 @@ class Stream:
         times: TimeReader | None,
         entry_seconds: float,
         entry_lines: int,
+        wall_clock: Callable[[], float],
     ) -> None:
         self.path = path
         self.log_path = host_path(path)
-        self.follower = Follower(path, cursor, begin=begin, limits=limits)
+        self.follower = Follower(path, cursor, begin=begin, limits=limits, wall_clock=wall_clock)
         self.error: str | None = None
         self.is_asleep = True
         self.last_bytes = 0

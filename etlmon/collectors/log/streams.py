@@ -75,9 +75,14 @@ class Streams:
     """
 
     def __init__(
-        self, settings: LogSection, cursors: Mapping[str, str], zone: tzinfo | None
+        self,
+        settings: LogSection,
+        cursors: Mapping[str, str],
+        zone: tzinfo | None,
+        wall_clock: Callable[[], float],
     ) -> None:
         self._settings = settings
+        self._wall_clock = wall_clock
         self._pattern = os.fsencode(settings.path)
         self.fixed_path = fixed_part(self._pattern)
         self.is_pattern = glob.has_magic(self._pattern)
@@ -274,6 +279,7 @@ class Streams:
             times=self._times,
             entry_seconds=self._settings.partial_timeout,
             entry_lines=min(self._settings.buffer_lines, _MOST_LINES),
+            wall_clock=self._wall_clock,
         )
         self._files[name] = _File(stream)
 

@@ -173,6 +173,7 @@ class XferlogCollector:
                 parse_start=self._section.parse_start,
                 roots=self._section.roots,
                 proc=self._context.proc,
+                wall_clock=self._context.wall_clock,
             )
 
         self._reading = await self._context.in_thread(make)

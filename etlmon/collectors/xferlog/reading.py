@@ -71,6 +71,7 @@ class LogReading:
         parse_start: datetime | None,
         roots: Mapping[str, str],
         proc: Path,
+        wall_clock: Callable[[], float],
     ) -> None:
         self._path = path
         self._read_zone = read_zone
@@ -83,6 +84,7 @@ class LogReading:
             begin="beginning",
             find_begin=None if parse_start is None else self._find_start,
             proc=proc,
+            wall_clock=wall_clock,
         )
         self._lines = LineReader(
             LogTimes(self._zone.rules, likely), parse_start_ms=self._parse_start_ms, roots=roots
