@@ -11,18 +11,26 @@ import stat
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from etlmon.host.generation import COMPRESSED, HEAD_BYTES, TAIL_BYTES
+from etlmon.host.generation import (
+    COMPRESSED,
+    HEAD_BYTES,
+    TAIL_BYTES,
+    RewrittenError,
+    open_generation,
+)
 from etlmon.host.rotated import open_at
 from etlmon.host.writers import find_writers
 
 if TYPE_CHECKING:
     from etlmon.host.generation import Generation, Position
+    from etlmon.host.rotated import Rotated
 
 _MOST_NAMES = 10_000
 """Names of a directory that are looked at, for a file that is cut off all the time."""
 _MOST_OPENED = 16
 _TICK_NS = 20_000_000
 """The times of files are those of the kernel's last tick: they may be so much too early."""
+_MARGIN_NS = 1_000_000_000
 
 
 def find_copy(
@@ -79,3 +87,27 @@ def _changed_since(
     except OSError:
         return []
     return [path for _, path in sorted(found, reverse=True)[:_MOST_OPENED]]
+
+
+def old_copy(one: Rotated, original: Generation, since_ns: int) -> Position | None:
+    """Give the end of a file if it is a copy of ``original``, made while that bore the name.
+
+    ``since_ns`` is when it was seen to bear the name last. Whatever bore it later has changed
+    later, be it by being made or by getting another name: that is no copy, but to be read.
+    """
+    if one.is_packed or not one.size or one.changed_ns >= since_ns - _MARGIN_NS:
+        return None
+    try:
+        generation = open_generation(one.path)
+    except OSError:
+        return None
+    try:
+        generation.seek(one.size)
+        for data, at in ((generation.head, 0), (generation.tail, one.size - len(generation.tail))):
+            if os.pread(original.fd, len(data), at) != data:
+                return None
+        return generation.position() if generation.identity == one.identity else None
+    except (OSError, RewrittenError):
+        return None
+    finally:
+        generation.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etlmon.host.copies import find_copy
+from etlmon.host.copies import find_copy, old_copy
 from etlmon.host.follow_queue import CUT_OFF, NO_COPY, is_at
 from etlmon.host.generation import BROKEN
 from etlmon.host.lines import Mark
@@ -35,7 +35,14 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> N
             packed.close()
             own = next((one for one in files if one.identity == packed.identity), None)
     unseen = unseen_after(last.modified_ns, own, files)
-    _line_up(queue, [one for one in unseen if one.identity != named], now)
+    unseen = [one for one in unseen if one.identity != named]
+    original = next((one for one in queue.sources() if one.lines.position == last), None)
+    if original is not None and queue.read_to_ns is not None:
+        for one in unseen:
+            copy = old_copy(one, original.generation, queue.read_to_ns)
+            if copy is not None and not queue.is_known(one):
+                queue.past.insert(0, copy)
+    _line_up(queue, unseen, now)
 
 
 def line_up_copies(queue: Queue, source: Source, was: Position) -> None:

@@ -39,6 +39,8 @@ class Rotated:
     identity: tuple[int, int]
     size: int
     modified_ns: int
+    changed_ns: int
+    """When it was written to last, or got another name."""
     mark: bytes
     """What rotation has put into the name: ``1``, ``20260131``."""
 
@@ -89,6 +91,7 @@ def _list(path: bytes) -> dict[bytes, Rotated]:
                         (status.st_dev, status.st_ino),
                         status.st_size,
                         status.st_mtime_ns,
+                        status.st_ctime_ns,
                         (match["a"] or match["b"])[1:],
                     )
     return found

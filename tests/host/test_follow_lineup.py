@@ -145,3 +145,39 @@ class TestTruncation:
         log.read()
         assert log.lines[100:] == ["a", "b", "c"]
         assert log.flags == [("truncated",), ("truncated",)]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_copy_of_a_quiet_file_is_no_file_that_came_later(log: Log, is_whole: bool) -> None:
+    """It was made by hand, a while before the file was renamed beyond it."""
+    log.follow()
+    log.write("1")
+    log.read()
+    if not is_whole:
+        shutil.copyfile(log.path, log.named(".1"))
+    log.write("2")
+    log.read()
+    if is_whole:
+        shutil.copyfile(log.path, log.named(".1"))
+    log.wall_seconds_ahead = 60
+    log.read()
+    log.read()
+    log.path.rename(log.named(".2"))
+    for _ in range(3):
+        assert log.read() == []
+    log.write("3")
+    assert log.read() == ["3"]
+    log.restart()
+    assert (log.read(), log.marks) == ([], [])
+
+
+def test_file_that_came_later_and_holds_the_same_is_read(log: Log) -> None:
+    log.follow()
+    log.write("1")
+    log.read()
+    log.read()
+    log.path.rename(log.named(".2"))
+    log.write("1")
+    log.path.rename(log.named(".1"))
+    log.write("1")
+    assert log.read() == ["1", "1"]
