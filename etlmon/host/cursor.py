@@ -32,6 +32,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """Rotated, read to the end, and maybe still written to."""
     past: tuple[Position, ...] = ()
     """Read and done with: known again if they come back."""
+    link: tuple[int, int] | None = None
+    """Inode and time of the symbolic link that is followed."""
 
     @property
     def last(self) -> Position | None:
@@ -49,6 +51,7 @@ def without(cursor: Cursor, position: Position) -> Cursor:
         cursor.is_named and waiting[-1:] == cursor.waiting[-1:],
         tuple(one for one in cursor.held if one != position),
         tuple(one for one in cursor.past if one != position),
+        cursor.link,
     )
 
 

@@ -118,19 +118,23 @@ class Follower:
             self._refresh(source, now)
         self._look_at_past(now)
         self._look_for_writers(now)
-        status = self._status()
         if not self._has_begun:
             if self._saved is not None:
                 restore(self._queue, self._saved, now)
-            elif not self._begin_anew(status, now):
+            elif self._begin_anew(self._status(), now):
+                self._queue.link.moved(came=0)
+                came = 0  # of what was heard before nothing is known
+            else:
                 return
             self._has_begun, self._saved = True, None
-            status = self._status()
+        status = self._status()
         if status is None:
             self._queue.lose_name(now)
             line_up_unseen(self._queue, None, now)
         elif not self._is_named(identity_of(status)):
             self._take(now, came)
+        else:
+            self._tell_of_missed(self._queue.link.stayed(came))
 
     def _is_named(self, identity: tuple[int, int]) -> bool:
         """Whether this is the file that bears the name, as far as is known."""
@@ -139,7 +143,7 @@ class Follower:
 
     def _status(self) -> os.stat_result | None:
         try:
-            status = os.stat(self.path)
+            status = self._queue.link.status(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not stat.S_ISREG(status.st_mode):
@@ -204,6 +208,7 @@ class Follower:
             generation.close()
             return
         queue.lose_name(now)
+        queue.link.moved(came)
         for source in queue.sources():
             if source.generation.identity == generation.identity:  # it has its name again
                 generation.close()
@@ -218,9 +223,11 @@ class Follower:
         self._tell_of_missed(came - 1 - (found + len(queue.waiting)))
         queue.name(queue.source(generation, now))
 
-    def _tell_of_missed(self, files: int) -> None:
+    def _tell_of_missed(self, files: Mark | int) -> None:
         """Put a mark in line for files that bore the name and cannot be found."""
-        if files > 0:
+        if isinstance(files, Mark):
+            self._queue.wait(files)
+        elif files > 0:
             detail = f"{files} more had the name meanwhile; lines may be missing"
             self._queue.wait(Mark(("gap",), None, detail))
 

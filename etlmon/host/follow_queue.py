@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from etlmon.host.cursor import Cursor, Owed
+from etlmon.host.follow_link import Link
 from etlmon.host.lines import LineReader, Mark
 from etlmon.host.rotated import is_packed_form, open_at
 
@@ -62,6 +63,7 @@ class Queue:
         self.path = path
         self.limits = limits
         self.proc = proc
+        self.link = Link()
         self.read_to_ns: int | None = None
         """When what bears the name was looked at last, ns since the epoch, of those looks whose
         findings have all been read; None where there was none."""
@@ -152,7 +154,8 @@ class Queue:
             for one in self.waiting
         )
         held = tuple(lasting(source) for source in self.held)
-        return Cursor(waiting, self.named is not None, held, tuple(self.past))
+        is_named = self.named is not None
+        return Cursor(waiting, is_named, held, tuple(self.past), self.link.signature)
 
     def close(self) -> None:
         """Close all files, and forget what waits."""
@@ -160,6 +163,7 @@ class Queue:
             source.generation.close()
         self.waiting, self.held, self.named = [], [], None
         self.read_to_ns = self._looked_at_ns = None
+        self.link = Link()
 
 
 def lasting(source: Source) -> Position:

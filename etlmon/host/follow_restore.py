@@ -27,6 +27,7 @@ _SWITCHED = Mark(
 
 def restore(queue: Queue, cursor: Cursor, now: float) -> None:
     """Find again what was being read, wherever it is now."""
+    queue.link.signature = cursor.link
     queue.past = list(cursor.past)
     queue.past_until = dict.fromkeys(
         (one.identity for one in queue.past), now + queue.limits.rotated_hold_seconds

@@ -40,11 +40,11 @@ class Log:
         )
         self.read(0)
 
-    def read(self, seconds: float = 10.0) -> list[str]:
+    def read(self, seconds: float = 10.0, came: int = 0) -> list[str]:
         """Look some seconds later and read all; give the new lines."""
         assert self.follower is not None
         self.now += seconds
-        self.follower.look(self.now)
+        self.follower.look(self.now, came)
         before = len(self.lines)
         while (reading := self.follower.read(1000, self.now)) is not None:
             for place, line in enumerate(reading.lines):

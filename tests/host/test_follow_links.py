@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,72 @@ def test_link_to_the_directory_that_switches_while_nobody_looks(log: Log, tmp_pa
     assert linked.lines == ["1", "2"]
     assert [mark.flags for mark in linked.marks] == [("gap",)]
     linked.stop()
+
+
+class TestThereAndBack:
+    """The link leads elsewhere and back between two looks that find the same file."""
+
+    @pytest.fixture(autouse=True)
+    def linked(self, log: Log) -> None:
+        log.stop()
+        log.cursor = None
+        link(log, "first")
+        log.follow()
+        log.read()
+
+    def switch(self, log: Log, *names: str) -> None:
+        for name in names:
+            new = log.path.with_name("new")
+            new.symlink_to(name)
+            os.utime(new, ns=(0, log.path.lstat().st_mtime_ns + 1), follow_symlinks=False)
+            new.rename(log.path)
+
+    def test_is_told_where_it_was_heard(self, log: Log) -> None:
+        self.switch(log, "second", "first")
+        log.write("1", to=log.path.with_name("first"))
+        assert log.read(came=2) == ["1"]
+        assert [mark.detail for mark in log.marks] == [
+            "1 more had the name meanwhile; lines may be missing"
+        ]
+        for _ in range(2):
+            log.read()
+        assert len(log.marks) == 1
+
+    def test_also_if_it_is_heard_in_two_parts(self, log: Log) -> None:
+        self.switch(log, "second", "first")
+        log.read(came=1)
+        assert log.marks == []
+        log.read(came=1)
+        assert log.flags == [("gap",)]
+
+    def test_and_once_where_nobody_hears_it(self, log: Log) -> None:
+        self.switch(log, "second", "first")
+        for _ in range(4):
+            log.read()
+        assert log.flags == [("gap",)]
+        assert "made anew" in str(log.marks[0].detail)
+
+    def test_or_after_a_restart(self, log: Log) -> None:
+        log.stop()
+        self.switch(log, "second", "first")
+        log.follow()
+        for _ in range(3):
+            log.read()
+            log.restart()
+        assert log.flags == [("gap",)]
+
+    @pytest.mark.parametrize("came", [(1, 0), (0, 1)])
+    def test_made_anew_to_lead_to_the_same_misses_nothing(
+        self, log: Log, came: tuple[int, int]
+    ) -> None:
+        self.switch(log, "first")
+        for times in (*came, 0, 0):
+            log.read(came=times)
+        assert log.marks == []
+
+    def test_neither_does_one_that_is_heard_of_late(self, log: Log) -> None:
+        log.path.with_name("second").touch()
+        self.switch(log, "second")
+        for times in (0, 1, 0):
+            log.read(came=times)
+        assert log.marks == []

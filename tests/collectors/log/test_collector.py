@@ -317,6 +317,9 @@ class TestHints:
         switch("sixth")
         assert one.run(0.01) == ["sixth"]
         assert one.flags == [("gap",)]
+        switch("seventh", "sixth")
+        assert one.run(0.01) == [None, "sixth"]
+        assert one.flags == [("gap",)] * 2
 
     def test_files_that_rotation_has_renamed_are_found_and_no_gap(
         self, follow: Follow, logs: Path
