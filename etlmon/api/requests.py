@@ -67,6 +67,16 @@ class BoundedRequest(Request):
         else:
             super().process()
 
+    def finish(self) -> None:
+        """End the answer; a client that takes nothing of its last one is cut off after a while.
+
+        Twisted sees to that only where the connection stays open for a next request.
+        """
+        channel: Any = self.channel
+        super().finish()
+        if not channel.persistent:
+            channel.setTimeout(channel.site.timeOut)
+
     def getRequestHostname(self) -> bytes:
         """Give one name for all: no route depends on the host, and some that come are no names."""
         return b"localhost"

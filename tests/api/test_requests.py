@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.error import ConnectionDone
+from twisted.internet import reactor
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
@@ -82,6 +84,32 @@ async def test_what_is_refused_is_answered_once_and_not_kept_in_memory(api) -> N
     assert transport.write_closed
     assert transport.disconnecting
     channel.connectionLost(Failure(ConnectionDone()))
+
+
+class Stopped(StringTransport):
+    """A connection to a client that takes nothing: what was written waits, and it stays open."""
+
+    def unregisterProducer(self) -> None:
+        """Do nothing, however often, as a real one."""
+
+
+async def test_a_client_that_takes_nothing_of_its_last_answer_is_cut_off(api) -> None:
+    clock = Clock()
+    site = api.server.site()
+    site.reactor = clock
+    channel = site.buildProtocol(None)
+    transport = Stopped()
+    channel.makeConnection(transport)
+    channel.dataReceived(b"GET /api/v1/fs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    while not transport.disconnecting:
+        await deferLater(reactor, 0.005)
+    clock.advance(60)
+    assert transport.value().startswith(b"HTTP/1.1 200 ")
+    assert not transport.disconnected
+    clock.advance(15)
+    assert transport.disconnected
+    channel.connectionLost(Failure(ConnectionAborted()))
+    assert [call for call in clock.getDelayedCalls() if call.active()] == []
 
 
 async def test_a_body_of_the_largest_size_is_read(api) -> None:
