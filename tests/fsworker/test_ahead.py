@@ -15,6 +15,7 @@ import pytest
 from etlmon.collectors.path.exclude import compile_exclude
 from etlmon.fsworker.jobs import ahead as ahead_module
 from etlmon.fsworker.jobs.scan import Scan
+from etlmon.fsworker.jobs.wire import OutOfMemory
 from tests.fsworker.conftest import WORKER, SlowFilesystem, Worker, counts, find
 from tests.fsworker.test_rescan import (
     Rescanner,
@@ -215,7 +216,7 @@ def test_thread_without_memory_ends_the_scan(tree: Path, monkeypatch: Any) -> No
         raise MemoryError
 
     monkeypatch.setattr(ahead_module.Ahead, "_list", fails)
-    with pytest.raises(MemoryError):
+    with pytest.raises(OutOfMemory):
         Scan(str(tree), parallelism=THREADS).run()
     assert descriptors() == before
 

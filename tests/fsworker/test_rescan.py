@@ -309,6 +309,45 @@ def test_tree_too_large_for_the_memory_is_remembered_in_part(tree: Path) -> None
         assert rescanner.memory._bytes <= 60 * 300
 
 
+@pytest.mark.parametrize("parallelism", [1, 3])
+def test_directories_that_are_very_many_are_counted_and_not_remembered(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, parallelism: int
+) -> None:
+    """Nor is what was remembered of them while they were fewer; the rest of the tree still is."""
+    grow(tree)
+    rescanner = Rescanner(tree)
+    rescanner.settle()
+    wide = tree / "d1" / "d1"
+    for number in range(95):
+        (wide / f"{number}" / "below").mkdir(parents=True)
+        (wide / f"{number}" / "below" / "file").touch()
+    monkeypatch.setattr("etlmon.fsworker.jobs.counting.MOST_BELOW", 20)
+    for _ in range(2):
+        rescanner.assert_right(parallelism=parallelism)
+        time.sleep(SETTLE_SECONDS + 0.02)
+    assert rescanner.assert_right(parallelism=parallelism)["reused"] == 40 - 4
+    others = rescanner.scan(apart=["d1/d1/7", "d1/d1/94"])
+    assert others["dirs"] == find(tree)["dirs"] - 2
+    [(*_, parts)] = rescanner.memory._scans.values()
+    assert rescanner.memory._bytes == size_bytes(parts.values())
+
+
+def test_room_for_directories_that_are_very_many(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "wide").mkdir()
+    for number in range(10_000):
+        (tree / "wide" / f"a directory {number}").mkdir()
+    monkeypatch.setattr("etlmon.fsworker.jobs.counting.MOST_BELOW", 500)
+    Scan(str(tree)).run()
+    tracemalloc.start()
+    answer = Scan(str(tree)).run()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answer["dirs"] == 10_001
+    assert most < 10_000 * 60
+
+
 # --- shared scans ---------------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ from etlmon.collectors.path.exclude import compile_exclude
 from etlmon.fsworker.jobs import walk
 from etlmon.fsworker.jobs.memory import Directory
 from etlmon.fsworker.jobs.scan import Scan
-from tests.fsworker.conftest import WORKER, Worker, counts, find
+from tests.fsworker.conftest import SCAN, WORKER, Worker, counts, find
 from tests.waiting import PATIENCE_SECONDS
 
 Start = Callable[..., Worker]
@@ -508,6 +508,39 @@ def test_request_that_makes_no_sense_is_an_error(worker: Worker, line: bytes) ->
     assert answer["id"] in (7, None)
     assert answer["error"]["text"]
     assert worker.ask(op="statvfs", path="/")["answer"]["blocks"] > 0
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "text"),
+    [
+        ("counting.Counting._list", {"op": "scan"}, "workers.memory_limit (300MiB) at a wide one"),
+        ("top.Top._list", {"op": "top", "count": 1}, "workers.memory_limit (300MiB) at ."),
+    ],
+)
+def test_no_memory_is_told_with_the_place_and_the_remedy(
+    tree: Path, start: Start, where: str, what: dict[str, Any], text: str
+) -> None:
+    (tree / "a wide one").mkdir()
+    module, kind, method = where.split(".")
+    program = f"""
+import sys
+sys.path.append(sys.argv.pop().rsplit("/", 3)[0])
+from etlmon.fsworker.jobs import {module}, server
+real = {module}.{kind}.{method}
+def full(self, *where):
+    if len(self._levels) == 1:
+        raise MemoryError
+    real(self, *where)
+{module}.{kind}.{method} = full
+server.main()
+"""
+    one = start([*WORKER[:-1], "-c", program, '{"memory_bytes": 314572800}', WORKER[-1]])
+    error = one.ask(**{**SCAN, "path": str(tree), **what})["error"]
+    assert error == {
+        "errno": None,
+        "text": f"{tree}: the worker reached {text}: raise it, or exclude what is there",
+    }
+    assert "answer" in one.ask(op="statvfs", path="/")
 
 
 def test_interrupt_is_the_parents_business(start: Start) -> None:

@@ -6,12 +6,14 @@ import os
 from itertools import islice
 
 from etlmon.fsworker.jobs.entries import Entries
+from etlmon.fsworker.jobs.memory import MOST_BELOW
 from etlmon.fsworker.jobs.walk import CHUNK, Stopped, Walk, few_at_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from etlmon.fsworker.jobs.ahead import Visit
     from etlmon.fsworker.jobs.memory import Directory
 
 
@@ -53,10 +55,11 @@ class Counting(Walk):
     def _answered(self) -> None:
         """Take note that the file system has answered."""
 
-    def _list(self, directory: Directory, fd: int, names: list[str]) -> None:
+    def _list(self, directory: Directory, fd: int, names: list[str], packed: list[str]) -> None:
         """Count the entries of a directory below the deepest level.
 
-        The names of its subdirectories are added to ``names`` if they are entered.
+        The names of its subdirectories are added to ``names`` if they are entered, to ``packed``
+        where they are very many.
         """
         depth = len(self._levels) + 1
         if self._max_depth is not None and depth > self._max_depth:
@@ -69,8 +72,11 @@ class Counting(Walk):
                 self._files += counted[0]
                 self._dirs += counted[1]
                 self._others += counted[2]
+                if deeper:
+                    names += found
+                    self._pack(names, packed)
+                found.clear()
                 self._look()
-            names += found if deeper else ()
             return
         above = self._relative(f"{directory.name}/") if self._levels else ""
         with os.scandir(fd) as entries:
@@ -83,8 +89,32 @@ class Counting(Walk):
                     self._count(self._without_excluded(some, above), names if deeper else None)
                     self._answered()
                     self._look()
+                self._pack(names, packed)
                 if last:
                     return
+
+    def _take_over(self, visit: Visit) -> bool:
+        """Count what a thread has found in a directory; False if it could not read all of it."""
+        self._listed += 1
+        self._files += visit.files
+        self._dirs += visit.dirs
+        self._others += visit.others
+        if visit.trouble is not None:
+            self._failed(visit.trouble, visit.directory.name)
+        self._look()
+        return visit.trouble is None
+
+    def _look_at(self, visit: Visit) -> None:
+        """Stop if a directory that a thread is still in holds too many files by itself."""
+        if self._max_files is not None and self._files + visit.files > self._max_files:
+            self._files += visit.files
+        self._look()
+
+    def _pack(self, names: list[str], packed: list[str]) -> None:
+        """Take away very many names, of which none could be remembered, as texts."""
+        while len(names) >= MOST_BELOW:
+            packed.append("/".join(names[-MOST_BELOW:]))
+            del names[-MOST_BELOW:]
 
     def _count(self, entries: list[os.DirEntry[str]], names: list[str] | None) -> None:
         """Count entries, and add the names of directories to ``names`` if they are entered."""

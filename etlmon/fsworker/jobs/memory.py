@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # its numbers and its place in a list (measured by test_memory_of_a_directory).
 _MAX_REMEMBERED_BYTES = 24 << 20
 _DIRECTORY_BYTES = 240
+# More subdirectories of one are never remembered.
+MOST_BELOW = _MAX_REMEMBERED_BYTES // _DIRECTORY_BYTES
 
 
 class Directory:

@@ -140,12 +140,20 @@ class Scan(Counting):
         """Visit what is pending, and all below it."""
         while self._levels:
             if not self._levels[-1].pending:
-                self._pop()
+                self._unpack_or_pop()
             elif self._ahead is not None:
                 self._look()
                 self._enter_ahead(self._ahead)
             elif not (self._reuses and self._reuse()):
                 self._enter(self._levels[-1].pending.pop())
+
+    def _unpack_or_pop(self) -> None:
+        """Go on in the deepest level with those that are packed, or leave it."""
+        packed = self._levels[-1].packed
+        if packed:
+            self._pend([Directory(name) for name in packed.pop().split("/")])
+        else:
+            self._pop()
 
     def _reuse(self) -> bool:
         """Take over what is remembered of pending directories, as long as nothing has changed.
@@ -246,12 +254,6 @@ class Scan(Counting):
         else:
             _close(visit.fd)
 
-    def _look_at(self, visit: Visit) -> None:
-        """Stop if a directory that a thread is still in holds too many files by itself."""
-        if self._max_files is not None and self._files + visit.files > self._max_files:
-            self._files += visit.files
-        self._look()
-
     def _may_look(self, directory: Directory) -> bool:
         return not self._is_skipped(directory.name)
 
@@ -281,17 +283,23 @@ class Scan(Counting):
         before = self._files, self._dirs, self._others
         kept = self._levels[-1].kept if self._levels else True
         subdirectories: Sequence[Directory]
+        packed: list[str] = []
         try:
             if self._reuses and directory.is_unchanged(status):
                 subdirectories = self._take_known(directory)
             else:
-                subdirectories, kept = self._take_new(directory, fd, status, visit, kept=kept)
-        except BaseException:
+                subdirectories, kept = self._take_new(
+                    directory, fd, status, visit, packed, kept=kept
+                )
+        except BaseException as error:
             _close(fd)
+            if isinstance(error, MemoryError):
+                raise self._out_of_memory(directory.name) from None
             raise
-        if subdirectories:
+        if subdirectories or packed:
             self._push(directory, fd, status)
             self._levels[-1].kept = kept
+            self._levels[-1].packed = packed
             if len(self._levels) == 2:
                 self._before_child = before
             self._pend(subdirectories)
@@ -315,12 +323,14 @@ class Scan(Counting):
         fd: int,
         status: os.stat_result,
         visit: Visit | None,
+        packed: list[str],
         *,
         kept: bool,
     ) -> tuple[Sequence[Directory], bool]:
         """Count what a directory holds, by listing it.
 
-        Give its subdirectories, and whether they are remembered, which ``kept`` asks for.
+        Give its subdirectories, and whether they are remembered, which ``kept`` asks for. Where
+        they are very many, the names of most are added to ``packed``, and none is remembered.
         """
         # Before the listing: what changes from now on gets times that differ from those in status.
         now_ns = visit.listed_at_ns if visit else time.time_ns()
@@ -329,12 +339,13 @@ class Scan(Counting):
         names: list[str] = []
         try:
             if visit is None:
-                self._list(directory, fd, names)
+                self._list(directory, fd, names, packed)
         except OSError as error:
             self._failed(error, directory.name)
             settled = False
         if visit is not None:
             names = visit.names
+            self._pack(names, packed)
             settled = self._take_over(visit) and settled
         known = {}
         if directory.subdirectories and directory.inode == status.st_ino:
@@ -342,19 +353,14 @@ class Scan(Counting):
         subdirectories = [known.get(name) or Directory(name) for name in names]
         if self._memory is not None and kept:
             counts = self._files - before[0], self._dirs - before[1], self._others - before[2]
-            kept = self._memory.remember(directory, status, counts, subdirectories, settled=settled)
+            if packed:
+                self._memory.forget(directory)
+                kept = False
+            else:
+                kept = self._memory.remember(
+                    directory, status, counts, subdirectories, settled=settled
+                )
         return subdirectories, kept
-
-    def _take_over(self, visit: Visit) -> bool:
-        """Count what a thread has found in a directory; False if it could not read all of it."""
-        self._listed += 1
-        self._files += visit.files
-        self._dirs += visit.dirs
-        self._others += visit.others
-        if visit.trouble is not None:
-            self._failed(visit.trouble, visit.directory.name)
-        self._look()
-        return visit.trouble is None
 
     def _pend(self, subdirectories: Sequence[Directory]) -> None:
         """Note the subdirectories of the deepest level that are to be visited by this worker."""

@@ -16,6 +16,7 @@ from etlmon.fsworker.jobs.memory import Memory
 from etlmon.fsworker.jobs.scan import Scan
 from etlmon.fsworker.jobs.top import Top
 from etlmon.fsworker.jobs.wire import (
+    OutOfMemory,
     RequestError,
     cut,
     errno_name,
@@ -93,9 +94,11 @@ class Server:
             write_error(number, None, str(error))
         except OSError as error:
             write_error(number, errno_name(error), f"{path}: {error.strerror or error}")
+        except OutOfMemory as error:
+            self._memory.clear()
+            write_error(number, None, f"{path}: {_no_memory(str(error) or '.')}")
         except Exception as error:
-            # A mistake of the parent or of this program, or no memory: told, since the next
-            # request may be good.
+            # A mistake of the parent or of this program: told, since the next request may be good.
             self._memory.clear()
             write_error(number, None, f"{type(error).__name__}: {error}")
 
@@ -163,6 +166,15 @@ def _statvfs(request: dict[str, object]) -> dict[str, object]:
         "read_only": bool(status.f_flag & os.ST_RDONLY),
         "st_dev": os.stat(path).st_dev,
     }
+
+
+def _no_memory(directory: str) -> str:
+    """Say what kept this process from having more memory, and the remedy."""
+    limit_bytes, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit_bytes == resource.RLIM_INFINITY:
+        return f"the system had no more memory for the worker at {directory}"
+    limit = f"workers.memory_limit ({limit_bytes >> 20}MiB)"
+    return f"the worker reached {limit} at {directory}: raise it, or exclude what is there"
 
 
 def _limit(limits: dict[str, int]) -> None:

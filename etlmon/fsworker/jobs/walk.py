@@ -10,7 +10,7 @@ from _thread import allocate_lock
 from abc import ABC, abstractmethod
 from time import monotonic
 
-from etlmon.fsworker.jobs.wire import cut, errno_name
+from etlmon.fsworker.jobs.wire import OutOfMemory, cut, errno_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,11 +48,12 @@ class Level:
     """One directory on the way from the top to where the job is.
 
     ``fd`` is CLOSED while the directory is; ``identity`` tells whether what is opened again
-    under its path is still itself; ``pending`` are subdirectories still to be entered; ``kept``
-    says that what is found in it is remembered.
+    under its path is still itself; ``pending`` are subdirectories still to be entered, each
+    text of ``packed`` the names of many that are to follow; ``kept`` says that what is found in it
+    is remembered.
     """
 
-    __slots__ = ("directory", "fd", "identity", "kept", "pending")
+    __slots__ = ("directory", "fd", "identity", "kept", "packed", "pending")
 
     def __init__(
         self, directory: Directory, fd: int, identity: tuple[int, int], kept: bool
@@ -61,7 +62,18 @@ class Level:
         self.fd = fd
         self.identity = identity
         self.pending: list[Directory] = []
+        self.packed: list[str] = []
         self.kept = kept
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing below it is still to be entered."""
+        return not (self.pending or self.packed)
+
+    def clear(self) -> None:
+        """Enter nothing more below it."""
+        self.pending.clear()
+        self.packed.clear()
 
 
 class Walk(ABC):
@@ -113,10 +125,12 @@ class Walk(ABC):
             self._visit(status)
         except Stopped as reason:
             stopped = str(reason)
+        except MemoryError:
+            raise self._out_of_memory("") from None
         finally:
             self._leave()
             for level in self._levels:
-                level.pending.clear()
+                level.clear()
             while self._levels:
                 self._pop()
             os.close(self._root)
@@ -190,7 +204,7 @@ class Walk(ABC):
         self._failed(error, name)
         if self._levels[-1].fd == CLOSED:
             # Its subdirectories cannot be reached any more: gone, or the trouble just noted.
-            self._levels[-1].pending.clear()
+            self._levels[-1].clear()
 
     def _is_admitted(self, name: str, status: os.stat_result) -> bool:
         """Tell whether a subdirectory that has been opened is one to be visited."""
@@ -217,7 +231,7 @@ class Walk(ABC):
         level = self._levels.pop()
         self._on_the_way.discard(level.identity)
         if level.fd != CLOSED:
-            if self._levels and self._levels[-1].fd == CLOSED and self._levels[-1].pending:
+            if self._levels and self._levels[-1].fd == CLOSED and not self._levels[-1].is_done:
                 self._levels[-1].fd = self._open_above(level.fd)
             os.close(level.fd)
 
@@ -335,6 +349,10 @@ class Walk(ABC):
     def _trouble(self, kind: str, name: str) -> None:
         count, example = self._troubles.get(kind, (0, ""))
         self._troubles[kind] = (count + 1, example or cut(self._relative(name).rstrip("/")) or ".")
+
+    def _out_of_memory(self, name: str) -> OutOfMemory:
+        """Give the error for a job that has no room for what is in a directory."""
+        return OutOfMemory(cut(self._relative(name).rstrip("/")))
 
     def _relative(self, name: str) -> str:
         """Give the path of an entry of the deepest level, relative to the root."""

@@ -19,6 +19,10 @@ class RequestError(Exception):
     """The request cannot be served; its text goes into the error answer."""
 
 
+class OutOfMemory(Exception):
+    """A job had no room for what is in a directory, which the text names (empty: the top)."""
+
+
 def cut(text: str) -> str:
     """Give a text as it is told to people: the end of a very long one, which tells most."""
     return text if len(text) <= _MAX_SHOWN else "..." + text[-_MAX_SHOWN:]
