@@ -132,7 +132,7 @@ class CollectorContext:
     proc: Path
     """Where procfs is: ``/proc``, or a fixture."""
     reactor: Any = None
-    """For those that are Hinted: it watches descriptors, and calls later."""
+    """It watches descriptors, and calls later."""
     saved: Saved = nothing_saved
     """What an earlier run, or an earlier node, has stored."""
     watches: DirectoryWatches | None = None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # The longest answer lists 400 names of 1,000 characters, each of 6 bytes at the most.
 _MAX_LINE_BYTES = 4 << 20
 _MAX_SHOWN = 200
+# A walk is heard of every 0.25 s: beyond this its mount is in doubt.
+_QUIET_SECONDS = 1.0
 
 
 class Listener(Protocol):
@@ -73,6 +75,10 @@ class Child(ProcessProtocol):
     def is_idle(self) -> bool:
         """Whether it can be sent a request."""
         return self.mount_point is None and not self.killed
+
+    def is_quiet(self, now: float) -> bool:
+        """Tell whether it has said nothing for so long that its mount is in doubt."""
+        return self.heard_at < now - _QUIET_SECONDS
 
     def begin(self, request_id: int, request: Request, now: float) -> None:
         """Send a request; ``now`` is the reactor's time."""

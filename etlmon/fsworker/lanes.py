@@ -31,6 +31,8 @@ class Request:
     content: Callable[[Child, float], dict[str, Any]]
     """Gives what is asked, once it is known which child begins it, and the reactor's time then."""
     mount_point: str
+    told_as: str
+    """What it is, for people."""
     told_seconds: float
     """The time that it has, as the caller gave it."""
     limit_seconds: Callable[[float], float]

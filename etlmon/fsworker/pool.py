@@ -67,6 +67,8 @@ from etlmon.fsworker.top import (
     top_request,
 )
 from etlmon.fsworker.usage import statvfs_request, to_usage
+from etlmon.fsworker.words import Words
+from etlmon.text import host_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,8 +84,6 @@ P = TypeVar("P")
 _WORKER = str(Path(__file__).with_name("worker.py"))
 _PROBES = 4
 _SEARCHES = 2
-# A walk is heard of every 0.25 s: beyond this its mount is in doubt.
-_QUIET_SECONDS = 1.0
 # After so many requests a child is replaced.
 _SERVE_AT_MOST = 10_000
 
@@ -107,6 +107,7 @@ class WorkerPool:
         command: Sequence[str] = (sys.executable, "-I", "-S", "-E", "-X", "utf8", _WORKER),
     ) -> None:
         self._reactor = reactor
+        self._words = Words(reactor, wall_clock)
         self._crew = Crew(reactor, wall_clock, command, self)
         self._scans = Lane(processes, limits)
         self._probes = Lane(_PROBES, {})
@@ -114,6 +115,7 @@ class WorkerPool:
         self._lanes = (self._scans, self._probes, self._searches)
         self._sharing = Sharing(reactor, self._crew, self._scans, self)
         self._deadlines = Deadlines(reactor, self._crew)
+        self._asked: dict[Deferred[ScanOutcome], Request] = {}
         self._ids = count(1)
         self._stopping = False
 
@@ -128,6 +130,7 @@ class WorkerPool:
             lane=self._probes,
             content=lambda _child, _now: statvfs_request(path),
             mount_point=mount_point,
+            told_as=f"the look at {mount_point}",
             limit_seconds=lambda _now: deadline_seconds,
             told_seconds=deadline_seconds,
             exclusive=frozenset({f"probe {mount_point}"}),
@@ -149,9 +152,25 @@ class WorkerPool:
         Cancelling the Deferred kills the children that are at it.
         """
         result: Deferred[ScanOutcome] = Deferred(lambda _: self._sharing.withdraw(request.scan))
-        request = self._sharing.request(order, result, on_progress)
+        request = self._asked[result] = self._sharing.request(order, result, on_progress)
+        result.addBoth(self._answered, result)
         self._ask(request)
         return result
+
+    def _answered(self, outcome: Any, result: Deferred[ScanOutcome]) -> Any:
+        del self._asked[result]
+        return outcome
+
+    def waits_for(self, scan: Deferred[ScanOutcome]) -> str | None:
+        """Say what a scan that was asked for waits for, and since when; None once it has begun."""
+        request = self._asked.get(scan)
+        if request is None or request not in request.lane.waiting:
+            return None
+        holder = self._holder(request)
+        if holder is None:
+            at_work = [child for child in self._crew.children if child.lane is request.lane]
+            return self._words.of_all(at_work)
+        return self._words.of(holder)
 
     def top(
         self, order: TopOrder, on_progress: Callable[[TopProgress], None] | None = None
@@ -229,6 +248,7 @@ class WorkerPool:
             lane=self._searches,
             content=lambda _child, _now: content,
             mount_point=order.mount_point,
+            told_as=f"the search below {host_text(order.path)}",
             limit_seconds=lambda _now: order.timeout_seconds + GRACE_SECONDS,
             told_seconds=order.timeout_seconds,
             exclusive=order.exclusive | exclusive,
@@ -293,15 +313,19 @@ class WorkerPool:
 
     def _is_held(self, request: Request) -> bool:
         """Tell whether what is under way on the same mount forbids to start this one."""
-        quiet_since = self._reactor.seconds() - _QUIET_SECONDS
+        return self._holder(request) is not None
+
+    def _holder(self, request: Request) -> Child | None:
+        """Give a child whose work forbids to start this one, None if none does."""
+        now = self._reactor.seconds()
         for child in self._crew.children:
             at_work = child.request
             same_mount = child.mount_point == request.mount_point
-            if same_mount and (at_work is None or child.heard_at < quiet_since):
-                return True
+            if same_mount and (at_work is None or child.is_quiet(now)):
+                return child
             if at_work is not None and request.exclusive & at_work.exclusive:
-                return True
-        return False
+                return child
+        return None
 
     def _free_child(self, request: Request) -> Child:
         """Give an idle child, the one that remembers if there is one, or a new one."""
@@ -364,7 +388,7 @@ class WorkerPool:
         kind, content = decode(child.request_id, line)
         if kind in ("progress", "given"):
             now = self._reactor.seconds()
-            was_quiet = child.heard_at < now - _QUIET_SECONDS
+            was_quiet = child.is_quiet(now)
             child.heard_at = now
             if kind == "given":
                 self._sharing.take_given(request, to_given(content))

@@ -20,6 +20,7 @@ from etlmon.fsworker.failures import WorkerDied
 from etlmon.fsworker.lanes import GRACE_SECONDS, Request
 from etlmon.fsworker.scan import ScanOutcome, ScanProgress, to_scan_outcome, to_scan_progress
 from etlmon.fsworker.shared import SharedScan
+from etlmon.text import host_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,6 +143,7 @@ class Sharing:
             lane=self._lane,
             content=lambda child, now: scan.begin(child, request.parts, now),
             mount_point=order.mount_point,
+            told_as=f"the scan of {host_text(order.path)}",
             limit_seconds=limit_seconds,
             told_seconds=order.timeout_seconds,
             exclusive=order.exclusive,

@@ -97,6 +97,12 @@ class PathStats(Record, frozen=True, kw_only=True):
             "arrived; null without."
         ),
     ] = None
+    scan_waits_for: Annotated[
+        str | None,
+        about(
+            "What the scan under way waits for, and since when; null while it counts, and without."
+        ),
+    ] = None
 
 
 class PathExpected(Record, frozen=True, kw_only=True):
@@ -222,11 +228,15 @@ class PathScanStarted(Record, frozen=True, kw_only=True):
 
 
 class PathScanProgress(Record, frozen=True, kw_only=True):
-    """How far a long scan is; the counts of the scan before stay beside it."""
+    """How far a long scan is; the counts of the scan before stay beside it.
+
+    Or what it waits for: then it has not counted anything yet.
+    """
 
     path: str
-    scan_file_count: int
-    scan_dir_count: int
+    scan_file_count: int | None = None
+    scan_dir_count: int | None = None
+    scan_waits_for: str | None = None
 
 
 class PathScanned(Record, frozen=True, kw_only=True):

@@ -176,6 +176,57 @@ def test_scans_one_at_a_time_where_a_mount_may_hang() -> None:
     assert bench.processes[0].doing == "/m/2"
 
 
+def test_scan_that_waits_says_for_what_and_since_when() -> None:
+    bench = Bench(processes=2)
+
+    def scan(path: str, mount: str, **options: Any) -> Any:
+        order = ScanOrder(path=path.encode(), mount_point=mount, timeout_seconds=60, **options)
+        return bench.pool.scan(order)
+
+    bench.reactor.advance(10)
+    first = scan("/m/1", "/m", one_at_a_time=True, server="filer")
+    bench.reactor.advance(0.5)
+    same_mount = scan("/m/2", "/m", one_at_a_time=True, server="filer")
+    same_server = scan("/n", "/n", one_at_a_time=True, server="filer")
+    assert bench.pool.waits_for(first) is None
+    words = "the scan of /m/1, begun 1970-01-01T00:00:10Z"
+    for scan_that_waits in (same_mount, same_server):
+        assert bench.pool.waits_for(scan_that_waits) == words
+    bench.reactor.advance(2)
+    words += ", not heard of since 1970-01-01T00:00:10Z"
+    assert bench.pool.waits_for(same_mount) == words
+    top(bench, "/m/3", "/m")
+    local = [scan(f"/{number}", "/") for number in range(2)]
+    assert bench.pool.waits_for(local[0]) is None
+    assert bench.pool.waits_for(local[1]) == (
+        f"a free worker; {words}; the scan of /0, begun 1970-01-01T00:00:12Z"
+    )
+    first.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+    assert bench.pool.waits_for(same_mount) == "the end of a worker that hangs on /m"
+    bench.processes[0].end()
+    assert bench.pool.waits_for(same_mount) is None
+    assert bench.pool.waits_for(first) is None
+    stopped = [same_mount, same_server, *local]
+    for one in stopped:
+        one.addErrback(lambda failure: failure.trap(WorkerStopped))
+    bench.pool.stop()
+    assert bench.pool._asked == {}
+
+
+def test_scan_that_waits_for_a_worker_names_a_scan_of_several_once() -> None:
+    bench = Bench(processes=2)
+    bench.scan("/a")
+    bench.reactor.advance(0.02)
+    bench.processes[0].say(given=["b"])
+    assert [process.doing for process in bench.processes] == ["/a", "/a"]
+    order = ScanOrder(path=b"/c", mount_point="/", timeout_seconds=60)
+    scan = bench.pool.scan(order)
+    assert bench.pool.waits_for(scan) == "a free worker; the scan of /a, begun 1970-01-01T00:00:00Z"
+    bench.processes[0].say(answer=OUTCOME)
+    assert bench.pool.waits_for(scan) is None
+    bench.processes[1].say(answer=OUTCOME)
+
+
 def test_cancelled_request_kills_its_child() -> None:
     bench = Bench(processes=1)
     order = ScanOrder(path=b"/a", mount_point="/", timeout_seconds=60)

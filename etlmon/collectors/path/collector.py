@@ -112,16 +112,19 @@ class PathCollector:
         scan = self._scan = None
         try:
             order = await self._order()
+            around = self._context
             scan = self._scan = UnderWay(
-                self._context.workers, order, self._context.monotonic_clock, started
+                around.workers, order, around.reactor, around.monotonic_clock, started
             )
-            while (progress := await scan.progress()) is not None:
+            while await scan.has_news():
+                heard = scan.heard
                 yield Batch(
                     [
                         PathScanProgress(
                             path=path,
-                            scan_file_count=progress.files,
-                            scan_dir_count=progress.dirs,
+                            scan_file_count=heard.files if heard else None,
+                            scan_dir_count=heard.dirs if heard else None,
+                            scan_waits_for=scan.waits_for,
                         )
                     ]
                 )

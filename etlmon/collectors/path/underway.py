@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -21,28 +21,40 @@ class UnderWay:
     """One scan to its end; ``clock`` gives seconds that only grow, it ``began_at`` one of them."""
 
     def __init__(
-        self, workers: WorkerPool, order: ScanOrder, clock: Callable[[], float], began_at: float
+        self,
+        workers: WorkerPool,
+        order: ScanOrder,
+        reactor: Any,
+        clock: Callable[[], float],
+        began_at: float,
     ) -> None:
+        self._workers = workers
+        self._reactor = reactor
         self._clock = clock
         self._told_at = began_at
         self.heard: ScanProgress | None = None
         """How far it was when it was last heard of; None if it never was."""
-        self._progress: ScanProgress | None = None
+        self.waits_for: str | None = None
+        """What it waits for, if it has not begun."""
+        self._is_news = False
+        self._timer: Any = None
         self._result: ScanOutcome | Failure | None = None
         self._waiting: Deferred[None] | None = None
         self._scan = workers.scan(order, self._progressed)
         self._scan.addBoth(self._ended)
+        if self._result is None:
+            self._look_later()
 
-    async def progress(self) -> ScanProgress | None:
-        """Wait until there is something new to tell; give None once the scan has ended.
+    async def has_news(self) -> bool:
+        """Wait until ``heard`` or ``waits_for`` is worth telling; False once the scan has ended.
 
         Cancelled, it cancels the scan.
         """
-        if self._result is None and self._progress is None:
+        if self._result is None and not self._is_news:
             self._waiting = Deferred(lambda _: self.cancel())
             await self._waiting
-        progress, self._progress = self._progress, None
-        return progress if self._result is None else None
+        self._is_news = False
+        return self._result is None
 
     def outcome(self) -> ScanOutcome:
         """Give what an ended scan came to, or raise what it failed with."""
@@ -57,14 +69,34 @@ class UnderWay:
 
     def _progressed(self, progress: ScanProgress) -> None:
         self.heard = progress
+        self.waits_for = None
         now = self._clock()
         if now - self._told_at >= _PROGRESS_SECONDS:
             self._told_at = now
-            self._progress = progress
-            self._wake()
+            self._tell()
+
+    def _look_later(self) -> None:
+        self._timer = self._reactor.callLater(_PROGRESS_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """See now and then what it waits for, until it is heard of."""
+        self._timer = None
+        if self.heard is not None:
+            return
+        self._look_later()
+        waits_for = self._workers.waits_for(self._scan)
+        if waits_for != self.waits_for:
+            self.waits_for = waits_for
+            self._tell()
+
+    def _tell(self) -> None:
+        self._is_news = True
+        self._wake()
 
     def _ended(self, result: ScanOutcome | Failure) -> None:
         self._result = result
+        if self._timer is not None:
+            self._timer.cancel()
         self._wake()
 
     def _wake(self) -> None:

@@ -33,11 +33,12 @@ ON CONFLICT (path) DO UPDATE SET
     scan_started_at = excluded.scan_started_at,
     next_scan_at = excluded.next_scan_at,
     scan_file_count = NULL,
-    scan_dir_count = NULL
+    scan_dir_count = NULL,
+    scan_waits_for = NULL
 """
 # Not where it has ended meanwhile.
 _PROGRESS = """
-UPDATE path_stats SET scan_file_count = ?, scan_dir_count = ?
+UPDATE path_stats SET scan_file_count = ?, scan_dir_count = ?, scan_waits_for = ?
 WHERE path = ? AND status = 'SCANNING'
 """
 _ENDED = f"""
@@ -47,6 +48,7 @@ ON CONFLICT (path) DO UPDATE SET
     file_count_change = NULL,
     scan_file_count = NULL,
     scan_dir_count = NULL,
+    scan_waits_for = NULL,
     {", ".join(f"{name} = excluded.{name}" for name in _SCANNED if name != "path")}
 """
 _COMPLETE = """
@@ -69,6 +71,7 @@ UPDATE path_stats SET
     troubles = '[]',
     scan_file_count = NULL,
     scan_dir_count = NULL,
+    scan_waits_for = NULL,
     {", ".join(f"{name} = :{name}" for name in columns(PathScanCancelled) if name != "path")}
 WHERE path = :path AND status = 'SCANNING'
 """
@@ -78,7 +81,8 @@ UPDATE path_stats SET
     error_message = 'the scan was interrupted',
     complete = 0,
     scan_file_count = NULL,
-    scan_dir_count = NULL
+    scan_dir_count = NULL,
+    scan_waits_for = NULL
 WHERE status = 'SCANNING'
 """
 
@@ -89,8 +93,7 @@ def _insert_started(cursor: sqlite3.Cursor, scans: Sequence[PathScanStarted]) ->
 
 
 def _insert_progress(cursor: sqlite3.Cursor, scans: Sequence[PathScanProgress]) -> None:
-    rows = [(scan.scan_file_count, scan.scan_dir_count, scan.path) for scan in scans]
-    cursor.executemany(_PROGRESS, rows)
+    cursor.executemany(_PROGRESS, [(*row(scan)[1:], scan.path) for scan in scans])
 
 
 def _insert_scanned(cursor: sqlite3.Cursor, scans: Sequence[PathScanned]) -> None:

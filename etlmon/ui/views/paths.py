@@ -324,6 +324,8 @@ def progress_text(item: PathStats, now: datetime | None) -> str:
     if item.scan_started_at is not None and now is not None:
         seconds = max(0.0, (now - item.scan_started_at).total_seconds())
     since = f", for {format_seconds(seconds)}" if seconds >= 1 else ""
+    if item.scan_waits_for is not None:
+        return f"waiting{since.removeprefix(',')}: {visible(item.scan_waits_for)}"
     if item.scan_file_count is None:
         return f"a scan is running{since}"
     counted = f"{item.scan_file_count:,} files, {item.scan_dir_count or 0:,} directories so far"

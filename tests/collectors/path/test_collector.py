@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock
 
 from etlmon.collectors.base import Batch, CollectorContext
 from etlmon.collectors.path import KIND
@@ -69,10 +70,14 @@ class FakeWorkers:
         self.on_progress: Callable[[ScanProgress], None] | None = None
         self.silent: Exception | None = None
         self.probed: list[tuple[bytes, str]] = []
+        self.busy: str | None = None
 
     def statvfs(self, path: bytes, mount_point: str, deadline_seconds: float) -> Deferred[Any]:
         self.probed.append((path, mount_point))
         return fail(self.silent) if self.silent else succeed(None)
+
+    def waits_for(self, scan: Deferred[ScanOutcome]) -> str | None:
+        return self.busy
 
     def scan(
         self, order: ScanOrder, on_progress: Callable[[Any], None] | None = None
@@ -93,12 +98,14 @@ class Host:
         self.workers = FakeWorkers()
         self.seconds = 1000.0
         self.elapsed = 0.0
+        self.clock = Clock()
         self.context = CollectorContext(
             wall_clock=lambda: self.seconds,
             monotonic_clock=self._monotonic,
             in_thread=self._in_thread,
             workers=self.workers,  # type: ignore[arg-type]
             proc=proc,
+            reactor=self.clock,
         )
         self.mounts()
 
@@ -363,6 +370,25 @@ class TestNeverScanningForEver:
         assert [record.scan_file_count for record in records[1:-2]] == [2, 4]
         assert (records[2].path, records[2].scan_dir_count) == ("/data", 7)
         assert records[-2].file_count == 1200
+
+    def test_what_it_waits_for_is_told_until_it_begins(self, host: Host) -> None:
+        scan: Deferred[ScanOutcome] = Deferred()
+        host.workers.answer = scan
+        records: list[Any] = []
+        self.begin(host, records)
+        host.clock.advance(1.9)
+        host.workers.busy = "the scan of /data/a, begun then"
+        host.clock.advance(2.2)
+        host.clock.advance(2.0)  # Still the same: nothing new to tell.
+        host.workers.busy = None
+        host.clock.advance(2.0)
+        told = [(record.scan_waits_for, record.scan_file_count) for record in records[1:]]
+        assert told == [("the scan of /data/a, begun then", None), (None, None)]
+        host.progress(5, seconds=9.0)
+        assert (records[-1].scan_waits_for, records[-1].scan_file_count) == (None, 5)
+        host.clock.advance(2.0)
+        scan.callback(outcome())
+        assert not host.clock.getDelayedCalls()
 
     def test_run_that_is_cancelled_while_progress_is_stored_cancels_the_scan(
         self, host: Host
@@ -643,6 +669,7 @@ class TestWithRealWorkers:
             in_thread=lambda function: succeed(function()),
             workers=pool,
             proc=Path("/proc"),
+            reactor=reactor,
         )
         try:
             results = {}

@@ -261,6 +261,7 @@ RECORDS: list[Record] = [
         scan_file_count=5,
         scan_dir_count=1,
         expectation_state="late",
+        scan_waits_for="a free worker",
     ),
     EndedScan(
         path_id="a",

@@ -287,6 +287,14 @@ def test_progress_is_kept_beside_the_counts_until_the_scan_ends(
     assert (only(cursor).scan_file_count, only(cursor).scan_dir_count) == (None, None)
 
 
+@pytest.mark.parametrize("end", [PROGRESS, COMPLETE, CANCELLED, STARTED])
+def test_what_a_scan_waits_for_is_kept_until_it_counts(cursor: sqlite3.Cursor, end: Record) -> None:
+    store(cursor, STARTED, PathScanProgress(path=STARTED.path, scan_waits_for="a free worker"))
+    assert (only(cursor).scan_waits_for, only(cursor).scan_file_count) == ("a free worker", None)
+    store(cursor, end)
+    assert only(cursor).scan_waits_for is None
+
+
 def test_progress_that_comes_after_the_end_is_forgotten(cursor: sqlite3.Cursor) -> None:
     store(cursor, STARTED, COMPLETE)
     before = only(cursor)

@@ -72,7 +72,15 @@ PATHS = [
         scan_file_count=1_234_567,
         scan_dir_count=890,
     ),
-    path("/data/new", "SCANNING", complete=False, next_scan_at=None, **NEVER),
+    path(
+        "/data/new",
+        "SCANNING",
+        complete=False,
+        next_scan_at=None,
+        scan_started_at=NOW - timedelta(seconds=75),
+        scan_waits_for="the scan of /data/in, begun 2026-11-24T11:58:00Z",
+        **NEVER,
+    ),
     path(
         "/gone", "ERROR", error_message="/gone: No such file or directory", complete=False, **NEVER
     ),
