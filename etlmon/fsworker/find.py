@@ -56,7 +56,10 @@ class FoundFile(Struct, frozen=True, kw_only=True):
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """What matches one pattern: regular files only; links are not followed.
+    """What matches one pattern: regular files, and links to those that are below the directory.
+
+    A link is not counted beside its target if that matches too; ``links`` are those that lead to
+    no file there.
 
     ``matched`` are all of them, however old. Of these ``recent`` are new enough, with
     ``recent_bytes`` together; of the recent ones ``empty`` have no bytes, and ``arrived`` have at
@@ -70,6 +73,7 @@ class Found(Struct, frozen=True, kw_only=True):
     empty: int
     recent_bytes: int
     newest: list[FoundFile]
+    links: int = 0
 
 
 class FindOutcome(Outcome, frozen=True, kw_only=True):
@@ -113,6 +117,7 @@ def to_find_outcome(content: Any) -> FindOutcome:
                     FoundFile(path=shown_path(path), size_bytes=size, modified_at=moment(mtime_ns))
                     for path, size, mtime_ns in one.files
                 ],
+                links=one.links,
             )
             for one in answer.found
         ],
@@ -130,6 +135,7 @@ class _Found(Struct):
     arrived: int
     empty: int
     recent_bytes: int
+    links: int
     files: list[tuple[str, int, int]]
 
 

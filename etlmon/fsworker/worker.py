@@ -44,8 +44,8 @@ request has an ``id`` and an ``op``; every line of its answer repeats the ``id``
      "patterns": [{"parts": ["in", null, ".*\\.csv"], "since_ns": null, "min_bytes": null}]}
     {"id": 4, "progress": {"entries": .., "directory": ".."}}
     {"id": 4, "answer": {"entries": .., "found": [{"matched": .., "recent": .., "arrived": ..,
-                         "empty": .., "recent_bytes": .., "files": [[PATH, BYTES, MTIME_NS], ..]},
-                         ..], ..as for scan..}}
+                         "empty": .., "recent_bytes": .., "links": ..,
+                         "files": [[PATH, BYTES, MTIME_NS], ..]}, ..], ..as for scan..}}
 
     {"id": 5, "error": {"errno": "ENOENT" or null, "text": "/data: No such file or directory"}}
 
@@ -66,7 +66,9 @@ allocated, apparent, files below]; ``""`` is the path itself. Both are bytes. A 
 names counts once; ``links_exact`` is false if there were too many of them to be told apart.
 
 **Found files.** A pattern is a glob, part by part: regular expressions of names, and null for any
-number of directories (hidden ones excepted). Of the regular files that match, ``recent`` are those
+number of directories (hidden ones excepted). A link that matches counts as the file that it leads
+to, if that is below the directory, on its file system, and does not match itself; else it is one of
+``links``, or nothing. Of the regular files that match, ``recent`` are those
 whose mtime is not before ``since_ns``, ``empty`` those of them that have no bytes and ``arrived``
 those that have at least ``min_bytes``. The newest 100 are listed (fewer with many patterns).
 

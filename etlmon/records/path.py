@@ -109,7 +109,8 @@ class PathExpected(Record, frozen=True, kw_only=True):
     """Files that must have arrived by a time of today, and whether they have.
 
     Today is the day in the zone of ``by``. A file counts when it is of today (or of the time
-    ``within``), large enough, and not written to any more.
+    ``within``), large enough, and not written to any more. A symbolic link is the file that it
+    leads to, if that is below the path on the same file system.
     """
 
     path_id: Annotated[str, about("The path's id.")]
@@ -148,6 +149,10 @@ class PathExpected(Record, frozen=True, kw_only=True):
     previous_state: Annotated[
         str | None, about("How those of the day before were when last looked.")
     ] = None
+    link_count: Annotated[
+        int,
+        about("Symbolic links that do not count: they lead to no file on its disk below the path."),
+    ] = 0
 
 
 class ExpectationsChecked(Record, frozen=True, kw_only=True):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import errno
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etlmon.fsworker.find import FindOrder, FindPattern, find_request
+from etlmon.fsworker.jobs import find as find_module
 from etlmon.fsworker.jobs.find import Find
 from etlmon.fsworker.pool import WorkerPool
 from etlmon.globs import expand, glob_parts
@@ -120,6 +125,7 @@ def test_old_empty_and_small_files(tree: Path) -> None:
         "arrived": 1,
         "empty": 1,
         "recent_bytes": 15,
+        "links": 0,
         "files": [
             ["c", 10, 200 * 10**9],
             ["b", 5, 200 * 10**9],
@@ -129,6 +135,74 @@ def test_old_empty_and_small_files(tree: Path) -> None:
     }
     [found] = find(tree, "*")
     assert (found["recent"], found["arrived"]) == (4, 4)
+
+
+def test_links_are_the_files_that_they_lead_to(tree: Path) -> None:
+    """As long as those are below the directory, and nothing counts twice."""
+    for name in ("out", "staging", "elsewhere"):
+        (tree / name).mkdir()
+    root = tree / "out"
+    (root / "parts").mkdir()
+    for name in ("out/parts/data", "out/sales_1.csv", "staging/file", "elsewhere/file"):
+        (tree / name).write_bytes(b"x" * 10)
+        os.utime(tree / name, ns=(0, 300 * 10**9))
+    (root / "sales_2.csv").symlink_to("parts/data")
+    (root / "sales_3.csv").symlink_to("sales_2.csv")
+    (root / "sales_4.csv").symlink_to(root / "parts" / "data")
+    (root / "sales_latest.csv").symlink_to("sales_1.csv")
+    (root / "parts" / "up.csv").symlink_to("../parts/data")
+    for number, target in enumerate(
+        ["../staging/file", str(tree / "staging" / "file"), "nowhere", "parts", "sales_loop.csv"]
+    ):
+        (root / f"sales_bad_{number}.csv").symlink_to(target)
+    (root / "sales_loop.csv").symlink_to("sales_loop.csv")
+    (root / "away").symlink_to("../elsewhere")
+    (root / "sales_away.csv").symlink_to("away/file")
+    sales, up = find(root, "sales_*.csv", "**/up.csv", since_ns=200 * 10**9, min_bytes=10)
+    assert sorted(sales["files"]) == [
+        [f"sales_{number}.csv", 10, 300 * 10**9] for number in (1, 2, 3, 4)
+    ]
+    assert (sales["arrived"], sales["links"]) == (4, 7)
+    assert ([name for name, *_ in up["files"]], up["links"]) == (["parts/up.csv"], 0)
+    # By the path through a link to the directory, too.
+    (tree / "way").symlink_to("out")
+    (root / "sales_5.csv").symlink_to(tree / "way" / "parts" / "data")
+    [sales] = find(tree / "way", "sales_[45].csv")
+    assert (sales["arrived"], sales["links"]) == (2, 0)
+
+
+@pytest.mark.parametrize("error", [ImportError, OSError(errno.ENOSYS, "an old kernel")])
+def test_links_are_told_where_nobody_can_follow_them(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, error: Any
+) -> None:
+    def no_call() -> Any:
+        raise error
+
+    (tree / "file").touch()
+    (tree / "link.csv").symlink_to("file")
+    monkeypatch.setattr("etlmon.fsworker.jobs.links._system_calls", no_call)
+    [found] = find(tree, "*.csv")
+    assert (found["matched"], found["links"]) == (0, 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to mount")
+def test_links_lead_to_no_other_file_system(tree: Path) -> None:
+    (tree / "mounted").mkdir()
+    (tree / "link.csv").symlink_to("mounted/file")
+    program = (
+        "import sys; sys.path.append(sys.argv[1]);"
+        "from etlmon.fsworker.jobs.find import Find;"
+        "print(Find('.', patterns=[{'parts': [r'link.csv']}], max_listed=1).run()['found'])"
+    )
+    top = str(Path(find_module.__file__).parents[3])
+    script = 'mount -t tmpfs none mounted && touch mounted/file && exec "$@"'
+    told = subprocess.check_output(
+        ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", program, top],
+        cwd=tree,
+        text=True,
+    )
+    [found] = ast.literal_eval(told)
+    assert (found["matched"], found["links"]) == (0, 1)
 
 
 def test_newest_are_listed(tree: Path) -> None:

@@ -188,6 +188,7 @@ class ArrivalCollector:
             growing_count=verdict.growing,
             small_count=verdict.small,
             empty_count=verdict.empty,
+            link_count=found.links,
             total_bytes=found.recent_bytes,
             newest_path=newest and newest.path,
             newest_bytes=newest and newest.size_bytes,

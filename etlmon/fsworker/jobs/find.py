@@ -8,6 +8,7 @@ import stat
 from heapq import heappush, heappushpop
 from itertools import islice
 
+from etlmon.fsworker.jobs.links import follow
 from etlmon.fsworker.jobs.memory import Directory
 from etlmon.fsworker.jobs.walk import CHUNK, Walk, few_at_once
 from etlmon.fsworker.jobs.wire import RequestError, cut, optional
@@ -36,10 +37,11 @@ class _Pattern:
         self._since_ns = optional(wanted, "since_ns", int)
         self._min_bytes = optional(wanted, "min_bytes", int) or 0
         self._matched = self._recent = self._arrived = self._empty = self._recent_bytes = 0
+        self._links = 0
         # The newest ones.
         self._listed: list[tuple[int, str, int]] = []
 
-    def take(self, path: Callable[[], str], status: os.stat_result) -> None:
+    def take(self, path: str, status: os.stat_result) -> None:
         """Count a file whose name matches."""
         self._matched += 1
         if self._since_ns is None or status.st_mtime_ns >= self._since_ns:
@@ -48,9 +50,13 @@ class _Pattern:
             self._empty += status.st_size == 0
             self._arrived += status.st_size >= self._min_bytes
         if len(self._listed) < self._max_listed:
-            heappush(self._listed, (status.st_mtime_ns, path(), status.st_size))
+            heappush(self._listed, (status.st_mtime_ns, path, status.st_size))
         elif self._listed and status.st_mtime_ns > self._listed[0][0]:
-            heappushpop(self._listed, (status.st_mtime_ns, path(), status.st_size))
+            heappushpop(self._listed, (status.st_mtime_ns, path, status.st_size))
+
+    def take_link(self) -> None:
+        """Count a link whose name matches, and that leads to no file here."""
+        self._links += 1
 
     def told(self) -> dict[str, object]:
         """Give what it has found, with the newest files first."""
@@ -60,6 +66,7 @@ class _Pattern:
             "arrived": self._arrived,
             "empty": self._empty,
             "recent_bytes": self._recent_bytes,
+            "links": self._links,
             "files": [
                 [cut(path), size, mtime_ns]
                 for mtime_ns, path, size in sorted(self._listed, reverse=True)
@@ -68,7 +75,10 @@ class _Pattern:
 
 
 class Find(Walk):
-    """Finds regular files by patterns, entering only directories in which some may be."""
+    """Finds files by patterns, entering only directories in which some may be.
+
+    Links to files below the directory are files too; of other links the number is told.
+    """
 
     def __init__(
         self, path: str, *, patterns: Iterable[object], max_listed: int, **limits: Any
@@ -139,7 +149,7 @@ class Find(Walk):
                 for some in few_at_once(chunk):
                     for entry in self._without_excluded(some):
                         if entry.is_dir(follow_symlinks=False):
-                            states = self._below(entry.name)
+                            states = self._below(self._states[-1], entry.name)
                             if states:
                                 level.pending.append(Directory(entry.name))
                                 self._pending_states[-1].append(states)
@@ -149,37 +159,65 @@ class Find(Walk):
                 if last:
                     return
 
-    def _below(self, name: str) -> set[State]:
-        """Give what may be found in a subdirectory of the deepest level."""
-        states = set()
-        for number, at in self._states[-1]:
+    def _below(self, states: set[State], name: str) -> set[State]:
+        """Give what may be found in a subdirectory of one in which ``states`` may be."""
+        below = set()
+        for number, at in states:
             parts = self._patterns[number].parts
             matches = parts[at]
             if matches is None:
                 if not name.startswith("."):
-                    states.add((number, at))
+                    below.add((number, at))
             elif at + 1 < len(parts) and matches(name):
-                states.add((number, at + 1))
-        return self._closed(states)
+                below.add((number, at + 1))
+        return self._closed(below)
+
+    def _matching(self, states: set[State], name: str) -> set[int]:
+        """Give the patterns that a name matches where ``states`` may be."""
+        numbers = set()
+        for number, at in states:
+            parts = self._patterns[number].parts
+            matches = parts[at]
+            if matches is not None and at + 1 == len(parts) and matches(name):
+                numbers.add(number)
+        return numbers
 
     def _match(self, entry: os.DirEntry[str]) -> None:
         """Count a file with the patterns that its name matches."""
-        status = None
-        numbers = set()
-        for number, at in self._states[-1]:
-            parts = self._patterns[number].parts
-            matches = parts[at]
-            if matches is not None and at + 1 == len(parts) and matches(entry.name):
-                numbers.add(number)
+        numbers = self._matching(self._states[-1], entry.name)
+        if not numbers:
+            return
+        self._wait_turn()
+        self._look()
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError as error:
+            self._failed(error, entry.name)
+            return
+        path = self._relative(entry.name)
+        if stat.S_ISLNK(status.st_mode):
+            self._match_link(path, numbers)
+        elif stat.S_ISREG(status.st_mode):
+            for number in numbers:
+                self._patterns[number].take(path, status)
+
+    def _match_link(self, path: str, numbers: set[int]) -> None:
+        """Count a link as the file that it leads to, unless that is found by its own name."""
+        self._wait_turn()
+        try:
+            status, target = follow(self._root, self._path, path)
+        except (OSError, ImportError, AttributeError):
+            status, target = None, ""
         for number in numbers:
-            if status is None:
-                self._wait_turn()
-                self._look()
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except OSError as error:
-                    self._failed(error, entry.name)
-                    return
-                if not stat.S_ISREG(status.st_mode):
-                    return
-            self._patterns[number].take(lambda: self._relative(entry.name), status)
+            if status is None or not stat.S_ISREG(status.st_mode):
+                self._patterns[number].take_link()
+            elif not self._finds(number, target):
+                self._patterns[number].take(path, status)
+
+    def _finds(self, number: int, path: str) -> bool:
+        """Tell whether a pattern matches a path."""
+        *above, name = path.split("/")
+        states = self._closed({(number, 0)})
+        for directory in above:
+            states = self._below(states, directory)
+        return number in self._matching(states, name)

@@ -299,6 +299,7 @@ def expected_lines(one: PathExpected) -> list[list[Piece]]:
             (one.growing_count, "growing"),
             (one.small_count, "too small"),
             (one.empty_count, "empty"),
+            (one.link_count, "linked elsewhere"),
         )
         if count
     ]

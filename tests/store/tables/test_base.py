@@ -201,6 +201,7 @@ RECORDS: list[Record] = [
         error_message="it is so",
         previous_due_at=EARLY,
         previous_state="arrived",
+        link_count=8,
     ),
     PathChild(
         path_id="0123456789ab",

@@ -132,6 +132,7 @@ EXPECTED = [
                     "arrived_count": 1,
                     "growing_count": 1,
                     "empty_count": 2,
+                    "link_count": 1,
                     "newest_path": "in/한국어_2.gz",
                     "newest_bytes": 0,
                     "previous_due_at": NOW - timedelta(hours=30),
