@@ -352,6 +352,10 @@ class Follower:
                 self._last_read = source
             return reading
         except RewrittenError:
+            if source.is_copy:  # what is in it now is to be read in its own time
+                self._queue.remove(source)
+                source.generation.close()
+                return _of_mark(Mark(("gap",), None, "a copy was written over before it was read"))
             cut_off(self._queue, source, source.lines.position)
             return None
         except BROKEN as error:

@@ -76,6 +76,22 @@ class TestTruncation:
         log.restart()
         assert log.read() == []
 
+    def test_copy_that_is_written_over_before_it_is_read(self, log: Log) -> None:
+        """Nothing that stands in it now is taken for what stood in the file."""
+        copy = log.path.with_name("kept")
+        log.write(*(f"rest {number}" for number in range(20_000)))
+        shutil.copyfile(log.path, copy)
+        os.truncate(log.path, 0)
+        log.write("next")
+        assert log.follower is not None
+        log.follower.look(log.now)
+        reading = log.follower.read(10, log.now)
+        assert reading is not None
+        assert reading.lines == [b"rest %d" % number for number in range(10)]
+        shutil.copyfile(log.path, copy)
+        assert log.read() == ["next"]
+        assert log.flags == [("gap",), ("truncated",)]
+
     def test_what_only_begins_alike_is_no_copy(self, log: Log) -> None:
         """Logs of one program, with what it tells first: one that was there, one that is new."""
         log.stop()
