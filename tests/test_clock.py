@@ -13,14 +13,13 @@ from twisted.internet import reactor
 from etlmon.clock import make_monotonic
 
 make_monotonic(reactor)
+before = time.monotonic()
 late = reactor.callLater(10, print)
-assert abs(late.getTime() - time.monotonic() - 10) < 1, "it is due by another clock"
+assert before + 10 <= late.getTime() <= time.monotonic() + 10, "it is due by another clock"
 fired = []
 reactor.callLater(0.05, fired.append, "in time")
 reactor.callLater(0.1, reactor.stop)
-began = time.monotonic()
 reactor.run()
-assert time.monotonic() - began < 5
 print(*fired)
 try:
     make_monotonic(reactor)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.conftest import ETLMON, invoke, run
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, free_port
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +141,7 @@ def test_a_pipe_that_closes_early_is_no_trouble(node: str) -> None:
 
 
 def test_a_node_that_is_down_is_a_line() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     done = run("get", "fs", "--json", "--node", address, status=1)
     assert done.stderr == f"etlmon: {address}: nothing listens there\n"
     assert done.stdout == ""

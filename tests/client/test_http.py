@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -39,6 +38,7 @@ from etlmon.contract.query import Page, Query
 from etlmon.control.policy import Policy
 from etlmon.errors import ApiError, EtlmonError
 from etlmon.records.path import PathStats, ScanAnswer, ScanRequest
+from tests.waiting import PATIENCE_SECONDS, free_port
 
 
 class Counting(Factory):
@@ -66,7 +66,7 @@ class Counting(Factory):
         return protocol
 
     async def all_closed(self) -> None:
-        give_up_at = reactor.seconds() + 5
+        give_up_at = reactor.seconds() + PATIENCE_SECONDS
         while self.open:
             assert reactor.seconds() < give_up_at, "left open"
             await deferLater(reactor, 0.005)
@@ -351,8 +351,7 @@ async def test_an_answer_whose_end_is_the_connections_is_taken(somebody) -> None
 
 
 async def test_nobody_listens(somebody) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     said = await failure(somebody.client(f"127.0.0.1:{port}").call(PATHS))
     assert said == f"127.0.0.1:{port}: nothing listens there"
 

@@ -116,7 +116,7 @@ class Debian:
         return found[0]
 
     @staticmethod
-    def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    def wait_for(condition: Callable[[], Any], what: str, seconds: float = 180) -> Any:
         give_up_at = time.monotonic() + seconds
         while not (value := condition()):
             assert time.monotonic() < give_up_at, f"not in {seconds} s: {what}"
@@ -135,7 +135,7 @@ class Debian:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=100,
+            timeout=600,
         )
         said = done.stdout.decode()
         assert not check or done.returncode == 0, f"{words}: status {done.returncode}: {said}"
@@ -180,7 +180,7 @@ class Debian:
         """Stop what `start_node` has started, but for a unit: removing the package does that."""
         if self.daemon is not None:
             self.run("sh", "-c", "kill $(cat /run/etlmon.pid)")
-            self.daemon.communicate(timeout=30)
+            self.daemon.communicate(timeout=180)
             self.daemon = None
 
     def restart_node(self) -> None:
@@ -198,7 +198,7 @@ class Debian:
     def get(self, path: str) -> Any:
         """Ask the node; None while it does not answer."""
         url = f"http://127.0.0.1:8080/api/v1/{path}"
-        answer = self.ask("curl", "-sS", "--fail", "--max-time", "10", url)
+        answer = self.ask("curl", "-sS", "--fail", "--max-time", "60", url)
         return json.loads(answer) if answer else None
 
     def get_until(self, path: str, wanted: Callable[[Any], Any]) -> Any:
@@ -216,7 +216,7 @@ class Debian:
         """End every process of the system."""
         self.stop_node()
         os.kill(self._pid, signal.SIGKILL)
-        self._holder.communicate(timeout=30)
+        self._holder.communicate(timeout=180)
         if self._group is not None:
             # Else it stays for ever, and in the way of who gets the same pid.
             groups = self._group.parent
@@ -280,7 +280,7 @@ def debian(
     if os.geteuid() != 0:
         pytest.skip("a system of its own needs root")
     root = _cached_root()
-    if making_root is not None and making_root.wait(timeout=100) == 0:
+    if making_root is not None and making_root.wait(timeout=600) == 0:
         fresh = root.with_name(f"{root.name}.{os.getpid()}")
         shutil.rmtree(fresh / "var/cache/apt", ignore_errors=True)
         if not root.exists():

@@ -205,10 +205,30 @@ class Scene:
             here[path_id(f"{HOST}/{name}")] = path_id(f"{self.directory}/{name}")
         for said, meant in here.items():
             command = command.replace(said, meant)
-        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
-        printed = done.stdout
+        if command.startswith(_STREAM):
+            printed = self._first_event(command)
+        else:
+            done = subprocess.run(
+                ["sh", "-c", command], capture_output=True, text=True, check=False
+            )
+            printed = done.stdout
         for said, meant in here.items():
             printed = printed.replace(meant, said)
+        return printed
+
+    def _first_event(self, command: str) -> str:
+        """Give what a stream says until its first event is whole, however long that takes."""
+        patient = command.replace("--max-time 1 ", f"--max-time {PATIENCE_SECONDS:g} ")
+        printed = ""
+        with subprocess.Popen(
+            ["sh", "-c", f"exec {patient}"], stdout=subprocess.PIPE, text=True
+        ) as curl:
+            assert curl.stdout is not None
+            for line in curl.stdout:
+                printed += line
+                if line == "\n" and "\ndata: " in printed:
+                    break
+            curl.terminate()
         return printed
 
     def known(self) -> dict[str, str]:

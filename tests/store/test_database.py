@@ -69,7 +69,7 @@ async def test_read_sees_one_moment_while_rows_are_written(store: StoreService) 
         return first, count(cursor)
 
     slow = store.read(query)
-    await deferToThread(first_done.wait, 10)
+    await deferToThread(first_done.wait, PATIENCE_SECONDS)
     await store.write([run_of(1)])
     assert await store.read(count) == 2
     go_on.set()
@@ -251,7 +251,7 @@ async def test_stop_waits_for_a_read_without_blocking_the_reactor(path: Path) ->
         return count(cursor)
 
     slow = store.read(query)
-    await deferToThread(begun.wait, 10)
+    await deferToThread(begun.wait, PATIENCE_SECONDS)
     stopped = store.stopService()
     reactor.callLater(0.02, go_on.set)  # comes only if the reactor turns
     await stopped

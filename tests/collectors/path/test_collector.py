@@ -34,6 +34,7 @@ from etlmon.records.path import (
     ChildrenCounted,
     PathScanCancelled,
     PathScanned,
+    PathScanProgress,
     PathScanStarted,
     PathsConfigured,
     ScanTrouble,
@@ -676,7 +677,10 @@ class TestWithRealWorkers:
             for name in ("link", "missing"):
                 section = PathSection(path=str(tmp_path / name), exclude=("*.tmp",))
                 batches = PathCollector(section, 60.0, context).collect(NEXT)
-                _, results[name] = (await anext(batches)).records, (await anext(batches)).records[0]
+                await anext(batches)
+                while isinstance((record := (await anext(batches)).records[0]), PathScanProgress):
+                    pass
+                results[name] = record
                 await batches.aclose()
         finally:
             await pool.stop()

@@ -198,4 +198,4 @@ def test_hostile_names_take_no_time(pattern: str, path: str) -> None:
     matches = re.compile(source).fullmatch
     began = time.process_time()
     assert matches(path) is None
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10  # seconds of CPU; else it is hours
