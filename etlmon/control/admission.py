@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from etlmon.control.tokens import Token
 
 _EVERY_SECONDS = 2.0
+_SETTLED_SECONDS = 1.0
 
 Stamp = tuple[int, ...] | None
 
@@ -37,12 +38,16 @@ class AdmissionService(TimerService):
     ) -> None:
         super().__init__(_EVERY_SECONDS, self._tick)
         self.clock = clock
+        self._seconds = clock.seconds
         self.path = path
         self.trouble: str | None = None
         self._in_thread = in_thread
         self._looking = DeferredLock()
         self._tokens: tuple[Token, ...] = ()
         self._stamp: Stamp = None
+        self._stamped_at = 0.0
+        self._is_settled = False
+        """Whether it has been read once more, when any later change would give it another stamp."""
 
     @property
     def count(self) -> int:
@@ -52,6 +57,7 @@ class AdmissionService(TimerService):
     def startService(self) -> None:
         """Read the file, synchronously: raises TokensError if it is wrong."""
         self._stamp = _stamp(self.path)
+        self._stamped_at, self._is_settled = self._seconds(), False
         self._tokens = tokens.read(self.path)
         self.trouble = None
         super().startService()
@@ -72,27 +78,39 @@ class AdmissionService(TimerService):
             self.look()
 
     async def _look(self) -> None:
-        stamp, found, trouble = await self._in_thread(self._read_if_changed)
-        if stamp == self._stamp:
+        began = self._seconds()
+        stamp, read = await self._in_thread(self._read_if_changed)
+        if read is None:
             return
+        found, trouble = read
+        is_news = stamp != self._stamp or found != self._tokens
+        if stamp != self._stamp:
+            self._stamped_at, self._is_settled = began, False
+        else:
+            self._is_settled = began - self._stamped_at >= _SETTLED_SECONDS
         self._stamp, self._tokens = stamp, found
         if trouble is not None:
             if trouble != self.trouble:
                 self.log.error(
                     "auth.tokens_file: {why}. Nobody is let in until that is mended.", why=trouble
                 )
-        else:
+        elif is_news:
             self.log.info("auth.tokens_file: {n} tokens.", n=len(found))
         self.trouble = trouble
 
-    def _read_if_changed(self) -> tuple[Stamp, tuple[Token, ...], str | None]:
+    def _read_if_changed(self) -> tuple[Stamp, tuple[tuple[Token, ...], str | None] | None]:
+        """Give the stamp, and the tokens and what is wrong; None if they are as before.
+
+        Kernels before 6.13 give all changes within some milliseconds the same times: what has
+        changed is read again a little later.
+        """
         stamp = _stamp(self.path)  # before reading: what changes meanwhile is seen the next time
-        if stamp == self._stamp:
-            return stamp, (), None
+        if stamp == self._stamp and self._is_settled:
+            return stamp, None
         try:
-            return stamp, tokens.read(self.path), None
+            return stamp, (tokens.read(self.path), None)
         except tokens.TokensError as error:
-            return stamp, (), str(error)
+            return stamp, ((), str(error))
 
 
 def _stamp(path: Path) -> Stamp:
