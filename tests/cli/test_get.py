@@ -11,6 +11,8 @@ import socket
 import struct
 import subprocess
 import termios
+import time
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +43,14 @@ def node(tmp_path_factory) -> Iterator[str]:
             address = line.partition("listening on ")[2].partition(",")[0]
             break
     assert address, "the node did not start"
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    for resource, counted in (("fs", bool), ("paths", lambda rows: rows and rows[0]["complete"])):
+        while True:
+            with urllib.request.urlopen(f"{address}/api/v1/{resource}") as answer:
+                if counted(json.load(answer)):
+                    break
+            assert time.monotonic() < give_up_at, f"{resource} tells nothing"
+            time.sleep(0.05)
     yield address
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=PATIENCE_SECONDS)

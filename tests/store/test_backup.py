@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +30,7 @@ from etlmon.store.lock import lock
 from etlmon.store.open import prepare
 from etlmon.store.restore import restore
 from etlmon.units import utc
+from tests.waiting import PATIENCE_SECONDS
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 Flush = Callable[..., list[Any]]
@@ -77,16 +79,24 @@ class TestCopying:
     ) -> None:
         await store.write([run_of(number, "x" * 500) for number in range(20_000)])
         target = tmp_path / "copy.db"
-        copying = threads.deferToThread(back_up, path, target)
+        written = threading.Event()
+
+        def cancelled() -> bool:
+            assert written.wait(PATIENCE_SECONDS)
+            return False
+
+        copying = threads.deferToThread(back_up, path, target, cancelled)
         last = 19_999
         while not copying.called:
             last += 1
             await store.write([run_of(last)])
+            if last == 20_003:
+                written.set()
         assert await copying == target.stat().st_size
         copied = numbers(target)
         assert copied == list(range(len(copied))), "the view of one moment"
         assert 20_000 <= len(copied) <= last
-        assert last > 20_001, "nothing was written meanwhile"
+        assert last >= 20_003, "nothing was written meanwhile"
 
     def test_is_one_file_with_the_databases_rights(self, made: Path, tmp_path: Path) -> None:
         target = tmp_path / "copies" / "copy.db"

@@ -61,9 +61,15 @@ async def test_batch_at_fault_leaves_no_row_behind(store: StoreService, sql: Sql
 
 
 async def test_locked_by_another_connection(
-    store: StoreService, path: Path, sql: Sql, until: Until, flush_logged_errors: Flush
+    store: StoreService,
+    path: Path,
+    sql: Sql,
+    until: Until,
+    flush_logged_errors: Flush,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Samples are held: nobody waits for them, and all are there when the lock is gone."""
+    monkeypatch.setattr("etlmon.store.trouble._SETTLED_SECONDS", 3600.0)
     await store.run(lambda cursor: cursor.execute("PRAGMA busy_timeout = 10"))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -86,6 +92,7 @@ async def test_locked_by_another_connection(
         "database is locked, a moment ago; writing goes on"
     )
     assert len(heard) == 10
+    monkeypatch.setattr("etlmon.store.trouble._SETTLED_SECONDS", 0.0)
     await until(lambda: store.health().state == "ok")
     assert store.health().reason is None
     assert sql(NUMBERS) == [(number,) for number in range(10)]
