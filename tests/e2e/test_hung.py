@@ -55,7 +55,8 @@ def node(
 
 
 def of(rows: list[dict[str, Any]], hungfs: HungFilesystem) -> dict[str, Any]:
-    return next(row for row in rows if row["mount_point"] == str(hungfs.point))
+    nothing = {"state": "not told yet"}
+    return next((row for row in rows if row["mount_point"] == str(hungfs.point)), nothing)
 
 
 def well(rows: list[dict[str, Any]]) -> dict[str, Any]:
