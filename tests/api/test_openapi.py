@@ -303,6 +303,7 @@ async def test_schemathesis_finds_nothing(api, checks: list[str], tmp_path: Path
         *("-m", "schemathesis.cli", "run", f"{api.address}/api/v1/openapi.json", *checks),
         *("--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--continue-on-failure"),
         *("--generation-deterministic", "--warnings", "off", "--no-color"),
+        *("--request-timeout", "60", "--suppress-health-check", "too_slow"),
     ]
     output, errors, status = await getProcessOutputAndValue(
         sys.executable, arguments, dict(os.environ), str(tmp_path)
