@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +21,18 @@ from etlmon.config.watched import ProcessWatch, RedactSection
 from etlmon.errors import CollectError
 from etlmon.host.processes import read_identity
 from tests.collectors.process.conftest import OURS
+from tests.waiting import PATIENCE_SECONDS
 
 PROC = Path("/proc")
 ALLOWED = AllowedSignals({"first": ("SIGTERM", "SIGHUP"), "b": ("SIGHUP", "SIGKILL")}, ("SIGINT",))
+
+
+def command_lines() -> list[bytes]:
+    found = []
+    for path in PROC.glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            found.append(path.read_bytes())
+    return found
 
 
 async def test_all_processes_with_their_watches(subject, looker) -> None:
@@ -49,6 +59,10 @@ async def test_all_processes_with_their_watches(subject, looker) -> None:
 async def test_what_may_be_sent_is_told_and_nothing_to_what_is_protected(subject, looker) -> None:
     seconds = f"1000.{os.getpid()}"
     subprocess.run(["setsid", "--fork", "sleep", seconds], check=True)  # noqa: ASYNC221
+    give_up_at = reactor.seconds() + PATIENCE_SECONDS
+    while f"sleep\0{seconds}\0".encode() not in command_lines():  # forked, and no sleep yet
+        assert reactor.seconds() < give_up_at
+        await deferLater(reactor, 0.005)
     child = subject()
     watches = [ProcessWatch(name="first", match=seconds), ProcessWatch(name="b", match=seconds)]
     for selects, told in (
