@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from pathlib import Path
 
 PATIENCE_SECONDS = 60.0
 """For what another process, or the disk, has to do: so long takes only what hangs."""
 
 _LEAST_PORT = 10_000
+_CLOCK_REALTIME_COARSE = 5  # of time.h; Python has no name for it
+
+
+def clock_of_files_ns() -> int:
+    """Give the time as kernels before 6.13 give it to files: that of the last tick.
+
+    On a host that is busy with other guests the tick may be late.
+    """
+    return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
+
+
+def wait_for_tick() -> None:
+    """Wait until what is written has a later time than all that was written before."""
+    now_ns = time.time_ns()
+    while clock_of_files_ns() <= now_ns:
+        time.sleep(0.001)
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -18,20 +18,10 @@ from etlmon.fsworker.jobs.memory import Memory, size_bytes
 from etlmon.fsworker.jobs.scan import Scan
 from tests.fsworker.conftest import Worker, counts, find
 from tests.fsworker.test_worker import dig
+from tests.waiting import clock_of_files_ns
 
 SETTLE_SECONDS = 0.05
 """More than a tick of the kernel's clock, and short enough to be waited for."""
-
-
-CLOCK_REALTIME_COARSE = 5  # of time.h; Python has no name for it
-
-
-def clock_of_files_ns() -> int:
-    """Give the time as the kernel gives it to files: that of its last tick.
-
-    On a host that is busy with other guests the tick may be late, by more than tests wait.
-    """
-    return time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
 
 
 def settle() -> None:

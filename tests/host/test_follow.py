@@ -15,7 +15,7 @@ import pytest
 
 from etlmon.host.follow import Begin, Follower
 from tests.host.conftest import HOLD, Log, open_files
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, wait_for_tick
 
 
 class TestBegin:
@@ -89,6 +89,7 @@ class TestBegin:
     def test_rotated_files_of_before_are_left_alone(self, log: Log) -> None:
         for ending in (".1", "-20260101"):
             log.write("old", to=log.named(ending))
+        wait_for_tick()
         log.follow()
         log.write("a")
         assert log.read() == ["a"]

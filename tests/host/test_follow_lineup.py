@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from tests.host.conftest import Log
+from tests.waiting import wait_for_tick
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -153,8 +154,10 @@ class TestTruncation:
         log.write("a")
         self.copytruncate(log)
         log.named(".1").rename(log.named(".2"))
+        wait_for_tick()
         log.write("b")
         self.copytruncate(log)
+        wait_for_tick()
         log.write("c")
         if restart:
             log.follow()
