@@ -34,7 +34,7 @@ def main(point: str, *command: str) -> None:
     sys.stdout.write("\n" + ("touched" if touched(pipe, 0) else "left alone") + "\n")
     sys.stdout.flush()
     control = subprocess.Popen(["ls", f"{point}/"], start_new_session=True, stderr=-3)
-    sys.stdout.write("control: " + ("touched" if touched(pipe, 5) else "left alone") + "\n")
+    sys.stdout.write("control: " + ("touched" if touched(pipe, 60) else "left alone") + "\n")
     control.kill()
     os.close(pipe)  # Without a reader the kernel lets everybody go.
     control.wait(60)
