@@ -153,7 +153,7 @@ async def test_scan_of_a_mount_that_hangs_on_the_way_is_ended_long_before_its_ti
             hungfs.server.send_signal(signal.SIGSTOP)
         else:
             hungfs.tell("hang")
-
+            await until(lambda: hungfs.says("parked"))
         while not scan:  # what it has said before may come in a little later
             hastened.put_forward(201.0)
             await task.deferLater(reactor, 0.005)
@@ -163,7 +163,7 @@ async def test_scan_of_a_mount_that_hangs_on_the_way_is_ended_long_before_its_ti
         if way == "stop":
             # If it was stopped while at a request, its caller cannot be killed before it goes on.
             hungfs.server.send_signal(signal.SIGCONT)
-            await until(lambda: not workers(hungfs))
+            await until(lambda: not any(one.killed for one in hastened_pool._crew.children))
     await until(lambda: hastened_pool.stuck_since(str(point)))
     assert (await hastened_pool.statvfs(b"/", "/", 900)).blocks > 0
 
