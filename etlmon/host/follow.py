@@ -76,7 +76,8 @@ class Follower:
     ``cursor`` is what another one gave. Without it, a file that is there at the first look is read
     from its ``begin``: its "end", its "beginning", or not at all ("saved"); one that appears later
     is read from its beginning. ``find_begin`` may find a later place than the beginning of the one
-    that is there. Copies that were made by hand are found by ``wall_clock`` (seconds since the
+    that is there. ``missed`` tells why lines before the end at which it begins may be missing: it
+    becomes a mark. Copies that were made by hand are found by ``wall_clock`` (seconds since the
     epoch) only. Raises ValueError for a cursor that is none.
     """
 
@@ -87,6 +88,7 @@ class Follower:
         *,
         begin: Begin = "end",
         find_begin: FindBegin | None = None,
+        missed: str | None = None,
         limits: Limits | None = None,
         proc: Path = Path("/proc"),
         wall_clock: Callable[[], float] | None = None,
@@ -95,6 +97,7 @@ class Follower:
         self._saved: Cursor | None = decode(cursor)
         self._begin = begin
         self._find_begin = find_begin
+        self._missed = missed
         self._proc = os.fsencode(proc)
         self._has_begun = False
         self._queue = Queue(path, limits or Limits(), self._proc)
@@ -169,6 +172,8 @@ class Follower:
             newest_ns = max((one.modified_ns for one in rotated(self.path)), default=0)
             self._queue.last = Position(0, 0, 0, 0, "", "", 0, newest_ns + 1, "")
             self._queue.past.append(self._queue.last)
+        if self._missed is not None and self._begin == "end":
+            self._queue.wait(Mark(("gap",), None, self._missed))
         return True
 
     def _first_offset(self, generation: Generation) -> int:

@@ -144,6 +144,8 @@ class LogSaved(Record, frozen=True, kw_only=True):
     """What the last command said; None where there was none, and the configuration decides."""
     cursors: dict[str, str] = msgspec.field(default_factory=dict)
     """The cursor of each file that has one, by log_path."""
+    missed: str | None = None
+    """Why a file that has none may have had one; None where there is no reason to think so."""
 
 
 class LogFile(Record, frozen=True, kw_only=True):

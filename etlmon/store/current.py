@@ -181,6 +181,7 @@ class CurrentDatabase:
             now_ms=to_millis(utc(self._wall_clock())),
             network_filesystem_allowed=self._network_filesystem_allowed,
             proc=self._proc,
+            in_place_of=None if self.set_aside is None else self.set_aside.name,
         )
 
     def _set_aside(self, error: object) -> None:

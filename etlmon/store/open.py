@@ -51,9 +51,17 @@ def reader_pragmas(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA {pragma}").fetchone()
 
 
-def prepare(path: Path, *, now_ms: int, network_filesystem_allowed: bool, proc: Path) -> int:
+def prepare(
+    path: Path,
+    *,
+    now_ms: int,
+    network_filesystem_allowed: bool,
+    proc: Path,
+    in_place_of: str | None = None,
+) -> int:
     """Make or upgrade the database at ``path`` and give its schema version.
 
+    ``in_place_of`` names the damaged one whose place it takes, for those who lose by that.
     Raises StoreError, with the remedy, where it cannot be used; DamagedError where SQLite says
     that the file is no sound database.
     """
@@ -67,7 +75,7 @@ def prepare(path: Path, *, now_ms: int, network_filesystem_allowed: bool, proc: 
                 f"cannot use the database {path}: it is empty, with a write-ahead log beside it"
             )
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            return _prepare(connection, path, now_ms)
+            return _prepare(connection, path, now_ms, in_place_of)
     except OSError as error:
         raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
     except sqlite3.Error as error:
@@ -79,7 +87,9 @@ def prepare(path: Path, *, now_ms: int, network_filesystem_allowed: bool, proc: 
         raise StoreError(f"cannot use the database {path}: {error}") from error
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:
+def _prepare(
+    connection: sqlite3.Connection, path: Path, now_ms: int, in_place_of: str | None
+) -> int:
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema")]
     if not tables:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -99,6 +109,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, now_ms: int) -> int:
         "INSERT OR IGNORE INTO meta VALUES (?, ?)",
         [("created_at", str(now_ms)), ("created_by", __version__)],
     )
+    if in_place_of is not None and not tables:
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('in_place_of', ?)", (in_place_of,))
     for table in TABLES:
         if table.at_open is not None:
             connection.execute(table.at_open)

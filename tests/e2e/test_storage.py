@@ -100,6 +100,9 @@ def test_compaction_with_curl(start: Callable[..., Any], etlmon: str, config: Pa
 def test_a_damaged_database_is_kept_and_told(
     start: Callable[..., Any], etlmon: str, config: Path, tmp_path: Path
 ) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("read before\n")
+    config.write_text(config.read_text() + f"logs: [{{name: app, path: {log}}}]\n")
     node = start(etlmon, "node", "-c", str(config))
     node.get_until("fs", bool)
     assert node.end() == 0
@@ -115,6 +118,9 @@ def test_a_damaged_database_is_kept_and_told(
     assert kept.read_bytes() == spoilt
     assert any(str(kept) in warning for warning in health["warnings"])
     node.get_until("fs", bool)
+    (gap,) = node.get_until("logs/app", bool)
+    assert (gap["line"], gap["flags"]) == (None, ["gap"])
+    assert f"is kept as {kept.name}, a new one was begun" in gap["detail"]
     assert node.end(signal.SIGTERM) == 0
 
 

@@ -127,6 +127,9 @@ async def test_at_start(path: Path, flush_logged_errors: Flush) -> None:
     store.startService()
     assert store.set_aside == path.with_name(f"etlmon.db.{LABEL}")
     assert store.set_aside.read_bytes() == spoilt
+    assert await store.read(
+        lambda cursor: cursor.execute("SELECT value FROM meta WHERE key = 'in_place_of'").fetchone()
+    ) == (store.set_aside.name,)
     await store.write([run_of(1)])
     assert store.health().state == "ok"
     await store.stopService()

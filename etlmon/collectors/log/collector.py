@@ -165,10 +165,13 @@ class LogCollector:
         await self._close()
         saved = await self._context.saved(LogSaved, self.instance)
         cursors = saved[0].cursors if saved else {}
+        missed = saved[0].missed if saved else None
         if self._looked_at is None and saved and saved[0].paused is not None:
             self._is_paused = saved[0].paused
         try:
-            self._streams = Streams(self.settings, cursors, self._zone, self._context.wall_clock)
+            self._streams = Streams(
+                self.settings, cursors, self._zone, self._context.wall_clock, missed
+            )
         except ValueError as error:
             raise CollectError(str(error)) from error
 

@@ -37,6 +37,7 @@ class Stream:
         cursor: str | None,
         *,
         begin: Begin,
+        missed: str | None,
         limits: Limits,
         text: TextReader,
         joiner: Joiner | None,
@@ -47,7 +48,9 @@ class Stream:
     ) -> None:
         self.path = path
         self.log_path = host_path(path)
-        self.follower = Follower(path, cursor, begin=begin, limits=limits, wall_clock=wall_clock)
+        self.follower = Follower(
+            path, cursor, begin=begin, missed=missed, limits=limits, wall_clock=wall_clock
+        )
         self.error: str | None = None
         self.is_asleep = True
         self.last_bytes = 0

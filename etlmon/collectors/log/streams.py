@@ -71,7 +71,8 @@ class _File:
 class Streams:
     """The files of one log. ``cursors`` are those that were saved, by ``log_path``.
 
-    Raises ValueError for a pattern of first lines, or a format of times, that is none.
+    ``missed`` tells why there may have been others. Raises ValueError for a pattern of first lines,
+    or a format of times, that is none.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Streams:
         cursors: Mapping[str, str],
         zone: tzinfo | None,
         wall_clock: Callable[[], float],
+        missed: str | None = None,
     ) -> None:
         self._settings = settings
         self._wall_clock = wall_clock
@@ -87,6 +89,7 @@ class Streams:
         self.fixed_path = fixed_part(self._pattern)
         self.is_pattern = glob.has_magic(self._pattern)
         self._cursors = dict(cursors)
+        self._missed = missed
         self._limits = Limits(
             max_line_bytes=settings.max_line_bytes,
             partial_seconds=settings.partial_timeout,
@@ -273,6 +276,7 @@ class Streams:
             path,
             self._cursors.get(name),
             begin="saved" if self._settings.start == "saved" else begin,
+            missed=self._missed,
             limits=self._limits,
             text=self._text,
             joiner=self._joiner,

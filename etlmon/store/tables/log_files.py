@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import json
+
 from etlmon.records.log import (
     LogFile,
     LogFileGone,
@@ -70,6 +72,11 @@ def _insert_gone(cursor: sqlite3.Cursor, files: Sequence[LogFileGone]) -> None:
 
 def _insert_configured(cursor: sqlite3.Cursor, configured: Sequence[LogsConfigured]) -> None:
     wanted = set(configured[-1].names)
+    cursor.execute(  # those whose positions went with a database that was damaged
+        "INSERT OR IGNORE INTO meta SELECT 'logs_at_first', ?"
+        " WHERE EXISTS (SELECT 1 FROM meta WHERE key = 'in_place_of')",
+        (json.encode(sorted(wanted)).decode(),),
+    )
     known = [name for (name,) in cursor.execute("SELECT DISTINCT log_name FROM log_files")]
     cursor.executemany(
         "UPDATE log_files SET configured = ? WHERE log_name = ?",
@@ -105,7 +112,26 @@ def _saved(cursor: sqlite3.Cursor, log_name: str) -> list[LogSaved]:
         "SELECT log_path, cursor FROM log_files WHERE log_name = ? AND cursor IS NOT NULL",
         (log_name,),
     )
-    return [LogSaved(paused=None if switch is None else bool(switch[0]), cursors=dict(cursors))]
+    return [
+        LogSaved(
+            paused=None if switch is None else bool(switch[0]),
+            cursors=dict(cursors),
+            missed=_missed(cursor, log_name),
+        )
+    ]
+
+
+def _missed(cursor: sqlite3.Cursor, log_name: str) -> str | None:
+    """Say that positions were lost with a damaged database, if there was this log then."""
+    meta = dict(cursor.execute("SELECT * FROM meta WHERE key IN ('in_place_of', 'logs_at_first')"))
+    if "in_place_of" not in meta:
+        return None
+    if "logs_at_first" in meta and log_name not in json.decode(meta["logs_at_first"]):
+        return None
+    return (
+        f"the database was damaged and is kept as {meta['in_place_of']}, a new one was begun: what "
+        "was written before, and had not been read, is missing"
+    )
 
 
 TABLE = Table(

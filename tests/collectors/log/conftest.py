@@ -57,6 +57,7 @@ class Harness:
     watches: Any = None
     monotonic: float = 1_000.0
     paused: bool | None = None
+    missed: str | None = None
     workers: Workers = field(default_factory=Workers)
     cursors: dict[str, str] = field(default_factory=dict)
     lines: dict[str, list[str | None]] = field(default_factory=dict)
@@ -86,7 +87,7 @@ class Harness:
 
     async def _saved(self, kind: type[LogSaved], instance: str) -> list[LogSaved]:
         assert (kind, instance) == (LogSaved, "app")
-        return [LogSaved(paused=self.paused, cursors=dict(self.cursors))]
+        return [LogSaved(paused=self.paused, cursors=dict(self.cursors), missed=self.missed)]
 
     def run(self, seconds: float = 5.0, *, most: int | None = None) -> list[str | None]:
         """Make a run some seconds later; give the new lines of all files.

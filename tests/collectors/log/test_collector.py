@@ -223,6 +223,29 @@ class TestRunsCutShort:
         one.begin_anew()
         assert one.run() == ["2", "3"]
 
+    @pytest.mark.parametrize("paused", [False, True])
+    def test_positions_that_were_lost_are_told_once(
+        self, follow: Follow, logs: Path, paused: bool
+    ) -> None:
+        """With a damaged database they go, and what was not read then is behind the beginning."""
+        one = follow(start="end")
+        one.missed, one.paused = "the database was begun anew", paused
+        write(logs / "app.log", *range(4))
+        assert one.run() == ([] if paused else [None])
+        one.end()
+        one.begin_anew()
+        one.collector.resume()
+        one.paused = False
+        write(logs / "app.log", 4)
+        assert one.run() == ([None, "4"] if paused else ["4"])
+        assert one.flags == [("gap",)]
+
+    def test_nothing_was_lost_where_all_is_read_again(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning")
+        one.missed = "the database was begun anew"
+        write(logs / "app.log", *range(2))
+        assert one.run() == ["0", "1"]
+
     def test_a_resume_by_command_outlives_it(self, follow: Follow, logs: Path) -> None:
         """What is saved of the pause counts at the start only."""
         one = follow(start="beginning", buffer_lines=2)

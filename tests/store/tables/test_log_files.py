@@ -83,6 +83,14 @@ def test_files_without_a_cursor_have_none(cursor: sqlite3.Cursor) -> None:
     assert listed(cursor) == [("app", "/*", "following"), ("app", "/b", "following")]
 
 
+def test_positions_that_went_with_a_damaged_database_are_told(cursor: sqlite3.Cursor) -> None:
+    """Of the logs that were configured then, and of no later one."""
+    cursor.execute("INSERT INTO meta VALUES ('in_place_of', 'etlmon.db.corrupt-x')")
+    assert "kept as etlmon.db.corrupt-x, a new one was begun" in str(saved(cursor).missed)
+    store(cursor, LogsConfigured(names=("app", "b")), LogsConfigured(names=("app", "later")))
+    assert (saved(cursor).missed is None, saved(cursor, "later").missed) == (False, None)
+
+
 def test_a_switch_is_shown_at_once_and_kept(cursor: sqlite3.Cursor) -> None:
     store(cursor, read(), read("other"))
     store(cursor, LogSwitched(log_name="app", paused=True, switched_at=AT))
