@@ -58,12 +58,15 @@ def _wal(path: Path) -> Path:
     return path.resolve().with_name(path.resolve().name + "-wal")
 
 
-def read_only_uri(path: Path) -> str:
-    """Give the URI by which SQLite opens a file for reading alone."""
-    return f"file:{quote(os.fsencode(path))}?mode=ro"
+def read_only_uri(path: Path, *, at_rest: bool = False) -> str:
+    """Give the URI by which SQLite opens a file for reading alone.
+
+    ``at_rest``: nobody has it open, and no log is beside it; then SQLite leaves none there either.
+    """
+    return f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if at_rest else ''}"
 
 
-def check(path: Path, table: str | None = None) -> str | None:
+def check(path: Path, table: str | None = None, *, at_rest: bool = False) -> str | None:
     """Give what SQLite's quick check finds wrong with a database, or a table of it; else None.
 
     Raises StoreError where the file cannot be read at all.
@@ -72,7 +75,7 @@ def check(path: Path, table: str | None = None) -> str | None:
         return "the file is empty"
     what = "" if table is None else f"({table})"
     try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
+        with closing(sqlite3.connect(read_only_uri(path, at_rest=at_rest), uri=True)) as connection:
             rows = connection.execute(f"PRAGMA quick_check{what}").fetchmany(3)
     except sqlite3.Error as error:
         if is_damage(error):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 ABANDONED_SECONDS = 3600.0
 """What is half made and has not been written to for so long belongs to nobody any more."""
-_HALF_RESTORED = re.compile(r"\.restored(-wal|-journal)?")
+_HALF_RESTORED = re.compile(r"\.restored(-wal|-shm|-journal)?")
 _KEPT = re.compile(r"\.before-restore-\d{8}T\d{6}Z(-\d+)?")
 _HALF_COPIED = re.compile(r"\.passing-[0-9a-f]{16}(\.part(-wal|-journal)?)?")
 _HALF_MADE = re.compile(r"etlmon-\d{8}T\d{6}Z\.db\.part(-wal|-journal)?")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of, user_name
 from etlmon.store.backup import make, refuse_unsound, sync
-from etlmon.store.damage import is_emptied, read_only_uri, stamp, unused
+from etlmon.store.damage import SIDE_FILES, is_emptied, read_only_uri, stamp, unused
 from etlmon.store.leftovers import clear
 from etlmon.store.lock import lock
 from etlmon.text import shell_word
@@ -80,6 +80,8 @@ def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> 
     try:
         _write(source, fresh)
         refuse_unsound(fresh, copy)
+        for end in SIDE_FILES:  # which the look at a copy that was made by hand may have left
+            fresh.with_name(fresh.name + end).unlink(missing_ok=True)
         was_there = real.exists()
         _bring_in_log(real)
         _keep(real, aside)

@@ -22,7 +22,7 @@ import msgspec
 
 from etlmon.errors import EtlmonError
 from etlmon.host.owners import user_name
-from etlmon.node.doctor import servers, system, watched
+from etlmon.node.doctor import servers, storage, system, watched
 from etlmon.node.doctor.base import Finding, Host, capability_bits, group_id
 from etlmon.node.doctor.unit import Unit, read_unit
 
@@ -36,6 +36,8 @@ CHECKS: tuple[Check, ...] = (
     system.rights,
     system.sqlite,
     system.database,
+    storage.damage,
+    storage.kept,
     system.files,
     system.ports,
     system.limits,
