@@ -18,7 +18,7 @@ from etlmon.store.faults import why_not_yet
 from etlmon.store.leftovers import clear
 from etlmon.store.lock import DatabaseLock, lock
 from etlmon.store.ondisk import InUse, look
-from etlmon.store.open import prepare
+from etlmon.store.open import prepare, refuse_network_filesystem
 from etlmon.units import to_millis, utc
 
 if TYPE_CHECKING:
@@ -157,6 +157,8 @@ class CurrentDatabase:
             if self._is_left:
                 raise StoreError("the store has been closed")
             if self._lock is None:
+                if not self._network_filesystem_allowed:
+                    refuse_network_filesystem(self.path, self._proc)
                 self._lock = lock(self.path, self._proc)
                 self._clear()
             if self._damage is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
-from etlmon.host.mounts import covering, read_mounts
+from etlmon.host.mounts import covering, read_mounts, resolve
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -155,9 +155,13 @@ def make_directory(directory: Path) -> None:
 
 
 def network_filesystem(path: Path, proc: Path) -> str | None:
-    """Give the type of the network file system that a file is on, or would be; else None."""
+    """Give the type of the network file system that a file is on, or would be; else None.
+
+    Nothing on it is touched: it may be one that does not answer.
+    """
     try:
-        mount = covering(read_mounts(proc), os.fsencode(path.resolve()))
+        mounts = read_mounts(proc)
+        mount = covering(mounts, resolve(mounts, os.fsencode(path.absolute())))
     except OSError:
         return None  # without /proc nothing can be said
     return mount.fs_type if mount is not None and mount.fs_type in NETWORK_FILE_SYSTEMS else None

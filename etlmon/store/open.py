@@ -65,9 +65,9 @@ def prepare(
     Raises StoreError, with the remedy, where it cannot be used; DamagedError where SQLite says
     that the file is no sound database.
     """
-    make_directory(path.parent)
     if not network_filesystem_allowed:
-        _refuse_network_filesystem(path, proc)
+        refuse_network_filesystem(path, proc)
+    make_directory(path.parent)
     try:
         _make_file(path)
         if is_emptied(path):
@@ -128,7 +128,11 @@ def _make_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _refuse_network_filesystem(path: Path, proc: Path) -> None:
+def refuse_network_filesystem(path: Path, proc: Path) -> None:
+    """Raise StoreError where a database would be on a network file system; touches nothing there.
+
+    Even the lock beside it would, and on a mount that does not answer that would be for ever.
+    """
     fs_type = network_filesystem(path, proc)
     if fs_type is not None:
         raise StoreError(

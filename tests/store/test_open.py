@@ -229,6 +229,14 @@ def test_network_file_system_is_refused_unless_forced(
     assert make(path, allowed=True, proc=root) == NEWEST
 
 
+def test_before_anything_on_it_is_touched(tmp_path: Path, proc: Callable[[str], Path]) -> None:
+    """Not even a lock is made there: where the server does not answer, that never ends."""
+    path = tmp_path / "data" / "etlmon.db"
+    with pytest.raises(StoreError, match=r"on a network file system \(nfs4\)"):
+        StoreService(path, reactor, lambda: 0.0, proc=proc("nfs4")).startService()
+    assert not path.parent.exists()
+
+
 def test_link_to_a_network_file_system_is_refused(
     tmp_path: Path, proc: Callable[[str], Path]
 ) -> None:
