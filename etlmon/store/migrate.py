@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from etlmon import __version__
 from etlmon.errors import StoreError
+from etlmon.text import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,11 +80,11 @@ def migrate(
     if present > newest:
         raise StoreError(
             f"{path}: the database has schema {present}, this etlmon {__version__} knows up to "
-            f"{newest}; install the newer etlmon again, or name another node.db_path"
+            f"{newest}; install the newer etlmon again, or {_way_back(path, newest)}"
         )
     missing = [step for step in migrations if step.schema_version > present]
     if missing and present > 0:
-        _copy(connection, path.with_name(f"{path.name}.schema-{present}"))
+        _copy(connection, _copy_of(path, present))
     for step in missing:
         try:
             _apply(connection, step, now_ms)
@@ -93,6 +94,23 @@ def migrate(
                 "the database is as it was before it"
             ) from error
     return newest
+
+
+def _way_back(path: Path, newest: int) -> str:
+    """Say what else there is for a program that knows no newer schema than that."""
+    for version in range(newest, 0, -1):
+        copy = _copy_of(path, version)
+        if copy.exists():
+            return (
+                "go back to the copy from before its upgrade, without what came since: etlmon "
+                f"restore -c node.yaml {shell_word(str(copy))}"
+            )
+    return "name another node.db_path"
+
+
+def _copy_of(path: Path, version: int) -> Path:
+    """Give where the copy goes that is made before an upgrade from a schema."""
+    return path.with_name(f"{path.name}.schema-{version}")
 
 
 def _apply(connection: sqlite3.Connection, step: Migration, now_ms: int) -> None:

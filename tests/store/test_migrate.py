@@ -126,6 +126,16 @@ def test_first_migration_that_fails_leaves_an_empty_database(
     assert connection.execute("SELECT * FROM sqlite_schema").fetchall() == []
 
 
+def test_the_copy_from_before_an_upgrade_is_named_to_who_goes_back(
+    path: Path, connection: sqlite3.Connection
+) -> None:
+    migrate(connection, path, 0, [FIRST])
+    migrate(connection, path, 0, [FIRST, SECOND])
+    words = rf"install the newer etlmon again, or go back .* restore -c node.yaml {path}.schema-1$"
+    with pytest.raises(StoreError, match=words):
+        migrate(connection, path, 0, [FIRST])
+
+
 def test_newer_schema_is_refused_with_the_remedy(
     connection: sqlite3.Connection, path: Path
 ) -> None:
