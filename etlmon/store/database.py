@@ -168,7 +168,7 @@ class StoreService(Service):
         """
         connections = self._current.connections
         if connections is None or not self.running:
-            return fail(_not_open())
+            return fail(_not_open(self._reason() if self.running else None))
         return connections.read(query)
 
     def on_commit(self, listener: Callable[[frozenset[str], Sequence[Any]], None]) -> None:
@@ -259,7 +259,8 @@ class StoreService(Service):
 
     def _reason(self) -> str | None:
         """Say what keeps the newest rows out of the database; None if nothing does."""
-        assert self._writer is not None
+        if self._writer is None:
+            return None
         current = self._current
         if not current.is_replaced and current.files.trouble is not None:
             return current.files.trouble
@@ -275,6 +276,11 @@ class StoreService(Service):
     def set_aside(self) -> Path | None:
         """Where a damaged database has been put since the node began."""
         return self._current.set_aside
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be read; while it is replaced, or waited for, it cannot."""
+        return self._current.connections is not None
 
     @property
     def pages(self) -> Pages | None:
@@ -333,5 +339,5 @@ class StoreService(Service):
                 self.log.failure("A listener to {what} failed.", what=what)
 
 
-def _not_open() -> StoreError:
-    return StoreError("the database is not open")
+def _not_open(reason: str | None = None) -> StoreError:
+    return StoreError(f"the database is not open{'' if reason is None else f': {reason}'}")

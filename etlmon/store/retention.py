@@ -134,6 +134,8 @@ class RetentionService(TimerService):
     async def _run(self) -> None:
         self._look_at_clocks()
         self.room.mind()
+        if not self._store.is_open:
+            return  # why, and until when, is told by the store
         for table in self._tables:
             await self._trim(table)
         await self._trim_bytes()

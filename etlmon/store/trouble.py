@@ -62,6 +62,11 @@ class Trouble:
         """Note that commits succeed."""
         self.failing = self.is_full = False
 
+    def may_be_over(self) -> None:
+        """Note that the reason has gone; whether commits succeed is still to be seen."""
+        self.succeeded()
+        self._failed_at = self._clock.seconds()
+
     def look(self, dropped_records: int, *, is_last: bool = False) -> None:
         """Tell of its end, if it is over; with ``is_last`` also if only just now."""
         if not self._is_told or self.failing or not (is_last or self._has_settled):

@@ -225,7 +225,7 @@ class Writer:
             self._pool = pool
             self._next_at = self._clock.seconds()
             self._retry_seconds = _FIRST_RETRY_SECONDS
-            self.trouble.succeeded()
+            self.trouble.may_be_over()
         self._settle()
 
     def close(self) -> Deferred[None]:

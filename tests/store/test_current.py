@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 from twisted.internet import reactor, task
 
+from etlmon.config.node import RetentionSection
 from etlmon.errors import StoreError
 from etlmon.store import current
 from etlmon.store.database import StoreService
 from etlmon.store.faults import why_not_yet
 from etlmon.store.lock import lock
 from etlmon.store.open import prepare
+from etlmon.store.retention import RetentionService
+from etlmon.store.tables.all import TABLES
 from tests.store.test_damage import make, run_of, spoil
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -86,6 +89,8 @@ async def test_health_tells_what_it_waits_for_now(
         return str(waiting.health().reason).startswith(words)
 
     assert tells("the disk is full: cannot use")
+    with pytest.raises(StoreError, match="the database is not open: the disk is full: cannot use"):
+        await waiting.read(lambda _cursor: None)
     disk.trouble = error_of(errno.EIO)
     await until(lambda: tells("cannot use"))
     assert "Input/output error; trying again" in str(waiting.health().reason)
@@ -96,6 +101,19 @@ async def test_health_tells_what_it_waits_for_now(
     await waiting.stopService()
     flush_logged_errors("the disk is full")
     assert len(flush_logged_errors("Input/output error")) == 1
+
+
+async def test_retention_says_nothing_meanwhile(
+    waiting: StoreService, flush_logged_errors: Flush
+) -> None:
+    """Why the database is not open is told once, by the store."""
+    service = RetentionService(
+        waiting, TABLES, lambda _table: RetentionSection(), task.Clock(), lambda: NOW
+    )
+    service.startService()
+    await service.stopService()
+    await waiting.stopService()
+    flush_logged_errors("the disk is full")
 
 
 async def test_samples_are_held_while_a_damaged_one_cannot_be_set_aside(

@@ -59,6 +59,8 @@ def scan(at: float) -> EndedScan:
 class Steps:
     """A store that notes what the steps of retention give."""
 
+    is_open = True
+
     def __init__(self, store: StoreService) -> None:
         self._store = store
         self.read = store.read
@@ -431,6 +433,8 @@ async def test_limits_that_change_hold_from_the_next_run_on(
 
 class FakeStore:
     """Answers what it is told to."""
+
+    is_open = True
 
     def __init__(self) -> None:
         self.asked = 0
