@@ -13,7 +13,15 @@ from twisted.logger import Logger
 
 from etlmon.errors import StoreError
 from etlmon.store.connections import Connections
-from etlmon.store.damage import DamagedError, check, looks_like_database, set_aside, stamp
+from etlmon.store.damage import (
+    CORRUPT,
+    DamagedError,
+    check,
+    looks_like_database,
+    newest_set_aside,
+    set_aside,
+    stamp,
+)
 from etlmon.store.faults import why_not_yet
 from etlmon.store.leftovers import clear
 from etlmon.store.lock import DatabaseLock, lock
@@ -164,6 +172,8 @@ class CurrentDatabase:
             if self._damage is not None:
                 self._set_aside(self._damage)
                 self._damage = None
+            if self.set_aside is None and not self.path.exists():
+                self._note_set_aside()
             try:
                 self._prepare()
             except DamagedError as error:
@@ -172,6 +182,15 @@ class CurrentDatabase:
                 self._set_aside(error)
                 self._prepare()
             self._lock.hold()
+
+    def _note_set_aside(self) -> None:
+        """Find the database whose place is empty since a node was killed that had set it aside."""
+        self.set_aside = newest_set_aside(self.path)
+        if self.set_aside is not None:
+            self.log.error(
+                "There is no database, and a damaged one is kept as {aside}: a new one is begun.",
+                aside=str(self.set_aside),
+            )
 
     def _clear(self) -> None:
         for path in clear(self.path, self._wall_clock(), is_locked=True):
@@ -187,7 +206,7 @@ class CurrentDatabase:
         )
 
     def _set_aside(self, error: object) -> None:
-        self.set_aside = set_aside(self.path, f"corrupt-{stamp(self._wall_clock())}")
+        self.set_aside = set_aside(self.path, f"{CORRUPT}{stamp(self._wall_clock())}")
         self.log.error(
             "The database is damaged ({error}): it is kept as {aside}, and a new one is begun.",
             error=str(error),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -20,6 +20,10 @@ _MOST_CHARACTERS = 300
 """Of what a check finds: a row of it may name a hundred pages."""
 SIDE_FILES = ("-wal", "-shm")
 """What SQLite keeps beside a database; it belongs to that file and to no other."""
+
+
+CORRUPT = "corrupt-"
+"""How the label of a damaged database begins that has been set aside."""
 
 
 class DamagedError(StoreError):
@@ -97,6 +101,17 @@ def unused(path: Path) -> Path:
         number += 1
         found = path.with_name(f"{path.name}-{number}")
     return found
+
+
+def newest_set_aside(path: Path) -> Path | None:
+    """Give the damaged database that was set aside last, by its name; None if there is none."""
+    real = path.resolve()
+    beginning = f"{real.name}.{CORRUPT}"
+    with suppress(OSError):
+        names = [one.name for one in real.parent.iterdir() if one.name.startswith(beginning)]
+        found = max((name for name in names if not name.endswith(SIDE_FILES)), default=None)
+        return None if found is None else real.with_name(found)
+    return None
 
 
 def set_aside(path: Path, label: str) -> Path:

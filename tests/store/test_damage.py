@@ -136,6 +136,29 @@ async def test_at_start(path: Path, flush_logged_errors: Flush) -> None:
     flush_logged_errors("is damaged")
 
 
+async def test_a_node_that_is_killed_before_it_has_begun_a_new_one_hides_nothing(
+    path: Path, flush_logged_errors: Flush
+) -> None:
+    """The next one finds no database: it tells what has become of it, as the first would have."""
+    make(path)
+    set_aside(path, "corrupt-20270114T080000Z")
+    make(path)
+    kept = set_aside(path, LABEL)
+    kept.with_name(f"{kept.name}-wal").touch()
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    assert store.set_aside == kept
+    assert await store.read(
+        lambda cursor: cursor.execute("SELECT value FROM meta WHERE key = 'in_place_of'").fetchone()
+    ) == (kept.name,)
+    await store.stopService()
+    flush_logged_errors("a damaged one is kept as")
+    again = StoreService(path, reactor, lambda: NOW)
+    again.startService()
+    assert again.set_aside is None
+    await again.stopService()
+
+
 async def test_another_programs_file_is_left_alone(path: Path) -> None:
     """Each start refuses it, also after the first has made a lock beside it."""
     path.write_bytes(b"root:x:0:0:root:/root:/bin/bash\n" * 100)  # noqa: ASYNC240
