@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """Of a file system without hard links, or a file to which one may make none."""
 _ANY = "SELECT 1 FROM sqlite_schema"
+_PATIENCE_MS = 2_000
+"""With other programs that look at the database."""
 _NOT_NOW = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 _DEAD_LOG = bytes(32)
 """A write-ahead log from which SQLite takes nothing: its first bytes are not those of one."""
@@ -116,7 +118,7 @@ def _bring_in_log(real: Path) -> None:
         with closing(sqlite3.connect(read_only_uri(real), uri=True)) as connection:
             connection.execute(_ANY).fetchone()  # where that fails, nothing may write to it
         with closing(sqlite3.connect(real, isolation_level=None)) as connection:
-            connection.execute("PRAGMA busy_timeout = 2000")
+            connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
             connection.execute(_ANY).fetchone()  # it opens the log
             _, logged, brought_in = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:

@@ -72,7 +72,8 @@ async def test_one_that_is_damaged_besides_is_set_aside(
     with path.open("r+b") as file:
         file.write(b"SQLite format 3\0" + os.urandom(8176))
     disk.trouble = None
-    await until(lambda: waiting.health().state == "ok" and taken.called)
+    await taken
+    await until(lambda: not waiting.health().held_records)
     assert waiting.set_aside is not None
     assert waiting.set_aside.exists()
     assert await waiting.read(
@@ -82,22 +83,26 @@ async def test_one_that_is_damaged_besides_is_set_aside(
     flush_logged_errors("the disk is full", "is damaged")
 
 
+def reason(store: StoreService) -> str:
+    return str(store.health().reason)
+
+
 async def test_health_tells_what_it_waits_for_now(
     waiting: StoreService, disk: Disk, until: Until, flush_logged_errors: Flush
 ) -> None:
     def tells(words: str) -> bool:
-        return str(waiting.health().reason).startswith(words)
+        return reason(waiting).startswith(words)
 
     assert tells("the disk is full: cannot use")
     with pytest.raises(StoreError, match="the database is not open: the disk is full: cannot use"):
         await waiting.read(lambda _cursor: None)
     disk.trouble = error_of(errno.EIO)
     await until(lambda: tells("cannot use"))
-    assert "Input/output error; trying again" in str(waiting.health().reason)
+    assert "Input/output error; trying again" in reason(waiting)
     tries = disk.tries
     await until(lambda: disk.tries > tries + 3)
     disk.trouble = None
-    await until(lambda: str(waiting.health().reason).find("a moment ago; writing goes on") > 0)
+    await until(lambda: waiting.health().reason is None or "a moment ago" in reason(waiting))
     await waiting.stopService()
     flush_logged_errors("the disk is full")
     assert len(flush_logged_errors("Input/output error")) == 1

@@ -134,8 +134,11 @@ def test_killed_while_it_replaces_what_is_lost_it_hides_nothing(
         assert numbers(path) == NEW, step
 
 
-def test_another_program_that_reads_the_old_one_is_named(path: Path, copy: Path) -> None:
+def test_another_program_that_reads_the_old_one_is_named(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its rows cannot be brought into the file, and so not be kept by one name."""
+    monkeypatch.setattr("etlmon.store.restore._PATIENCE_MS", 10)
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM collector_run").fetchall()
