@@ -81,18 +81,26 @@ async def test_a_checkpoint_cuts_the_log(store: StoreService, size: Size) -> Non
     assert size("-wal") == 0
 
 
-async def test_it_waits_for_a_read_and_new_reads_for_it(store: StoreService, size: Size) -> None:
+async def test_it_waits_for_a_read_and_new_reads_for_it(
+    store: StoreService, size: Size, until: Until
+) -> None:
     await store.run(insert)
-    slow = (
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000)"
-        " SELECT (SELECT count(*) FROM collector_run) * 0 + max(i) FROM n"
-    )
+    begun, may_end = Event(), Event()
+
+    def slowly(cursor: sqlite3.Cursor) -> None:
+        cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+        begun.set()
+        may_end.wait(30)
+
     order: list[str] = []
-    reading = store.read(lambda cursor: cursor.execute(slow).fetchone())
+    reading = store.read(slowly)
     reading.addCallback(lambda _: order.append("read"))
+    await until(begun.is_set)
     await store.run(insert)
     checkpoint = store.checkpoint()
     checkpoint.addCallback(lambda done: order.append(f"checkpoint {done}"))
+    await store.run(lambda _cursor: None)  # when it has found the read in its way
+    may_end.set()
     await gatherResults([reading, checkpoint])
     assert order == ["read", "checkpoint True"]
     assert size("-wal") == 0
