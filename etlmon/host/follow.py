@@ -26,6 +26,7 @@ from typing import Literal
 import msgspec
 
 from etlmon.host.cursor import Cursor, decode, encode, without
+from etlmon.host.follow_aside import Aside
 from etlmon.host.follow_lineup import cut_off, line_up_copies, line_up_unseen
 from etlmon.host.follow_queue import (
     Limits,
@@ -34,23 +35,17 @@ from etlmon.host.follow_queue import (
     identity_of,
     is_at,
     is_same,
-    lasting,
 )
 from etlmon.host.follow_restore import restore
 from etlmon.host.generation import BROKEN, Generation, Position, RewrittenError, open_generation
 from etlmon.host.lines import Mark, Reading
-from etlmon.host.rotated import open_at, rotated
-from etlmon.host.writers import find_writers
+from etlmon.host.rotated import rotated
 
 Begin = Literal["end", "beginning", "saved"]
 FindBegin = Callable[[int, int], int]
 """Gives the offset to begin at in a file, from its descriptor and its size; may raise OSError."""
 
 _MOST_HELD = 16  # rotated files that are kept open for what may still be written to them
-_MOST_PAST = 8
-# How long a rotated file must be quiet where it cannot be known who has it open.
-_QUIET_SECONDS = 30.0
-_WRITERS_EVERY_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -98,14 +93,12 @@ class Follower:
         self._begin = begin
         self._find_begin = find_begin
         self._missed = missed
-        self._proc = os.fsencode(proc)
         self._has_begun = False
-        self._queue = Queue(path, limits or Limits(), self._proc)
+        self._queue = Queue(path, limits or Limits(), os.fsencode(proc))
         self._wall_clock = wall_clock
         self._turn = 0
         self._last_read: Source | None = None
-        self._looked_at_writers: float | None = None
-        self._sees_all_writers = True
+        self._aside = Aside(self._queue)
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -119,8 +112,7 @@ class Follower:
         self._queue.note_look(None if self._wall_clock is None else self._wall_clock())
         for source in self._queue.sources():
             self._refresh(source, now)
-        self._look_at_past(now)
-        self._look_for_writers(now)
+        self._aside.look(now)
         if not self._has_begun:
             if self._saved is not None:
                 restore(self._queue, self._saved, now)
@@ -236,53 +228,6 @@ class Follower:
             detail = f"{files} more had the name meanwhile; lines may be missing"
             self._queue.wait(Mark(("gap",), None, detail))
 
-    def _look_at_past(self, now: float) -> None:
-        """Read on a file that was done with, if it has grown where it was last."""
-        for position in list(self._queue.past):
-            until = self._queue.past_until.get(position.identity)
-            if until is None or not position.head_bytes:
-                continue
-            path = position.path.encode("latin-1")
-            try:
-                status = os.stat(path)
-            except OSError:
-                status = None
-            if status is None or now > until or identity_of(status) != position.identity:
-                del self._queue.past_until[position.identity]
-            elif status.st_size > position.offset:
-                generation = open_at(path, position)
-                if generation is not None:
-                    self._queue.past.remove(position)
-                    self._queue.held.append(self._queue.source(generation, now))
-
-    def _look_for_writers(self, now: float) -> None:
-        """Find out which of the rotated files may still be written to."""
-        sources = [
-            one for one in self._queue.sources() if one.rotated_at is not None and one.has_writer
-        ]
-        if not sources or not _is_due(self._looked_at_writers, now, _WRITERS_EVERY_SECONDS):
-            return
-        self._looked_at_writers = now
-        identities = frozenset(source.generation.identity for source in sources)
-        places = frozenset(os.path.dirname(self._path_of(one.generation)) for one in sources)
-        writers = find_writers(self._proc, identities, places)
-        self._sees_all_writers = writers.is_complete
-        for source in sources:
-            assert source.rotated_at is not None
-            # One that is empty cannot be found again: it stays open.
-            is_quiet = bool(source.generation.head) and now - source.grew_at >= _QUIET_SECONDS
-            is_held = source.generation.identity in writers.identities
-            source.has_writer = (is_held or not (writers.is_complete or is_quiet)) and (
-                now - source.rotated_at < self._queue.limits.rotated_hold_seconds
-            )
-
-    def _path_of(self, generation: Generation) -> bytes:
-        """Give where an open file is now; a deleted one, where it was and more."""
-        try:
-            return os.readlink(b"%s/self/fd/%d" % (self._proc, generation.fd))
-        except OSError:
-            return generation.name
-
     # --- reading ----------------------------------------------------------------------------------
 
     def read(self, most_lines: int, now: float) -> Reading | None:
@@ -334,7 +279,7 @@ class Follower:
                 break
             del self._queue.waiting[0]
             if first.is_copy or not first.has_writer:
-                self._finish(first, now)
+                self._aside.finish(first, now)
             else:
                 self._queue.held.append(first)
         return None
@@ -345,7 +290,7 @@ class Follower:
             is_one_too_many = len(self._queue.held) > _MOST_HELD and source is self._queue.held[0]
             if is_one_too_many or not source.has_writer:
                 self._queue.held.remove(source)
-                self._finish(source, now)
+                self._aside.finish(source, now)
         return reading
 
     def _read(self, source: Source, most_lines: int, now: float) -> Reading | None:
@@ -372,18 +317,6 @@ class Follower:
                 raise
             return _of_mark(Mark(("gap",), None, f"a rotated file cannot be read on ({error})"))
 
-    def _finish(self, source: Source, now: float) -> None:
-        """Be done with a file: it has been read to its end."""
-        queue, generation = self._queue, source.generation
-        path = self._path_of(generation).decode("latin-1")
-        if not source.is_copy and not generation.is_deleted:
-            queue.past_until[generation.identity] = now + queue.limits.rotated_hold_seconds
-        queue.past.append(msgspec.structs.replace(lasting(source), path=path))
-        for position in queue.past[:-_MOST_PAST]:
-            queue.past_until.pop(position.identity, None)
-        del queue.past[:-_MOST_PAST]
-        generation.close()
-
     # --- telling ----------------------------------------------------------------------------------
 
     def cursor(self) -> str | None:
@@ -403,7 +336,7 @@ class Follower:
             inode=named.generation.inode if named else None,
             lag_bytes=sum(source.lines.left_bytes for source in sources),
             rotated_files=len(sources) - (named is not None),
-            sees_all_writers=self._sees_all_writers,
+            sees_all_writers=self._aside.sees_all_writers,
         )
 
     def knows(self, path: bytes, identity: tuple[int, int]) -> bool:
@@ -462,7 +395,3 @@ class Follower:
 
 def _of_mark(mark: Mark) -> Reading:
     return Reading(None, 0, None, [None], {0: mark}, [0])
-
-
-def _is_due(last: float | None, now: float, every_seconds: float) -> bool:
-    return last is None or now - last >= every_seconds
