@@ -9,10 +9,12 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
@@ -100,6 +102,7 @@ class DaemonService(NodeService):
             # twistd sends standard error to its log; either way it is one line, told once.
             sys.exit(last_words(error))
         signal.signal(signal.SIGHUP, self._hung_up)
+        _stop_once(self._reactor)
         if self._node_log is not None:
             self._node_log.reopen_on_signal(self._reactor)
         _raise_descriptor_limit()
@@ -126,6 +129,17 @@ class DaemonService(NodeService):
         reloaded = self.reload(lambda: load_node_config(path))
         reloaded.addErrback(lambda failure: self.log.failure("The reload failed.", failure))
         reloaded.addBoth(lambda _: self.supervised.ready())
+
+
+def _stop_once(reactor: Any) -> None:
+    """Let a second SIGTERM or ^C be no error: Twisted would log that the reactor stops already."""
+    stop = reactor.stop
+
+    def stop_once() -> None:
+        with suppress(ReactorNotRunning):
+            stop()
+
+    reactor.stop = stop_once
 
 
 def _raise_descriptor_limit() -> None:

@@ -186,6 +186,21 @@ def test_sigint_ends_it_too(run: Start, write_config: WriteConfig) -> None:
     assert node.end(signal.SIGINT) == 0
 
 
+def test_further_signals_while_it_stops_are_no_error(run: Start, write_config: WriteConfig) -> None:
+    """Impatience is no defect: they change nothing, and the log has no traceback."""
+    node = run(write_config())
+    assert node.address
+    # All of them wait while it is stopped, and none is merged with one of its own kind.
+    node.process.send_signal(signal.SIGSTOP)
+    node.process.send_signal(signal.SIGTERM)
+    node.process.send_signal(signal.SIGINT)
+    node.process.send_signal(signal.SIGCONT)
+    node.process.send_signal(signal.SIGTERM)
+    assert node.end(signal.SIGINT) == 0
+    assert "Traceback" not in node.said
+    assert "critical" not in node.said.lower()
+
+
 def test_kill_9_and_start_again(run: Start, write_config: WriteConfig, tree: Path) -> None:
     """After a kill the database is whole, and the next node goes on with what was stored."""
     config = write_config(PATHS.format(tree=tree))
