@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from etlmon.host.processes import COMM_BYTES, ProcessStat, parse_stat, read_raw_stat
 from etlmon.text import host_text
@@ -19,6 +19,8 @@ _SMALL_FILE_BYTES = 16 << 10
 _YOUNG_LOOKS = 3
 _EVERY_LOOKS = 24
 """How soon the stat of a process that nobody watches is read again: it may run another program."""
+_LIST_EVERY_LOOKS = 12
+"""How soon the list of processes is read again, whatever the kernel says of new ones."""
 _SYS_PTRACE = 19  # the number of the capability that lets read others' details
 
 
@@ -32,12 +34,23 @@ def opened(proc: Path) -> Iterator[int]:
         os.close(directory)
 
 
+class _Counts(NamedTuple):
+    """Which processes there are, in short."""
+
+    threads: bytes
+    newest: bytes
+    """The pid that was given out last, to a process or a thread."""
+    inode: int | None
+    """Of that one, for its pid may have been given out again; None when it has ended."""
+
+
 class ProcessTable:
     """All processes that can be seen, by pid; ``look`` brings it up to date.
 
     To read a process's stat costs many times as much as to see that it is still the same one: its
     directory in procfs keeps its inode as long as the process lives, and the list of processes
-    holds it. So the stat of most processes is read while they are young, and then now and then.
+    holds it. So the stat of most processes is read while they are young, and then now and then. The
+    list itself is not read while the kernel's counts say that no process has begun or ended.
     """
 
     def __init__(self) -> None:
@@ -49,6 +62,8 @@ class ProcessTable:
         self._young: dict[int, int] = {}
         """The look that saw a process first, of those that have not been seen for long."""
         self._looks = 0
+        self._counts: _Counts | None = None
+        """The kernel's counts before the list was read; None if the next look is to read it."""
 
     @property
     def sees_all(self) -> bool:
@@ -64,18 +79,7 @@ class ProcessTable:
         """
         self._looks += 1
         looks, stats = self._looks, self.stats
-        with os.scandir(proc_fd) as entries:
-            inodes = {entry.name: entry.inode() for entry in entries}
-        for name in self._inodes.keys() - inodes.keys():
-            self._forget(name)
-        new = {
-            name
-            for name, inode in inodes.items() - self._inodes.items()
-            if name.isascii() and name.isdecimal()
-        }
-        for name in new:
-            self._forget(name)
-            self._young[int(name)] = looks
+        inodes, new = self._list(proc_fd)
         if closely is None:
             again: set[int] = set(stats)
         else:
@@ -100,16 +104,66 @@ class ProcessTable:
                     raise
                 self._forget(name)
                 del inodes[name]
+                self._counts = None
             else:
                 read.append(pid)
         self._inodes, self.hidden = inodes, frozenset(hidden)
         return read
+
+    def _list(self, proc_fd: int) -> tuple[dict[str, int], set[str]]:
+        """Give the inodes of all that is listed, and the names of the processes that are new."""
+        counts = _read_counts(proc_fd)
+        if counts is not None and counts == self._counts and self._looks % _LIST_EVERY_LOOKS:
+            return self._inodes, set()
+        self._counts = counts  # of before the list: what begins meanwhile is seen the next time
+        with os.scandir(proc_fd) as entries:
+            inodes = {entry.name: entry.inode() for entry in entries}
+        for name in self._inodes.keys() - inodes.keys():
+            self._forget(name)
+        new = {
+            name
+            for name, inode in inodes.items() - self._inodes.items()
+            if name.isascii() and name.isdecimal()
+        }
+        for name in new:
+            self._forget(name)
+            self._young[int(name)] = self._looks
+        return inodes, new
 
     def _forget(self, name: str) -> None:
         """Forget what is known of a process that is not there any more."""
         if name.isascii() and name.isdecimal():
             self.stats.pop(int(name), None)
             self._young.pop(int(name), None)
+
+
+def _read_counts(proc_fd: int) -> _Counts | None:
+    """Give what changes whenever a process begins or ends, from the end of loadavg.
+
+    None where that is not told, or not of the processes that procfs shows: it may be that of
+    another namespace of pids, and in a container somebody else may make the file up (lxcfs).
+    """
+    try:
+        if os.readlink("self", dir_fd=proc_fd) != str(os.getpid()):
+            return None
+        descriptor = os.open("loadavg", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)
+    except OSError:
+        return None
+    try:
+        if os.fstat(descriptor).st_dev != os.fstat(proc_fd).st_dev:
+            return None
+        _, _, counts = os.read(descriptor, _SMALL_FILE_BYTES).rpartition(b"/")
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    threads, _, newest = counts.strip().partition(b" ")
+    if not (threads.isdigit() and newest.isdigit() and int(newest)):
+        return None
+    inode = None
+    with suppress(OSError):
+        inode = os.stat(newest, dir_fd=proc_fd).st_ino
+    return _Counts(threads, newest, inode)
 
 
 def read_arguments(proc_fd: int, pid: int) -> bytes | None:

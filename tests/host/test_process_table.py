@@ -96,13 +96,78 @@ class TestLook:
             name, inode = str(process.pid), table._inodes[str(process.pid)]
             assert inode == Path(f"/proc/{name}").stat().st_ino
             table._inodes[name] = inode + 1
+            table._counts = None
             while process.pid in read:  # now and then, it would be read anyway
                 read = look(table, PROC, set())
             table._inodes[name] = inode + 1
+            table._counts = None
             assert process.pid in look(table, PROC, set())
             process.kill()
         assert process.pid not in table.stats or look(table, PROC, set()) is not None
         assert process.pid not in table.stats
+
+    def test_the_list_is_spared_while_the_kernel_counts_no_change(
+        self, fake, tmp_path: Path, monkeypatch
+    ) -> None:
+        """One that it has not counted, as there is none, is seen within a minute all the same."""
+        fake(1)
+        (tmp_path / "self").symlink_to(str(os.getpid()))
+        loadavg = tmp_path / "loadavg"
+        loadavg.write_text("0.10 0.20 0.30 1/80 700\n")
+        table, lists, scandir = ProcessTable(), [], os.scandir
+
+        def note(directory: int) -> object:
+            lists.append(1)
+            return scandir(directory)
+
+        monkeypatch.setattr(os, "scandir", note)
+        look(table, tmp_path, set())
+        loadavg.write_text("1.10 0.20 0.30 3/80 700\n")  # nothing began or ended
+        look(table, tmp_path, set())
+        assert len(lists) == 1
+        for number, counts in enumerate(("1/81 700", "1/81 701"), 2):
+            fake(number)
+            loadavg.write_text(f"1.10 0.20 0.30 {counts}\n")
+            look(table, tmp_path, set())
+            assert number in table.stats
+        fake(5)
+        looks = 0
+        while 5 not in table.stats:
+            look(table, tmp_path, set())
+            looks += 1
+        assert 1 < looks <= 12
+
+    @pytest.mark.parametrize(
+        ("is_ours", "counts"),
+        [
+            (True, "0.10 0.20 0.30 0/0 0"),
+            (True, "0.10 0.20 0.30"),
+            (True, ""),
+            (False, "0.10 0.20 0.30 1/80 700"),
+        ],
+    )
+    def test_counts_that_are_none_or_of_other_processes_spare_nothing(
+        self, fake, tmp_path: Path, is_ours: bool, counts: str
+    ) -> None:
+        fake(1)
+        (tmp_path / "self").symlink_to(str(os.getpid()) if is_ours else "1")
+        (tmp_path / "loadavg").write_text(f"{counts}\n")
+        table = ProcessTable()
+        look(table, tmp_path, set())
+        fake(2)
+        assert 2 in look(table, tmp_path, set())
+
+    def test_what_begins_or_ends_is_seen_by_the_next_look(self) -> None:
+        """The kernel's own counts, among all else that goes on on this host."""
+        table = ProcessTable()
+        for _ in range(30):
+            look(table, PROC, set())
+            with subprocess.Popen(["sleep", "60"]) as process:
+                look(table, PROC, set())
+                assert process.pid in table.stats
+                process.kill()
+            look(table, PROC, set())
+            assert process.pid not in table.stats
 
     def test_what_is_no_process_is_passed_over(self, fake, tmp_path: Path) -> None:
         fake(1)
