@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from etlmon.errors import CollectError
-from etlmon.host.mounts import covering, foreign_below, read_mounts, resolve, waits_for
+from etlmon.host.mounts import covering, foreign_below, read_own_mounts, resolve, waits_for
 from etlmon.text import host_path, host_text
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Place:
 def locate(proc: Path, configured: str) -> Place:
     """Find out where a configured path is; in a thread, for mounts may be many. Raises OSError."""
     path = os.fsencode(configured).rstrip(b"/") or b"/"
-    mounts = read_mounts(proc)
+    mounts = read_own_mounts(proc)
     resolved = resolve(mounts, path)
     own = covering(mounts, resolved)
     return Place(

@@ -30,7 +30,7 @@ from twisted.internet.inotify import (
 from twisted.logger import Logger
 from twisted.python.filepath import FilePath
 
-from etlmon.host.mounts import covering, read_mounts, resolve
+from etlmon.host.mounts import covering, read_own_mounts, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -404,7 +404,7 @@ class DirectoryWatches:
 
     def _look_at(self, watches: Sequence[Watch]) -> list[_Found]:
         try:
-            mounts = read_mounts(self._proc)
+            mounts = read_own_mounts(self._proc)
         except OSError:
             mounts = ()
         return [_look(watch.directory, mounts) for watch in watches]

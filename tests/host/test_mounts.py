@@ -17,6 +17,7 @@ from etlmon.host.mounts import (
     on_top,
     parse_mount,
     read_mounts,
+    read_own_mounts,
     resolve,
     unmounted_when_idle,
     waits_for,
@@ -215,6 +216,9 @@ class TestRead:
             (11, False),
             (12, True),
         ]
+        own = read_own_mounts(tmp_path)
+        assert [one.mount_id for one in own] == [9, 10, 11, 12]
+        assert [one.read_only for one in own] == [True, True, False, True]
 
     def test_where_that_is_hidden_the_file_systems_tell(self, tmp_path: Path) -> None:
         """With hidepid; but a host whose / cannot be written at all has its mounts as they are."""

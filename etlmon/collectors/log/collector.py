@@ -11,7 +11,7 @@ from etlmon.collectors.base import Batch
 from etlmon.collectors.log.streams import Step, Streams
 from etlmon.errors import CollectedInPart, CollectError, EtlmonError
 from etlmon.host.inotify import are_armed
-from etlmon.host.mounts import covering, read_mounts, resolve, waits_for
+from etlmon.host.mounts import covering, read_own_mounts, resolve, waits_for
 from etlmon.records.log import LogSaved
 from etlmon.text import host_path
 from etlmon.units import utc
@@ -225,7 +225,7 @@ class LogCollector:
 
     def _mounts(self) -> Sequence[Mount]:
         try:
-            return read_mounts(self._context.proc)
+            return read_own_mounts(self._context.proc)
         except OSError:
             return ()
 

@@ -18,7 +18,7 @@ from etlmon.collectors.xferlog.landing import (
 )
 from etlmon.errors import CollectError
 from etlmon.fsworker.find import FindOrder, FindPattern
-from etlmon.host.mounts import read_mounts
+from etlmon.host.mounts import read_own_mounts
 from etlmon.host.uploads import (
     NO_NAME,
     Found,
@@ -139,7 +139,7 @@ class Uploads:
     def _find_all(self, uploads: Sequence[Upload]) -> list[Found]:
         """Look for uploads where no call hangs; blocks."""
         try:
-            mounts = read_mounts(self._context.proc)
+            mounts = read_own_mounts(self._context.proc)
         except OSError:
             mounts = ()
         with closing(UploadSearch(mounts)) as search:
