@@ -20,7 +20,7 @@ disable_created_metrics()
 OTHER = "other"
 """Stands for the endpoint where none was reached: refused before, or no such path."""
 
-_EVERY_SECONDS = 2.0
+_EVERY_SECONDS = 5.0
 _REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _DELAY_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -59,7 +59,7 @@ class Traffic:
 
 
 class ReactorDelay(TimerService):
-    """Looks every two seconds how much later than it was due the reactor comes to a call."""
+    """Looks every five seconds how much later than it was due the reactor comes to a call."""
 
     name = "reactor delay"
 
@@ -69,7 +69,7 @@ class ReactorDelay(TimerService):
         self._due: float | None = None
         self._delays = Histogram(
             "etlmon_reactor_delay_seconds",
-            "How late the reactor's thread came to a timer, each 2 seconds: it does nothing else.",
+            "How late the reactor's thread came to a timer, each 5 seconds: it does nothing else.",
             registry=None,
             buckets=_DELAY_SECONDS,
         )

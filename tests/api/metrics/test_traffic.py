@@ -33,7 +33,7 @@ def test_a_reactor_that_was_held_up_shows(value: Any) -> None:
     clock = Clock()
     delay = ReactorDelay(clock)
     delay.startService()
-    for seconds in (2.0, 2.0, 2.75, 2.0):
+    for seconds in (5.0, 5.0, 5.75, 5.0):
         clock.advance(seconds)
     assert value(delay, "reactor_delay_seconds_count") == 4
     assert value(delay, "reactor_delay_seconds_bucket", le="0.001") == 3
