@@ -32,6 +32,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_END = frozenset(("SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT"))
+"""What is sent to have a process end; of the others most are not."""
+_HALT = frozenset(("SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU"))
+_HINTS = {
+    "D": "it hangs in the kernel (state D), and ends when the kernel lets it go",
+    "T": "it is stopped (state T), and takes the signal when it is continued",
+    "t": "a debugger has stopped it (state t), and lets it take the signal or not",
+}
+_STOPPED = ("T", "t")
 _AFTER_KILL_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
 """How often a process is looked at where the kernel cannot tell of its end."""
@@ -328,11 +337,11 @@ def _in_words(
             + (f": {reason}" if reason else "")
             + (f" ({last})" if len(sent) > 1 else "")
         )
-    hint = {
-        "D": "it hangs in the kernel (state D), and ends when the kernel lets it go",
-        "T": "it is stopped (state T), and takes the signal when it is continued",
-        "t": "a debugger has stopped it (state t), and lets it take the signal or not",
-    }.get(state or "")
-    if hint is None and "SIGKILL" not in sent:
+    if sent[-1] in _HALT and state == "T":
+        return f"stopped by {last} (state T); SIGCONT has it go on"
+    if sent[-1] == "SIGCONT" and state not in _STOPPED:
+        return f"{last} had it go on; it runs" + (f" (state {state})" if state else "")
+    hint = _HINTS.get(state or "")
+    if hint is None and sent[-1] in _END:
         hint = "SIGKILL ends it without asking it"
     return f"still running {time} after {last}" + (f"; {hint}" if hint else "")

@@ -91,6 +91,25 @@ async def test_a_stopped_process_is_told_to_be_stopped(host: Host) -> None:
     assert "takes the signal when it is continued" in answer.message
 
 
+async def test_to_stop_a_process_and_to_have_it_go_on_is_told_in_words_of_its_own(
+    make_host, not_ours
+) -> None:
+    """That it runs is what was wanted: no remedy is offered."""
+    host = make_host("control: {unwatched_signals: [SIGSTOP, SIGCONT, SIGUSR1]}")
+    child = host.start("ignore=SIGUSR1", watch="none")
+    host.watched_now[host.samples[child.pid][0].identity] = []
+    child.send_signal(signal.SIGSTOP)  # it is stopped in its own time, and so before it is asked
+    await deferToThread(os.waitid, os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    answer = await host.kill(child.pid, signal="SIGSTOP", wait=0.0)
+    assert (answer.outcome, answer.state) == ("running", "T")
+    assert answer.message == "stopped by SIGSTOP (state T); SIGCONT has it go on"
+    answer = await host.kill(child.pid, signal="SIGCONT", wait=0.0)
+    assert answer.outcome == "running"
+    assert answer.message == f"SIGCONT had it go on; it runs (state {answer.state})"
+    answer = await host.kill(child.pid, signal="SIGUSR1", wait=0.0)
+    assert re.fullmatch(r"still running \w+ after SIGUSR1", answer.message)
+
+
 async def test_a_node_that_stops_waits_no_longer(host: Host) -> None:
     child = host.start("ignore=SIGTERM")
     told = Told()

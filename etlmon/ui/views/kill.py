@@ -38,6 +38,8 @@ SIGNALS = {
 }
 """What they do. Which of them a process may be sent, the node says; all, if it does not."""
 
+_END = frozenset(("SIGTERM", "SIGKILL", "SIGINT", "SIGQUIT"))
+"""Those after which a process that still runs is not what was wanted."""
 _UNKNOWN = "means what its program makes of it"
 
 _WAIT_SECONDS = 5.0
@@ -236,12 +238,13 @@ class KillView(View):
 
     def _have_answer(self, around: Around, answer: KillAnswer) -> None:
         self._has_ended = has_ended = answer.outcome == "exited"
+        is_well = has_ended or not _END.intersection(answer.signals)
         self._can_escalate = (
-            not has_ended and "SIGKILL" in self._signals and "SIGKILL" not in answer.signals
+            not is_well and "SIGKILL" in self._signals and "SIGKILL" not in answer.signals
         )
         how = "" if answer.by_pidfd else " (a kernel without pidfd: compared an instant before)"
-        glyph = "\u2713" if has_ended else "!"
-        style = "ok" if has_ended else "warning"
+        glyph = "\u2713" if is_well else "!"
+        style = "ok" if is_well else "warning"
         self._have(around, style, f"{glyph} {visible(answer.message)}{how}")
 
     def _have(self, around: Around, style: str, text: str) -> None:

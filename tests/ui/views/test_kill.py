@@ -123,6 +123,15 @@ def test_esc_sends_nothing_whenever_it_is_pressed(on: Any, keys: list[str]) -> N
     assert kills(made) == []
 
 
+def test_a_process_that_goes_on_as_it_was_told_to_is_no_failure(on: Any, survived: Any) -> None:
+    told = "SIGCONT had it go on; it runs (state S)"
+    made = on(kill_process=replace(survived, signals=["SIGCONT"], message=told))
+    made.press("d", *TERM)
+    yes(made)
+    assert f"\u2713 {told}" in made.show()
+    assert "SIGKILL" not in made.show()
+
+
 def test_a_row_that_moves_is_not_hit(on: Any, recorded: dict[str, Any]) -> None:
     """Whatever the list becomes while the form is open, it stays for the process of the key."""
     made = on()
