@@ -11,7 +11,7 @@ from etlmon.collectors.process.collector import boot_clock
 from etlmon.collectors.process.observer import Observer
 from etlmon.collectors.process.sampling import CpuMeter, Now, sample, started_at
 from etlmon.errors import CollectError
-from etlmon.host.processes import own_pid
+from etlmon.host.processes import own_pid, parse_identity
 from etlmon.host.users import Users
 from etlmon.redaction import Redaction
 from etlmon.units import utc
@@ -62,8 +62,6 @@ class LiveProcesses:
         self._meter = CpuMeter(cores or os.cpu_count() or 1)
         self._starts: dict[Identity, datetime] = {}
         self._before: Now | None = None
-        self._labels: dict[str, list[str]] = {}
-        """The watches of each process that the last look has seen, by identity."""
         self._lock = DeferredLock()
         self._read_at: float | None = None
         self._last: list[ProcessSample] = []
@@ -73,16 +71,16 @@ class LiveProcesses:
         return self._lock.run(self._read)
 
     async def watches_of(self, identity: str) -> list[str] | None:
-        """Look now, and give the watches that select a process; None if it is not there.
+        """Look at one process, and give the watches that select it; None if it is not there.
 
+        One whose parent has ended is not known to belong to that one's watch: a sample of it tells.
         Raises CollectError if procfs cannot be read.
         """
-        await self._lock.run(self._read_anew)
-        return self._labels.get(identity)
-
-    async def _read_anew(self) -> None:
-        self._read_at = None
-        await self._read()
+        which = parse_identity(identity)
+        try:
+            return await self._context.in_thread(lambda: self._observer.watches_of(which))
+        except (OSError, ValueError) as error:
+            raise CollectError(f"cannot read {self._context.proc}: {error}") from error
 
     async def _read(self) -> list[ProcessSample]:
         clock = self._context.monotonic_clock
@@ -99,9 +97,6 @@ class LiveProcesses:
     def _look(self, now: Now) -> list[ProcessSample]:
         look = self._observer.look({})
         labels = look.labels()
-        self._labels = {
-            str(one.identity): labels.get(pid, []) for pid, one in look.sightings.items()
-        }
         own = _own(look.sightings, own_pid(self._context.proc))
         cpu = self._meter.measure(look.sightings.values(), now)
         if self._before is not None and now.stepped_seconds(self._before):

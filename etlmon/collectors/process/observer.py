@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _WORKER = b"/etlmon/fsworker/worker.py"
 _MOST_PIDFDS = 256
 _DETAILS_EVERY_LOOKS = 12
+_MOST_ABOVE = 1_000
 _MOST_DETAILED = 500
 """Of more processes in one watch, open files and disk bytes are not counted."""
 
@@ -150,6 +151,35 @@ class Observer:
         with self._lock, opened(self._proc) as proc_fd:
             return self._look(proc_fd, pidfds)
 
+    def watches_of(self, identity: Identity) -> list[str] | None:
+        """Give the watches that select a process as it is now; None if it is not there.
+
+        Only it and those above it are looked at. Raises OSError or ValueError if procfs cannot be
+        read.
+        """
+        with self._lock, opened(self._proc) as proc_fd:
+            if identity.boot_id != read_boot_id(self._proc):
+                return None
+            found: set[str] = set()
+            itself, pid = own_pid(self._proc), identity.pid
+            for _ in range(_MOST_ABOVE):
+                stat = _stat_of(proc_fd, pid)
+                if pid == identity.pid and (
+                    stat is None or stat.start_ticks != identity.start_ticks
+                ):
+                    return None
+                if stat is None:
+                    break
+                one = Candidate(stat, proc_fd, self._redaction)
+                if not _is_ours(one, itself):
+                    found.update(
+                        rule.label
+                        for rule in self._rules
+                        if (rule.with_children or pid == identity.pid) and rule.selects(one)
+                    )
+                pid = stat.parent_pid
+            return [rule.label for rule in self._rules if rule.label in found]
+
     @property
     def processes(self) -> int:
         """How many processes the last look has seen."""
@@ -217,9 +247,7 @@ class Observer:
                 # What the arguments have told they would tell again.
                 again = self._by_more
                 verdicts = {**dict.fromkeys(before.rules, True), **dict.fromkeys(before.untold)}
-            ours = pid == itself or (
-                stat.parent_pid == itself and _WORKER in (one.raw_arguments or b"")
-            )
+            ours = _is_ours(one, itself)
             for place in again:
                 verdicts[place] = False if ours else self._rules[place].selects(one)
             if None in verdicts.values() and _ends(proc_fd, pid):
@@ -361,9 +389,22 @@ class Observer:
                     room -= 1
 
 
+def _is_ours(one: Candidate, itself: int | None) -> bool:
+    """Whether a process is etlmon's own, or a worker of it."""
+    return one.stat.pid == itself or (
+        one.stat.parent_pid == itself and _WORKER in (one.raw_arguments or b"")
+    )
+
+
 def _ends(proc_fd: int, pid: int) -> bool:
     """Whether a process has ended meanwhile: then it is no wonder that it cannot be read."""
+    stat = _stat_of(proc_fd, pid)
+    return stat is None or stat.has_ended
+
+
+def _stat_of(proc_fd: int, pid: int) -> ProcessStat | None:
+    """Read the stat of a process; None if it is not there, or hidden."""
     try:
-        return parse_stat(read_raw_stat(str(pid), proc_fd)).has_ended
+        return parse_stat(read_raw_stat(str(pid), proc_fd))
     except (OSError, ValueError):
-        return True
+        return None

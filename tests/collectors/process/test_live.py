@@ -94,6 +94,31 @@ async def test_what_selects_a_process_is_looked_at_anew(subject, looker) -> None
     assert await live.watches_of(identity) is None
 
 
+async def test_what_selects_one_process_is_found_without_a_pass_over_all(
+    subject, looker, monkeypatch
+) -> None:
+    """Whoever may ask for a kill could otherwise have it made as often as he likes."""
+    child = subject()
+    watches = [
+        ProcessWatch(name="other", match="no such program"),
+        ProcessWatch(name="above", pid=os.getppid(), with_children=True),
+        ProcessWatch(name="only above", pid=os.getppid()),
+        ProcessWatch(name="first", pid=child.pid),
+        ProcessWatch(name="ours", pid=os.getpid(), with_children=True),
+    ]
+    live = LiveProcesses(watches, RedactSection(), looker().context, ALLOWED)
+    monkeypatch.setattr(os, "scandir", None)
+    identity = read_identity(PROC, child.pid)
+    assert await live.watches_of(str(identity)) == ["above", "first"]
+    assert await live.watches_of(str(identity._replace(start_ticks=1))) is None
+    assert (
+        await live.watches_of(
+            str(identity._replace(boot_id="0" * 8 + "-0000" * 3 + "-" + "0" * 12))
+        )
+        is None
+    )
+
+
 async def test_many_who_ask_cost_one_look(looker) -> None:
     context = looker().context
     looks = []
