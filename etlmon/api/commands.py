@@ -118,17 +118,19 @@ class Commands:
                 "The node is stopping, and takes no more commands.",
                 headers={"Retry-After": "5"},
             )
+        attempt, query, body = request.attempt, None, None
+        unreadable: ApiError | None = None
+        try:
+            query, body = _asked(route.endpoint, request, guarded)
+        except ApiError as error:
+            unreadable = error
+        else:
+            if attempt is not None:  # what those wanted who may not is worth knowing, too
+                attempt.asks(query, body)
         request.caller.check_operator()
         self._policy.check_open()
-        endpoint = route.endpoint
-        query = parse_query(request, endpoint.query, guarded)
-        body = None
-        if endpoint.body is not NoneType:
-            content = request.content.read() if request.content is not None else b""
-            body = parse_body(content, request.getHeader(b"content-type"), endpoint.body)
-        attempt = request.attempt
-        if attempt is not None:
-            attempt.asks(query, body)
+        if unreadable is not None:
+            raise unreadable
         return await route.handler(query, body, *([attempt] if route.takes_attempt else []))
 
     def _attempt(self, request: BoundedRequest) -> Attempt | None:
@@ -164,6 +166,17 @@ class Commands:
             status=problem.status,
             detail=one_line(problem.detail),
         )
+
+
+def _asked(
+    endpoint: Endpoint[Any, Any, Any], request: BoundedRequest, guarded: dict[str, str]
+) -> tuple[Any, Any]:
+    """Give the query and the body of a command; raise ApiError where they are wrong."""
+    query = parse_query(request, endpoint.query, guarded)
+    if endpoint.body is NoneType:
+        return query, None
+    content = request.content.read() if request.content is not None else b""
+    return query, parse_body(content, request.getHeader(b"content-type"), endpoint.body)
 
 
 def _target(request: BoundedRequest) -> str:

@@ -34,9 +34,15 @@ class AuditEvent(Record, frozen=True, kw_only=True):
     ]
     arguments: Annotated[
         str | None,
-        about("What else was asked for, as JSON; null if it was refused before it was read."),
+        about(
+            "What else was asked for, as JSON; null if nothing was, and where the command was "
+            "refused unread: without a token that is known, at a wrong host, or for a body that is "
+            "wrong."
+        ),
     ] = None
-    reason: Annotated[str | None, about("The reason that the caller gave.")] = None
+    reason: Annotated[
+        str | None, about("The reason that the caller gave; null as arguments are.")
+    ] = None
     outcome: Annotated[
         str,
         about(

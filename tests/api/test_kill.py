@@ -148,6 +148,37 @@ async def test_closed_commands_are_403_and_name_the_key(make_killing) -> None:
     assert (row.who, row.problem) == ("otto", "commands-disabled")
 
 
+@pytest.mark.parametrize(
+    ("more", "token", "problem"),
+    [
+        ("control: {enabled: false}", "o", "commands-disabled"),
+        ("", "v", "operator-needed"),
+        ("", "x", "token-needed"),
+    ],
+)
+async def test_what_was_wanted_by_whom_it_was_refused_is_in_the_audit(
+    make_killing, more: str, token: str, problem: str
+) -> None:
+    """But nothing of a stranger's words: they were not read."""
+    killing = await make_killing(more)
+    body = {"confirm": True, "signal": "SIGKILL", "reason": "in the way"}
+    await killing.kill(body, Authorization=f"Bearer {token}")
+    (row,) = await killing.api.audited(1)
+    wanted = f'{{"pid":{killing.child.pid},"signal":"SIGKILL"}}'
+    told = (None, None) if token == "x" else (wanted, "in the way")
+    assert (row.problem, row.arguments, row.reason) == (problem, *told)
+
+
+async def test_a_command_that_is_wrong_tells_those_who_may_give_none_just_that(
+    make_killing,
+) -> None:
+    killing = await make_killing()
+    answer = await killing.kill({"signal": 7}, Authorization="Bearer v")
+    answer.problem(403, "operator-needed")
+    (row,) = await killing.api.audited(1)
+    assert (row.arguments, row.reason) == (None, None)
+
+
 async def test_the_confirmation_token_is_in_the_problem_and_nowhere_else(
     make_killing, log_lines
 ) -> None:
