@@ -62,4 +62,10 @@ class AuditEvent(Record, frozen=True, kw_only=True):
 class AuditEntry(AuditEvent, frozen=True, kw_only=True):
     """One row of the audit."""
 
-    id: Annotated[int, about("Number of the row: without holes, and never given twice.")]
+    id: Annotated[
+        int,
+        about(
+            "Number of the row: never given twice, and without holes but at the old end, where "
+            "rows of routine have gone before those of kills and consoles."
+        ),
+    ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from etlmon.store.tables.base import Table
 
@@ -71,7 +71,12 @@ def delete_after(table: Table, newest_ms: int) -> Callable[[sqlite3.Cursor], int
 def delete_oldest(
     table: Table, rows: int, most: int = ROWS_A_STEP
 ) -> Callable[[sqlite3.Cursor], int]:
-    """Delete the ``rows`` oldest rows, but at most ``most``; gives how many."""
+    """Delete the ``rows`` oldest rows, but at most ``most``; gives how many.
+
+    Where a table has kinds of rows, they are the oldest of those kinds that have the most.
+    """
+    if table.kinds is not None:
+        return lambda cursor: _delete_of_kinds(table, min(rows, most), cursor)
     which = (
         f"id < (SELECT min(id) FROM {table.name}) + ?"
         if table.ages_by_id
@@ -83,6 +88,34 @@ def delete_oldest(
         return _trimmed(table, cursor)
 
     return delete
+
+
+def _delete_of_kinds(table: Table, rows: int, cursor: sqlite3.Cursor) -> int:
+    # To count 100,000 rows by kind takes some 50 ms; retention deletes 1,000 of so many at a time.
+    counts: dict[str, int] = dict(
+        cursor.execute(f"SELECT {table.kinds}, count(*) FROM {table.name} GROUP BY 1").fetchall()
+    )
+    most = _level(counts.values(), sum(counts.values()) - rows)
+    deleted = 0
+    for kind, count in sorted(counts.items()):
+        cursor.execute(
+            f"DELETE FROM {table.name} WHERE id IN (SELECT id FROM {table.name}"
+            f" WHERE {table.kinds} = ? ORDER BY id LIMIT ?)",
+            (kind, min(max(0, count - most), rows - deleted)),
+        )
+        deleted += _trimmed(table, cursor)
+    return deleted
+
+
+def _level(counts: Iterable[int], left: int) -> int:
+    """Give how many each may keep at most, so that no more than ``left`` are kept in all."""
+    ordered = sorted(counts)
+    for place, count in enumerate(ordered):
+        share = max(0, left) // (len(ordered) - place)
+        if count > share:
+            return share
+        left -= count
+    return ordered[-1] if ordered else 0
 
 
 def _trimmed(table: Table, cursor: sqlite3.Cursor) -> int:

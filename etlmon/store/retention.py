@@ -200,7 +200,7 @@ class RetentionService(TimerService):
             return
         first, last = found
         rows = last - first + 1
-        if table.ages_by_id:
+        if table.ages_by_id and table.kinds is None:
             await self._delete(table, rows - most)
             return
         known = self._counted.get(table.name)

@@ -158,6 +158,58 @@ async def test_the_audit_has_no_age_unless_it_is_given_one(store: StoreService) 
     assert NodeConfig().retention_of("audit_log") == RetentionSection(max_rows=100_000)
 
 
+def command(name: str, outcome: str = "done") -> AuditEvent:
+    return AuditEvent(
+        requested_at=utc(NOW), who="a", origin="-", command=name, target="y", outcome=outcome
+    )
+
+
+async def trim_audit(store: StoreService, most: int) -> None:
+    section, clock = RetentionSection(max_rows=most), Clock()
+    service = RetentionService(
+        store,
+        TABLES,
+        lambda table: section if table == "audit_log" else UNLIMITED,
+        clock,
+        lambda: NOW,
+    )
+    service.startService()
+    while not clock.getDelayedCalls():
+        await store.run(lambda cursor: None)
+    await service.stopService()
+
+
+KINDS = """
+SELECT command, outcome, count(*), min(id) FROM audit_log GROUP BY command, outcome
+ORDER BY command, outcome
+"""
+
+
+async def test_commands_that_come_in_masses_push_out_no_kill(store: StoreService, sql: Sql) -> None:
+    """The oldest go of the kind that has the most; what is refused may be a stranger's masses."""
+    await store.write([command("kill_process"), command("kill_process", "failed")])
+    await store.write([command("console")])
+    await store.write([command("kill_process", "refused")] * 40)
+    await store.write([command("scan_paths")] * 60)
+    await trim_audit(store, 30)
+    assert sql(KINDS) == [
+        ("console", "done", 1, 3),
+        ("kill_process", "done", 1, 1),
+        ("kill_process", "failed", 1, 2),
+        ("kill_process", "refused", 13, 31),
+        ("scan_paths", "done", 14, 90),
+    ]
+    await store.write([command("kill_process")] * 60)
+    await trim_audit(store, 30)
+    assert sql("SELECT count(*) FROM audit_log") == [(30,)]
+    assert sql("SELECT count(*) FROM audit_log WHERE command = 'scan_paths'") == [(10,)]
+    assert sql("SELECT count(*), max(id) FROM audit_log WHERE outcome != 'refused'")[0] == (20, 163)
+    await trim_audit(store, 1)
+    assert len(sql("SELECT id FROM audit_log")) == 1
+    await store.write([command("scan_paths")])
+    assert sql("SELECT max(id) FROM audit_log") == [(164,)]
+
+
 async def test_scans_of_paths_grow_old_as_the_configuration_says(
     store: StoreService, sql: Sql
 ) -> None:

@@ -1,4 +1,8 @@
-"""The audit: a row for each command. An id is given once, and there are no holes between them."""
+"""The audit: a row for each command. An id is given once; there are holes only at the old end.
+
+That is where rows have gone for want of room: those of routine, and refusals, before kills and
+consoles.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,12 @@ UPDATE audit_log SET outcome = 'interrupted', detail =
     ifnull(detail || '; ', '') || 'the node ended before this command did'
 WHERE outcome = 'begun'
 """
+# A scan a second is routine, and of refusals a stranger can make as many as he likes: neither may
+# push out who ended a process, or was at the console.
+_KINDS = """
+CASE WHEN outcome = 'refused' THEN 'refusal'
+    WHEN command IN ('kill_process', 'console') THEN 'grave' ELSE 'routine' END
+"""
 
 
 def _insert(cursor: sqlite3.Cursor, events: Sequence[AuditEvent]) -> None:
@@ -38,6 +48,7 @@ TABLE = Table(
     {AuditEvent: _insert},
     time_column="requested_at",
     ages_by_id=True,
+    kinds=_KINDS,
     is_evidence=True,
     at_open=_INTERRUPTED,
 )

@@ -40,7 +40,11 @@ class Table:
     """Whether its rows are samples, of which the newest are kept in memory while the database
     takes no writes. What can be read again at its source, or is a command's record, is not."""
     ages_by_id: bool = False
-    """Its rows go in the order of their ``id``, which has no holes: no index by time is needed."""
+    """Its rows go in the order of their ``id``: no index by time is needed. That has no holes, but
+    for those that ``kinds`` leave at the old end."""
+    kinds: str | None = None
+    """SQL that gives the kind of a row. Where there are too many rows, the oldest of the kind that
+    has the most go: what comes in masses pushes out its like, and nothing that is rare."""
     is_evidence: bool = False
     """A clock that is wrong must not make its rows go: they grow old only by one that has gone
     evenly for long, and none is taken for one from the future."""
