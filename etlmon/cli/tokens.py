@@ -54,8 +54,9 @@ def add_token(name: str, role: Literal["viewer", "operator"], path: str) -> None
         is_new = not os.path.lexists(path)
         click.echo(tokens.add(Path(path), name, role, datetime.now(UTC)))
         if is_new:
+            owner = os.lstat(path).st_uid  # not ours, in a directory of the node's user
             click.echo(
-                f"etlmon: {path} was made, and only uid {os.geteuid()} can read it; if the node "
+                f"etlmon: {path} was made, and only uid {owner} can read it; if the node "
                 f"runs as another user: chown USER {shell_word(path)}",
                 err=True,
             )

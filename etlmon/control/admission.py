@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from etlmon.control import tokens
+from etlmon.host.owners import way_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -114,13 +115,13 @@ class AdmissionService(TimerService):
 
 
 def _stamp(path: Path) -> Stamp:
-    """Give what changes with the file, its owner and its mode, and with its directory's."""
+    """Give what changes with the file, or with the owners and modes of what is on the way to it."""
     try:
         found = path.lstat()
-        around = path.absolute().parent.stat()
+        around = [each for _, one in way_to(path.parent) for each in (one.st_mode, one.st_uid)]
     except OSError as error:
         return (error.errno or -1,)
     return (
         *(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns),
-        *(around.st_mode, around.st_uid),
+        *around,
     )

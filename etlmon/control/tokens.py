@@ -6,7 +6,8 @@ is 256 bits of the system's random numbers; whoever has the hash cannot find wha
 trying, and no two are the same. What would be added is the time of a slow hash at each request.
 
 The file decides over the host, so it is trusted only where nobody else can have a hand in it: a
-plain file, of this user's or root's, that neither group nor others may even read.
+plain file, of this user's or root's, that neither group nor others may even read, in directories
+that none of them can exchange it in, or one above it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.control.callers import ROLES
 from etlmon.errors import EtlmonError
+from etlmon.host.owners import acting_as, owner_of, way_to
 from etlmon.text import TOKEN_PREFIX, one_line, shell_word
 
 if TYPE_CHECKING:
@@ -87,17 +89,24 @@ def read(path: Path, *, administers: bool = False) -> tuple[Token, ...]:
 
     For root who ``administers`` it, it may be another user's: the one that the node runs as.
     """
+    if administers:
+        with _with_the_rights_for(path):
+            return _read(path, any_owner=os.geteuid() == 0)
+    return _read(path)
+
+
+def _read(path: Path, *, any_owner: bool = False) -> tuple[Token, ...]:
     try:
         descriptor = os.open(path, _OPEN)
     except OSError as error:
         raise TokensError(_not_opened(path, error)) from error
     try:
-        _check_safe(path, os.fstat(descriptor), any_owner=administers and os.geteuid() == 0)
-        _check_directory(path)
+        _check_safe(path, os.fstat(descriptor), any_owner=any_owner)
+        _check_directories(path)
         with open(descriptor, "rb", closefd=False) as file:
             raw = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise TokensError(f"{path}: {error.strerror}") from error
+        raise TokensError(f"{path}: {_words(error)}") from error
     finally:
         os.close(descriptor)
     return parse(raw, str(path))
@@ -193,7 +202,8 @@ def _change(
 ) -> None:
     """Write the file anew, whole or not at all; one who changes it waits for another."""
     directory = path.parent
-    with _locked(directory):
+    with _with_the_rights_for(path), _locked(directory):
+        _check_directories(path)
         owner = os.lstat(path) if os.path.lexists(path) else None
         wanted = change(() if make and owner is None else read(path, administers=True))
         half_made = directory / f".{path.name}.{secrets.token_hex(8)}"
@@ -201,7 +211,8 @@ def _change(
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(half_made, flags, 0o600), "wb") as file:
                 os.fchmod(file.fileno(), 0o600)  # whatever the umask took away
-                if owner is not None and (owner.st_uid, owner.st_gid) != _owner(file.fileno()):
+                is_other = owner and (owner.st_uid, owner.st_gid) != _owner(file.fileno())
+                if owner is not None and is_other and os.geteuid() == 0:
                     os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
                 file.write((_HEADER + "".join(token.line() for token in wanted)).encode())
                 file.flush()
@@ -210,6 +221,20 @@ def _change(
         except OSError as error:
             half_made.unlink(missing_ok=True)
             raise TokensError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _with_the_rights_for(path: Path) -> Iterator[None]:
+    """Let root change what is in a directory of another user with that user's rights alone.
+
+    He could have a link lead root's hand to where only root may write.
+    """
+    try:
+        owner = owner_of(path.parent)
+    except OSError as error:
+        raise TokensError(_words(error)) from error
+    with acting_as(owner):
+        yield
 
 
 @contextmanager
@@ -260,15 +285,27 @@ def _check_safe(path: Path, found: os.stat_result, *, any_owner: bool = False) -
         )
 
 
-def _check_directory(path: Path) -> None:
-    """Raise TokensError where others may put another file in the place of this one."""
-    directory = path.absolute().parent
-    try:
-        found = directory.stat()
-    except OSError as error:
-        raise TokensError(f"{directory}: {error.strerror}") from error
-    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-        raise TokensError(
-            f"{directory}: everybody may exchange the files in it; chmod o-w "
-            f"{shell_word(str(directory))}"
-        )
+def _check_directories(path: Path) -> None:
+    """Raise TokensError where others may put another file in the place of this one.
+
+    As ssh does it (StrictModes): neither its directory nor any above it, nor one that holds a link
+    on the way, may be another user's, or be written by a group. Where it is sticky, as /tmp is,
+    everybody may write, but exchange only what is his.
+    """
+    for at, found in way_to(path.parent):
+        name = one_line(at)
+        if found.st_uid not in {0, os.geteuid()}:
+            raise TokensError(
+                f"{name}: belongs to uid {found.st_uid}, who could exchange what is in it; "
+                f"chown {os.geteuid()} {shell_word(at)}, or put the file elsewhere"
+            )
+        writers = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if stat.S_ISDIR(found.st_mode) and writers and not found.st_mode & stat.S_ISVTX:
+            who = "everybody" if writers & stat.S_IWOTH else "its group"
+            raise TokensError(
+                f"{name}: {who} may exchange the files in it; chmod go-w {shell_word(at)}"
+            )
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)

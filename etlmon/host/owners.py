@@ -20,31 +20,40 @@ _MOST_STEPS = 1_000
 """Names on a way, with those of links that it leads through."""
 
 
-def owner_of(path: Path) -> int:
-    """Give the first user besides root who could exchange what is on the way to ``path``, or at it.
+def way_to(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Give all that is on the way to ``path``, from the root on, and what is there, by its name.
 
-    0 where nobody but root can. What is not there yet is of whoever owns the way to it. Links are
-    followed as long as only root can have made them. Blocks. Raises OSError where that leads round.
+    Links are given, and then where they lead. It ends before what is not there, or cannot be
+    looked at. Blocks. Raises OSError where it leads round.
     """
     waiting = list(reversed(path.absolute().parts))
     at = waiting.pop()
     for _ in range(_MOST_STEPS):
         try:
             found = os.lstat(at)
+            target = os.readlink(at) if stat.S_ISLNK(found.st_mode) else None
         except OSError:
-            return 0
-        if found.st_uid != 0:
-            return found.st_uid
-        if stat.S_ISLNK(found.st_mode):
-            waiting += reversed(os.readlink(at).split("/"))
-            at = "/" if os.readlink(at).startswith("/") else os.path.dirname(at)
+            return
+        yield at, found
+        if target is not None:
+            waiting += reversed(target.split("/"))
+            at = "/" if target.startswith("/") else os.path.dirname(at)
         while waiting and waiting[-1] in ("", "."):
             waiting.pop()
         if not waiting:
-            return 0
+            return
         step = waiting.pop()
         at = os.path.dirname(at) if step == ".." else os.path.join(at, step)
     raise OSError(f"{path}: too many symbolic links")
+
+
+def owner_of(path: Path) -> int:
+    """Give the first user besides root who could exchange what is on the way to ``path``, or at it.
+
+    0 where nobody but root can. What is not there yet is of whoever owns the way to it. Links are
+    followed as long as only root can have made them. Blocks. Raises OSError where that leads round.
+    """
+    return next((found.st_uid for _, found in way_to(path) if found.st_uid != 0), 0)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from etlmon.control import tokens
 from etlmon.control.tokens import TokensError
+from etlmon.host.owners import acting_as
 from etlmon.text import without_tokens
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -196,13 +198,75 @@ def test_a_file_that_may_not_be_read_names_the_remedy(path: Path) -> None:
             parent.chmod(mode)
 
 
-def test_a_directory_in_which_everybody_writes_is_refused(path: Path) -> None:
-    written(path)
-    directory = path.parent
-    directory.chmod(0o777)
-    assert f"chmod o-w {directory}" in refusal(path)
+@pytest.mark.parametrize(
+    ("mode", "who"), [(0o777, "everybody"), (0o775, "its group"), (0o2770, "its group")]
+)
+@pytest.mark.parametrize("above", [0, 1])
+def test_directories_in_which_others_write_are_refused(
+    tmp_path: Path, mode: int, who: str, above: int
+) -> None:
+    """The file's own, and those above: whoever writes there could put another in its place."""
+    path = written_below(tmp_path)
+    directory = path.parents[above]
+    directory.chmod(mode)
+    told = f"{directory}: {who} may exchange the files in it; chmod go-w {directory}"
+    assert refusal(path) == told
+    with pytest.raises(TokensError, match="chmod go-w"):
+        tokens.add(path, "a", "viewer", NOW)
     directory.chmod(0o1777)  # as /tmp: nobody may exchange the file of another
     assert tokens.read(path) == ()
+
+
+def test_a_link_on_the_way_is_no_better_than_where_it_stands(tmp_path: Path) -> None:
+    path = written_below(tmp_path)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "link").symlink_to(path.parent)
+    led = tmp_path / "open" / "link" / path.name
+    assert tokens.read(led) == ()
+    (tmp_path / "open").chmod(0o777)
+    assert refusal(led) == (
+        f"{tmp_path}/open: everybody may exchange the files in it; chmod go-w {tmp_path}/open"
+    )
+
+
+def written_below(directory: Path) -> Path:
+    """Make a tokens file in a directory of its own."""
+    (directory / "etlmon").mkdir(mode=0o755)
+    return written(directory / "etlmon" / "tokens")
+
+
+def test_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give a directory away")
+    path = written_below(tmp_path)
+    os.chown(path.parent, 12345, 0)
+    assert refusal(path).startswith(f"{path.parent}: belongs to uid 12345, who could exchange")
+
+
+def test_root_follows_no_link_of_the_user_whose_directory_it_is(tmp_path: Path) -> None:
+    """Root changes the file with his rights: where he may not write, root does not for him."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to act as somebody else")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as made:
+        place = Path(made)
+        place.chmod(0o755)
+        (place / "root").mkdir(mode=0o755)
+        (place / "lib").mkdir()
+        os.chown(place / "lib", 65534, 65534)
+        path = place / "lib" / "tokens"
+        tokens.add(path, "a", "viewer", NOW)
+        tokens.add(path, "b", "viewer", NOW)
+        assert (path.stat().st_uid, path.stat().st_mode & 0o7777) == (65534, 0o600)
+        assert len(tokens.read(path, administers=True)) == 2
+        with acting_as(65534):
+            (place / "lib" / "below").symlink_to(place / "root")
+        with pytest.raises(TokensError, match="Permission denied"):
+            tokens.add(place / "lib" / "below" / "tokens", "a", "operator", NOW)
+        assert list((place / "root").iterdir()) == []
+        with acting_as(65534):
+            (place / "lib" / "round").symlink_to("round")
+        with pytest.raises(TokensError, match="ymbolic links"):
+            tokens.add(place / "lib" / "round" / "tokens", "a", "operator", NOW)
 
 
 def test_a_missing_file_says_how_to_make_it(path: Path) -> None:
