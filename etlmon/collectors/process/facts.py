@@ -14,7 +14,7 @@ from etlmon.host.process_table import (
     read_owner,
     split_arguments,
 )
-from etlmon.host.processes import PAGE_BYTES, Identity
+from etlmon.host.processes import PAGE_BYTES, Identity, parse_stat, read_raw_stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_WORKER = b"/etlmon/fsworker/worker.py"
 _SHOWN_CHARACTERS = 4096
 _CUT = " ... "
 
@@ -129,3 +130,24 @@ def shown(line: str) -> str:
 def counters(proc_fd: int, pid: int) -> tuple[int | None, tuple[int, int] | None]:
     """Give the open files and the bytes to and from disks, which change from look to look."""
     return count_open_files(proc_fd, pid), read_disk_bytes(proc_fd, pid)
+
+
+def is_ours(one: Candidate, itself: int | None) -> bool:
+    """Whether a process is etlmon's own, or a worker of it."""
+    return one.stat.pid == itself or (
+        one.stat.parent_pid == itself and _WORKER in (one.raw_arguments or b"")
+    )
+
+
+def has_ended(proc_fd: int, pid: int) -> bool:
+    """Whether a process has ended meanwhile: then it is no wonder that it cannot be read."""
+    stat = stat_of(proc_fd, pid)
+    return stat is None or stat.has_ended
+
+
+def stat_of(proc_fd: int, pid: int) -> ProcessStat | None:
+    """Read the stat of a process; None if it is not there, or hidden."""
+    try:
+        return parse_stat(read_raw_stat(str(pid), proc_fd))
+    except (OSError, ValueError):
+        return None

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from etlmon.collectors.process.facts import Candidate, Sighting, counters, shown
+from etlmon.collectors.process.facts import (
+    Candidate,
+    Sighting,
+    counters,
+    has_ended,
+    is_ours,
+    shown,
+    stat_of,
+)
 from etlmon.collectors.process.rules import Rule
 from etlmon.host.pidfds import Exit, open_pidfd, read_exit
 from etlmon.host.process_table import ProcessTable, may_read_others, opened
-from etlmon.host.processes import (
-    Identity,
-    own_pid,
-    parse_stat,
-    read_boot_id,
-    read_raw_stat,
-)
+from etlmon.host.processes import Identity, own_pid, read_boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from etlmon.host.users import Users
     from etlmon.redaction import Redaction
 
-_WORKER = b"/etlmon/fsworker/worker.py"
 _MOST_PIDFDS = 256
 _DETAILS_EVERY_LOOKS = 12
 _MOST_ABOVE = 1_000
@@ -78,6 +79,8 @@ class _Judged(NamedTuple):
     arguments: int
     rules: tuple[int, ...]
     untold: tuple[int, ...]
+    fitting: tuple[int, ...]
+    """Of the rules that look at more, those that would select it as far as its arguments go."""
     look: int
 
 
@@ -163,7 +166,7 @@ class Observer:
             found: set[str] = set()
             itself, pid = own_pid(self._proc), identity.pid
             for _ in range(_MOST_ABOVE):
-                stat = _stat_of(proc_fd, pid)
+                stat = stat_of(proc_fd, pid)
                 if pid == identity.pid and (
                     stat is None or stat.start_ticks != identity.start_ticks
                 ):
@@ -171,7 +174,7 @@ class Observer:
                 if stat is None:
                     break
                 one = Candidate(stat, proc_fd, self._redaction)
-                if not _is_ours(one, itself):
+                if not is_ours(one, itself):
                     found.update(
                         rule.label
                         for rule in self._rules
@@ -240,22 +243,28 @@ class Observer:
             arguments = hash(one.raw_arguments)
             made_of = (stat.start_ticks, stat.comm, stat.program_mark, arguments)
             again: Iterable[int] = range(len(self._rules))
+            fitting: tuple[int, ...] | None = None
             verdicts: dict[int, bool | None] = {}
             if before is not None and before[:4] == made_of:
                 if not self._by_more or self._looks - before.look < _DETAILS_EVERY_LOOKS:
                     continue
                 # What the arguments have told they would tell again.
-                again = self._by_more
+                again = fitting = before.fitting
                 verdicts = {**dict.fromkeys(before.rules, True), **dict.fromkeys(before.untold)}
-            ours = _is_ours(one, itself)
+            ours = is_ours(one, itself)
             for place in again:
                 verdicts[place] = False if ours else self._rules[place].selects(one)
-            if None in verdicts.values() and _ends(proc_fd, pid):
+            if fitting is None:
+                fitting = tuple(
+                    place for place in self._by_more if self._rules[place].fits(one) is not False
+                )
+            if None in verdicts.values() and has_ended(proc_fd, pid):
                 verdicts = {place: bool(verdict) for place, verdict in verdicts.items()}
             judged[pid] = _Judged(
                 *made_of,
                 tuple(sorted(place for place, verdict in verdicts.items() if verdict)),
                 tuple(sorted(place for place, verdict in verdicts.items() if verdict is None)),
+                fitting,
                 self._looks,
             )
             if judged[pid].rules or judged[pid].untold:
@@ -387,24 +396,3 @@ class Observer:
                 if descriptor is not None:
                     self._unclaimed[seen.identity] = descriptor
                     room -= 1
-
-
-def _is_ours(one: Candidate, itself: int | None) -> bool:
-    """Whether a process is etlmon's own, or a worker of it."""
-    return one.stat.pid == itself or (
-        one.stat.parent_pid == itself and _WORKER in (one.raw_arguments or b"")
-    )
-
-
-def _ends(proc_fd: int, pid: int) -> bool:
-    """Whether a process has ended meanwhile: then it is no wonder that it cannot be read."""
-    stat = _stat_of(proc_fd, pid)
-    return stat is None or stat.has_ended
-
-
-def _stat_of(proc_fd: int, pid: int) -> ProcessStat | None:
-    """Read the stat of a process; None if it is not there, or hidden."""
-    try:
-        return parse_stat(read_raw_stat(str(pid), proc_fd))
-    except (OSError, ValueError):
-        return None

@@ -30,20 +30,28 @@ class Rule:
         self._comm = None if watch.comm is None else watch.comm.encode()[:COMM_BYTES]
         self._exes: frozenset[str] | None = None
 
+    def fits(self, one: Candidate) -> bool | None:
+        """Whether it meets those criteria that change with program and arguments alone.
+
+        None if that may not be read.
+        """
+        if self._watch.pid is not None and one.stat.pid != self._watch.pid:
+            return False
+        if self._comm is not None and one.stat.comm != self._comm:
+            return False
+        return True if self._match is None else self._by_pattern(one)
+
     def selects(self, one: Candidate) -> bool | None:
         """Whether a process meets all criteria; None if that may not be read.
 
         Where a process could be one of several rules' at once it is the reading that costs; what
         one rule has read the next one has for nothing.
         """
-        watch = self._watch
-        if watch.pid is not None and one.stat.pid != watch.pid:
+        watch, fits = self._watch, self.fits(one)
+        if fits is False:
             return False
-        if self._comm is not None and one.stat.comm != self._comm:
-            return False
-        told = True
+        told = fits is not None
         for given, look in (
-            (watch.match, self._by_pattern),
             (watch.user, self._by_owner),
             (watch.exe, self._by_exe),
             (watch.cgroup, self._by_cgroup),
