@@ -125,17 +125,16 @@ async def run(reactor: object, files: int, rounds: int, where: str | None) -> li
             for workers in (1, 2)
         }
 
-        generation = 0
+        generations = {workers: 0 for workers in pools}
 
         def scan(workers: int, anew: bool) -> Callable[[], Awaitable[ScanOutcome]]:
-            nonlocal generation
-            generation += anew
+            generations[workers] += anew
             order = ScanOrder(
                 path=os.fsencode(directory),
                 mount_point="/",
                 timeout_seconds=600,
                 remember=True,
-                generation=generation,
+                generation=generations[workers],
             )
             return lambda: pools[workers].scan(order)
 
