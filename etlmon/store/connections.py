@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from twisted.enterprise.adbapi import ConnectionPool
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore
 
 from etlmon.errors import StoreError
 from etlmon.store.damage import is_damage, read_only_uri
@@ -48,6 +48,7 @@ class Connections:
         self._slowest = slowest
         self._suspected = suspected
         self._reading = DeferredSemaphore(_READERS)
+        self._without_reads = DeferredLock()
         self._is_closed = False
         self.writing = _pool(
             str(path), partial(writer_pragmas, max_bytes=max_bytes), size=1, reactor=reactor
@@ -107,15 +108,16 @@ class Connections:
     @asynccontextmanager
     async def no_reads(self) -> AsyncGenerator[None, None]:
         """Let the reads under way end, and no other begin."""
-        held = 0
-        try:
-            for _ in range(_READERS):
-                await self._reading.acquire()
-                held += 1
-            yield
-        finally:
-            for _ in range(held):
-                self._reading.release()
+        async with self._without_reads:  # two that have taken half of them wait for ever
+            held = 0
+            try:
+                for _ in range(_READERS):
+                    await self._reading.acquire()
+                    held += 1
+                yield
+            finally:
+                for _ in range(held):
+                    self._reading.release()
 
     def close(self) -> None:
         """Close all, within ``no_reads``: closing waits for the threads, in the reactor's."""

@@ -62,9 +62,14 @@ class CurrentDatabase:
         network_filesystem_allowed: bool,
         max_bytes: int | None,
         proc: Path,
+        suspected: Callable[[], None],
         replaced: Callable[[], None],
     ) -> None:
-        """``replaced`` is called when another database is open than at the start."""
+        """``suspected`` is called before the writer is halted for a check of the file.
+
+        Who keeps reads away until the writer has done something gives up then.
+        ``replaced`` is called when another database is open than at the start.
+        """
         self.path = path
         self.connections: Connections | None = None
         self.files = InUse()
@@ -79,6 +84,7 @@ class CurrentDatabase:
         self._network_filesystem_allowed = network_filesystem_allowed
         self._max_bytes = max_bytes
         self._proc = proc
+        self._suspected = suspected
         self._replaced = replaced
         self._writer: Writer | None = None
         self._replacing: Deferred[None] | None = None
@@ -155,6 +161,7 @@ class CurrentDatabase:
         The damaged file is set aside, and the new one is empty.
         """
         if self._replacing is None and self._writer is not None:
+            self._suspected()
             self._writer.halt()
             self._replacing = Deferred.fromCoroutine(self._replace(self._writer, error))
             self._replacing.addErrback(self._not_replaced)

@@ -80,6 +80,7 @@ class StoreService(Service):
             network_filesystem_allowed=network_filesystem_allowed,
             max_bytes=max_bytes,
             proc=proc,
+            suspected=self._give_up_checkpoint,
             replaced=self._tell_of_another,
         )
         self.early_rows = 0
@@ -121,8 +122,7 @@ class StoreService(Service):
 
     async def _close(self) -> None:
         self._current.leave()
-        if self._checkpoints is not None:
-            self._checkpoints.cancel()
+        self._give_up_checkpoint()
         if self._writer is not None:
             await self._writer.close()
         await self._current.close()
@@ -217,6 +217,10 @@ class StoreService(Service):
         The damaged file is set aside, and the new one is empty.
         """
         self._current.suspect(error)
+
+    def _give_up_checkpoint(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.cancel()
 
     def _tell_of_another(self) -> None:
         self._tell(frozenset(table.name for table in TABLES), ())

@@ -6,13 +6,15 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
 
+from etlmon.errors import StoreError
 from etlmon.store.database import StoreService
 from etlmon.store.wal import has_reset_bug
 
@@ -126,6 +128,33 @@ async def test_two_at_once_are_one(store: StoreService) -> None:
     await store.run(insert)
     first, second = store.checkpoint(), store.checkpoint()
     assert await gatherResults([first, second]) == [True, True]
+
+
+async def test_it_gives_up_where_the_file_is_to_be_checked_for_damage(
+    store: StoreService, until: Until
+) -> None:
+    """Both want no reads; the check halts the writer, for which the checkpoint waits."""
+    await store.run(insert)
+    begun, may_end = [Event() for _ in range(4)], Event()
+
+    def slowly(number: int, cursor: sqlite3.Cursor) -> None:
+        cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+        begun[number].set()
+        may_end.wait(30)
+
+    reads: list[Deferred[None]] = [store.read(partial(slowly, number)) for number in range(4)]
+    await until(lambda: all(one.is_set() for one in begun))
+    await store.run(insert)
+    checkpoint = store.checkpoint()
+    await store.run(lambda _cursor: None)  # when it has found the reads in its way
+    store.suspect(StoreError("a doubt"))
+    with pytest.raises(CancelledError):
+        await checkpoint
+    may_end.set()
+    await gatherResults(reads)
+    await store.run(insert)
+    assert store.health().state == "ok"
+    assert await store.checkpoint() is True
 
 
 async def test_stopping_meanwhile_ends(store: StoreService) -> None:
