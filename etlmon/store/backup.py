@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, group_of, owner_of
-from etlmon.store.damage import check, read_only_uri, stamp
+from etlmon.store.damage import check, is_emptied, read_only_uri, stamp
 from etlmon.store.faults import READ_ONLY, explained, hindrance
 from etlmon.store.leftovers import ABANDONED_SECONDS, clear
 from etlmon.store.migrate import load_migrations, schema_version
@@ -44,6 +44,8 @@ def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda
     _refuse_existing(target)
     if not database.exists():
         raise StoreError(f"there is no database {database}")
+    if is_emptied(database):  # SQLite would delete the log, even where it may only read
+        raise StoreError(f"{database} is damaged: the file is empty")
     half_made = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -74,6 +74,21 @@ class TestCopying:
         status, owner = target.parent.stat(), made.stat()
         assert (status.st_mode & 0o777, status.st_uid) == (0o750, owner.st_uid)
 
+    def test_one_that_was_emptied_keeps_its_log(self, made: Path, tmp_path: Path) -> None:
+        """SQLite deletes the log beside an empty file, also where it opens that for reading."""
+        log = made.with_name(f"{made.name}-wal")
+        with closing(sqlite3.connect(made)) as other:
+            other.execute("INSERT INTO collector_run VALUES ('a', '', 1, 0, 'ok', NULL, 8)")
+            other.commit()
+            written = log.read_bytes()
+        made.write_bytes(b"")
+        log.write_bytes(written)
+        target = tmp_path / "copies" / "copy.db"
+        with pytest.raises(StoreError, match="is damaged: the file is empty"):
+            back_up(made, target)
+        assert log.read_bytes() == written
+        assert not target.exists()
+
     async def test_while_the_node_writes_all_the_time(
         self, store: StoreService, path: Path, tmp_path: Path
     ) -> None:
