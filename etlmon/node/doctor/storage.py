@@ -129,12 +129,14 @@ def kept(_host: Host, config: NodeConfig) -> Iterator[Finding]:
 def _of_kept(path: Path, match: re.Match[str]) -> Finding:
     why, stamp, schema = match.groups()
     beside = [path.with_name(path.name + end) for end in SIDE_FILES]
-    size_bytes = sum(one.stat().st_size for one in (path, *beside) if is_there(one))
+    there = [one for one in (path, *beside) if is_there(one)]
+    size_bytes = sum(one.stat().st_size for one in there)
     since = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     with suppress(ValueError, TypeError):
         since = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     told = f"{path}: {_mib(size_bytes)}, since {since:%Y-%m-%d %H:%M} UTC"
-    files = f"{shell_word(str(path))}*"
+    # One by one: what begins with the name of one is another's too, as .schema-1 and .schema-16.
+    files = " ".join(shell_word(str(one)) for one in there)
     if why == "corrupt":
         return Finding(
             "warning",

@@ -95,7 +95,18 @@ def test_what_is_kept_is_told_with_its_size_and_age(path: Path) -> None:
             "0.0 MiB, since 1970-01-01 00:00 UTC: the database of schema 7, from before an upgrade",
         ),
     ]
-    assert str(found[1].remedy).endswith(f"then rm {aside}*")
+    assert str(found[1].remedy).endswith(f"then rm {aside} {aside}-wal")
+
+
+def test_its_remedy_takes_no_other_away(path: Path) -> None:
+    """Their names begin alike: those of a second, and those of two schemas."""
+    names = ("corrupt-20270115T080000Z", "corrupt-20270115T080000Z-2", "schema-1", "schema-16")
+    for name in names:
+        path.with_name(f"etlmon.db.{name}").touch()
+    found = list(storage.kept(Host(), config(text(path))))
+    assert sorted(str(one.remedy).partition("rm ")[2] for one in found) == [
+        f"{path}.{name}" for name in names
+    ]
 
 
 def test_no_more_of_them_than_can_be_read(path: Path) -> None:
