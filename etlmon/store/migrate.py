@@ -7,8 +7,10 @@ beside it. A database that is newer than the program is refused.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -150,6 +152,7 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
     half_made = target.with_name(target.name + ".part")
     try:
         half_made.unlink(missing_ok=True)
+        _refuse_without_room(connection, target.parent)
         os.close(os.open(half_made, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
         with closing(sqlite3.connect(half_made)) as copy:
             connection.backup(copy)
@@ -159,3 +162,14 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
         raise StoreError(
             f"cannot copy the database to {target} before its upgrade: {error}"
         ) from error
+
+
+def _refuse_without_room(connection: sqlite3.Connection, directory: Path) -> None:
+    """Raise OSError before a disk is filled: a start that waits for room tries again and again."""
+    pages, page_bytes = (
+        connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size")
+    )
+    if shutil.disk_usage(directory).free < pages * page_bytes:
+        raise OSError(
+            errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {pages * page_bytes} bytes are needed"
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ import pytest
 
 from etlmon import __version__
 from etlmon.errors import StoreError
+from etlmon.store.faults import why_not_yet
 from etlmon.store.migrate import Migration, load_migrations, migrate, schema_version
 
 FIRST = Migration(1, "first", "CREATE TABLE a (x TEXT) STRICT;\nINSERT INTO a VALUES ('one');\n")
@@ -94,6 +97,23 @@ def test_no_copy_no_upgrade(connection: sqlite3.Connection, path: Path) -> None:
         migrate(connection, path, 8, [FIRST, SECOND])
     assert dump(connection) == before
     assert copies(path) == {"etlmon.db.schema-1"}
+
+
+def test_no_copy_is_begun_that_the_disk_has_no_room_for(
+    connection: sqlite3.Connection, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start that waits for room tries it every 5 s: each time the disk would be full."""
+    migrate(connection, path, 7, [FIRST])
+    usage = type(shutil.disk_usage(path.parent))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _directory: usage(9999, 9999 - 100, 100))
+    opened: list[object] = []
+    monkeypatch.setattr(os, "open", lambda *how: opened.append(how))
+    with pytest.raises(
+        StoreError, match=r"No space left on device: \d+ bytes are needed"
+    ) as caught:
+        migrate(connection, path, 8, [FIRST, SECOND])
+    assert why_not_yet(caught.value, path) == "the disk is full"
+    assert opened == []
 
 
 @pytest.mark.parametrize("sql", [BROKEN.sql, "UPDATE a SET x = 'gone';\nnonsense;\n"])
