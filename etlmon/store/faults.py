@@ -16,6 +16,7 @@ _LEAST_BYTES = 1 << 20
 _FULL = "the disk is full"
 READ_ONLY = "the file system is read-only"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _BY_THE_DISK = frozenset((sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY))
 
 # The database's troubles, not the batch's: worth trying again. The low byte is the primary code.
@@ -82,12 +83,15 @@ def explained(error: sqlite3.Error, path: Path) -> sqlite3.Error:
 def why_not_yet(error: BaseException, path: Path) -> str | None:
     """Say what keeps a database from being opened now and may pass by itself; else None. Blocks.
 
-    That is a full disk, and a file system that is read-only though a database has been made on it.
+    That is a full disk, a file system that is read-only though a database has been made on it, and
+    another program that writes.
     """
     cause = error.__cause__ or error
     number, code = getattr(cause, "errno", None), getattr(cause, "sqlite_errorcode", 0) & 0xFF
     if number in _NO_ROOM or code == sqlite3.SQLITE_FULL:
         return _FULL
+    if code in _LOCKED:
+        return "another program has locked it"
     if number == errno.EROFS:
         why: str | None = READ_ONLY
     else:

@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -213,6 +214,28 @@ def sqlite_error(code: int) -> StoreError:
     error = StoreError("cannot use it")
     error.__cause__ = cause
     return error
+
+
+async def test_another_program_that_writes_is_waited_for(
+    path: Path, until: Until, flush_logged_errors: Flush, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a shell with a transaction: systemd would give up to start a node that ends."""
+    monkeypatch.setattr(current, "_TRY_AGAIN_SECONDS", 0.01)
+    make(path)
+    store = StoreService(path, reactor, lambda: NOW)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.startService()
+        assert reason(store).startswith("another program has locked it: cannot use the database")
+        taken = store.write([run_of(1)])
+        other.execute("ROLLBACK")
+    await taken
+    await until(lambda: not store.health().held_records)
+    assert await store.read(
+        lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+    ) == (2_001,)
+    await store.stopService()
+    flush_logged_errors("has locked it")
 
 
 class TestWhyNotYet:
