@@ -17,7 +17,9 @@ from etlmon.store.damage import (
     CORRUPT,
     DamagedError,
     check,
+    is_damage,
     looks_like_database,
+    mend_indexes,
     newest_set_aside,
     set_aside,
     stamp,
@@ -244,6 +246,8 @@ class CurrentDatabase:
         assert damaged is not None
         async with damaged.no_reads():
             found = await self._in_thread(lambda: check(self.path))
+            if found is None and is_damage(error):
+                found = await self._in_thread(self._mend_indexes)
             if found is not None:
                 self.connections = None
                 damaged.close()
@@ -258,6 +262,15 @@ class CurrentDatabase:
             )
             writer.state.last_error_at = self._wall_clock()
             self._replaced()
+
+    def _mend_indexes(self) -> str | None:
+        """Mend what the quick check does not look at; give what cannot be mended. Blocks."""
+        try:
+            if mend_indexes(self.path):
+                self.log.warn("An index of the database was damaged: all are made anew.")
+        except DamagedError as error:
+            return str(error)
+        return None
 
     async def _open_later(self, writer: Writer) -> None:
         """Open the database that could not be at the start."""

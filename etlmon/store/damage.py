@@ -89,6 +89,34 @@ def check(path: Path, table: str | None = None, *, at_rest: bool = False) -> str
     return None if found == "ok" else found[:_MOST_CHARACTERS] or "the check said nothing"
 
 
+def mend_indexes(path: Path) -> bool:
+    """Make the indexes of a database anew, if one does not fit its table; give whether that was so.
+
+    The quick check does not compare them. Nobody else may write meanwhile. Raises DamagedError
+    where that does not help, StoreError where it cannot be done.
+    """
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(
+                "PRAGMA wal_autocheckpoint = 0"
+            )  # the writer's connection alone does
+            if _full_check(connection) == "ok":
+                return False
+            connection.execute("REINDEX")
+            found = _full_check(connection)
+    except sqlite3.Error as error:
+        if is_damage(error) or isinstance(error, sqlite3.IntegrityError):
+            raise DamagedError(str(error)) from error
+        raise StoreError(f"cannot make the indexes of {path} anew: {error}") from error
+    if found != "ok":
+        raise DamagedError(found[:_MOST_CHARACTERS])
+    return True
+
+
+def _full_check(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+
+
 def stamp(wall_seconds: float) -> str:
     """Give a moment as file names have it here: 20260131T120000Z."""
     return datetime.fromtimestamp(wall_seconds, UTC).strftime("%Y%m%dT%H%M%SZ")

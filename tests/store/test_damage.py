@@ -216,6 +216,41 @@ async def test_found_by_a_read(path: Path, until: Until, flush_logged_errors: Fl
     flush_logged_errors("is damaged")
 
 
+def spoil_index(path: Path) -> None:
+    """Leave a row out of an index, which the quick check does not see."""
+    name = "collector_run_by_time"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        (number,) = connection.execute("PRAGMA schema_version").fetchone()
+        row = connection.execute(
+            "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema WHERE name = ?", (name,)
+        ).fetchone()
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DELETE FROM sqlite_schema WHERE name = ?", (name,))
+        connection.execute(f"PRAGMA schema_version = {number + 1}")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO collector_run VALUES ('b', 'x', -1, 0, 'ok', NULL, 7)")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+        connection.execute(f"PRAGMA schema_version = {number + 2}")
+
+
+async def test_an_index_that_is_damaged_is_made_anew(
+    path: Path, sql: Sql, flush_logged_errors: Flush
+) -> None:
+    """All rows are there still: nothing need be set aside, and nothing fails for ever."""
+    make(path, rows=10)
+    spoil_index(path)
+    assert check(path) is None
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    await store.run(lambda cursor: cursor.execute("DELETE FROM collector_run WHERE records = 7"))
+    assert store.set_aside is None
+    assert sql("PRAGMA integrity_check") == [("ok",)]
+    assert sql("SELECT count(*) FROM collector_run") == [(9,)]
+    await store.stopService()
+    flush_logged_errors("takes no writes")
+
+
 async def test_a_false_alarm_changes_nothing(store: StoreService, sql: Sql, until: Until) -> None:
     await store.write([run_of(1)])
     store.suspect(StoreError("a doubt"))
