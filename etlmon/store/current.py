@@ -93,6 +93,8 @@ class CurrentDatabase:
         self._lock: DatabaseLock | None = None
         self._damage: object = None
         """What is wrong with the file that bears the name, if it is to be set aside."""
+        self._was_there = False
+        """Whether there was one at the start that could not be opened then."""
         self._is_left = False
         self._at_work = Lock()
         """Held by the thread that changes the files: who waits for it may be cancelled."""
@@ -108,7 +110,7 @@ class CurrentDatabase:
 
         Raises StoreError where it cannot be used. Blocks.
         """
-        self._is_left = False
+        self._is_left = self._was_there = False
         try:
             self._make_ready()
         except StoreError as error:
@@ -116,6 +118,7 @@ class CurrentDatabase:
             if why is None:
                 self._unlock()
                 raise
+            self._was_there = self.path.exists()
             return StoreError(f"{why}: {error}")
         except BaseException:
             self._unlock()
@@ -173,6 +176,11 @@ class CurrentDatabase:
         with self._at_work:
             if self._is_left:
                 raise StoreError("the store has been closed")
+            if self._was_there and self.set_aside is None and not self.path.exists():
+                raise StoreError(
+                    f"{self.path} was there at the start, and is not now; mount its file system, "
+                    "or put the file back, or restart the node, which begins a new one"
+                )
             if self._lock is None:
                 if not self._network_filesystem_allowed:
                     refuse_network_filesystem(self.path, self._proc)

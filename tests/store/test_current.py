@@ -109,6 +109,26 @@ async def test_health_tells_what_it_waits_for_now(
     assert len(flush_logged_errors("Input/output error")) == 1
 
 
+async def test_none_is_begun_in_the_place_of_one_that_has_gone(
+    waiting: StoreService, disk: Disk, path: Path, until: Until, flush_logged_errors: Flush
+) -> None:
+    """As that of a file system which is unmounted to be repaired, while the node waits for it."""
+    away = path.rename(path.with_name("away"))  # noqa: ASYNC240
+    disk.trouble = None
+    await until(lambda: "was there at the start, and is not now" in reason(waiting))
+    tries = disk.tries
+    assert not path.exists()  # noqa: ASYNC240
+    away.rename(path)
+    await waiting.write([run_of(1)])
+    await until(lambda: not waiting.health().held_records)
+    assert disk.tries == tries + 1
+    assert await waiting.read(
+        lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+    ) == (2_001,)
+    await waiting.stopService()
+    flush_logged_errors("the disk is full", "is not now")
+
+
 async def test_retention_says_nothing_meanwhile(
     waiting: StoreService, flush_logged_errors: Flush
 ) -> None:
