@@ -49,8 +49,21 @@ def restore(copy: Path, database: Path, wall_seconds: float) -> Path | None:
     except OSError as error:
         raise StoreError(f"cannot restore {database}: {error.strerror or error}") from error
     with source, acting_as(owner), lock(database):
+        real = database.resolve()
+        if _is_it(source, _fresh(real)):
+            raise StoreError(
+                f"{copy} has the name that a restore gives to what it makes: rename it"
+            )
         clear(database, wall_seconds, is_locked=True)
-        return _restore(source, copy, database.resolve(), wall_seconds)
+        return _restore(source, copy, real, wall_seconds)
+
+
+def _fresh(real: Path) -> Path:
+    return real.with_name(f"{real.name}.restored")
+
+
+def _is_it(source: IO[bytes], path: Path) -> bool:
+    return path.exists() and os.path.samestat(os.fstat(source.fileno()), path.stat())
 
 
 def _open_copy(copy: Path, reader: int) -> IO[bytes]:
@@ -75,9 +88,9 @@ def _open_copy(copy: Path, reader: int) -> IO[bytes]:
 
 
 def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> Path | None:
-    if real.exists() and os.path.samestat(os.fstat(source.fileno()), real.stat()):
+    if _is_it(source, real):
         raise StoreError(f"{copy} is the database itself; name a copy of it")
-    fresh = real.with_name(f"{real.name}.restored")
+    fresh = _fresh(real)
     aside = unused(real.with_name(f"{real.name}.before-restore-{stamp(wall_seconds)}"))
     try:
         _write(source, fresh)

@@ -217,6 +217,13 @@ class TestRestoring:
         with pytest.raises(StoreError, match=r"has schema 9999.*install the newer"):
             restore(copy, made, NOW)
 
+    def test_a_copy_by_the_name_that_it_uses_itself_stays(self, made: Path) -> None:
+        copy = made.with_name(f"{made.name}.restored")
+        back_up(made, copy)
+        with pytest.raises(StoreError, match=r"has the name that a restore gives .* rename it"):
+            restore(copy, made, NOW)
+        assert numbers(copy) == [7]
+
     def test_refuses_the_database_itself(self, made: Path) -> None:
         with pytest.raises(StoreError, match="is the database itself"):
             restore(made, made, NOW)
