@@ -296,9 +296,9 @@ class CurrentDatabase:
         while True:
             try:
                 await self._in_thread(self._make_ready)
-            except StoreError as error:
+            except (StoreError, OSError) as error:
                 why = await self._in_thread(partial(why_not_yet, error, self.path))
-                self._wait(writer, error if why is None else StoreError(f"{why}: {error}"))
+                self._wait(writer, StoreError(str(error) if why is None else f"{why}: {error}"))
             else:
                 self.waits = False
                 return self._open()

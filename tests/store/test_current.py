@@ -129,6 +129,29 @@ async def test_none_is_begun_in_the_place_of_one_that_has_gone(
     flush_logged_errors("the disk is full", "is not now")
 
 
+async def test_a_directory_that_cannot_be_looked_into_is_waited_for_too(
+    waiting: StoreService,
+    disk: Disk,
+    path: Path,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    flush_logged_errors: Flush,
+) -> None:
+    """Such as one that a failing disk, or a change of rights, keeps from being read."""
+
+    def refuse(_path: Path) -> bool:
+        raise error_of(errno.EACCES)
+
+    with monkeypatch.context() as rights:
+        rights.setattr(Path, "exists", refuse)
+        disk.trouble = None
+        await until(lambda: "Permission denied; trying again" in reason(waiting))
+    await waiting.write([run_of(1)])
+    await until(lambda: not waiting.health().held_records)
+    await waiting.stopService()
+    flush_logged_errors("the disk is full", "Permission denied")
+
+
 async def test_retention_says_nothing_meanwhile(
     waiting: StoreService, flush_logged_errors: Flush
 ) -> None:
