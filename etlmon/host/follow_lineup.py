@@ -28,6 +28,8 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> N
     if last is None:
         return
     files = rotated(queue.path)
+    if queue.lined_up == (last, named, files):  # to know a compressed one again it is unpacked
+        return
     own = next((one for one in files if is_at(one.path, last)), None)
     if own is None:
         packed = find(last, queue.path, files, lambda one: one.is_packed)
@@ -43,6 +45,7 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> N
             if copy is not None and not queue.is_known(one):
                 queue.past.insert(0, copy)
     _line_up(queue, unseen, now)
+    queue.lined_up = last, named, files
 
 
 def line_up_copies(queue: Queue, source: Source, was: Position) -> None:

@@ -80,6 +80,9 @@ class Queue:
         """Until when those of the past are looked at where they were last."""
         self.last: Position | None = None
         """The one that bore the name last."""
+        self.lined_up: tuple[Position, tuple[int, int] | None, list[Rotated]] | None = None
+        """After which file, with which one bearing the name, and of which rotated ones those that
+        nobody has seen come were lined up last."""
 
     def note_look(self, wall: float | None) -> None:
         """Note that a look begins now, seconds since the epoch, if that is known."""
@@ -162,7 +165,7 @@ class Queue:
         for source in self.sources():
             source.generation.close()
         self.waiting, self.held, self.named = [], [], None
-        self.read_to_ns = self._looked_at_ns = None
+        self.read_to_ns = self._looked_at_ns = self.lined_up = None
         self.link = Link()
 
 

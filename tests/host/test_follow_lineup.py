@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 
 import pytest
 
+from etlmon.host.generation import PackedGeneration
 from tests.host.conftest import Log
 from tests.waiting import wait_for_tick
 
@@ -28,6 +30,40 @@ def test_several_rotations_between_two_looks(log: Log, restart: bool) -> None:
         log.follow()
     log.read()
     assert (log.lines, log.marks) == (["1", "2", "3", "4", "5"], [])
+
+
+def test_file_that_is_broken_while_nothing_has_the_name(log: Log) -> None:
+    log.write("0")
+    log.follow()
+    log.path.rename(log.named(".2"))
+    log.named(".1.gz").write_bytes(b"no such thing")
+    for _ in range(3):
+        log.read()
+    assert log.flags == [("gap",)], "it is told once"
+
+
+def test_compressed_file_is_not_unpacked_at_each_look(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing has the name, which may be for a day."""
+    log.write("0")
+    log.follow()
+    log.write("1")
+    log.read()
+    modified_ns = log.path.stat().st_mtime_ns
+    log.path.unlink()
+    packed = log.named(".1.gz")
+    packed.write_bytes(gzip.compress(b"0\n1\n"))
+    os.utime(packed, ns=(modified_ns, modified_ns))
+    log.read()
+    log.read()
+    unpacked = []
+    monkeypatch.setattr(PackedGeneration, "seek", lambda *_: unpacked.append(1))
+    log.read()
+    assert (log.lines, log.marks, unpacked) == (["1"], [], [])
+    monkeypatch.undo()
+    log.write("2")
+    assert log.read() == ["2"]
 
 
 class TestTruncation:
