@@ -40,6 +40,8 @@ _RETRY_MS = 2_000
 _PATIENCE = 3
 _LAZY_SECONDS = 0.05
 """How long a stream that found nothing at that many commits lets the next ones pass."""
+_MOST_TAKEN = 8
+"""Different streams that take of one commit, in the reactor's thread; the others read."""
 
 
 _HEADERS = (
@@ -181,9 +183,14 @@ class Streams:
         return sum(self._commits[table] for table in tables)
 
     def take(self, source: Source, position: int, stored: Sequence[Any]) -> Piece | None:
-        """Go on from a position with what a commit has stored; who takes the same shares it."""
+        """Go on from a position with what a commit has stored; who takes the same shares it.
+
+        None where that is not all there is, or others have taken enough.
+        """
         key = (source.key, position)
         if key not in self._taken:
+            if len(self._taken) >= _MOST_TAKEN:
+                return None
             self._taken[key] = source.take(position, stored)
         return self._taken[key]
 

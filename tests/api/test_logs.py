@@ -313,6 +313,20 @@ async def test_what_comes_without_a_read_is_what_is_read(api, store, reads) -> N
     await again.close()
 
 
+async def test_few_streams_that_differ_take_of_one_commit(api, store, reads) -> None:
+    """What each takes is put together in the reactor's thread."""
+    since = [(AT - timedelta(seconds=ago)).isoformat().replace("+", "%2B") for ago in range(12)]
+    streams = [await api.stream(f"{APP}?follow=true&lines=0&since={one}") for one in since]
+    for stream in streams:
+        await stream.wire.until(lambda received: b"retry" in received)
+    reads.clear()
+    await store.write([block("new")])
+    for stream in streams:
+        assert await stream.lines(1) == ["new"]
+        await stream.close()
+    assert len(reads) == 4
+
+
 async def test_it_resumes_without_gap_or_repeat(api, store) -> None:
     await store.write([numbered(1, 2_000)])
     stream = await api.stream(f"{APP}?follow=true&lines=1", last_id="3")
