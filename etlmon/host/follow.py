@@ -37,7 +37,7 @@ from etlmon.host.follow_queue import (
     is_same,
 )
 from etlmon.host.follow_restore import restore
-from etlmon.host.generation import BROKEN, Generation, Position, RewrittenError, open_generation
+from etlmon.host.generation import Generation, Position, RewrittenError, open_generation
 from etlmon.host.lines import Mark, Reading
 from etlmon.host.rotated import rotated
 
@@ -308,14 +308,15 @@ class Follower:
                 return _of_mark(Mark(("gap",), None, "a copy was written over before it was read"))
             cut_off(self._queue, source, source.lines.position)
             return None
-        except BROKEN as error:
+        except OSError as error:
             position = source.lines.position
             self._queue.remove(source)
             source.generation.close()
             if source.rotated_at is None:
                 self._queue.past.append(position)  # the next look takes it up there
                 raise
-            return _of_mark(Mark(("gap",), None, f"a rotated file cannot be read on ({error})"))
+            detail = f"a rotated file cannot be read on ({error.strerror or error})"
+            return _of_mark(Mark(("gap",), None, detail))
 
     # --- telling ----------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from etlmon.host.copies import find_copy, old_copy
 from etlmon.host.follow_queue import CUT_OFF, NO_COPY, is_at
-from etlmon.host.generation import BROKEN
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import find, open_listed, rotated, unseen_after
 from etlmon.text import host_path
@@ -117,9 +116,9 @@ def _line_up(
             continue
         try:
             generation.restart()
-        except BROKEN as error:
+        except OSError as error:
             generation.close()
-            queue.wait(_gap(one, f"cannot be read ({error})"))
+            queue.wait(_gap(one, f"cannot be read ({error.strerror or error})"))
             continue
         if _begins_like(generation, live):
             generation.close()  # it is being copied, and not cut off yet

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from etlmon.host.cursor import Owed
 from etlmon.host.follow_lineup import cut_off, line_up_copies
 from etlmon.host.follow_queue import is_same
-from etlmon.host.generation import open_generation
+from etlmon.host.generation import COMPRESSED, open_generation
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import find, open_at, rotated, unseen_after
 
@@ -26,7 +26,19 @@ _SWITCHED = Mark(
 
 
 def restore(queue: Queue, cursor: Cursor, now: float) -> None:
-    """Find again what was being read, wherever it is now."""
+    """Find again what was being read, wherever it is now.
+
+    All of it or nothing: raises OSError where there is a file that cannot be read, such as one that
+    may be read again when somebody has seen to its permissions.
+    """
+    try:
+        _restore(queue, cursor, now)
+    except BaseException:
+        queue.close()
+        raise
+
+
+def _restore(queue: Queue, cursor: Cursor, now: float) -> None:
     queue.link.signature = cursor.link
     queue.past = list(cursor.past)
     queue.past_until = dict.fromkeys(
@@ -82,8 +94,11 @@ def _resume(
     generation = find(position, queue.path, files)
     if generation is not None:
         queue.wait(queue.source(generation, now, is_copy=True))
-    elif position.size > position.offset or (was_named and not _may_be_packed(position, files)):
-        left = max(0, position.size - position.offset)
+        return
+    # How much was in a compressed one is not known: its size says nothing.
+    is_packed = position.path.encode("latin-1").endswith(COMPRESSED)
+    left = 0 if is_packed else max(0, position.size - position.offset)
+    if left or is_packed or (was_named and not _may_be_packed(position, files)):
         known = f"at least {left} bytes" if left else "maybe nothing"
         detail = f"gone before it had been read to its end; {known} of it are missing"
         queue.wait(Mark(("gap",), left or None, detail))
@@ -117,9 +132,12 @@ def _same(position: Position, files: list[Rotated]) -> list[bytes]:
 
 
 def _open_rewritten(path: bytes, position: Position) -> Generation | None:
-    """Open the file of a position, with something else in it; None if it is another file."""
+    """Open the file of a position, with something else in it; None if it is another file.
+
+    Nobody writes on in a compressed one: it is broken, or another.
+    """
     generation = open_generation(path)
-    if generation.is_another(position):
+    if generation.is_packed or generation.is_another(position):
         generation.close()
         return None
     return generation

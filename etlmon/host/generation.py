@@ -42,8 +42,8 @@ _UNPACK: dict[bytes, Callable[[IO[bytes]], _Unpacked]] = {
 }
 COMPRESSED = tuple(_UNPACK)
 """How the names of the compressed files end that can be read."""
-BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError)
-"""What reading a compressed file may raise."""
+_BROKEN = (EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError)
+"""What reading a compressed file may raise besides OSError."""
 _SKIP_BYTES = 1 << 18
 
 
@@ -196,7 +196,7 @@ class Generation:
     def go_to(self, position: Position) -> bool:
         """Go to a position if this file holds it, whatever its identity is.
 
-        Raises OSError, or another error of ``BROKEN``, where it cannot be read.
+        Raises OSError where it cannot be read.
         """
         if not self.is_packed and self.size < position.offset:
             return False
@@ -252,10 +252,13 @@ class PackedGeneration(Generation):
             self.advance(data)
 
     def peek(self, most_bytes: int) -> bytes:
-        """Give what comes next, without going on; raises an error of ``BROKEN``."""
+        """Give what comes next, without going on; raises OSError, also where it is broken."""
         assert self._stream is not None
         while len(self._ahead) < most_bytes and not self._is_at_end:
-            more = self._stream.read(min(_SKIP_BYTES, most_bytes - len(self._ahead)))
+            try:
+                more = self._stream.read(min(_SKIP_BYTES, most_bytes - len(self._ahead)))
+            except _BROKEN as error:
+                raise OSError(0, f"it cannot be unpacked: {error}") from error
             self._ahead += more
             self._is_at_end = not more
         return self._ahead[:most_bytes]

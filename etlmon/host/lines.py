@@ -131,7 +131,7 @@ class LineReader:
 
         An empty reading tells that there is more, all of it one line so far. ``now`` is the
         monotonic clock's. With ``is_last`` nothing more will be written: a last line without an
-        end is given at once. Raises RewrittenError, or an error of ``BROKEN``.
+        end is given at once. Raises RewrittenError, or OSError.
         """
         generation = self.generation
         for _ in range(_AT_A_TIME_BYTES // MOST_BLOCK_BYTES):

@@ -15,7 +15,7 @@ from errno import ENOENT
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from etlmon.host.generation import BROKEN, COMPRESSED, Generation, open_generation
+from etlmon.host.generation import COMPRESSED, Generation, open_generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -216,7 +216,7 @@ def open_at(path: bytes, position: Position) -> Generation | None:
         generation = open_generation(path)
     except OSError:
         return None
-    with suppress(*BROKEN):
+    with suppress(OSError):
         if generation.go_to(position):
             return generation
     generation.close()

@@ -165,3 +165,25 @@ class TestThereAndBack:
         for times in (0, 1, 0):
             log.read(came=times)
         assert log.marks == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "begin"),
+    [
+        (".gz", b"\x1f\x8b\x08"),
+        (".bz2", b"BZh9"),
+        (".xz", b"\xfd7zXZ\0"),
+        (".zst", b"\x28\xb5\x2f\xfd"),
+    ],
+)
+def test_link_to_a_compressed_file_that_is_broken(log: Log, ending: str, begin: bytes) -> None:
+    """It is an error of this file: those of the same pattern are followed on."""
+    broken = log.path.with_suffix(ending)
+    broken.write_bytes(begin)
+    log.path.unlink()
+    log.path.symlink_to(broken)
+    with pytest.raises(OSError, match="cannot be unpacked"):
+        log.read()
+    link(log, "plain.txt")
+    log.write("1")
+    assert log.read() == ["1"]

@@ -6,12 +6,15 @@ import bz2
 import gzip
 import lzma
 import os
+from errno import EACCES
 
 import msgspec
 import pytest
 
+from etlmon.host import follow_restore, rotated
 from etlmon.host.cursor import decode, encode
-from etlmon.host.generation import zstd
+from etlmon.host.follow import Follower
+from etlmon.host.generation import Generation, open_generation, zstd
 from tests.host.conftest import Log
 
 PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd.compress}
@@ -69,6 +72,28 @@ class TestAfterDowntime:
         assert "4" in log.lines
         assert any("gap" in flags for flags in log.flags)
 
+    @pytest.mark.parametrize("is_deleted", [True, False])
+    @pytest.mark.parametrize("suffix", PACK)
+    def test_compressed_file_that_breaks_while_it_is_read(
+        self, log: Log, suffix: str, is_deleted: bool
+    ) -> None:
+        packed = log.named(f".1{suffix}")
+        packed.write_bytes(PACK[suffix](b"1\n2\n3\n" + b"more\n" * 50_000))
+        log.path.unlink()
+        log.write("4")
+        follower = Follower(bytes(log.path), log.cursor, limits=log.limits)
+        follower.look(0.0)
+        assert follower.read(1000, 0.0) is not None
+        log.cursor = follower.cursor()
+        follower.sleep()
+        if is_deleted:
+            packed.unlink()
+        else:
+            os.truncate(packed, 20)
+        log.follow()
+        assert (log.lines[1:], log.flags) == (["4"], [("gap",)])
+        assert log.read() == []
+
     @pytest.mark.parametrize("is_kept", [True, False])
     def test_empty_then_filled_and_compressed(self, log: Log, is_kept: bool) -> None:
         log.path.rename(log.named(".2"))
@@ -121,3 +146,31 @@ def test_new_file_with_the_inode_of_the_old(log: Log) -> None:
     log.cursor = encode(msgspec.structs.replace(cursor, waiting=(position,)))
     log.follow()
     assert log.lines == ["1", "2", "3"]
+
+
+def test_named_file_that_may_not_be_read_for_a_while(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read of others meanwhile would be read again at each look."""
+    log.write("0")
+    with log.path.open("a", buffering=1) as writer:
+        log.follow(begin="beginning")
+        log.path.rename(log.named(".1"))
+        log.write("1")
+        log.read()
+        log.stop()
+        writer.write("2\n")
+
+    def refuse(path: bytes) -> Generation:
+        if path == bytes(log.path):
+            raise PermissionError(EACCES, os.strerror(EACCES))
+        return open_generation(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(follow_restore, "open_generation", refuse)
+        patch.setattr(rotated, "open_generation", refuse)
+        for _ in range(3):
+            with pytest.raises(PermissionError):
+                log.follow() if log.follower is None else log.read()
+    log.read()
+    assert (log.lines, log.marks) == (["0", "1", "2"], [])
