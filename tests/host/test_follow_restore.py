@@ -94,6 +94,22 @@ class TestAfterDowntime:
         assert (log.lines[1:], log.flags) == (["4"], [("gap",)])
         assert log.read() == []
 
+    @pytest.mark.parametrize(
+        ("dictionary_bytes", "is_read"), [(64 << 20, True), (256 << 20, False)]
+    )
+    def test_compressed_file_that_demands_memory(
+        self, log: Log, dictionary_bytes: int, is_read: bool
+    ) -> None:
+        """As much as ``xz -9`` has it, which is the most of its presets, and more."""
+        filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": dictionary_bytes}]
+        first, second = (lzma.compress(one, filters=filters) for one in (b"1\n2\n", b"3\n"))
+        log.named(".1.xz").write_bytes(first + bytes(8) + second)
+        log.path.unlink()
+        log.write("4")
+        log.follow()
+        assert log.lines == (["1", "2", "3", "4"] if is_read else ["1", "4"])
+        assert set(log.flags) == (set() if is_read else {("gap",)})
+
     @pytest.mark.parametrize("is_kept", [True, False])
     def test_empty_then_filled_and_compressed(self, log: Log, is_kept: bool) -> None:
         log.path.rename(log.named(".2"))
