@@ -25,6 +25,9 @@ NO_COPY = Mark(
     "is missing, if anything was; read again from the beginning",
 )
 
+_MOST_MARKS = 100
+_MORE_MARKS = "this and more of the kind, one after the other; too many to tell of each"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -105,8 +108,18 @@ class Queue:
         return [*self.held, *(one for one in self.waiting if isinstance(one, Source))]
 
     def wait(self, item: Source | Mark) -> None:
-        """Put something in line, before what bears the name."""
-        self.waiting.insert(len(self.waiting) - (self.named is not None), item)
+        """Put something in line, before what bears the name.
+
+        Of marks that nobody reads, for the log is paused, there are not more and more.
+        """
+        place = len(self.waiting) - (self.named is not None)
+        before = self.waiting[max(0, place - _MOST_MARKS) : place]
+        marks = [one for one in before if isinstance(one, Mark)]
+        if isinstance(item, Mark) and len(marks) == _MOST_MARKS:
+            flags = tuple(dict.fromkeys((*marks[-1].flags, *item.flags)))
+            self.waiting[place - 1] = Mark(flags, None, _MORE_MARKS)
+        else:
+            self.waiting.insert(place, item)
 
     def name(self, source: Source) -> None:
         """Put what bears the name at the end of the line."""

@@ -236,3 +236,19 @@ def test_file_that_came_later_and_holds_the_same_is_read(log: Log) -> None:
     log.path.rename(log.named(".1"))
     log.write("1")
     assert log.read() == ["1", "1"]
+
+
+def test_cut_off_again_and_again_while_nothing_is_read(log: Log) -> None:
+    """As with a log that is paused: what waits is stored with each look."""
+    log.write("0")
+    log.follow(begin="beginning")
+    assert log.follower is not None
+    sizes = []
+    for number in range(300):
+        log.path.write_text(f"{number}\n")
+        log.follower.look(float(number))
+        sizes.append(len(log.follower.cursor() or ""))
+    assert sizes[-1] <= sizes[150] + 10
+    assert log.read() == ["299"]
+    assert all("truncated" in flags for flags in log.flags)
+    assert "more of the kind" in str(log.marks[-1].detail)
