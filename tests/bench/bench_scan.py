@@ -125,7 +125,7 @@ async def run(reactor: object, files: int, rounds: int, where: str | None) -> li
             for workers in (1, 2)
         }
 
-        generations = {workers: 0 for workers in pools}
+        generations = dict.fromkeys(pools, 0)
 
         def scan(workers: int, anew: bool) -> Callable[[], Awaitable[ScanOutcome]]:
             generations[workers] += anew
