@@ -166,17 +166,18 @@ class Scan(Counting):
         pending = self._levels[-1].pending
         above = self._relative("")
         at_root = len(self._levels) == 1
-        root, device, stat = self._root, self._device, os.stat
+        root, device, lstat, is_slowed = self._root, self._device, os.lstat, self._seconds_per_call
         look_at = min(self._next_orders, self._deadline or self._next_orders)
         newest_mtime_ns = self._newest_mtime_ns or 0
-        known = pending[-1]
         files = dirs = others = reused = 0
         try:
-            while known.ctime_ns is not None:
-                if self._seconds_per_call:
+            for known in reversed(pending):
+                if known.ctime_ns is None:
+                    return False
+                if is_slowed:
                     self._wait_turn()
                 # By its path: a link put in the way leads to what does not have this identity.
-                status = stat(above + known.name, dir_fd=root, follow_symlinks=False)
+                status = lstat(above + known.name, dir_fd=root)
                 if not (
                     status.st_ctime_ns == known.ctime_ns
                     and status.st_mtime_ns == known.mtime_ns
@@ -184,7 +185,6 @@ class Scan(Counting):
                     and status.st_dev == device
                 ):
                     return False
-                pending.pop()
                 reused += 1
                 files += known.files
                 dirs += known.dirs
@@ -203,13 +203,14 @@ class Scan(Counting):
                     return True
                 if at_root:
                     self._children.add(known.name, known.files, known.dirs, known.others)
-                if not pending or monotonic() >= look_at:
-                    return True
-                known = pending[-1]
-            return False
+                if monotonic() >= look_at:
+                    break
+            return True
         except OSError:
             return False  # To be entered, which tells what the matter is.
         finally:
+            if reused:
+                del pending[-reused:]
             self._files += files
             self._dirs += dirs
             self._others += others
