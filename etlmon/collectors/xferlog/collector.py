@@ -13,12 +13,14 @@ from etlmon.collectors.base import Batch
 from etlmon.collectors.xferlog.reading import LogReading, Turn
 from etlmon.collectors.xferlog.uploads import Uploads
 from etlmon.errors import CollectError
+from etlmon.host.inotify import are_armed
+from etlmon.host.mounts import read_own_mounts
 from etlmon.host.zone import read_zone
 from etlmon.records.xferlog import XferlogFileRead, XferlogFileRow, XferlogPending
 from etlmon.units import utc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from etlmon.collectors.base import CollectorContext
     from etlmon.config.node import XferlogSection
     from etlmon.host.inotify import Watch
+    from etlmon.host.mounts import Mount
 
 _LOOK_EVERY_SECONDS = 5.0
 """How often the log is looked at though nothing was heard of it."""
@@ -61,6 +64,8 @@ class XferlogCollector:
         self._reading: LogReading | None = None
         self._hint: Callable[[], None] | None = None
         self._watch: Watch | None = None
+        self._is_armed = False
+        """Whether the last look has found that the directory is the one that is watched."""
         self._soon: IDelayedCall | None = None
         self._looked_at = -math.inf
         self._told: XferlogFileRead | None = None
@@ -97,7 +102,7 @@ class XferlogCollector:
             self._soon = None
         if self._watch is not None and self._context.watches is not None:
             self._context.watches.end(self._watch)
-            self._watch = None
+            self._watch, self._is_armed = None, False
         await self._close()
 
     async def collect(self, next_run_at: datetime) -> AsyncGenerator[Batch, None]:
@@ -108,8 +113,9 @@ class XferlogCollector:
         is_whole = False
         following: Deferred[Turn] | None = None
         try:
-            if self._watch is not None and self._context.watches is not None:
-                await self._context.watches.arm(self._watch)
+            watches = self._context.watches
+            if self._watch is not None and watches is not None and not self._is_armed:
+                await watches.arm(self._watch)
             reading = self._reading or await self._open()
             self._looked_at = self._context.monotonic_clock()
             problem: str | None = None
@@ -153,9 +159,20 @@ class XferlogCollector:
         async def read() -> Turn:
             at = utc(self._context.wall_clock())
             now = self._context.monotonic_clock()
-            return await self._context.in_thread(lambda: reading.read(now, at, looks=looks))
+            return await self._context.in_thread(lambda: look(now, at))
+
+        def look(now: float, at: datetime) -> Turn:
+            if looks and self._watch is not None:  # here, and not in a call of its own
+                self._is_armed = are_armed([self._watch], self._mounts())
+            return reading.read(now, at, looks=looks)
 
         return Deferred.fromCoroutine(read())
+
+    def _mounts(self) -> Sequence[Mount]:
+        try:
+            return read_own_mounts(self._context.proc)
+        except OSError:
+            return ()
 
     async def _open(self) -> LogReading:
         """Begin where the last turn that was committed has ended."""

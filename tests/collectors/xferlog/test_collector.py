@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import TZPATH
 
 import pytest
@@ -354,11 +355,17 @@ async def test_a_new_zone_of_the_host_holds_at_once(make, log, tmp_path) -> None
     assert (await harness.file()).message is None
 
 
+def identity(directory: Path) -> tuple[int, int]:
+    found = directory.stat()
+    return found.st_dev, found.st_ino
+
+
 class Watches:
     """Stands for what hears of directories."""
 
     def __init__(self) -> None:
         self.heard: dict[bytes, Callable[[], None]] = {}
+        self.armed = 0
 
     def watch(
         self, directory: bytes, heard: Callable[[], None], heeds: Callable[[bytes], bool]
@@ -369,9 +376,29 @@ class Watches:
 
     async def arm(self, watch: Watch) -> None:
         assert watch.directory in self.heard
+        watch.identity = identity(Path(os.fsdecode(watch.directory)))
+        self.armed += 1
 
     def end(self, watch: Watch) -> None:
         del self.heard[watch.directory]
+
+
+async def test_a_directory_that_is_another_is_watched_anew(make, tmp_path) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    harness = make(path=str(directory / "xferlog"))
+    harness.watches, harness.reactor = Watches(), Clock()
+    harness.begin_anew()
+    harness.collector.listen(lambda: None)
+    for _ in range(3):
+        await harness.run()
+    assert harness.watches.armed == 1
+    directory.rename(tmp_path / "away")
+    directory.mkdir()
+    for _ in range(3):
+        await harness.run()
+    assert harness.watches.armed == 2
+    await harness.collector.deafen()
 
 
 async def test_what_is_heard_of_a_busy_directory_makes_few_runs(make, log) -> None:
