@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from etlmon.config.node import NodeConfig
     from etlmon.runner import Sink
 
-_SPREAD_SECONDS = 0.05
+_SPREAD_SECONDS = 0.005
 """How far apart the first runs of the collectors begin."""
 
 

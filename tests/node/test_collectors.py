@@ -66,7 +66,7 @@ async def test_their_first_runs_begin_one_after_the_other(
     collectors: Collectors, clock: Clock
 ) -> None:
     collectors.start()
-    clock.pump([0.01] * 20)
+    clock.pump([0.001] * 200)
     (a, b, c) = (times[0] for times in began(collectors).values())
     assert a < b < c < 0.2
     await collectors.stop()
