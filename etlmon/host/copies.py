@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,14 @@ from etlmon.host.generation import (
     HEAD_BYTES,
     TAIL_BYTES,
     RewrittenError,
-    open_generation,
+    digest,
 )
-from etlmon.host.rotated import open_at
+from etlmon.host.rotated import COPYING_SECONDS, open_at, open_listed
 from etlmon.host.writers import find_writers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from etlmon.host.generation import Generation, Position
     from etlmon.host.rotated import Rotated
 
@@ -89,16 +92,17 @@ def _changed_since(
     return [path for _, path in sorted(found, reverse=True)[:_MOST_OPENED]]
 
 
-def old_copy(one: Rotated, original: Generation, since_ns: int) -> Position | None:
-    """Give the end of a file if it is a copy of ``original``, made while that bore the name.
+def old_copy(one: Rotated, path: bytes, original: Generation, since_ns: int) -> Position | None:
+    """Give the end of a rotated file if it copies ``original``, made while that bore the name.
 
-    ``since_ns`` is when it was seen to bear the name last. Whatever bore it later has changed
-    later, be it by being made or by getting another name: that is no copy, but to be read.
+    ``path`` is the name, and ``since_ns`` is when it was seen to bear it last. Whatever bore it
+    later has changed later, be it by being made or by getting another name: that is no copy, but to
+    be read.
     """
     if one.is_packed or not one.size or one.changed_ns >= since_ns - _MARGIN_NS:
         return None
     try:
-        generation = open_generation(one.path)
+        generation = open_listed(path, one)
     except OSError:
         return None
     try:
@@ -109,5 +113,62 @@ def old_copy(one: Rotated, original: Generation, since_ns: int) -> Position | No
         return generation.position() if generation.identity == one.identity else None
     except (OSError, RewrittenError):
         return None
+    finally:
+        generation.close()
+
+
+def find_short_copy(
+    position: Position,
+    path: bytes,
+    files: list[Rotated],
+    is_known: Callable[[Generation], bool],
+) -> Generation | None:
+    """Open the copy of a file of whose beginning more had been seen than was copied; go there.
+
+    ``files`` are the rotated ones of ``path``. None if none is such a copy: that which was written
+    about when the last that had been seen of the file was, and holds what was read. Not one that
+    ``is_known``, which may raise OSError. Raises FileNotFoundError if one of them is gone.
+    """
+    seen_ns = max(position.modified_ns, position.written_ns)
+    near = [one for one in files if abs(one.modified_ns - seen_ns) <= COPYING_SECONDS * 10**9]
+    for one in sorted(near, key=lambda one: abs(one.modified_ns - seen_ns)):
+        if not is_early_copy(one, path, position):
+            continue
+        generation = open_listed(path, one)
+        with suppress(OSError, RewrittenError):
+            if not is_known(generation):
+                generation.seek(position.offset)
+                is_short = len(generation.head) < position.head_bytes
+                if is_short and digest(generation.tail) == position.tail_hash:
+                    return generation
+        generation.close()
+    return None
+
+
+def is_early_copy(one: Rotated, path: bytes, position: Position) -> bool:
+    """Whether a rotated file of ``path`` is a copy made before all of a position's was written.
+
+    Such a one lacks the end of what was read: what was written between the copy and the cut. It
+    came into being before that was written, and what was copied since after it. Of one that has
+    been compressed since, and where the file system keeps no note of when, what it begins with
+    tells, or if that is too little when it was written. Raises FileNotFoundError if it is gone.
+    """
+    until_ns = max(position.modified_ns, position.written_ns)
+    try:
+        generation = open_listed(path, one)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    try:
+        if generation.born_ns and not generation.is_packed:
+            return generation.born_ns <= until_ns
+        generation.restart()
+        head = generation.head[: position.head_bytes]
+        if len(head) < position.head_bytes:
+            return generation.modified_ns <= until_ns + _TICK_NS
+        return digest(head) == position.head_hash
+    except OSError:
+        return False
     finally:
         generation.close()

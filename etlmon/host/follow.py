@@ -27,14 +27,13 @@ import msgspec
 
 from etlmon.host.cursor import Cursor, decode, encode, without
 from etlmon.host.follow_aside import Aside
+from etlmon.host.follow_known import known_elsewhere, knows
 from etlmon.host.follow_lineup import cut_off, line_up_copies, line_up_unseen
 from etlmon.host.follow_queue import (
     Limits,
     Queue,
     Source,
     identity_of,
-    is_at,
-    is_same,
 )
 from etlmon.host.follow_restore import restore
 from etlmon.host.generation import Generation, Position, RewrittenError, open_generation
@@ -45,6 +44,7 @@ Begin = Literal["end", "beginning", "saved"]
 FindBegin = Callable[[int, int], int]
 """Gives the offset to begin at in a file, from its descriptor and its size; may raise OSError."""
 
+_MOST_TRIES = 6
 _MOST_HELD = 16  # rotated files that are kept open for what may still be written to them
 
 
@@ -178,13 +178,16 @@ class Follower:
     def _refresh(self, source: Source, now: float) -> None:
         generation = source.generation
         size, modified_ns = generation.size, generation.modified_ns
+        written_ns = generation.written_ns
         generation.refresh()
         if (generation.size, generation.modified_ns) == (size, modified_ns):
             return
         source.grew_at = now
         if source.is_copy:
             return
-        was = msgspec.structs.replace(source.lines.position, size=size, modified_ns=modified_ns)
+        was = msgspec.structs.replace(
+            source.lines.position, size=size, modified_ns=modified_ns, written_ns=written_ns
+        )
         try:
             generation.check()
         except RewrittenError:
@@ -195,30 +198,43 @@ class Follower:
 
     def _take(self, now: float, came: int) -> None:
         """Take up the file that bears the name now, after those that came and went meanwhile."""
-        queue = self._queue
-        try:
-            generation = open_generation(os.path.realpath(self.path))
-        except FileNotFoundError:
-            queue.lose_name(now)
-            return
-        if self._is_named(generation.identity):
+        for _ in range(_MOST_TRIES):
+            try:
+                generation = open_generation(os.path.realpath(self.path))
+            except FileNotFoundError:
+                self._queue.lose_name(now)
+                return
+            if self._is_named(generation.identity):
+                generation.close()
+                return
+            self._queue.lose_name(now)
+            if self._take_up(generation, now, came):
+                return
             generation.close()
-            return
-        queue.lose_name(now)
-        queue.link.moved(came)
+
+    def _take_up(self, generation: Generation, now: float, came: int) -> bool:
+        """Take up a file that bears the name; False, and nothing is done, if it loses it just now.
+
+        Others may have borne it since, and it would come after them.
+        """
+        queue = self._queue
         for source in queue.sources():
             if source.generation.identity == generation.identity:  # it has its name again
                 generation.close()
+                queue.link.moved(came)
                 queue.remove(source)
                 self._tell_of_missed(came - 1)
                 queue.name(source)
-                return
+                return True
         found = -len(queue.waiting)
         if not queue.take_past(generation):
-            line_up_unseen(queue, generation.identity, now)
+            if not line_up_unseen(queue, generation.identity, now):
+                return False
             generation.restart()
+        queue.link.moved(came)
         self._tell_of_missed(came - 1 - (found + len(queue.waiting)))
         queue.name(queue.source(generation, now))
+        return True
 
     def _tell_of_missed(self, files: Mark | int) -> None:
         """Put a mark in line for files that bore the name and cannot be found."""
@@ -294,6 +310,10 @@ class Follower:
         return reading
 
     def _read(self, source: Source, most_lines: int, now: float) -> Reading | None:
+        if source is self._queue.named and not source.generation.head:
+            self._refresh(source, now)  # nothing in it would tell that it has been cut off since
+            if self._queue.waiting[0] is not source:
+                return None
         is_last = source.is_copy or not source.has_writer
         try:
             reading = source.lines.read(most_lines, now, is_last=is_last)
@@ -342,37 +362,22 @@ class Follower:
 
     def knows(self, path: bytes, identity: tuple[int, int]) -> bool:
         """Whether a file, by its name and its device and inode, is read here, or was lately."""
-        positions = self._queue.past
-        if self._saved is not None:
-            waiting = [one for one in self._saved.waiting if isinstance(one, Position)]
-            positions = [*waiting, *self._saved.held, *self._saved.past]
-        sources = self._queue.sources()
-        return any(source.generation.identity == identity for source in sources) or any(
-            position.identity == identity and is_at(path, position) for position in positions
-        )
+        return knows(self._queue, self._saved, path, identity)
 
     def hand_over(self, path: bytes, identity: tuple[int, int]) -> str | None:
         """Give up a file that is known here, and give the cursor to go on in it by another name.
 
         None where it is open here, or still bears the name.
         """
-        if identity in {source.generation.identity for source in self._queue.sources()}:
+        position = known_elsewhere(self._queue, self._saved, path, identity)
+        if position is None:
             return None
-        saved = self._saved
-        waiting = () if saved is None else saved.waiting
-        known = self._queue.past if saved is None else (*saved.held, *saved.past)
-        for position in (*(one for one in waiting if isinstance(one, Position)), *known):
-            if position.identity != identity or is_same(self.path, position):
-                continue
-            if not is_at(path, position):
-                continue
-            if saved is None:
-                self._queue.past.remove(position)
-                self._queue.past_until.pop(identity, None)
-            else:
-                self._saved = without(saved, position)
-            return encode(Cursor(past=(position,)))
-        return None
+        if self._saved is None:
+            self._queue.past.remove(position)
+            self._queue.past_until.pop(identity, None)
+        else:
+            self._saved = without(self._saved, position)
+        return encode(Cursor(past=(position,)))
 
     @property
     def signature(self) -> tuple[int, int, int] | None:

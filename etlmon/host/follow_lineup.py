@@ -2,134 +2,243 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from etlmon.host.copies import find_copy, old_copy
-from etlmon.host.follow_queue import CUT_OFF, NO_COPY, is_at
+from etlmon.host.copies import find_copy, find_short_copy, is_early_copy, old_copy
+from etlmon.host.follow_queue import CUT_OFF, NO_COPY, identity_of, is_at
+from etlmon.host.generation import HEAD_BYTES
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import find, open_listed, rotated, unseen_after
 from etlmon.text import host_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from etlmon.host.follow_queue import Queue, Source
     from etlmon.host.generation import Generation, Position
     from etlmon.host.rotated import Rotated
 
 _MOST_WAITING = 64  # rotated files that wait to be read; a gap tells of more
+_MOST_TRIES = 6
 
 
-def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> None:
+def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> bool:
     """Line up the rotated files that came after the one that is known to have borne the name.
 
-    ``named`` bears it now.
+    ``named`` bears it now. False, and nothing is done, if it does not any more when they have been
+    listed: it may be one of them by now.
     """
     last = queue.last
     if last is None:
-        return
+        return True
     files = rotated(queue.path)
     if queue.lined_up == (last, named, files):  # to know a compressed one again it is unpacked
-        return
-    own = next((one for one in files if is_at(one.path, last)), None)
-    if own is None:
-        packed = find(last, queue.path, files, lambda one: one.is_packed)
-        if packed is not None:
-            packed.close()
-            own = next((one for one in files if one.identity == packed.identity), None)
-    unseen = unseen_after(last.modified_ns, own, files)
-    unseen = [one for one in unseen if one.identity != named]
+        return True
+
+    def unseen(files: list[Rotated]) -> list[Rotated]:
+        own = next((one for one in files if is_at(one.path, last)), None)
+        if own is None:
+            packed = find(last, queue.path, files, lambda one: one.is_packed)
+            if packed is not None:
+                packed.close()
+                own = next((one for one in files if one.identity == packed.identity), None)
+        found = unseen_after(last.modified_ns, own, files)
+        return [one for one in found if one.identity != named]
+
     original = next((one for one in queue.sources() if one.lines.position == last), None)
     if original is not None and queue.read_to_ns is not None:
-        for one in unseen:
-            copy = old_copy(one, original.generation, queue.read_to_ns)
-            if copy is not None and not queue.is_known(one):
-                queue.past.insert(0, copy)
-    _line_up(queue, unseen, now)
+        for one in unseen(files):
+            copy = old_copy(one, queue.path, original.generation, queue.read_to_ns)
+            with suppress(FileNotFoundError):
+                if copy is not None and not _is_known(queue, one):
+                    queue.past.insert(0, copy)
+    items, files = _open_unknown(queue, files, unseen)
+    if named is not None and not _leads_to(queue.path, named):
+        for item in items:
+            if not isinstance(item, Mark):
+                item.close()
+        return False
+    for item in items:
+        if isinstance(item, Mark):
+            queue.wait(item)
+        else:
+            source = queue.source(item, now, is_copy=item.is_packed)
+            queue.wait(source)
+            queue.last = source.lines.position
     queue.lined_up = last, named, files
+    return True
+
+
+def _leads_to(path: bytes, identity: tuple[int, int]) -> bool:
+    try:
+        return identity_of(os.stat(path)) == identity
+    except OSError:
+        return False
 
 
 def line_up_copies(queue: Queue, source: Source, was: Position) -> None:
     """Line up the copies of a file that was empty, and may have been full and cut off since."""
     if was.offset == was.head_bytes == 0:
-        files = unseen_after(was.modified_ns + 1, None, rotated(queue.path))
-        until_ns = source.generation.modified_ns
-        copies = [one for one in files if one.size and one.modified_ns < until_ns]
-        _line_up(queue, copies, 0.0, CUT_OFF, source.generation)
+        live = source.generation
+
+        def copies(files: list[Rotated]) -> list[Rotated]:
+            return _copies(unseen_after(was.modified_ns + 1, None, files), live)
+
+        _line_up_copies(queue, copies, live)
 
 
 def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool = False) -> None:
     """Begin again in a file that does not hold what was read; read the rest from its copy."""
     is_named = is_named or source is queue.named
     queue.remove(source)
-    source.lines.restart()
-    source.generation.refresh()
+    _begin_again(source)
     live = source.generation
     files = rotated(queue.path)
     copy = find(position, queue.path, files, lambda one: one.identity != live.identity)
     if copy is None and queue.read_to_ns is not None:
         copy = find_copy(position, queue.path, queue.read_to_ns, live, queue.proc)
+    if copy is None:
+        copy = _find_short(queue, position, files)
     if copy is not None:
-        own = next((one for one in files if one.identity == copy.identity), None)
         queue.wait(queue.source(copy, 0.0, is_copy=True))
-        queue.wait(CUT_OFF)
-        if own is None:  # they were renamed meanwhile
-            files = rotated(queue.path)
-            own = next((one for one in files if one.identity == copy.identity), None)
-        later = unseen_after(position.modified_ns, own, files)
-        # What was written after this file is no copy of it, nor is this file, compressed.
-        copies = [one for one in later if one.modified_ns < live.modified_ns]
-        _line_up(queue, copies, 0.0, CUT_OFF, live)
+        lost = 0 if copy.is_packed else position.size - copy.size
+        queue.wait(CUT_OFF if lost <= 0 else _lost(lost, "and its copy lacks them"))
     elif position.size > position.offset:
-        lost = position.size - position.offset
-        detail = (
-            f"cut off, or replaced, before its last {lost} bytes were read, and no copy found: "
-            "what was written to it after those is missing, too, if anything was"
+        why = (
+            "and no copy found: what was written to it after those is missing, too, if anything was"
         )
-        queue.wait(Mark(("gap", "truncated"), lost, detail))
+        queue.wait(_lost(position.size - position.offset, why))
     else:
         queue.wait(NO_COPY)
+
+    def later(files: list[Rotated]) -> list[Rotated]:
+        own = None
+        if copy is not None:
+            own = next((one for one in files if one.identity == copy.identity), None)
+        found = unseen_after(position.modified_ns, own, files)
+        if own is None:
+            found = [one for one in found if not is_early_copy(one, queue.path, position)]
+        return _copies(found, live)
+
+    _line_up_copies(queue, later, live)
     if is_named:
         queue.name(source)
     else:
         queue.wait(source)
 
 
-def _line_up(
-    queue: Queue,
-    files: list[Rotated],
-    now: float,
-    after_each: Mark | None = None,
-    live: Generation | None = None,
-) -> None:
-    """Let rotated files wait to be read from their beginning, unless they are known.
+def _find_short(queue: Queue, position: Position, files: list[Rotated]) -> Generation | None:
+    for _ in range(_MOST_TRIES):
+        try:
+            return find_short_copy(position, queue.path, files, queue.is_known)
+        except FileNotFoundError:  # it may have been compressed
+            files = rotated(queue.path)
+    return None
 
-    Those that are copies of ``live``, which was cut off after each, are followed by a mark.
+
+def _lost(lost_bytes: int, why: str) -> Mark:
+    detail = f"cut off, or replaced, before its last {lost_bytes} bytes were read, {why}"
+    return Mark(("gap", "truncated"), lost_bytes, detail)
+
+
+def _begin_again(source: Source) -> None:
+    """Begin again in a file, at a moment at which it is known whether it is empty."""
+    live = source.generation
+    for _ in range(_MOST_TRIES):
+        source.lines.restart()
+        live.refresh()
+        if bool(live.head) == bool(live.size):
+            break
+
+
+def _copies(files: list[Rotated], live: Generation) -> list[Rotated]:
+    """Give those that may be copies of a file from before it was cut off last.
+
+    What was written after this file is none.
     """
-    files = [one for one in files if not queue.is_known(one)]
-    for place, one in enumerate(files):
-        if len(files) - place > _MOST_WAITING:
-            queue.wait(_gap(one, "too many rotated files at once; left out"))
-            continue
-        try:
-            generation = open_listed(queue.path, one)
-        except OSError as error:
-            queue.wait(_gap(one, f"cannot be read ({error.strerror})"))
-            continue
-        try:
-            generation.restart()
-        except OSError as error:
-            generation.close()
-            queue.wait(_gap(one, f"cannot be read ({error.strerror or error})"))
-            continue
-        if _begins_like(generation, live):
-            generation.close()  # it is being copied, and not cut off yet
-            continue
-        is_copy = one.is_packed or after_each is not None
-        source = queue.source(generation, now, is_copy=is_copy)
-        queue.wait(source)
-        if after_each is None:
-            queue.last = source.lines.position
+    until_ns = live.modified_ns
+    return [one for one in files if one.modified_ns <= until_ns and one.identity != live.identity]
+
+
+def _line_up_copies(
+    queue: Queue, choose: Callable[[list[Rotated]], list[Rotated]], live: Generation
+) -> None:
+    """Let copies of a file wait to be read from their beginning, unless they are known.
+
+    It was cut off after each: a mark follows.
+    """
+    items, _ = _open_unknown(queue, rotated(queue.path), choose)
+    for item in items:
+        if isinstance(item, Mark):
+            queue.wait(item)
+        elif _is_of_now(item, live):
+            item.close()
         else:
-            queue.wait(after_each)
+            queue.wait(queue.source(item, 0.0, is_copy=True))
+            queue.wait(CUT_OFF)
+
+
+def _open_unknown(
+    queue: Queue, files: list[Rotated], choose: Callable[[list[Rotated]], list[Rotated]]
+) -> tuple[list[Generation | Mark], list[Rotated]]:
+    """Open those of the rotated files that are chosen and not known, at their beginning.
+
+    A mark for each that cannot be read. They are listed anew, and chosen again, while some go away,
+    be it to be compressed. Gives the last listing, too.
+    """
+    for _ in range(_MOST_TRIES):
+        found: list[Generation | Mark] = []
+        try:
+            chosen = [one for one in choose(files) if not _is_known(queue, one)]
+            for one in chosen[:-_MOST_WAITING]:
+                found.append(_gap(one, "too many rotated files at once; left out"))
+            for one in chosen[-_MOST_WAITING:]:
+                found.append(_open_at_beginning(queue, one))
+            return found, files
+        except FileNotFoundError:
+            for item in found:
+                if not isinstance(item, Mark):
+                    item.close()
+            files = rotated(queue.path)
+    return [
+        Mark(("gap",), None, "rotated files went away again and again; some are left out")
+    ], files
+
+
+def _open_at_beginning(queue: Queue, one: Rotated) -> Generation | Mark:
+    """Open a rotated file, or give a mark if it cannot be read; raises FileNotFoundError."""
+    generation = None
+    try:
+        generation = open_listed(queue.path, one)
+        generation.restart()
+        return generation
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if generation is not None:
+            generation.close()
+        return _gap(one, f"cannot be read ({error.strerror or error})")
+
+
+def _is_known(queue: Queue, one: Rotated) -> bool:
+    """Whether a file is being read, or was; not so where it cannot be read.
+
+    Raises FileNotFoundError where it is gone.
+    """
+    try:
+        generation = open_listed(queue.path, one)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    try:
+        return queue.is_known(generation)
+    except OSError:
+        return False
+    finally:
+        generation.close()
 
 
 def _gap(one: Rotated, why: str) -> Mark:
@@ -137,6 +246,14 @@ def _gap(one: Rotated, why: str) -> Mark:
     return Mark(("gap",), size, f"{why}: {host_path(one.path)}")
 
 
-def _begins_like(generation: Generation, live: Generation | None) -> bool:
-    length = 0 if live is None else min(len(generation.head), len(live.head))
-    return live is not None and length > 0 and generation.head[:length] == live.head[:length]
+def _is_of_now(copy: Generation, live: Generation) -> bool:
+    """Whether a copy is being made, or has been made, of what is in the file now.
+
+    One that is empty is only begun. Once the file is cut off, it is found by what is in it.
+    """
+    heads = (live.head, os.pread(live.fd, HEAD_BYTES, 0))
+    return not copy.head or any(
+        copy.head[:length] == head[:length]
+        for head in heads
+        if (length := min(len(copy.head), len(head)))
+    )

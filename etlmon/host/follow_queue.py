@@ -11,7 +11,7 @@ import msgspec
 from etlmon.host.cursor import Cursor, Owed
 from etlmon.host.follow_link import Link
 from etlmon.host.lines import LineReader, Mark
-from etlmon.host.rotated import is_packed_form, open_at
+from etlmon.host.rotated import COPYING_SECONDS, open_at
 
 if TYPE_CHECKING:
     from etlmon.host.generation import Generation, Position
@@ -135,17 +135,16 @@ class Queue:
             if source in line:
                 line.remove(source)
 
-    def is_known(self, one: Rotated) -> bool:
-        """Whether a file is being read, or was: under this name, another one, or unpacked."""
+    def is_known(self, generation: Generation) -> bool:
+        """Whether an open file is being read, or was: under any name, or before it was compressed.
+
+        Leaves it at any place. Raises OSError where it cannot be read.
+        """
         sources = self.sources()
-        if any(one.identity == source.generation.identity for source in sources):
+        if any(generation.identity == source.generation.identity for source in sources):
             return True
-        if any(is_at(one.path, position) for position in self.past):
-            return True
-        return one.is_packed and any(
-            is_packed_form(one, position)
-            for position in (*self.past, *(source.lines.position for source in sources))
-        )
+        positions = (*self.past, *(source.lines.position for source in sources))
+        return any(_is_form_of(generation, position) for position in positions)
 
     def lose_name(self, now: float) -> None:
         """Note that the file that bore the name, if one did, bears it no more."""
@@ -180,6 +179,18 @@ class Queue:
         self.waiting, self.held, self.named = [], [], None
         self.read_to_ns = self._looked_at_ns = self.lined_up = None
         self.link = Link()
+
+
+def _is_form_of(generation: Generation, position: Position) -> bool:
+    """Whether a file is that of a position, or what compressing has made of it."""
+    if not position.head_bytes:
+        return False
+    if generation.identity != position.identity:
+        last_ns = max(position.modified_ns, position.written_ns)
+        is_near = abs(generation.modified_ns - last_ns) <= COPYING_SECONDS * 10**9
+        if not (generation.is_packed and is_near):
+            return False
+    return generation.go_to(position)
 
 
 def lasting(source: Source) -> Position:

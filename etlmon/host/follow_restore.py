@@ -92,8 +92,9 @@ def _resume(
         cut_off(queue, queue.source(rewritten, now), position, is_named=is_named)
         return
     generation = find(position, queue.path, files)
-    if generation is not None:
-        queue.wait(queue.source(generation, now, is_copy=True))
+    if generation is not None:  # a copy; or itself, when it was renamed this very moment
+        is_copy = generation.is_packed or generation.is_another(position)
+        queue.wait(queue.source(generation, now, is_copy=is_copy))
         return
     # How much was in a compressed one is not known: its size says nothing.
     is_packed = position.path.encode("latin-1").endswith(COMPRESSED)

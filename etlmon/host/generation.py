@@ -101,6 +101,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True, tag="at"):
     """Where it was when it was opened, byte for character (latin-1)."""
     born_ns: int = 0
     """When it was made; 0 where that is not known."""
+    written_ns: int = 0
+    """When it had been written last as soon as all that has been read was in it."""
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -136,6 +138,7 @@ class Generation:
         status = os.fstat(self.fd)
         self.device, self.inode = status.st_dev, status.st_ino
         self.size, self.modified_ns = status.st_size, status.st_mtime_ns
+        self.written_ns = self.modified_ns
         self.is_deleted = status.st_nlink == 0
 
     @property
@@ -169,6 +172,11 @@ class Generation:
         data = os.pread(self.fd, len(self.tail) + most_bytes, self.offset - len(self.tail))
         if not data.startswith(self.tail):
             raise RewrittenError
+        ahead = self.head[self.offset :]
+        if ahead and not data.startswith(ahead[:most_bytes], len(self.tail)):
+            raise RewrittenError
+        if self.offset - len(self.tail) + len(data) > self.size:  # written since the last look
+            self.written_ns = os.fstat(self.fd).st_mtime_ns
         return data[len(self.tail) :]
 
     def advance(self, data: bytes, *, may_return: bool = False) -> None:
@@ -222,6 +230,7 @@ class Generation:
             modified_ns=self.modified_ns,
             path=self.name.decode("latin-1"),
             born_ns=self.born_ns,
+            written_ns=self.written_ns,
         )
 
     def is_another(self, position: Position) -> bool:

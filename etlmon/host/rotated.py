@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from etlmon.host.generation import Position
 
 _MOST_TRIES = 6
+COPYING_SECONDS = 10
+"""How long before it is cut off a file may be copied."""
 _NUMBER = re.compile(rb"[0-9]{1,4}")
 _DIGITS = re.compile(rb"[0-9]+")
 _MARK = rb"(?:\.[0-9]{1,4}|[.-][0-9]{4,}(?:[0-9TZ:._+-]*[0-9Z])?)"
@@ -131,22 +133,21 @@ def find(
     """Open the rotated file that a position is in, and go there; None if there is none.
 
     By identity where possible. Otherwise by what is in it, for it may be a copy, or compressed: the
-    oldest that holds it and was written no earlier than the file was when it was looked at last.
-    ``files`` are the rotated ones of ``path``; if one was renamed meanwhile they are listed anew.
+    oldest that holds it and was written no earlier than the file was when it was looked at last, or
+    the newest of a little earlier: a file may be written to while it is copied, until it is cut.
+    ``files`` are the rotated ones of ``path``; they are listed anew until they stay as they are.
     Only those that ``allows`` are looked at.
     """
     for _ in range(_MOST_TRIES):
-        has_moved = False
         for one in filter(allows, _candidates(position, files)):
             generation = open_at(one.path, position)
             if generation is not None and generation.identity == one.identity:
                 return generation
             if generation is not None:
                 generation.close()
-            has_moved = has_moved or not _is_there(one)
-        if not has_moved:
+        before, files = files, rotated(path)
+        if files == before:
             break
-        files = rotated(path)
     return None
 
 
@@ -154,60 +155,30 @@ def _candidates(position: Position, files: Sequence[Rotated]) -> list[Rotated]:
     """Give the files that a position may be in, the likeliest first."""
     own = position.identity
     oldest = _seconds(position.modified_ns)
-    by_content = [
-        one
-        for one in files
-        if one.identity != own and position.head_bytes and _seconds(one.modified_ns) >= oldest
+    others = [one for one in files if one.identity != own and position.head_bytes]
+    from_then_on = [one for one in others if _seconds(one.modified_ns) >= oldest]
+    before = [
+        one for one in reversed(others) if 0 < oldest - _seconds(one.modified_ns) <= COPYING_SECONDS
     ]
-    return [*(one for one in files if one.identity == own), *by_content]
-
-
-def _is_there(one: Rotated) -> bool:
-    try:
-        status = os.stat(one.path)
-    except OSError:
-        return False
-    return (status.st_dev, status.st_ino) == one.identity
-
-
-def is_packed_form(one: Rotated, position: Position) -> bool:
-    """Whether a compressed file is what has become of the file of a position."""
-    if not position.head_bytes or _seconds(one.modified_ns) != _seconds(position.modified_ns):
-        return False
-    generation = open_at(one.path, position)
-    if generation is None:
-        return False
-    generation.close()
-    return True
+    return [*(one for one in files if one.identity == own), *from_then_on, *before]
 
 
 def open_listed(path: bytes, one: Rotated) -> Generation:
     """Open a file that was listed as one of ``path``, though it may have been renamed since.
 
-    Raises OSError if it is gone.
+    Raises OSError, FileNotFoundError if it is gone.
     """
     for _ in range(_MOST_TRIES):
-        generation = None
         with suppress(FileNotFoundError):
             generation = open_generation(one.path)
             if generation.identity == one.identity:
                 return generation
             generation.close()
-        one = _find_again(rotated(path), one)
+        found = [other for other in rotated(path) if other.identity == one.identity]
+        if not found:
+            break
+        one = found[0]
     raise FileNotFoundError(ENOENT, "it is gone")
-
-
-def _find_again(files: list[Rotated], one: Rotated) -> Rotated:
-    """Give a file under the name that it has now; it may be compressed by now."""
-    for other in files:
-        if other.identity == one.identity:
-            return other
-    packed = [
-        other
-        for other in files
-        if other.is_packed and _seconds(other.modified_ns) == _seconds(one.modified_ns)
-    ]
-    return min(packed, key=lambda other: abs(other.modified_ns - one.modified_ns), default=one)
 
 
 def open_at(path: bytes, position: Position) -> Generation | None:

@@ -185,11 +185,14 @@ def assert_exactly_once(logs: Logs, database: Path) -> None:
         again = [line for line, times in Counter(lines).items() if times > 1]
         missing = sorted(set(written) - set(lines))
         assert (again[:3], len(again), missing[:3], len(missing)) == ([], 0, [], 0), (name, flags)
-        if name != "copytruncate":  # it loses lines on the disk that had been read
-            assert sorted(lines) == written, name
         truncated = sum(times for flag, times in flags.items() if "truncated" in flag)
         assert truncated >= logs.truncated[name], (name, flags)
-        assert not [flag for flag in flags if "gap" in flag or "partial" in flag], (name, flags)
+        broken = sum(times for flag, times in flags.items() if "gap" in flag or "partial" in flag)
+        if name == "copytruncate":  # what is written between the copy and the cut is in no file
+            known = {int(line.split()[1]) for line in (*lines, *written)}
+            assert broken <= len(set(range(max(known))) - known), (name, flags)
+        else:
+            assert (sorted(lines), broken) == (written, 0), (name, flags)
 
 
 def holds_deleted(pid: int) -> bool:

@@ -45,6 +45,11 @@ class Log:
         assert self.follower is not None
         self.now += seconds
         self.follower.look(self.now, came)
+        return self.read_on()
+
+    def read_on(self) -> list[str]:
+        """Read all without a look before; give the new lines."""
+        assert self.follower is not None
         before = len(self.lines)
         while (reading := self.follower.read(1000, self.now)) is not None:
             for place, line in enumerate(reading.lines):

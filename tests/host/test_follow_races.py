@@ -1,0 +1,319 @@
+"""What rotation does between two steps of who follows: nothing is missing, nothing comes twice."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from etlmon.host import follow_lineup, follow_restore, rotated
+from etlmon.host.rotated import Rotated
+from tests.host.conftest import Log
+from tests.waiting import wait_for_tick
+
+
+def shift(log: Log) -> None:
+    """Make room for a new app.log.1."""
+    for number in range(8, 0, -1):
+        if log.named(f".{number}").exists():
+            log.named(f".{number}").rename(log.named(f".{number + 1}"))
+
+
+def copytruncate(log: Log, *too_late: str) -> None:
+    """Rotate; what comes too late is written and read after the copy was made."""
+    shift(log)
+    wait_for_tick()
+    shutil.copyfile(log.path, log.named(".1"))
+    wait_for_tick()
+    if too_late:
+        log.write(*too_late)
+        log.read()
+    os.truncate(log.path, 0)
+    wait_for_tick()
+
+
+@pytest.fixture(autouse=True)
+def begun(log: Log) -> None:
+    log.write("0")
+    log.follow("beginning")
+    log.read()
+
+
+def compress(plain: Path) -> None:
+    times = plain.stat()
+    packed = plain.with_name(f"{plain.name}.gz")
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
+    plain.unlink()
+
+
+class TestCopyThatLacksTheEnd:
+    """Lines may be written, and read, after the file was copied and before it was cut off."""
+
+    @pytest.mark.parametrize("restart", [False, True])
+    def test_next_copy_is_read_all_the_same(self, log: Log, restart: bool) -> None:
+        log.write("1")
+        copytruncate(log, "2")
+        if restart:
+            log.stop()
+        log.write("3")
+        copytruncate(log)
+        log.write("4")
+        if restart:
+            log.follow()
+        log.read()
+        assert log.lines == ["0", "1", "2", "3", "4"]
+        assert log.flags == [("truncated",)] * 2
+        log.restart()
+        assert log.read() == []
+
+    def test_next_copies_are_read_where_all_is_compressed(self, log: Log) -> None:
+        log.write("1")
+        copytruncate(log, "2")
+        log.stop()
+        log.write("3")
+        copytruncate(log)
+        log.write("4")
+        later_ns = log.path.stat().st_mtime_ns + 2_000_000_000
+        for at_ns, file in enumerate((log.named(".1"), log.path), start=later_ns):
+            os.utime(file, ns=(at_ns, at_ns))
+        for number in (1, 2):
+            compress(log.named(f".{number}"))
+        log.follow()
+        log.read()
+        assert log.lines == ["0", "1", "2", "3", "4"]
+
+    def test_what_was_written_since_the_last_look_was_read_too(self, log: Log) -> None:
+        """And tells that a copy that was made meanwhile is one of this file."""
+        assert log.follower is not None
+        log.write("1")
+        log.follower.look(log.now)
+        wait_for_tick()
+        shutil.copyfile(log.path, log.named(".1"))
+        wait_for_tick()
+        log.write("2")
+        log.read_on()
+        os.truncate(log.path, 0)
+        wait_for_tick()
+        log.write("3")
+        assert log.read() == ["3"]
+        assert log.lines == ["0", "1", "2", "3"]
+
+    @pytest.mark.parametrize("restart", [False, True])
+    def test_even_of_the_beginning_that_was_seen(self, log: Log, restart: bool) -> None:
+        assert log.follower is not None
+        copytruncate(log)
+        log.write("1")
+        shift(log)
+        wait_for_tick()
+        shutil.copyfile(log.path, log.named(".1"))
+        wait_for_tick()
+        log.write("never copied")
+        log.follower.look(log.now)
+        log.cursor = log.follower.cursor()
+        os.truncate(log.path, 0)
+        wait_for_tick()
+        log.write("2")
+        if restart:
+            log.restart()
+        log.read()
+        assert log.lines == ["0", "1", "2"]
+        assert [(mark.flags, mark.length_bytes) for mark in log.marks] == [
+            (("truncated",), None),
+            (("gap", "truncated"), len("never copied\n")),
+        ]
+
+
+class TestCopyInTheMaking:
+    def test_of_what_is_in_the_file_now(self, log: Log) -> None:
+        """It is empty yet when the file is found to have been cut off, and filled afterwards."""
+        copytruncate(log)
+        log.write("1")
+        shift(log)
+        wait_for_tick()
+        log.named(".1").touch()
+        wait_for_tick()
+        log.write("2")
+        assert log.follower is not None
+        log.follower.look(log.now)
+        shutil.copyfile(log.path, log.named(".1"))
+        assert log.read() == ["1", "2"]
+        assert log.flags == [("truncated",)]
+
+    def test_of_a_file_that_was_empty_when_it_began(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It grows and is copied while it is taken up."""
+        copytruncate(log)
+        listing = rotated.rotated
+
+        def meanwhile(path: bytes) -> list[Rotated]:
+            cut = log.path.stat()
+            if not cut.st_size:
+                log.write("1")
+                shift(log)
+                shutil.copyfile(log.path, log.named(".1"))
+                os.utime(log.named(".1"), ns=(cut.st_atime_ns, cut.st_mtime_ns))
+            return listing(path)
+
+        monkeypatch.setattr(follow_lineup, "rotated", meanwhile)
+        assert log.read() == ["1"]
+        assert log.flags == [("truncated",)]
+
+
+@pytest.mark.parametrize("seen", ["", "1"])
+def test_cut_off_twice_between_look_and_read(log: Log, seen: str) -> None:
+    """What was in the file in between comes first."""
+    assert log.follower is not None
+    copytruncate(log)
+    if seen:
+        log.write(seen)
+    log.follower.look(log.now)
+    mark = log.follower.read(1, log.now)
+    assert mark is not None
+    assert mark.lines == [None]
+    if not seen:
+        log.write("1")
+    copytruncate(log)
+    log.write("other")
+    log.read_on()
+    log.read()
+    assert log.lines == ["0", "1", "other"]
+    log.restart()
+    assert log.read() == []
+
+
+class TestRenamedMeanwhile:
+    """While files are listed, and between the listing and what is done with it."""
+
+    def around(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        module: ModuleType,
+        before: Callable[[], object],
+        after: Callable[[], object],
+    ) -> None:
+        """Have something happen right before the first listing, and right after it."""
+        listing = rotated.rotated
+
+        def once(path: bytes) -> list[Rotated]:
+            monkeypatch.undo()
+            before()
+            files = listing(path)
+            after()
+            return files
+
+        monkeypatch.setattr(module, "rotated", once)
+
+    def test_the_file_itself(self, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its writer goes on writing to it."""
+        log.stop()
+        log.write("1")
+        with log.path.open("a") as writer:
+            self.around(
+                monkeypatch,
+                follow_restore,
+                lambda: None,
+                lambda: log.path.rename(log.named(".1")),
+            )
+            log.follow()
+            writer.write("2\n")
+            writer.flush()
+            log.read()
+        assert (log.lines, log.marks) == (["0", "1", "2"], [])
+
+    def test_a_compressed_file_that_is_being_read(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was empty when it was seen under the name."""
+        log.path.rename(log.named(".1"))
+        log.path.touch()
+        log.read()
+        log.stop()
+        shift(log)
+        log.write("1")
+        log.path.rename(log.named(".1"))
+        wait_for_tick()
+        log.write("2")
+        self.around(
+            monkeypatch,
+            follow_lineup,
+            lambda: compress(log.named(".1")),
+            lambda: log.named(".1.gz").rename(log.named(".3.gz")),
+        )
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["0", "1", "2"], [])
+
+    def test_the_file_that_is_being_taken_up(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It loses the name after it has been opened, and the next one has it for a moment only."""
+        log.path.rename(log.named(".1"))
+        log.write("1")
+
+        def rotate_twice() -> None:
+            shift(log)
+            log.path.rename(log.named(".1"))
+            compress(log.named(".1"))
+            wait_for_tick()
+            log.write("2")
+            shift(log)
+            log.named(".1.gz").rename(log.named(".2.gz"))
+            log.path.rename(log.named(".1"))
+            wait_for_tick()
+            log.write("3")
+
+        self.around(monkeypatch, follow_lineup, rotate_twice, lambda: None)
+        log.read()
+        assert (log.lines, log.marks) == (["0", "1", "2", "3"], [])
+
+
+def test_copy_that_was_ready_a_second_before_the_last_line(log: Log) -> None:
+    """What is in the copy is read from there though the file was written to since."""
+    assert log.follower is not None
+    log.write("1")
+    shutil.copyfile(log.path, log.named(".1"))
+    log.write("2")
+    os.utime(log.path, ns=(2_000_000_000_000_000_000,) * 2)
+    os.utime(log.named(".1"), ns=(1_999_999_999_000_000_000,) * 2)
+    log.follower.look(log.now)
+    os.truncate(log.path, 0)
+    log.write("3")
+    assert log.read() == ["1", "3"]
+    assert [(mark.flags, mark.length_bytes) for mark in log.marks] == [(("gap", "truncated"), 2)]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_copies_as_old_as_the_cut(tmp_path: Path, restart: bool, is_empty: bool) -> None:
+    """The times of files are those of ticks: a small one is copied and cut off within one."""
+    log = Log(tmp_path / "other.log")
+    log.path.touch()
+    if not is_empty:
+        log.write("0")
+    log.follow()
+    if restart:
+        log.stop()
+    for number in range(1, 3):
+        wait_for_tick()
+        log.write(f"{number}")
+        shift(log)
+        shutil.copyfile(log.path, log.named(".1"))
+        os.truncate(log.path, 0)
+        times = log.path.stat()
+        os.utime(log.named(".1"), ns=(times.st_atime_ns, times.st_mtime_ns))
+    if restart:
+        log.follow()
+    else:
+        log.read()
+    assert log.lines == ["1", "2"]
+    assert log.flags == [("truncated",)] * 2
+    log.restart()
+    assert log.read() == []
+    log.stop()
