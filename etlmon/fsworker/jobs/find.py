@@ -6,17 +6,17 @@ import os
 import re
 import stat
 from heapq import heappush, heappushpop
-from itertools import islice
 
 from etlmon.fsworker.jobs.links import follow
-from etlmon.fsworker.jobs.memory import Directory
-from etlmon.fsworker.jobs.walk import CHUNK, Walk, few_at_once
+from etlmon.fsworker.jobs.search import Search
 from etlmon.fsworker.jobs.wire import RequestError, cut, optional
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
+
+    from etlmon.fsworker.jobs.memory import Directory
 
     # What of which pattern is to be matched next: the numbers of the pattern and of its part.
     State = tuple[int, int]
@@ -42,7 +42,7 @@ class _Pattern:
         self._listed: list[tuple[int, str, int]] = []
 
     def take(self, path: str, status: os.stat_result) -> None:
-        """Count a file whose name matches."""
+        """Count a file whose name matches; ``path`` is as it is told."""
         self._matched += 1
         if self._since_ns is None or status.st_mtime_ns >= self._since_ns:
             self._recent += 1
@@ -68,13 +68,13 @@ class _Pattern:
             "recent_bytes": self._recent_bytes,
             "links": self._links,
             "files": [
-                [cut(path), size, mtime_ns]
+                [path, size, mtime_ns]
                 for mtime_ns, path, size in sorted(self._listed, reverse=True)
             ],
         }
 
 
-class Find(Walk):
+class Find(Search):
     """Finds files by patterns, entering only directories in which some may be.
 
     Links to files below the directory are files too; of other links the number is told.
@@ -88,31 +88,12 @@ class Find(Walk):
             self._patterns = [_Pattern(wanted, max_listed) for wanted in patterns]
         except (re.error, TypeError) as error:
             raise RequestError(f"bad request: pattern: {error}") from error
-        # What may be found in each level, and in what is pending there.
+        # What may be found in each level.
         self._states: list[set[State]] = []
-        self._pending_states: list[list[set[State]]] = []
-        self._entries = 0
-
-    def _visit(self, status: os.stat_result) -> None:
-        begin = self._closed({(number, 0) for number in range(len(self._patterns))})
-        self._arrive(Directory(""), os.dup(self._root), status, begin)
-        while self._levels:
-            self._look()
-            pending = self._levels[-1].pending
-            if not pending:
-                self._pop()
-                continue
-            directory, states = pending.pop(), self._pending_states[-1].pop()
-            opened = self._open(directory.name)
-            if opened is not None:
-                self._arrive(directory, *opened, states)
 
     def _found(self) -> dict[str, object]:
         found = [pattern.told() for pattern in self._patterns]
-        return {"entries": self._entries, "found": found}
-
-    def _progress(self) -> dict[str, object]:
-        return {"entries": self._entries}
+        return {**super()._found(), "found": found}
 
     def _closed(self, states: set[State]) -> set[State]:
         """Add what follows if any number of directories is none."""
@@ -122,42 +103,20 @@ class Find(Walk):
                 states.add((number, at + 1))
         return states
 
-    def _arrive(
-        self, directory: Directory, fd: int, status: os.stat_result, states: set[State]
-    ) -> None:
-        """Look for what may be in a directory that has been opened."""
-        self._push(directory, fd, status)
+    def _arrive(self, directory: Directory, fd: int, status: os.stat_result) -> None:
+        if self._states:
+            states = self._below(self._states[-1], directory.name)
+        else:
+            states = self._closed({(number, 0) for number in range(len(self._patterns))})
         self._states.append(states)
-        self._pending_states.append([])
-        try:
-            self._list()
-        except OSError as error:
-            self._failed(error, "")
+        super()._arrive(directory, fd, status)
 
     def _pop(self) -> None:
-        del self._states[-1], self._pending_states[-1]
+        del self._states[-1]
         super()._pop()
 
-    def _list(self) -> None:
-        level = self._levels[-1]
-        with os.scandir(level.fd) as entries:
-            while True:
-                self._wait_turn()
-                chunk = list(islice(entries, CHUNK))
-                last = len(chunk) < CHUNK
-                self._entries += len(chunk)
-                for some in few_at_once(chunk):
-                    for entry in self._without_excluded(some):
-                        if entry.is_dir(follow_symlinks=False):
-                            states = self._below(self._states[-1], entry.name)
-                            if states:
-                                level.pending.append(Directory(entry.name))
-                                self._pending_states[-1].append(states)
-                        else:
-                            self._match(entry)
-                    self._look()
-                if last:
-                    return
+    def _is_worth(self, name: str) -> bool:
+        return bool(self._below(self._states[-1], name))
 
     def _below(self, states: set[State], name: str) -> set[State]:
         """Give what may be found in a subdirectory of one in which ``states`` may be."""
@@ -182,7 +141,7 @@ class Find(Walk):
                 numbers.add(number)
         return numbers
 
-    def _match(self, entry: os.DirEntry[str]) -> None:
+    def _take(self, entry: os.DirEntry[str]) -> None:
         """Count a file with the patterns that its name matches."""
         numbers = self._matching(self._states[-1], entry.name)
         if not numbers:
@@ -194,25 +153,25 @@ class Find(Walk):
         except OSError as error:
             self._failed(error, entry.name)
             return
-        path = self._relative(entry.name)
         if stat.S_ISLNK(status.st_mode):
-            self._match_link(path, numbers)
+            self._take_link(entry.name, numbers)
         elif stat.S_ISREG(status.st_mode):
+            shown = self._shown(entry.name)
             for number in numbers:
-                self._patterns[number].take(path, status)
+                self._patterns[number].take(shown, status)
 
-    def _match_link(self, path: str, numbers: set[int]) -> None:
+    def _take_link(self, name: str, numbers: set[int]) -> None:
         """Count a link as the file that it leads to, unless that is found by its own name."""
         self._wait_turn()
         try:
-            status, target = follow(self._root, self._path, path)
+            status, target = follow(self._root, self._path, self._relative(name))
         except (OSError, ImportError, AttributeError):
             status, target = None, ""
         for number in numbers:
             if status is None or not stat.S_ISREG(status.st_mode):
                 self._patterns[number].take_link()
             elif not self._finds(number, target):
-                self._patterns[number].take(path, status)
+                self._patterns[number].take(self._shown(name), status)
 
     def _finds(self, number: int, path: str) -> bool:
         """Tell whether a pattern matches a path."""

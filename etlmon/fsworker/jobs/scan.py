@@ -149,9 +149,9 @@ class Scan(Counting):
 
     def _unpack_or_pop(self) -> None:
         """Go on in the deepest level with those that are packed, or leave it."""
-        packed = self._levels[-1].packed
-        if packed:
-            self._pend([Directory(name) for name in packed.pop().split("/")])
+        unpacked = self._levels[-1].unpack()
+        if unpacked:
+            self._pend(unpacked)
         else:
             self._pop()
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from heapq import heappush, heapreplace
-from itertools import islice
 
-from etlmon.fsworker.jobs.memory import Directory
-from etlmon.fsworker.jobs.walk import CHUNK, Walk, few_at_once
-from etlmon.fsworker.jobs.wire import cut
+from etlmon.fsworker.jobs.search import Search
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from etlmon.fsworker.jobs.memory import Directory
 
 # Files with several names of which some are still to be found. Each takes about 100 bytes.
 _MAX_LINKED = 200_000
@@ -54,7 +53,7 @@ class _Total:
         self.apparent = self.files = 0
 
 
-class Top(Walk):
+class Top(Search):
     """Finds the ``count`` largest files and directories, by allocated and by apparent bytes.
 
     A directory is as large as all below it. Apparent bytes are those of regular files and links,
@@ -67,29 +66,15 @@ class Top(Walk):
         self._files = (_Largest(count), _Largest(count))
         self._directories = (_Largest(count), _Largest(count))
         self._totals: list[_Total] = []
-        self._entries = 0
         self._allocated = 0
         self._all = _Total(0)
         # How many names are still to be found of a file that has several, by inode.
         self._linked: dict[int, int] = {}
         self._links_exact = True
 
-    def _visit(self, status: os.stat_result) -> None:
-        self._arrive(Directory(""), os.dup(self._root), status)
-        while self._levels:
-            self._look()
-            pending = self._levels[-1].pending
-            if not pending:
-                self._pop()
-                continue
-            directory = pending.pop()
-            opened = self._open(directory.name)
-            if opened is not None:
-                self._arrive(directory, *opened)
-
     def _found(self) -> dict[str, object]:
         return {
-            "entries": self._entries,
+            **super()._found(),
             "allocated_bytes": self._all.allocated,
             "apparent_bytes": self._all.apparent,
             "files": [largest.told() for largest in self._files],
@@ -98,39 +83,18 @@ class Top(Walk):
         }
 
     def _progress(self) -> dict[str, object]:
-        return {"entries": self._entries, "allocated_bytes": self._allocated}
+        return {**super()._progress(), "allocated_bytes": self._allocated}
 
     def _arrive(self, directory: Directory, fd: int, status: os.stat_result) -> None:
-        """Measure what is in a directory that has been opened."""
-        self._push(directory, fd, status)
         own = status.st_blocks * _BLOCK_BYTES
         self._allocated += own
         self._totals.append(_Total(own))
-        try:
-            self._list()
-        except OSError as error:
-            self._failed(error, "")
+        super()._arrive(directory, fd, status)
 
-    def _list(self) -> None:
-        level, total = self._levels[-1], self._totals[-1]
-        with os.scandir(level.fd) as entries:
-            while True:
-                self._wait_turn()
-                chunk = list(islice(entries, CHUNK))
-                last = len(chunk) < CHUNK
-                for some in few_at_once(chunk):
-                    for entry in self._without_excluded(some):
-                        if entry.is_dir(follow_symlinks=False):
-                            level.pending.append(Directory(entry.name))
-                        else:
-                            self._measure(entry, total)
-                        self._entries += 1
-                        self._look()
-                if last:
-                    return
-
-    def _measure(self, entry: os.DirEntry[str], total: _Total) -> None:
+    def _take(self, entry: os.DirEntry[str]) -> None:
+        """Measure a file."""
         self._wait_turn()
+        self._look()
         try:
             status = entry.stat(follow_symlinks=False)
         except OSError as error:
@@ -140,6 +104,7 @@ class Top(Walk):
             return
         allocated = status.st_blocks * _BLOCK_BYTES
         self._allocated += allocated
+        total = self._totals[-1]
         total.allocated += allocated
         if stat.S_ISLNK(status.st_mode):
             total.apparent += status.st_size
@@ -149,8 +114,7 @@ class Top(Walk):
         total.files += 1
 
         def row() -> list[object]:
-            path = cut(self._relative(entry.name))
-            return [path, allocated, status.st_size, status.st_mtime_ns]
+            return [self._shown(entry.name), allocated, status.st_size, status.st_mtime_ns]
 
         self._files[0].offer(allocated, row)
         self._files[1].offer(status.st_size, row)
@@ -172,8 +136,7 @@ class Top(Walk):
         total = self._totals.pop()
 
         def row() -> list[object]:
-            path = cut(self._relative("").rstrip("/"))
-            return [path, total.allocated, total.apparent, total.files]
+            return [self._shown(""), total.allocated, total.apparent, total.files]
 
         self._directories[0].offer(total.allocated, row)
         self._directories[1].offer(total.apparent, row)

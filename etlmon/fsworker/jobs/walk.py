@@ -10,7 +10,8 @@ from _thread import allocate_lock
 from abc import ABC, abstractmethod
 from time import monotonic
 
-from etlmon.fsworker.jobs.wire import OutOfMemory, cut, errno_name
+from etlmon.fsworker.jobs.level import Level
+from etlmon.fsworker.jobs.wire import MAX_SHOWN, OutOfMemory, cut, errno_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,38 +43,6 @@ _VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 class Stopped(Exception):
     """The job ends before its end; the text is the reason as the answer gives it."""
-
-
-class Level:
-    """One directory on the way from the top to where the job is.
-
-    ``fd`` is CLOSED while the directory is; ``identity`` tells whether what is opened again
-    under its path is still itself; ``pending`` are subdirectories still to be entered, each
-    text of ``packed`` the names of many that are to follow; ``kept`` says that what is found in it
-    is remembered.
-    """
-
-    __slots__ = ("directory", "fd", "identity", "kept", "packed", "pending")
-
-    def __init__(
-        self, directory: Directory, fd: int, identity: tuple[int, int], kept: bool
-    ) -> None:
-        self.directory = directory
-        self.fd = fd
-        self.identity = identity
-        self.pending: list[Directory] = []
-        self.packed: list[str] = []
-        self.kept = kept
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing below it is still to be entered."""
-        return not (self.pending or self.packed)
-
-    def clear(self) -> None:
-        """Enter nothing more below it."""
-        self.pending.clear()
-        self.packed.clear()
 
 
 class Walk(ABC):
@@ -211,7 +180,7 @@ class Walk(ABC):
         if status.st_dev != self._device:
             self._skipped_mounts += 1
             return False
-        if (status.st_dev, status.st_ino) in self._on_the_way:
+        if _identity(status) in self._on_the_way:
             # An upper directory bound below itself.
             self._loops(name)
             return False
@@ -221,7 +190,7 @@ class Walk(ABC):
         self._trouble("ELOOP", name)
 
     def _push(self, directory: Directory, fd: int, status: os.stat_result) -> None:
-        identity = (status.st_dev, status.st_ino)
+        identity = _identity(status)
         kept = self._levels[-1].kept if self._levels else True
         self._levels.append(Level(directory, fd, identity, kept))
         self._on_the_way.add(identity)
@@ -245,11 +214,11 @@ class Walk(ABC):
         except OSError:
             return CLOSED
         try:
-            status = os.fstat(above)
-            if (status.st_dev, status.st_ino) == self._levels[-1].identity:
-                return above
+            found = _identity(os.fstat(above))
         except OSError:
-            pass
+            found = None
+        if found == self._levels[-1].identity:
+            return above
         os.close(above)
         return CLOSED
 
@@ -271,8 +240,7 @@ class Walk(ABC):
                 os.close(upper)
             upper, fd = fd, open_directory(".", fd)
             os.close(upper)
-            status = os.fstat(fd)
-            if (status.st_dev, status.st_ino) != self._levels[-1].identity:
+            if _identity(os.fstat(fd)) != self._levels[-1].identity:
                 raise FileNotFoundError(errno.ENOENT, "replaced on the way")
         except BaseException:
             os.close(fd)
@@ -314,8 +282,7 @@ class Walk(ABC):
             self._share()
         if now >= self._next_progress and self._is_heard():
             self._next_progress = now + _PROGRESS_SECONDS
-            directory = cut(self._relative("").rstrip("/"))
-            self._tell({"progress": {**self._progress(), "directory": directory}})
+            self._tell({"progress": {**self._progress(), "directory": self._shown("")}})
 
     def _is_heard(self) -> bool:
         """Tell whether the file system answers: who is at work here has just been answered."""
@@ -348,15 +315,32 @@ class Walk(ABC):
 
     def _trouble(self, kind: str, name: str) -> None:
         count, example = self._troubles.get(kind, (0, ""))
-        self._troubles[kind] = (count + 1, example or cut(self._relative(name).rstrip("/")) or ".")
+        self._troubles[kind] = (count + 1, example or self._shown(name) or ".")
 
     def _out_of_memory(self, name: str) -> OutOfMemory:
         """Give the error for a job that has no room for what is in a directory."""
-        return OutOfMemory(cut(self._relative(name).rstrip("/")))
+        return OutOfMemory(self._shown(name))
 
     def _relative(self, name: str) -> str:
         """Give the path of an entry of the deepest level, relative to the root."""
         return "/".join([*(level.directory.name for level in self._levels[1:]), name])
+
+    def _shown(self, name: str) -> str:
+        """Give the path of an entry of the deepest level, or ``""`` for that, as it is told.
+
+        Where that is its end, only so much is put together: a tree may be very deep.
+        """
+        names = [name] if name else []
+        length, at = len(name), len(self._levels)
+        while at > 1 and length <= MAX_SHOWN:
+            at -= 1
+            names.append(self._levels[at].directory.name)
+            length += len(names[-1]) + 1
+        return cut("/".join(reversed(names)))
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def open_directory(path: str, dir_fd: int | None = None, flags: int = 0) -> int:

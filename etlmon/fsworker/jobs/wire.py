@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_MAX_SHOWN = 1000
+MAX_SHOWN = 1000
 
 
 class RequestError(Exception):
@@ -25,7 +25,7 @@ class OutOfMemory(Exception):
 
 def cut(text: str) -> str:
     """Give a text as it is told to people: the end of a very long one, which tells most."""
-    return text if len(text) <= _MAX_SHOWN else "..." + text[-_MAX_SHOWN:]
+    return text if len(text) <= MAX_SHOWN else "..." + text[-MAX_SHOWN:]
 
 
 def errno_name(error: OSError) -> str | None:
