@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -79,6 +80,16 @@ class Child(ProcessProtocol):
     def is_quiet(self, now: float) -> bool:
         """Tell whether it has said nothing for so long that its mount is in doubt."""
         return self.heard_at < now - _QUIET_SECONDS
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal (SIGSTOP) has stopped it: then its silence says nothing of its mount."""
+        try:
+            # Only a look, which takes nothing away from whoever reaps it.
+            found = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        return found is not None
 
     def begin(self, request_id: int, request: Request, now: float) -> None:
         """Send a request; ``now`` is the reactor's time."""

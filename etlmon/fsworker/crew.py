@@ -114,6 +114,18 @@ class Crew:
         if request is not None and error is not None:
             request.result.errback(error)
 
+    def give_up(self, child: Child, error: Exception) -> None:
+        """End a child that has said nothing for too long, as ``error`` tells.
+
+        Unless a signal has stopped it: then that is what there is to tell.
+        """
+        if child.is_stopped:
+            self._log.warn(
+                "worker {pid} was stopped by a signal: another is started", pid=child.pid
+            )
+            error = WorkerDied(f"a signal had stopped the worker (process {child.pid})")
+        self.end(child, error)
+
     def _lives_on(self, child: Child, since: datetime) -> None:
         # Where this process itself stood still, nobody has been reaped yet: that comes first.
         child.timer = self._reactor.callLater(0, self._set_aside, child, since)

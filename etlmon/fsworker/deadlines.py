@@ -51,14 +51,15 @@ class Deadlines:
         else:
             partial = self._partial(request)
             error = WorkerSilent(request.mount_point, request.silence_seconds, partial)
-            self._crew.end(child, error)
+            self._crew.give_up(child, error)
 
     def _overdue(self, child: Child, request: Request) -> None:
         child.timer = self._reactor.callLater(0, self._overdue_still, child, request)
 
     def _overdue_still(self, child: Child, request: Request) -> None:
         partial = self._partial(request)
-        self._crew.end(child, WorkerTimeout(request.mount_point, request.told_seconds, partial))
+        error = WorkerTimeout(request.mount_point, request.told_seconds, partial)
+        self._crew.give_up(child, error)
 
     def _partial(self, request: Request) -> ScanOutcome | None:
         """Give what is known of the scan that a child is at."""

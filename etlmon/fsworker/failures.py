@@ -53,7 +53,7 @@ class MountStuck(CollectError):
 
 
 class WorkerDied(CollectError):
-    """The child ended, or spoke nonsense, before it had answered.
+    """The child ended, was stopped by a signal, or spoke nonsense, before it had answered.
 
     ``partial`` is what a scan had counted when it was last heard of, None if it never was.
     """

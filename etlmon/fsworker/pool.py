@@ -10,6 +10,9 @@ hears WorkerTimeout at once and the child gets SIGKILL. One that is not gone hal
 hangs inside the kernel: it is set aside as stuck on its mount and its slot goes to a new child.
 Requests for that mount fail with MountStuck until it is gone; then the mount is free again.
 
+A child that a signal has stopped (SIGSTOP) is ended in the same way, and its request fails with
+WorkerDied: its silence says nothing of its mount, which others go on with meanwhile.
+
 A walk that has made no progress for 30 s (``silence_seconds``), because its mount has hung on the
 way, does not wait for that: it fails with WorkerSilent, and its child is killed like any other.
 
@@ -321,7 +324,9 @@ class WorkerPool:
         for child in self._crew.children:
             at_work = child.request
             same_mount = child.mount_point == request.mount_point
-            if same_mount and (at_work is None or child.is_quiet(now)):
+            if same_mount and at_work is None:
+                return child
+            if same_mount and child.is_quiet(now) and not child.is_stopped:
                 return child
             if at_work is not None and request.exclusive & at_work.exclusive:
                 return child

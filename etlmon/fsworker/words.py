@@ -31,6 +31,8 @@ class Words:
         said = f"{request.told_as}, begun {self._moment(request.began_at)}"
         if child.is_quiet(self._reactor.seconds()):
             said += f", not heard of since {self._moment(child.heard_at)}"
+            if child.is_stopped:
+                said += f": a signal has stopped its process {child.pid}"
         return said
 
     def of_all(self, children: Iterable[Child]) -> str:

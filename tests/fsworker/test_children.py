@@ -12,14 +12,15 @@ from typing import Any
 
 import psutil
 import pytest
-from twisted.internet import reactor
+from twisted.internet import reactor, task
 from twisted.internet.defer import CancelledError
 from twisted.logger import globalLogPublisher
 
 from etlmon.config.node import WorkersSection
+from etlmon.fsworker.child import Child
 from etlmon.fsworker.failures import WorkerDied, WorkerFailed, WorkerStopped, WorkerTimeout
 from etlmon.fsworker.pool import WorkerPool
-from etlmon.fsworker.scan import ScanOrder
+from etlmon.fsworker.scan import ScanOrder, ScanProgress
 from tests.fsworker.conftest import Hastened, find, until
 from tests.fsworker.made_up import results
 from tests.waiting import PATIENCE_SECONDS
@@ -128,6 +129,45 @@ async def test_what_has_come_while_the_reactor_stood_still_is_read_first(
     hastened.put_forward(1_000)
     await until(lambda: not hastened_pool._crew.children)
     assert [line for line in log_lines if "hangs" in line] == []
+
+
+async def stop(child: Child) -> None:
+    """Stop a child by a signal, and wait until it stands still."""
+    os.kill(child.pid, signal.SIGSTOP)
+    await until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED)
+
+
+async def test_stopped_child_is_replaced_and_its_mount_is_not_blamed(
+    hastened: Hastened, hastened_pool: WorkerPool, log_lines: list[str]
+) -> None:
+    """The one that has been idle since then, and the one that is at a scan."""
+    await hastened_pool.statvfs(b"/", "/", 900)
+    (idle,) = hastened_pool._crew.children
+    await stop(idle)
+    probe = results(hastened_pool.statvfs(b"/", "/", 900))
+    hastened.put_forward(1_000)
+    await until(lambda: probe)
+    assert isinstance(probe[0], WorkerDied)
+    assert str(probe[0]) == f"a signal had stopped the worker (process {idle.pid})"
+    assert (await hastened_pool.statvfs(b"/", "/", 900)).blocks > 0
+
+    told: list[ScanProgress] = []
+    slow = order("/usr", max_ops_per_second=50.0, silence_seconds=300.0, timeout_seconds=9e9)
+    scan = results(hastened_pool.scan(slow, told.append))
+    await until(lambda: told)
+    [at_work] = [child for child in hastened_pool._crew.children if child.request]
+    await stop(at_work)
+    hastened.put_forward(200)
+    assert (await hastened_pool.statvfs(b"/", "/", 900)).blocks > 0
+    assert (await hastened_pool.scan(order("/etc"))).files > 0
+    while not scan:  # What it has said before may come in a little later.
+        hastened.put_forward(301)
+        await task.deferLater(reactor, 0.005)
+    assert str(scan[0]) == f"a signal had stopped the worker (process {at_work.pid})"
+    assert scan[0].partial.dirs > 0
+    await until(lambda: len(hastened_pool._crew.children) == 2)
+    assert hastened_pool.stuck_workers() == []
+    assert len([line for line in log_lines if "was stopped by a signal" in line]) == 2
 
 
 PROGRAMS = {
