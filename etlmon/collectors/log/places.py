@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from etlmon.text import host_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def fixed_part(pattern: bytes) -> bytes:
@@ -33,6 +38,15 @@ def changed_ns(path: bytes) -> int:
         return os.stat(path).st_mtime_ns
     except OSError:
         return -1
+
+
+def count_names(directories: Iterable[bytes]) -> int:
+    """Tell how many names directories hold, together."""
+    count = 0
+    for directory in directories:
+        with suppress(OSError):
+            count += len(os.listdir(directory))
+    return count
 
 
 def signature(path: bytes) -> tuple[int, int, int] | None:

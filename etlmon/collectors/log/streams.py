@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.log.entries import Joiner
-from etlmon.collectors.log.places import changed_ns, fixed_part, signature, unseen
+from etlmon.collectors.log.places import changed_ns, count_names, fixed_part, signature, unseen
 from etlmon.collectors.log.stream import Stream
 from etlmon.collectors.log.text import TextReader
 from etlmon.host.follow_queue import Limits
@@ -40,6 +40,8 @@ _LEAST_LINES = 100
 """Lines that each file has in its turn, at the least, if there are so many."""
 _GONE_SECONDS = 60.0
 _LOOK_AGAIN_SECONDS = 1.0
+_NAMES_A_SECOND = 2_000
+"""Names that are looked through, on average, while others than the pattern's come and go."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,9 @@ class Streams:
         self._came: Counter[bytes] = Counter()
         self._directories: dict[bytes, int] = {}
         """Where files are looked for, and when each directory had changed last."""
+        self._found_at = 0.0
+        self._names_there = 0
+        """Names in these directories when they were looked through, ``_found_at``."""
         self._rotated_bases: set[bytes] = set()
         """Names that rotated files which match have come from."""
         self._waits_for_match: LogFileRead | None = None
@@ -158,7 +163,7 @@ class Streams:
         reads: bool,
     ) -> Step:
         records: list[Record] = []
-        if all_again or self._has_new_names():
+        if all_again or self._may_have_new_names(now, came):
             records += self._find_files(now, wall)
         self._came.update(came)
         self._wake(now, all_again=all_again)
@@ -210,11 +215,16 @@ class Streams:
 
     # --- which files there are --------------------------------------------------------------------
 
-    def _has_new_names(self) -> bool:
-        return self.is_pattern and any(
-            changed_ns(directory) != modified_ns
+    def _may_have_new_names(self, now: float, came: Mapping[bytes, int]) -> bool:
+        """Whether to look for files anew: at once when it is heard of one, else once in a while."""
+        if not self.is_pattern or all(
+            changed_ns(directory) == modified_ns
             for directory, modified_ns in self._directories.items()
-        )
+        ):
+            return False
+        if any(self._own_names(os.path.basename(path)) for path in came):
+            return True
+        return now - self._found_at >= self._names_there / _NAMES_A_SECOND
 
     def _find_files(self, now: float, wall: datetime) -> list[Record]:
         """Take up new files and give up those that are gone."""
@@ -227,6 +237,7 @@ class Streams:
             parents = glob.glob(os.path.dirname(self._pattern), recursive=True)
             self._directories = {one: changed_ns(one) for one in parents if os.path.isdir(one)}
             found = glob.glob(self._pattern, recursive=True)
+            self._found_at, self._names_there = now, count_names(self._directories)
             if not self._has_begun:  # before the others: one of them may be new as a name only
                 self._add_saved()
             paths = self._matches(found)

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from etlmon.collectors.log import streams
 from etlmon.errors import CollectedInPart, CollectError
 from etlmon.host.follow import Follower
 from etlmon.host.inotify import Watch
 from tests.collectors.log.conftest import Follow, done, open_files, write
+from tests.waiting import wait_for_tick
 
 
 def identity(directory: bytes) -> tuple[int, int]:
@@ -295,6 +297,39 @@ class TestHints:
         assert one.run() == ["c"]
         assert watches.armed == [bytes(logs)]
         assert one.flags == []
+
+    def test_other_names_that_come_and_go_make_no_work(
+        self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A directory of many files is not looked through for each; for one of ours it is."""
+        for number in range(1_000):
+            (logs / f"{number}.tmp").touch()
+        watches = Watches()
+        one = follow("*.log", watches=watches)
+        one.collector.listen(lambda: None)
+        one.run()
+        look, looks = streams.glob.glob, []
+        monkeypatch.setattr(
+            streams.glob, "glob", lambda *a, **options: looks.append(a) or look(*a, **options)
+        )
+
+        def come(name: str) -> None:
+            wait_for_tick()
+            write(logs / name, name)
+            for watch in watches.all:
+                watch.came(name.encode())  # type: ignore[misc]
+                watch.heard()
+
+        for number in range(10):
+            come(f"other {number}.tmp")
+            assert one.run(0.04) == []
+        assert looks == []
+        come("a.log")
+        assert one.run(0.04) == ["a.log"]
+        looks.clear()
+        come("one more.tmp")
+        one.run(0.6)
+        assert looks != []
 
     def test_what_happens_before_they_are_heard_is_seen(self, follow: Follow, logs: Path) -> None:
         def rotate() -> None:
