@@ -323,7 +323,10 @@ class StoreService(Service):
     def _note(self, found: OnDisk) -> None:
         files = self._current.files
         if files.note(found):
-            self.log.error("The database: {trouble}.", trouble=files.trouble)
+            if files.trouble is None:
+                self.log.info("The database file is back.")
+            else:
+                self.log.error("The database: {trouble}.", trouble=files.trouble)
         if self._checkpoints is not None and self.running:
             self._checkpoints.mind(found.wal_bytes or 0)
 

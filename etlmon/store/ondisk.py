@@ -53,18 +53,17 @@ class InUse:
         return _LOST if self.is_lost else _CUT_OFF if self.is_cut_off else None
 
     def note(self, found: OnDisk) -> bool:
-        """Note what was found now; give whether a file beside it is found to be gone just now.
+        """Note what was found now; give whether that changes the trouble.
 
-        Those are made some time after the opening, and stay until the last connection is closed.
+        Those beside it are made some time after the opening, and stay until the last connection is
+        closed.
         """
-        self.found = found
-        if self.is_lost:
-            return False
-        was_cut_off = self.is_cut_off
-        if any(found.beside.get(end) != known for end, known in self._beside.items()):
-            self.is_cut_off = True
-        self._beside = {**found.beside, **self._beside}
-        return self.is_cut_off and not was_cut_off
+        before, self.found = self.trouble, found
+        if not self.is_lost:
+            if any(found.beside.get(end) != known for end, known in self._beside.items()):
+                self.is_cut_off = True
+            self._beside = {**found.beside, **self._beside}
+        return self.trouble != before
 
 
 def look(path: Path) -> OnDisk:
