@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import shutil
 import sqlite3
 from contextlib import closing, suppress
@@ -17,7 +16,8 @@ from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, group_of, owner_of
 from etlmon.store.damage import check, is_emptied, read_only_uri, stamp
 from etlmon.store.faults import READ_ONLY, explained, hindrance
-from etlmon.store.leftovers import ABANDONED_SECONDS, clear
+from etlmon.store.files import make, sync
+from etlmon.store.leftovers import clear, clear_half_made, half_made
 from etlmon.store.migrate import load_migrations, schema_version
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _PAGES_A_STEP = 1_000
 _NAME = re.compile(r"etlmon-([0-9]{8}T[0-9]{6}Z)\.db")
-_HALF_MADE = re.compile(_NAME.pattern + r"\.part")
 
 
 def backup_name(wall_seconds: float) -> str:
@@ -46,26 +45,25 @@ def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda
         raise StoreError(f"there is no database {database}")
     if is_emptied(database):  # SQLite would delete the log, even where it may only read
         raise StoreError(f"{database} is damaged: the file is empty")
-    half_made = target.with_name(target.name + ".part")
+    made = half_made(target)
     try:
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         _refuse_without_room(database, target.parent)
-        half_made.unlink(missing_ok=True)
-        os.close(make(half_made))
+        os.close(make(made))
         try:
-            _copy(database, half_made, cancelled)
+            _copy(database, made, cancelled)
         except sqlite3.Error:
             if hindrance(database.resolve().parent) != READ_ONLY:
                 raise
-            _copy_at_rest(database, half_made)
-        refuse_unsound(half_made, half_made)
-        sync(half_made)
-        half_made.rename(target)
+            _copy_at_rest(database, made)
+        refuse_unsound(made, target)
+        sync(made)
+        made.rename(target)
         sync(target.parent)
         return target.stat().st_size
     except (OSError, sqlite3.Error, StoreError) as error:
         with suppress(OSError):
-            half_made.unlink(missing_ok=True)
+            made.unlink(missing_ok=True)
         raise StoreError(f"cannot copy {database} to {target}: {_words(error, target)}") from error
 
 
@@ -81,8 +79,8 @@ def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> int:
     """Copy as ``back_up`` does, for root too: with the rights of those whose directories they are.
 
     A directory that must be made is the database's owner's; a copy where only root can write is
-    root's, and made beside the database first, where what killed ones have left goes away. Not for
-    a process with threads.
+    root's, and made beside the database first. What killed ones have left there goes away, and
+    where the copy goes. Not for a process with threads.
     """
     try:
         reader, writer = owner_of(database), owner_of(target)
@@ -94,8 +92,10 @@ def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> int:
             writer = reader
         if os.geteuid() != 0 or reader == writer:
             with acting_as(reader):
+                clear_half_made(target.parent, wall_seconds)
                 return back_up(database, target)
         with acting_as(writer):
+            clear_half_made(target.parent, wall_seconds)
             _refuse_existing(target)
         with acting_as(reader):
             found = _passing_copy(database)
@@ -107,7 +107,7 @@ def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> int:
 
 def _passing_copy(database: Path) -> IO[bytes]:
     """Give a copy that has no name any more."""
-    beside = database.with_name(f"{database.name}.passing-{secrets.token_hex(8)}")
+    beside = half_made(database)
     back_up(database, beside)
     opened = beside.open("rb")
     beside.unlink()
@@ -116,16 +116,19 @@ def _passing_copy(database: Path) -> IO[bytes]:
 
 def _write(source: IO[bytes], target: Path) -> int:
     """Write a file where none is; give its bytes."""
-    with os.fdopen(make(target), "wb") as file:
-        try:
+    made = half_made(target)
+    try:
+        with os.fdopen(make(made), "wb") as file:
             shutil.copyfileobj(source, file)
             file.flush()
             os.fsync(file.fileno())
-        except BaseException:
-            target.unlink()
-            raise
-        sync(target.parent)
-        return file.tell()
+            size_bytes = file.tell()
+        made.rename(target)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
+    sync(target.parent)
+    return size_bytes
 
 
 def made_at(copy: Path) -> float:
@@ -149,23 +152,16 @@ def newest_backup(directory: Path, wall_seconds: float) -> Path | None:
 def rotate(directory: Path, keep: int, wall_seconds: float) -> list[Path]:
     """Remove all but the newest ``keep`` scheduled copies, and nothing else; give what went.
 
-    Those from the future count as the oldest: they may not push out what is made now. So do
-    those that are half made and have not been written to for an hour: who made them was killed.
+    Those from the future count as the oldest: they may not push out what is made now. What was half
+    made by one that was killed goes, too.
     """
     newest_first = sorted(
         _backups(directory), key=lambda one: (made_at(one) <= wall_seconds, one), reverse=True
     )
     gone = newest_first[keep:]
-    with suppress(FileNotFoundError):
-        gone += [
-            one
-            for one in directory.iterdir()
-            if _HALF_MADE.fullmatch(one.name)
-            and one.stat().st_mtime < wall_seconds - ABANDONED_SECONDS
-        ]
     for path in gone:
         path.unlink(missing_ok=True)
-    return gone
+    return gone + clear_half_made(directory, wall_seconds)
 
 
 def _backups(directory: Path) -> Iterator[Path]:
@@ -224,14 +220,6 @@ def _refuse_existing(target: Path) -> None:
         raise StoreError(f"{target} exists already; name another file")
 
 
-def make(path: Path) -> int:
-    """Make a file where there is nothing, not even a link; give its descriptor."""
-    flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_RDWR
-    descriptor = os.open(path, flags, 0o640)
-    os.fchmod(descriptor, 0o640)  # whatever the umask took away
-    return descriptor
-
-
 def refuse_unsound(found: Path, copy: Path) -> None:
     """Raise StoreError, naming ``copy``, unless ``found`` is a sound database known here."""
     trouble = check(found)
@@ -253,12 +241,3 @@ def _refuse_without_room(database: Path, directory: Path) -> None:
     needed, free = database.stat().st_size, shutil.disk_usage(directory).free
     if free < needed:
         raise StoreError(f"{directory} has {free} bytes free, {needed} are needed")
-
-
-def sync(path: Path) -> None:
-    """Have the disk keep a file, or the names in a directory, as they are now."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from etlmon import __version__
 from etlmon.errors import StoreError
+from etlmon.store.files import make, sync
+from etlmon.store.leftovers import half_made
 from etlmon.text import shell_word
 
 if TYPE_CHECKING:
@@ -149,16 +151,17 @@ def _statements(sql: str) -> Iterator[str]:
 
 def _copy(connection: sqlite3.Connection, target: Path) -> None:
     """Copy the database whole to ``target``; a copy of the same schema made before is replaced."""
-    half_made = target.with_name(target.name + ".part")
+    made = half_made(target)
     try:
-        half_made.unlink(missing_ok=True)
         _refuse_without_room(connection, target.parent)
-        os.close(os.open(half_made, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
-        with closing(sqlite3.connect(half_made)) as copy:
+        os.close(make(made))
+        with closing(sqlite3.connect(made)) as copy:
             connection.backup(copy)
-        half_made.replace(target)
+        sync(made)
+        made.replace(target)
+        sync(target.parent)
     except (OSError, sqlite3.Error) as error:
-        half_made.unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
         raise StoreError(
             f"cannot copy the database to {target} before its upgrade: {error}"
         ) from error

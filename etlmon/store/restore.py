@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of, user_name
-from etlmon.store.backup import make, refuse_unsound, sync
+from etlmon.store.backup import refuse_unsound
 from etlmon.store.damage import SIDE_FILES, is_emptied, read_only_uri, stamp, unused
-from etlmon.store.leftovers import clear
+from etlmon.store.files import make, sync
+from etlmon.store.leftovers import clear, half_restored
 from etlmon.store.lock import lock
 from etlmon.text import shell_word
 
@@ -49,17 +50,8 @@ def restore(copy: Path, database: Path, wall_seconds: float) -> Path | None:
     except OSError as error:
         raise StoreError(f"cannot restore {database}: {error.strerror or error}") from error
     with source, acting_as(owner), lock(database):
-        real = database.resolve()
-        if _is_it(source, _fresh(real)):
-            raise StoreError(
-                f"{copy} has the name that a restore gives to what it makes: rename it"
-            )
-        clear(database, wall_seconds, is_locked=True)
-        return _restore(source, copy, real, wall_seconds)
-
-
-def _fresh(real: Path) -> Path:
-    return real.with_name(f"{real.name}.restored")
+        clear(database, wall_seconds, is_locked=True, but=os.fstat(source.fileno()))
+        return _restore(source, copy, database.resolve(), wall_seconds)
 
 
 def _is_it(source: IO[bytes], path: Path) -> bool:
@@ -90,7 +82,7 @@ def _open_copy(copy: Path, reader: int) -> IO[bytes]:
 def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> Path | None:
     if _is_it(source, real):
         raise StoreError(f"{copy} is the database itself; name a copy of it")
-    fresh = _fresh(real)
+    fresh = half_restored(real)
     aside = unused(real.with_name(f"{real.name}.before-restore-{stamp(wall_seconds)}"))
     try:
         _write(source, fresh)

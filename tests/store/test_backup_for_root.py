@@ -83,7 +83,8 @@ class TestCopying:
         size = back_up_for_root(database, target, NOW)
         assert (numbers(target), mine(target)) == ([7], (0, 0o640))
         assert size == target.stat().st_size
-        assert not list(database.parent.glob("*passing*"))
+        assert not list(database.parent.glob("*part*"))
+        assert [one.name for one in (place / "root").iterdir()] == ["copy.db"]
         with pytest.raises(StoreError, match="exists already"):
             back_up_for_root(database, target, NOW)
 
@@ -93,15 +94,15 @@ class TestCopying:
         assert (mine(target.parent), mine(target)) == ((USER, 0o750), (USER, 0o640))
         assert mine(target.parent.parent)[0] == 0
 
-    @pytest.mark.parametrize("name", ["copy.db", "copy.db.part"])
+    @pytest.mark.parametrize("name", ["copy.db", "part"])
     def test_follows_no_planted_link(
-        self, database: Path, secret: Path, place: Path, name: str
+        self, database: Path, place: Path, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """Not even where he has guessed by which name the copy is made."""
+        monkeypatch.setattr("etlmon.store.backup.half_made", lambda path: path.with_name("part"))
         planted(database.with_name(name), place / "new")
-        try:
+        with pytest.raises(StoreError, match="exists"):
             back_up_for_root(database, database.with_name("copy.db"), NOW)
-        except StoreError:
-            assert name == "copy.db"
         assert not (place / "new").exists()
 
     def test_takes_no_file_of_root_for_the_database(
@@ -140,10 +141,18 @@ class TestRestoring:
         assert (numbers(kept), mine(kept)[0]) == ([8], USER)
         assert mine(database.with_name("etlmon.db.lock"))[0] == USER
 
-    @pytest.mark.parametrize("name", ["etlmon.db.restored", "etlmon.db.lock", "etlmon.db-wal"])
+    @pytest.mark.parametrize("name", ["restored", "etlmon.db.lock", "etlmon.db-wal"])
     def test_follows_no_planted_link(
-        self, database: Path, copy: Path, secret: Path, name: str
+        self,
+        database: Path,
+        copy: Path,
+        secret: Path,
+        name: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(
+            "etlmon.store.restore.half_restored", lambda path: path.with_name("restored")
+        )
         planted(database.with_name(name), secret)
         try:
             restore(copy, database, NOW)
@@ -163,7 +172,7 @@ class TestRestoring:
         words = "in a directory of nobody, who may not read it: chown -h nobody"
         with pytest.raises(StoreError, match=words):
             restore(link, database, NOW)
-        assert not database.with_name("etlmon.db.restored").exists()
+        assert not list(database.parent.glob("*restored*"))
 
 
 class TestWhoseRightsSuffice:

@@ -77,12 +77,9 @@ def test_upgrade_makes_a_copy_first(connection: sqlite3.Connection, path: Path) 
         assert migrate(restored, copy, 9, [FIRST]) == 1
 
 
-def test_copy_replaces_an_older_one_and_half_made_ones(
-    connection: sqlite3.Connection, path: Path
-) -> None:
+def test_copy_replaces_an_older_one(connection: sqlite3.Connection, path: Path) -> None:
     migrate(connection, path, 7, [FIRST])
     path.with_name("etlmon.db.schema-1").write_text("old")
-    path.with_name("etlmon.db.schema-1.part").write_text("half")
     migrate(connection, path, 8, [FIRST, SECOND])
     assert copies(path) == {"etlmon.db.schema-1"}
     with closing(sqlite3.connect(path.with_name("etlmon.db.schema-1"))) as copy:
