@@ -17,6 +17,7 @@ from etlmon.store.damage import (
     CORRUPT,
     DamagedError,
     check,
+    half_set_aside,
     is_damage,
     looks_like_database,
     mend_indexes,
@@ -186,6 +187,8 @@ class CurrentDatabase:
                     refuse_network_filesystem(self.path, self._proc)
                 self._lock = lock(self.path, self._proc)
                 self._clear()
+            if self._damage is None and half_set_aside(self.path) is not None:
+                self._damage = "a node that was killed had found it so"
             if self._damage is not None:
                 self._set_aside(self._damage)
                 self._damage = None

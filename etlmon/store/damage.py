@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from etlmon.errors import StoreError
+from etlmon.store.files import link
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -125,7 +127,7 @@ def stamp(wall_seconds: float) -> str:
 def unused(path: Path) -> Path:
     """Give a name that no file has: this one, or with a number behind it."""
     number, found = 1, path
-    while found.exists():
+    while any(found.with_name(found.name + end).exists() for end in ("", *SIDE_FILES)):
         number += 1
         found = path.with_name(f"{path.name}-{number}")
     return found
@@ -133,29 +135,46 @@ def unused(path: Path) -> Path:
 
 def newest_set_aside(path: Path) -> Path | None:
     """Give the damaged database that was set aside last, by its name; None if there is none."""
-    real = path.resolve()
-    beginning = f"{real.name}.{CORRUPT}"
     with suppress(OSError):
-        names = [one.name for one in real.parent.iterdir() if one.name.startswith(beginning)]
-        found = max((name for name in names if not name.endswith(SIDE_FILES)), default=None)
-        return None if found is None else real.with_name(found)
+        return max(_all_set_aside(path.resolve()), default=None)
     return None
+
+
+def half_set_aside(path: Path) -> Path | None:
+    """Give the other name that a database has since who set it aside was killed; None for none."""
+    real = path.resolve()
+    with suppress(OSError):
+        status = real.lstat()
+        for one in _all_set_aside(real):
+            if os.path.samestat(one.lstat(), status):
+                return one
+    return None
+
+
+def _all_set_aside(real: Path) -> Iterator[Path]:
+    for one in real.parent.iterdir():
+        if one.name.startswith(f"{real.name}.{CORRUPT}") and not one.name.endswith(SIDE_FILES):
+            yield one
 
 
 def set_aside(path: Path, label: str) -> Path:
     """Rename a database and what lies beside it to ``<name>.<label>``; give the new path.
 
     Of a database that is gone, what lies beside it still: SQLite would bring that into the file
-    that takes its place. Raises StoreError where that cannot be done.
+    that takes its place. It has both names until all is done, by which the next one finds that it
+    was begun (``half_set_aside``), and ends it. Raises StoreError where that cannot be done.
     """
     real = path.resolve()
-    aside = unused(real.with_name(f"{real.name}.{label}"))
+    aside = half_set_aside(path) or unused(real.with_name(f"{real.name}.{label}"))
     try:
+        has_both = aside.exists() or (real.exists() and link(real, aside))
         for suffix in SIDE_FILES:  # first: beside a new file they would be taken for its own
             beside = real.with_name(real.name + suffix)
             if beside.exists():
                 beside.rename(aside.with_name(aside.name + suffix))
-        if real.exists():
+        if has_both:
+            real.unlink()
+        elif real.exists():
             real.rename(aside)
     except OSError as error:
         raise StoreError(f"cannot set {real} aside as {aside.name}: {error.strerror}") from error

@@ -5,7 +5,6 @@ Whoever kills it, at whatever point, finds the old database under its name, or t
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sqlite3
@@ -17,7 +16,7 @@ from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of, user_name
 from etlmon.store.backup import refuse_unsound
 from etlmon.store.damage import SIDE_FILES, is_emptied, read_only_uri, stamp, unused
-from etlmon.store.files import make, sync
+from etlmon.store.files import link, make, sync
 from etlmon.store.leftovers import clear, half_restored
 from etlmon.store.lock import lock
 from etlmon.text import shell_word
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""Of a file system without hard links, or a file to which one may make none."""
 _ANY = "SELECT 1 FROM sqlite_schema"
 _PATIENCE_MS = 2_000
 """With other programs that look at the database."""
@@ -141,13 +138,7 @@ def _keep(real: Path, aside: Path) -> None:
     """Give the old database another name besides its own; its log, if it has one still, first."""
     for end in ("-wal", ""):
         source, target = real.with_name(real.name + end), aside.with_name(aside.name + end)
-        if not source.exists():
-            continue
-        try:
-            target.hardlink_to(source)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
+        if source.exists() and not link(source, target):
             with source.open("rb") as file:
                 _write(file, target)
     sync(real.parent)

@@ -18,6 +18,7 @@ from etlmon.store.damage import check, looks_like_database, set_aside, stamp
 from etlmon.store.database import StoreService
 from etlmon.store.open import prepare
 from etlmon.units import utc
+from tests.store.killed import killed
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -157,6 +158,44 @@ async def test_a_node_that_is_killed_before_it_has_begun_a_new_one_hides_nothing
     again.startService()
     assert again.set_aside is None
     await again.stopService()
+
+
+async def test_killed_while_it_sets_one_aside_it_loses_no_log(
+    path: Path, tmp_path: Path, flush_logged_errors: Flush
+) -> None:
+    """The database opens well without its log, as it was before; so the next start ends that."""
+    make(path)
+    log = path.with_name(f"{path.name}-wal")
+    rows = "SELECT count(*) FROM collector_run"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM collector_run WHERE records < 1000")
+        connection.commit()
+        content = {"": path.read_bytes(), "-wal": log.read_bytes()}  # noqa: ASYNC240
+    step, was_killed = 0, True
+    found: list[Path | None] = []
+    while was_killed:
+        step += 1
+        for one in tmp_path.glob("etlmon.db*"):  # noqa: ASYNC240
+            one.unlink()
+        for end, text in content.items():
+            path.with_name(path.name + end).write_bytes(text)
+        was_killed = killed(step, lambda: set_aside(path, LABEL))
+        store = StoreService(path, reactor, lambda: NOW + 1)
+        store.startService()
+        kept = store.set_aside
+        found.append(kept)
+        if kept is None:
+            assert await store.read(lambda cursor: cursor.execute(rows).fetchone()) == (1_000,)
+        else:
+            assert kept == path.with_name(f"etlmon.db.{LABEL}"), step
+            for end, text in content.items():
+                assert kept.with_name(kept.name + end).read_bytes() == text, step
+            assert await store.read(lambda cursor: cursor.execute(rows).fetchone()) == (0,)
+        await store.stopService()
+    assert found[0] is None
+    assert found[-1] is not None
+    assert sorted(found, key=bool) == found, "once it is begun it is ended"
+    flush_logged_errors("is damaged", "a damaged one is kept as")
 
 
 async def test_another_programs_file_is_left_alone(path: Path) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +17,7 @@ from etlmon.store.backup import back_up
 from etlmon.store.damage import DamagedError
 from etlmon.store.open import prepare
 from etlmon.store.restore import restore
+from tests.store.killed import killed
 from tests.store.test_backup import NOW, numbers
 from tests.store.test_damage import spoil
 
@@ -50,27 +49,6 @@ def add(path: Path, number: int, *, keeps_log: bool = False) -> None:
         path.write_bytes(file)
 
 
-def killed(step: int, copy: Path, path: Path) -> bool:
-    """Restore in a process that is killed before its ``step``-th call; give whether it was."""
-    child = os.fork()
-    if child == 0:
-        left = step
-
-        def count(event: str, _arguments: Any) -> None:
-            nonlocal left
-            if event == "open" or event.startswith(("os.", "sqlite3.", "fcntl.", "shutil.")):
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(count)
-        try:
-            restore(copy, path, NOW)
-        finally:
-            os._exit(0)
-    return os.waitpid(child, 0)[1] != 0
-
-
 @pytest.fixture
 def states(path: Path, copy: Path, tmp_path: Path) -> Iterator[Any]:
     """Give what a restore has left behind that was killed at each of its steps."""
@@ -86,7 +64,7 @@ def states(path: Path, copy: Path, tmp_path: Path) -> Iterator[Any]:
             for one in tmp_path.glob("etlmon.db*"):
                 one.unlink()
             shutil.copytree(before, tmp_path, dirs_exist_ok=True)
-            was_killed = killed(step, copy, path)
+            was_killed = killed(step, lambda: restore(copy, path, NOW))
             yield step
 
     return before, each
