@@ -92,6 +92,8 @@ class Streams:
         self.is_pattern = glob.has_magic(self._pattern)
         self._cursors = dict(cursors)
         self._missed = missed
+        self._later: Begin = "saved" if settings.start == "saved" else "beginning"
+        """Where files begin that come to be there later."""
         self._limits = Limits(
             max_line_bytes=settings.max_line_bytes,
             partial_seconds=settings.partial_timeout,
@@ -247,7 +249,7 @@ class Streams:
             records += self._begin(paths)
         else:
             for path in paths:
-                self._add(path, "beginning")
+                self._add(path, self._later)
         if self.is_pattern:
             records += self._forget(set(paths), now)
             records += self._tell_of_no_match(wall)
@@ -257,7 +259,9 @@ class Streams:
         """Take up the files that are there at first, and those of which a position is saved."""
         saved = [name for name in self._cursors if self._is_ours(name)]
         # A log that was followed before has not seen the file for it was not there.
-        begin: Begin = "beginning" if saved and self.is_pattern else self._settings.start
+        begin: Begin = self._later if saved and self.is_pattern else self._settings.start
+        if begin == "saved" and self._missed is not None and not saved:
+            begin = "end"  # with the mark that tells why: its position is lost
         for path in paths:
             self._add(path, begin)
         return [
@@ -270,7 +274,7 @@ class Streams:
         """Take up the files of which a position is saved, be they there or not."""
         for name in self._cursors:
             if self._is_ours(name):
-                self._add(path_bytes(name), "beginning")
+                self._add(path_bytes(name), self._later)
 
     def _is_ours(self, name: str) -> bool:
         if not self.is_pattern:
@@ -286,7 +290,7 @@ class Streams:
             self._settings.name,
             path,
             self._cursors.get(name),
-            begin="saved" if self._settings.start == "saved" else begin,
+            begin=begin,
             missed=self._missed,
             limits=self._limits,
             text=self._text,

@@ -242,6 +242,22 @@ class TestRunsCutShort:
         assert one.run() == ([None, "4"] if paused else ["4"])
         assert one.flags == [("gap",)]
 
+    def test_a_log_that_only_goes_on_goes_on_behind_what_was_lost(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        """Its position was saved, as far as is known; a file that comes later has none."""
+        one = follow("*.log", start="saved")
+        one.missed = "the database was begun anew"
+        write(logs / "app.log", *range(4))
+        assert one.run() == [None]
+        for restarted in (False, True):
+            write(logs / f"later-{restarted}.log", 5)
+            write(logs / "app.log", 4)
+            assert one.run() == ["4"]
+            one.end()
+            one.begin_anew()
+        assert one.flags == [("gap",)]
+
     def test_nothing_was_lost_where_all_is_read_again(self, follow: Follow, logs: Path) -> None:
         one = follow(start="beginning")
         one.missed = "the database was begun anew"
