@@ -25,8 +25,13 @@ def backup(config: str | None, target: str | None) -> None:
     with errors():
         settings = node_config(config)
         path = backup_path(settings, time.time()) if target is None else Path(target)
-        size = back_up_for_root(database_path(settings), path, time.time())
-        click.echo(f"{path}: {size} bytes, checked")
+        copied = back_up_for_root(database_path(settings), path, time.time())
+        mended = (
+            "; an index of the database is damaged, all were made anew in the copy"
+            if copied.is_mended
+            else ""
+        )
+        click.echo(f"{path}: {copied.size_bytes} bytes, checked{mended}")
 
 
 @click.command()

@@ -26,7 +26,7 @@ class TableFigures(Record, frozen=True, kw_only=True):
 
 
 class DatabaseCheck(Record, frozen=True, kw_only=True):
-    """What SQLite's quick check said of the file, table by table."""
+    """What SQLite's integrity check said of the file, table by table."""
 
     checked_at: Annotated[datetime, about("When it began, UTC.")]
     duration_ms: Annotated[int, about("How long it took, milliseconds.")]

@@ -8,13 +8,14 @@ import re
 import shutil
 import sqlite3
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, group_of, owner_of
-from etlmon.store.damage import check, is_emptied, read_only_uri, stamp
+from etlmon.store.damage import DamagedError, is_emptied, mend_indexes, read_only_uri, stamp
 from etlmon.store.faults import READ_ONLY, explained, hindrance
 from etlmon.store.files import make, sync
 from etlmon.store.leftovers import clear, clear_half_made, half_made
@@ -33,12 +34,22 @@ def backup_name(wall_seconds: float) -> str:
     return f"etlmon-{stamp(wall_seconds)}.db"
 
 
-def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda: False) -> int:
-    """Copy the database to ``target``, also while a node writes to it; give the copy's bytes.
+@dataclass(frozen=True)
+class Copied:
+    """A copy that was made."""
+
+    size_bytes: int
+    is_mended: bool
+    """Whether an index of the database is damaged: in the copy, all were made anew."""
+
+
+def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda: False) -> Copied:
+    """Copy the database to ``target``, also while a node writes to it.
 
     The copy is one read transaction's view, checked, and on the disk when this returns. Its
     directory is made if need be. A file that is there already is not replaced. ``cancelled`` is
-    asked now and then whether to give up. Blocks. Raises StoreError.
+    asked now and then whether to give up. Blocks. Raises StoreError; DamagedError where the copy
+    is no sound database.
     """
     _refuse_existing(target)
     if not database.exists():
@@ -56,15 +67,16 @@ def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda
             if hindrance(database.resolve().parent) != READ_ONLY:
                 raise
             _copy_at_rest(database, made)
-        refuse_unsound(made, target)
+        is_mended = make_sound(made, target, cancelled)
         sync(made)
         made.rename(target)
         sync(target.parent)
-        return target.stat().st_size
+        return Copied(target.stat().st_size, is_mended)
     except (OSError, sqlite3.Error, StoreError) as error:
         with suppress(OSError):
             made.unlink(missing_ok=True)
-        raise StoreError(f"cannot copy {database} to {target}: {_words(error, target)}") from error
+        kind = DamagedError if isinstance(error, DamagedError) else StoreError
+        raise kind(f"cannot copy {database} to {target}: {_words(error, target)}") from error
 
 
 def _words(error: OSError | sqlite3.Error | StoreError, target: Path) -> object:
@@ -75,7 +87,7 @@ def _words(error: OSError | sqlite3.Error | StoreError, target: Path) -> object:
     return error.strerror if isinstance(error, OSError) else error
 
 
-def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> int:
+def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> Copied:
     """Copy as ``back_up`` does, for root too: with the rights of those whose directories they are.
 
     A directory that must be made is the database's owner's; a copy where only root can write is
@@ -98,37 +110,36 @@ def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> int:
             clear_half_made(target.parent, wall_seconds)
             _refuse_existing(target)
         with acting_as(reader):
-            found = _passing_copy(database)
+            found, copied = _passing_copy(database)
         with found, acting_as(writer):
-            return _write(found, target)
+            _write(found, target)
+        return copied
     except OSError as error:
         raise StoreError(f"cannot copy {database} to {target}: {_words(error, target)}") from error
 
 
-def _passing_copy(database: Path) -> IO[bytes]:
+def _passing_copy(database: Path) -> tuple[IO[bytes], Copied]:
     """Give a copy that has no name any more."""
     beside = half_made(database)
-    back_up(database, beside)
+    copied = back_up(database, beside)
     opened = beside.open("rb")
     beside.unlink()
-    return opened
+    return opened, copied
 
 
-def _write(source: IO[bytes], target: Path) -> int:
-    """Write a file where none is; give its bytes."""
+def _write(source: IO[bytes], target: Path) -> None:
+    """Write a file where none is."""
     made = half_made(target)
     try:
         with os.fdopen(make(made), "wb") as file:
             shutil.copyfileobj(source, file)
             file.flush()
             os.fsync(file.fileno())
-            size_bytes = file.tell()
         made.rename(target)
     except BaseException:
         made.unlink(missing_ok=True)
         raise
     sync(target.parent)
-    return size_bytes
 
 
 def made_at(copy: Path) -> float:
@@ -192,7 +203,6 @@ def _copy(database: Path, target: Path, cancelled: Callable[[], bool]) -> None:
         source.execute("SELECT 1 FROM sqlite_schema").fetchone()
         source.backup(copy, pages=_PAGES_A_STEP, progress=look)
         source.execute("ROLLBACK")
-        copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # so that it is one file
 
 
 def _copy_at_rest(database: Path, target: Path) -> None:
@@ -220,14 +230,22 @@ def _refuse_existing(target: Path) -> None:
         raise StoreError(f"{target} exists already; name another file")
 
 
-def refuse_unsound(found: Path, copy: Path) -> None:
-    """Raise StoreError, naming ``copy``, unless ``found`` is a sound database known here."""
-    trouble = check(found)
-    if trouble is not None:
-        raise StoreError(f"{copy} is damaged: {trouble}")
+def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: False) -> bool:
+    """Check all of a copy, and make its indexes anew if need be; give whether that was so.
+
+    ``found`` is the copy that may be written to, and ``copy`` its name in words. Raises StoreError
+    unless it is a database known here; DamagedError where it is not sound.
+    """
+    try:
+        is_mended = mend_indexes(found, cancelled)
+        with closing(sqlite3.connect(found, isolation_level=None)) as connection:
+            present = schema_version(connection)
+            connection.execute("PRAGMA journal_mode = DELETE").fetchone()  # so that it is one file
+    except DamagedError as error:
+        raise DamagedError(f"{copy} is damaged: {error}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot check {copy}: {error}") from error
     newest = load_migrations()[-1].schema_version
-    with closing(sqlite3.connect(read_only_uri(found), uri=True)) as connection:
-        present = schema_version(connection)
     if present == 0:
         raise StoreError(f"{copy} is no database of etlmon")
     if present > newest:
@@ -235,6 +253,7 @@ def refuse_unsound(found: Path, copy: Path) -> None:
             f"{copy} has schema {present}, this etlmon knows up to {newest}; "
             "install the newer etlmon first"
         )
+    return is_mended
 
 
 def _refuse_without_room(database: Path, directory: Path) -> None:

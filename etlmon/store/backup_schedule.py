@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from etlmon.errors import StoreError
 from etlmon.records.database import BackupState
 from etlmon.store.backup import back_up, backup_name, made_at, newest_backup, rotate
+from etlmon.store.damage import DamagedError
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class _Copy:
     path: Path
     size_bytes: int
     is_new: bool
+    is_mended: bool = False
+    """Whether an index of the database is damaged, which the copy's are not any more."""
 
 
 class BackupService(TimerService):
@@ -115,11 +118,11 @@ class BackupService(TimerService):
             if newest is not None and wall - made_at(newest) < section.every:
                 return _Copy(newest, newest.stat().st_size, is_new=False)
             target = directory / backup_name(wall)
-            size = back_up(self._store.path, target, self._given_up.is_set)
+            made = back_up(self._store.path, target, self._given_up.is_set)
             rotate(directory, section.keep, wall)
         except OSError as error:
             raise StoreError(f"cannot keep copies in {directory}: {error.strerror}") from error
-        return _Copy(target, size, is_new=True)
+        return _Copy(target, made.size_bytes, is_new=True, is_mended=made.is_mended)
 
     def _copied(self, copy: _Copy) -> None:
         self._last, self._error, self._failed_at = copy, None, None
@@ -129,6 +132,8 @@ class BackupService(TimerService):
                 path=str(copy.path),
                 size=copy.size_bytes,
             )
+        if copy.is_mended:
+            self._store.suspect(DamagedError("an index does not fit its table"))
 
     def _failed(self, failure: Failure) -> None:
         if self._given_up.is_set():
@@ -141,6 +146,9 @@ class BackupService(TimerService):
             else:
                 self.log.failure("No copy of the database.", failure)
         self._error = (words, self._wall_clock())
+        if failure.check(DamagedError):
+            assert failure.value is not None
+            self._store.suspect(failure.value)
 
     def _ended(self, _: object) -> None:
         self._running = None

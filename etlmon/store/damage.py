@@ -13,13 +13,15 @@ from etlmon.errors import StoreError
 from etlmon.store.files import link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _MAGIC = b"SQLite format 3\0"
 _MOST_CHARACTERS = 300
 """Of what a check finds: a row of it may name a hundred pages."""
+_STEPS_BETWEEN_LOOKS = 100_000
+"""Of SQLite, some milliseconds."""
 SIDE_FILES = ("-wal", "-shm")
 """What SQLite keeps beside a database; it belongs to that file and to no other."""
 
@@ -34,6 +36,8 @@ class DamagedError(StoreError):
 
 def is_damage(error: BaseException) -> bool:
     """Whether SQLite says that the file is no sound database."""
+    if isinstance(error, DamagedError):
+        return True
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(code, int) and code & 0xFF in _DAMAGED
 
@@ -72,17 +76,21 @@ def read_only_uri(path: Path, *, at_rest: bool = False) -> str:
     return f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if at_rest else ''}"
 
 
-def check(path: Path, table: str | None = None, *, at_rest: bool = False) -> str | None:
+def check(
+    path: Path, table: str | None = None, *, with_indexes: bool = False, at_rest: bool = False
+) -> str | None:
     """Give what SQLite's quick check finds wrong with a database, or a table of it; else None.
 
+    That looks at each page and row; ``with_indexes`` compares the indexes with the tables, too.
     Raises StoreError where the file cannot be read at all.
     """
     if is_emptied(path):
         return "the file is empty"
-    what = "" if table is None else f"({table})"
+    what = "integrity_check" if with_indexes else "quick_check"
+    what += "" if table is None else f"({table})"
     try:
         with closing(sqlite3.connect(read_only_uri(path, at_rest=at_rest), uri=True)) as connection:
-            rows = connection.execute(f"PRAGMA quick_check{what}").fetchmany(3)
+            rows = connection.execute(f"PRAGMA {what}").fetchmany(3)
     except sqlite3.Error as error:
         if is_damage(error):
             return str(error)
@@ -91,17 +99,18 @@ def check(path: Path, table: str | None = None, *, at_rest: bool = False) -> str
     return None if found == "ok" else found[:_MOST_CHARACTERS] or "the check said nothing"
 
 
-def mend_indexes(path: Path) -> bool:
-    """Make the indexes of a database anew, if one does not fit its table; give whether that was so.
+def mend_indexes(path: Path, cancelled: Callable[[], bool] = lambda: False) -> bool:
+    """Check all of a database, and make its indexes anew if one does not fit its table.
 
-    The quick check does not compare them. Nobody else may write meanwhile. Raises DamagedError
-    where that does not help, StoreError where it cannot be done.
+    Gives whether that was so. Nobody else may write meanwhile. ``cancelled`` is asked now and then
+    whether to give up. Raises DamagedError where it is not sound then, StoreError where it cannot
+    be done.
     """
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute(
-                "PRAGMA wal_autocheckpoint = 0"
-            )  # the writer's connection alone does
+            connection.set_progress_handler(cancelled, _STEPS_BETWEEN_LOOKS)
+            # The writer's connection alone brings the log in.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
             if _full_check(connection) == "ok":
                 return False
             connection.execute("REINDEX")
@@ -109,7 +118,7 @@ def mend_indexes(path: Path) -> bool:
     except sqlite3.Error as error:
         if is_damage(error) or isinstance(error, sqlite3.IntegrityError):
             raise DamagedError(str(error)) from error
-        raise StoreError(f"cannot make the indexes of {path} anew: {error}") from error
+        raise StoreError(f"cannot check {path}, or make its indexes anew: {error}") from error
     if found != "ok":
         raise DamagedError(found[:_MOST_CHARACTERS])
     return True

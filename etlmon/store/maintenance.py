@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from etlmon.errors import StoreError
 from etlmon.records.database import CompactJob, DatabaseCheck, DatabaseFigures, TableFigures
 from etlmon.store import sizes
-from etlmon.store.damage import check
+from etlmon.store.damage import DamagedError, check
 from etlmon.store.deletions import free_pages
 from etlmon.store.leftovers import clear
 from etlmon.store.vacuum import lacking_room, vacuum
@@ -40,7 +40,7 @@ _DAY_MS = 86_400_000
 
 
 class MaintenanceService(TimerService):
-    """Once a day, first ten minutes after the start: quick check, and what ``optimize`` wants.
+    """Once a day, first ten minutes after the start: a check, and what ``optimize`` wants.
 
     What copies that were killed have left goes, too.
 
@@ -179,7 +179,7 @@ class MaintenanceService(TimerService):
         self.check = await self.checked()
         if self.check.state == "damaged":
             self.log.error("The database's check: {found}", found=self.check.message)
-            self._store.suspect(StoreError(str(self.check.message)))
+            self._store.suspect(DamagedError(str(self.check.message)))
             return
         await self._store.run(_optimize, in_transaction=False)
 
@@ -193,7 +193,8 @@ class MaintenanceService(TimerService):
                 if size.bytes > _MOST_CHECKED_BYTES:
                     left_out.append(name)
                     continue
-                message = await self._in_thread(partial(check, self._store.path, name))
+                look = partial(check, self._store.path, name, with_indexes=True)
+                message = await self._in_thread(look)
                 count += 1
                 if message is not None:
                     found = "damaged"

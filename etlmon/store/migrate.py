@@ -59,9 +59,12 @@ def load_migrations() -> tuple[Migration, ...]:
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
-    """Give the number of the newest migration that a database holds; 0 for a new one."""
+    """Give the number of the newest migration that a database holds.
+
+    0 for a new one, or one of another program: a table of the name is in many.
+    """
     known = connection.execute(
-        "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'"
+        "SELECT 1 FROM pragma_table_info('migrations') WHERE name = 'schema_version'"
     ).fetchone()
     if known is None:
         return 0

@@ -11,7 +11,7 @@ from etlmon import __version__
 from etlmon.errors import StoreError
 from etlmon.store.damage import DamagedError, is_damage, is_emptied
 from etlmon.store.lock import make_directory, network_filesystem
-from etlmon.store.migrate import load_migrations, migrate
+from etlmon.store.migrate import load_migrations, migrate, schema_version
 from etlmon.store.tables.all import TABLES
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _prepare(
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema")]
     if not tables:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    elif "migrations" not in tables:
+    elif schema_version(connection) == 0:
         raise StoreError(
             f"the database {path} belongs to another program; name another node.db_path"
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of, user_name
-from etlmon.store.backup import refuse_unsound
+from etlmon.store.backup import make_sound
 from etlmon.store.damage import SIDE_FILES, is_emptied, read_only_uri, stamp, unused
 from etlmon.store.files import link, make, sync
 from etlmon.store.leftovers import clear, half_restored
@@ -83,16 +83,16 @@ def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> 
     aside = unused(real.with_name(f"{real.name}.before-restore-{stamp(wall_seconds)}"))
     try:
         _write(source, fresh)
-        refuse_unsound(fresh, copy)
-        for end in SIDE_FILES:  # which the look at a copy that was made by hand may have left
-            fresh.with_name(fresh.name + end).unlink(missing_ok=True)
+        make_sound(fresh, copy)
+        sync(fresh)
         was_there = real.exists()
         _bring_in_log(real)
         _keep(real, aside)
         _exchange(real, fresh)
     except (OSError, StoreError) as error:
         with suppress(OSError):
-            fresh.unlink(missing_ok=True)
+            for end in ("", *SIDE_FILES):
+                fresh.with_name(fresh.name + end).unlink(missing_ok=True)
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"cannot restore {real}: {error.strerror}") from error

@@ -18,6 +18,7 @@ from etlmon.config.node import BackupSection
 from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
 from etlmon.store.backup import (
+    Copied,
     back_up,
     back_up_for_root,
     backup_name,
@@ -31,6 +32,7 @@ from etlmon.store.lock import lock
 from etlmon.store.open import prepare
 from etlmon.store.restore import restore
 from etlmon.units import utc
+from tests.store.test_damage import make, spoil, spoil_index
 from tests.waiting import PATIENCE_SECONDS
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -54,6 +56,16 @@ def numbers(path: Path) -> list[int]:
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return [number for (number,) in connection.execute(NUMBERS)]
+
+
+def content_of(*statements: str) -> bytes:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        return connection.serialize()
+
+
+OTHERS = content_of("CREATE TABLE migrations (id INTEGER, migration TEXT)")
 
 
 @pytest.fixture
@@ -108,7 +120,7 @@ class TestCopying:
             await store.write([run_of(last)])
             if last == 20_003:
                 written.set()
-        assert await copying == target.stat().st_size
+        assert await copying == Copied(target.stat().st_size, is_mended=False)
         copied = numbers(target)
         assert copied == list(range(len(copied))), "the view of one moment"
         assert 20_000 <= len(copied) <= last
@@ -146,6 +158,17 @@ class TestCopying:
             back_up(made, tmp_path / "copy.db")
         assert not [one for one in tmp_path.iterdir() if one.name.startswith("copy")]
 
+    def test_an_index_that_is_damaged_is_made_anew_in_the_copy(
+        self, made: Path, tmp_path: Path
+    ) -> None:
+        """All rows are there; who copies may not touch the database itself."""
+        spoil_index(made)
+        before = made.read_bytes()
+        target = tmp_path / "copy.db"
+        assert back_up(made, target).is_mended
+        assert numbers(target) == [7, 7]
+        assert made.read_bytes() == before
+
     def test_given_up(self, made: Path, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="given up"):
             back_up(made, tmp_path / "copy.db", lambda: True)
@@ -163,6 +186,17 @@ class TestRestoring:
         assert kept == made.with_name("etlmon.db.before-restore-20270115T080000Z")
         assert numbers(kept) == [8]
         assert made.stat().st_mode & 0o777 == 0o640
+
+    def test_an_index_of_the_copy_that_is_damaged_is_made_anew(
+        self, made: Path, tmp_path: Path
+    ) -> None:
+        """Such as of one that was made with cp, of a database that is not written to."""
+        copy = tmp_path / "copy.db"
+        spoil_index(made)
+        copy.write_bytes(made.read_bytes())
+        restore(copy, made, NOW)
+        assert numbers(made) == [7, 7]
+        assert not list(tmp_path.glob("*restored*"))
 
     def test_where_there_is_none(self, made: Path, tmp_path: Path) -> None:
         other = tmp_path / "other.db"
@@ -197,6 +231,7 @@ class TestRestoring:
         [
             (b"garbage" * 1000, "is damaged"),
             (b"", "is no database of etlmon"),
+            (OTHERS, "is no database of etlmon"),
             (None, "there is no file"),
         ],
     )
@@ -345,6 +380,34 @@ class TestSchedule:
         await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
         assert len(flush_logged_errors("No copy of the database")) == 1
         await service.stopService()
+
+    @pytest.mark.parametrize("is_index", [False, True])
+    async def test_damage_that_a_copy_shows_is_seen_to(
+        self, path: Path, tmp_path: Path, until: Until, flush_logged_errors: Flush, is_index: bool
+    ) -> None:
+        """An index is made anew in the database, too; else it is set aside."""
+        make(path)
+        if is_index:
+            spoil_index(path)
+        else:
+            spoil(path, path.stat().st_size // 8192 * 4096)  # noqa: ASYNC240 - not read at start
+        store = StoreService(path, reactor, lambda: NOW)
+        store.startService()
+        section = BackupSection(directory=str(tmp_path / "copies"), every=3600.0, keep=2)
+        service = BackupService(store, section, Turned(), lambda: NOW)
+        service.startService()
+        ended = "ok" if is_index else "error"
+        await until(lambda: service.state().state == ended)  # type: ignore[union-attr]
+        await until(lambda: is_index or store.set_aside is not None)
+        await until(lambda: store.health().state == "ok")
+        assert (store.set_aside is None) is is_index
+        (told,) = await store.read(
+            lambda cursor: cursor.execute("PRAGMA integrity_check").fetchone()
+        )
+        assert told == "ok"
+        await service.stopService()
+        await store.stopService()
+        flush_logged_errors("is damaged", "No copy of the database")
 
     async def test_without_a_section_nothing_is_done(self, store: StoreService) -> None:
         service = BackupService(store, None, Turned(), lambda: NOW)

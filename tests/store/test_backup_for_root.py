@@ -80,9 +80,9 @@ class TestCopying:
     def test_into_one_of_root(self, place: Path, database: Path) -> None:
         (place / "root").mkdir(mode=0o700)
         target = place / "root" / "copy.db"
-        size = back_up_for_root(database, target, NOW)
+        copied = back_up_for_root(database, target, NOW)
         assert (numbers(target), mine(target)) == ([7], (0, 0o640))
-        assert size == target.stat().st_size
+        assert copied.size_bytes == target.stat().st_size
         assert not list(database.parent.glob("*part*"))
         assert [one.name for one in (place / "root").iterdir()] == ["copy.db"]
         with pytest.raises(StoreError, match="exists already"):

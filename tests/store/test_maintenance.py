@@ -22,6 +22,7 @@ from etlmon.store.maintenance import MaintenanceService
 from etlmon.store.tables.all import TABLES
 from etlmon.store.vacuum import lacking_room, temporary_directory
 from etlmon.units import utc
+from tests.store.test_damage import make, spoil_index
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 Size = Callable[..., int]
@@ -281,6 +282,27 @@ async def test_a_damaged_file_is_found_and_replaced(
     flush_logged_errors("The database's check", "is damaged")
 
 
+async def test_an_index_that_it_finds_damaged_is_made_anew(
+    path: Path, turned: Turned, sql: Any, until: Until, flush_logged_errors: Flush
+) -> None:
+    """Nothing fails by it: whoever asks by that index misses a row, and does not know."""
+    make(path, rows=10)
+    spoil_index(path)
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    service = MaintenanceService(
+        store, TABLES, lambda _table: RetentionSection(), turned, lambda: NOW
+    )
+    service.startService()
+    turned.clock.advance(600)
+    await until(lambda: sql("PRAGMA integrity_check") == [("ok",)])
+    await until(lambda: store.health().state == "ok")
+    assert store.set_aside is None
+    await service.stopService()
+    await store.stopService()
+    flush_logged_errors("missing from index")
+
+
 async def test_what_a_check_finds_is_looked_into(
     store: StoreService,
     maintenance: MaintenanceService,
@@ -289,7 +311,9 @@ async def test_what_a_check_finds_is_looked_into(
     until: Until,
     flush_logged_errors: Flush,
 ) -> None:
-    monkeypatch.setattr("etlmon.store.maintenance.check", lambda path, table: "page 7 is wrong")
+    monkeypatch.setattr(
+        "etlmon.store.maintenance.check", lambda _path, _table, **_how: "page 7 is wrong"
+    )
     turned.clock.advance(600)
     await until(lambda: maintenance.check is not None)
     assert maintenance.check is not None

@@ -185,8 +185,9 @@ def test_truncated_database(path: Path, left: float) -> None:
     assert path.read_bytes() == before
 
 
-def test_database_of_another_program(path: Path, sql: Sql) -> None:
-    sql("CREATE TABLE dashboards (id INTEGER)")
+@pytest.mark.parametrize("table", ["dashboards (id)", "migrations (id INTEGER, migration TEXT)"])
+def test_database_of_another_program(path: Path, sql: Sql, table: str) -> None:
+    sql(f"CREATE TABLE {table}")
     before = path.read_bytes()
     with pytest.raises(StoreError, match=r"belongs to another program; name another node\.db_path"):
         make(path)
