@@ -43,13 +43,20 @@ class Copied:
     """Whether an index of the database is damaged: in the copy, all were made anew."""
 
 
-def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda: False) -> Copied:
+def back_up(
+    database: Path,
+    target: Path,
+    cancelled: Callable[[], bool] = lambda: False,
+    *,
+    is_alone: bool = False,
+) -> Copied:
     """Copy the database to ``target``, also while a node writes to it.
 
     The copy is one read transaction's view, checked, and on the disk when this returns. Its
     directory is made if need be. A file that is there already is not replaced. ``cancelled`` is
-    asked now and then whether to give up. Blocks. Raises StoreError; DamagedError where the copy
-    is no sound database.
+    asked now and then whether to give up. ``is_alone``: this process has no connection to the
+    database, and gets none meanwhile; one that has cannot copy what is on a read-only file system.
+    Blocks. Raises StoreError; DamagedError where the copy is no sound database.
     """
     _refuse_existing(target)
     if not database.exists():
@@ -62,11 +69,18 @@ def back_up(database: Path, target: Path, cancelled: Callable[[], bool] = lambda
         _refuse_without_room(database, target.parent)
         os.close(make(made))
         try:
-            _copy(database, made, cancelled)
-        except sqlite3.Error:
+            view = _view(database)
+        except sqlite3.Error as error:
             if hindrance(database.resolve().parent) != READ_ONLY:
                 raise
+            if not is_alone:
+                raise StoreError(
+                    f"{database} is on a read-only file system; `etlmon backup --to` copies it"
+                ) from error
             _copy_at_rest(database, made)
+        else:
+            with closing(view):
+                _copy(view, made, cancelled)
         is_mended = make_sound(made, target, cancelled)
         sync(made)
         made.rename(target)
@@ -105,7 +119,7 @@ def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> Copie
         if os.geteuid() != 0 or reader == writer:
             with acting_as(reader):
                 clear_half_made(target.parent, wall_seconds)
-                return back_up(database, target)
+                return back_up(database, target, is_alone=True)
         with acting_as(writer):
             clear_half_made(target.parent, wall_seconds)
             _refuse_existing(target)
@@ -121,7 +135,7 @@ def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> Copie
 def _passing_copy(database: Path) -> tuple[IO[bytes], Copied]:
     """Give a copy that has no name any more."""
     beside = half_made(database)
-    copied = back_up(database, beside)
+    copied = back_up(database, beside, is_alone=True)
     opened = beside.open("rb")
     beside.unlink()
     return opened, copied
@@ -184,8 +198,21 @@ def _backups(directory: Path) -> Iterator[Path]:
                     yield path
 
 
-def _copy(database: Path, target: Path, cancelled: Callable[[], bool]) -> None:
-    """Copy from a connection that holds one read transaction all the time.
+def _view(database: Path) -> sqlite3.Connection:
+    """Give a connection that holds one read transaction from now on."""
+    source = sqlite3.connect(read_only_uri(database), uri=True, isolation_level=None)
+    try:
+        source.execute("PRAGMA busy_timeout = 10000")
+        source.execute("BEGIN")
+        source.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
+def _copy(view: sqlite3.Connection, target: Path, cancelled: Callable[[], bool]) -> None:
+    """Copy what a connection sees that holds one read transaction all the time.
 
     Without it each write of the node would begin the copy anew, and it would never end.
     """
@@ -194,35 +221,41 @@ def _copy(database: Path, target: Path, cancelled: Callable[[], bool]) -> None:
         if cancelled():
             raise StoreError("given up, for the node stops")
 
-    with (
-        closing(sqlite3.connect(read_only_uri(database), uri=True, isolation_level=None)) as source,
-        closing(sqlite3.connect(target, isolation_level=None)) as copy,
-    ):
-        source.execute("PRAGMA busy_timeout = 10000")
-        source.execute("BEGIN")
-        source.execute("SELECT 1 FROM sqlite_schema").fetchone()
-        source.backup(copy, pages=_PAGES_A_STEP, progress=look)
-        source.execute("ROLLBACK")
+    with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        view.backup(copy, pages=_PAGES_A_STEP, progress=look)
 
 
 def _copy_at_rest(database: Path, target: Path) -> None:
-    """Copy a database, log and all, from a file system that is read-only: nobody writes to it.
+    """Copy a database, log and all, from a file system that is read-only.
 
-    There SQLite itself can read none that has a log, or had one.
+    There SQLite itself can read none that has a log, or had one. Nobody writes to it, unless the
+    file system is read-only for this process alone. Not for a process with a connection to it:
+    closing a file takes the locks from it that SQLite has there.
     """
     real = database.resolve()
     log = real.with_name(f"{real.name}-wal")
     copied = target.with_name(f"{target.name}-wal")
+    before = _state(real), _state(log)
     try:
         shutil.copyfile(real, target)
         if log.exists():
-            copied.unlink(missing_ok=True)
             os.close(make(copied))
             shutil.copyfile(log, copied)
+        if (_state(real), _state(log)) != before:
+            raise StoreError(f"{database} was written to meanwhile; try again")
         with closing(sqlite3.connect(target, isolation_level=None)) as copy:
             copy.execute("PRAGMA journal_mode = DELETE").fetchone()
     finally:
         copied.unlink(missing_ok=True)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Give what changes of a file with all that is written to it; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _refuse_existing(target: Path) -> None:

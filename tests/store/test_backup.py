@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -17,6 +20,7 @@ from twisted.internet import reactor, task, threads
 from etlmon.config.node import BackupSection
 from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
+from etlmon.store import backup
 from etlmon.store.backup import (
     Copied,
     back_up,
@@ -173,6 +177,45 @@ class TestCopying:
         with pytest.raises(StoreError, match="given up"):
             back_up(made, tmp_path / "copy.db", lambda: True)
         assert not [one for one in tmp_path.iterdir() if one.name.startswith("copy")]
+
+
+class TestOnAReadOnlyFileSystem:
+    """As far as SQLite and the kernel say so."""
+
+    @pytest.fixture(autouse=True)
+    def read_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_database: Path) -> None:
+            raise sqlite3.OperationalError("unable to open database file")
+
+        monkeypatch.setattr(backup, "_view", fail)
+        monkeypatch.setattr(backup, "hindrance", lambda _directory: backup.READ_ONLY)
+
+    def test_a_process_that_has_it_open_keeps_its_locks(self, made: Path, tmp_path: Path) -> None:
+        """Without them another program that closes it is the last one, and deletes its log."""
+        look = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version')"
+        with closing(sqlite3.connect(made)) as connection:
+            connection.execute("UPDATE collector_run SET records = 8")
+            connection.commit()
+            with pytest.raises(StoreError, match="is on a read-only file system; `etlmon backup"):
+                back_up(made, tmp_path / "copy.db")
+            subprocess.run([sys.executable, "-c", look, made], check=True)
+            assert made.with_name(f"{made.name}-wal").exists()
+
+    def test_what_is_written_to_after_all_is_not_copied(
+        self, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may be read-only for this process alone, as in a container."""
+        copied = shutil.copyfile
+
+        def write_meanwhile(source: Path, target: Path) -> None:
+            copied(source, target)
+            with closing(sqlite3.connect(made)) as connection, connection:
+                connection.execute("UPDATE collector_run SET records = 8")
+
+        monkeypatch.setattr(shutil, "copyfile", write_meanwhile)
+        with pytest.raises(StoreError, match="was written to meanwhile; try again"):
+            back_up(made, tmp_path / "copy.db", is_alone=True)
+        assert not list(tmp_path.glob("copy*"))
 
 
 class TestRestoring:

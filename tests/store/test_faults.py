@@ -39,7 +39,7 @@ from etlmon.node.doctor.system import database
 from etlmon.store.backup import back_up
 from etlmon.store.faults import hindrance
 there, copy = map(Path, sys.argv[1:])
-back_up(there / "etlmon.db", copy)
+back_up(there / "etlmon.db", copy, is_alone=True)
 try:
     back_up(copy, there / "copies" / "copy.db")
 except StoreError as error:
