@@ -37,49 +37,71 @@ cd "$1" && exec "$2" node -c "$3"
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_the_node_ends_while_nothing_can_be_written(
-    start: Callable[..., Any], tmp_path: Path, etlmon: str
-) -> None:
-    """Neither the collectors' batches nor retention's steps keep it."""
-    small = tmp_path / "small"
-    small.mkdir()
-    config = tmp_path / "node.yaml"
-    config.write_text(
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Give where a small file system is to be; nothing is there yet."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def config(tmp_path: Path, small: Path) -> Path:
+    """Give the configuration of a node whose database is there."""
+    path = tmp_path / "node.yaml"
+    path.write_text(
         f"node: {{listen: '127.0.0.1:0', db_path: {small}/etlmon.db}}\nrefresh: {{disk: 1s}}\n"
     )
-    private = ("unshare", "--mount", "--propagation", "private", "sh", "-c", IN_PRIVATE, "sh")
-    node = start(*private, str(small), etlmon, str(config))
+    return path
+
+
+@pytest.fixture
+def start_on(
+    start: Callable[..., Any], small: Path, etlmon: str, config: Path
+) -> Callable[[str], tuple[Any, Path]]:
+    """Start a node in mounts that a script makes; give it, and where it sees ``small``."""
+
+    def start_it(script: str) -> tuple[Any, Path]:
+        private = ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")
+        node = start(*private, str(small), etlmon, str(config))
+        return node, Path(f"/proc/{node.process.pid}/root{small}")
+
+    return start_it
+
+
+def fill(directory: Path) -> Path:
+    """Write a file until there is no byte left; give it."""
+    path = directory / "fill"
+    command = ["dd", "if=/dev/zero", f"of={path}", "bs=1k"]
+    subprocess.run(command, capture_output=True, check=False)
+    return path
+
+
+def test_the_node_ends_while_nothing_can_be_written(
+    start_on: Callable[[str], tuple[Any, Path]],
+) -> None:
+    """Neither the collectors' batches nor retention's steps keep it."""
+    node, inside = start_on(IN_PRIVATE)
     node.get_until("fs", bool)
-    inside = f"/proc/{node.process.pid}/root{small}/fill"
-    subprocess.run(
-        ["dd", "if=/dev/zero", f"of={inside}", "bs=1k"], capture_output=True, check=False
-    )
+    fill(inside)
     health = node.get_until("health", lambda health: health["database"]["state"] == "degraded")
     assert health["state"] == "degraded"
     assert node.end(signal.SIGTERM) == 0
     assert "Traceback" not in node.said
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_the_node_goes_on_by_itself_when_there_is_space(
-    start: Callable[..., Any], tmp_path: Path, etlmon: str
+    start_on: Callable[[str], tuple[Any, Path]], small: Path
 ) -> None:
     """What it measured meanwhile is there afterwards, once each; the file is sound."""
-    small = tmp_path / "small"
-    small.mkdir()
-    config = tmp_path / "node.yaml"
-    config.write_text(
-        f"node: {{listen: '127.0.0.1:0', db_path: {small}/etlmon.db}}\nrefresh: {{disk: 1s}}\n"
-    )
-    private = ("unshare", "--mount", "--propagation", "private", "sh", "-c", IN_PRIVATE, "sh")
-    node = start(*private, str(small), etlmon, str(config))
+    node, inside = start_on(IN_PRIVATE)
     node.get_until("fs", bool)
-    inside = f"/proc/{node.process.pid}/root{small}"
-    fill = ["dd", "if=/dev/zero", f"of={inside}/fill", "bs=1k"]
-    subprocess.run(fill, capture_output=True, check=False)
+    filling = fill(inside)
     node.get_until("health", lambda health: health["database"]["held_records"] > 20)
-    Path(f"{inside}/fill").unlink()
+    filling.unlink()
     health = node.get_until(
         "health",
         lambda health: health["state"] == "ok" and health["database"]["held_records"] == 0,
@@ -104,28 +126,25 @@ def test_the_node_goes_on_by_itself_when_there_is_space(
     assert "Traceback" not in node.said
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 @pytest.mark.parametrize("stored", [False, True])
 def test_the_node_starts_on_a_full_disk(
-    start: Callable[..., Any], tmp_path: Path, etlmon: str, *, stored: bool
+    start: Callable[..., Any],
+    start_on: Callable[[str], tuple[Any, Path]],
+    config: Path,
+    etlmon: str,
+    *,
+    stored: bool,
 ) -> None:
     """A host comes up with the disk on which it went down: nobody is there to start it again."""
-    small = tmp_path / "small"
-    small.mkdir()
-    config = tmp_path / "node.yaml"
-    config.write_text(
-        f"node: {{listen: '127.0.0.1:0', db_path: {small}/etlmon.db}}\nrefresh: {{disk: 1s}}\n"
-    )
     if stored:
         node = start(etlmon, "node", "-c", str(config))
         node.get_until("fs", bool)
         assert node.end(signal.SIGTERM) == 0
-    private = ("unshare", "--mount", "--propagation", "private", "sh", "-c", FULL, "sh")
-    node = start(*private, str(small), etlmon, str(config))
-    health = node.get_until("health", lambda health: health["database"]["held_records"] > 20)
+    node, inside = start_on(FULL)
+    health = node.get_until("health", lambda health: health["database"]["held_records"] > 0)
     assert (health["state"], health["database"]["state"]) == ("degraded", "degraded")
     assert health["database"]["reason"].startswith("the disk is full: ")
-    Path(f"/proc/{node.process.pid}/root{small}/fill").unlink()
+    (inside / "fill").unlink()
     node.get_until(
         "health",
         lambda health: health["state"] == "ok" and health["database"]["held_records"] == 0,

@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+import pytest_twisted
 from twisted.internet import reactor, task
 
 from etlmon.config.node import RetentionSection
@@ -57,31 +58,47 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 @pytest.fixture
-def waiting(path: Path, disk: Disk) -> Iterator[StoreService]:
-    """Give a store with a database that waits, for the disk is full."""
+def expected(flush_logged_errors: Flush) -> Iterator[list[str]]:
+    """Take the patterns of what the log is told; they are looked for at the end."""
+    patterns: list[str] = []
+    yield patterns
+    for pattern in patterns:
+        assert flush_logged_errors(pattern), pattern
+
+
+@pytest.fixture
+def waiting(path: Path, disk: Disk, expected: list[str]) -> Iterator[StoreService]:
+    """Give a store with a database that waits, for the disk is full; it is stopped at the end."""
     make(path)
     disk.trouble = error_of(errno.ENOSPC)
+    expected.append("the disk is full")
     store = StoreService(path, reactor, lambda: NOW)
     store.startService()
-    return store
+    yield store
+    pytest_twisted.blockon(store.stopService())
+
+
+async def has_stored(store: StoreService, until: Until) -> int:
+    """Wait until nothing waits in memory; give the rows."""
+    await until(lambda: not store.health().held_records)
+    (rows,) = await store.read(
+        lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+    )
+    return int(rows)
 
 
 async def test_one_that_is_damaged_besides_is_set_aside(
-    waiting: StoreService, disk: Disk, path: Path, until: Until, flush_logged_errors: Flush
+    waiting: StoreService, disk: Disk, path: Path, until: Until, expected: list[str]
 ) -> None:
+    expected.append("is damaged")
     taken = waiting.write([run_of(1)])
     with path.open("r+b") as file:
         file.write(b"SQLite format 3\0" + os.urandom(8176))
     disk.trouble = None
     await taken
-    await until(lambda: not waiting.health().held_records)
+    assert await has_stored(waiting, until) == 1
     assert waiting.set_aside is not None
     assert waiting.set_aside.exists()
-    assert await waiting.read(
-        lambda cursor: cursor.execute("SELECT records FROM collector_run").fetchall()
-    ) == [(1,)]
-    await waiting.stopService()
-    flush_logged_errors("the disk is full", "is damaged")
 
 
 def reason(store: StoreService) -> str:
@@ -104,15 +121,14 @@ async def test_health_tells_what_it_waits_for_now(
     await until(lambda: disk.tries > tries + 3)
     disk.trouble = None
     await until(lambda: waiting.health().reason is None or "a moment ago" in reason(waiting))
-    await waiting.stopService()
-    flush_logged_errors("the disk is full")
     assert len(flush_logged_errors("Input/output error")) == 1
 
 
 async def test_none_is_begun_in_the_place_of_one_that_has_gone(
-    waiting: StoreService, disk: Disk, path: Path, until: Until, flush_logged_errors: Flush
+    waiting: StoreService, disk: Disk, path: Path, until: Until, expected: list[str]
 ) -> None:
     """As that of a file system which is unmounted to be repaired, while the node waits for it."""
+    expected.append("is not now")
     away = path.rename(path.with_name("away"))  # noqa: ASYNC240
     disk.trouble = None
     await until(lambda: "was there at the start, and is not now" in reason(waiting))
@@ -120,24 +136,19 @@ async def test_none_is_begun_in_the_place_of_one_that_has_gone(
     assert not path.exists()  # noqa: ASYNC240
     away.rename(path)
     await waiting.write([run_of(1)])
-    await until(lambda: not waiting.health().held_records)
+    assert await has_stored(waiting, until) == 2_001
     assert disk.tries == tries + 1
-    assert await waiting.read(
-        lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
-    ) == (2_001,)
-    await waiting.stopService()
-    flush_logged_errors("the disk is full", "is not now")
 
 
 async def test_a_directory_that_cannot_be_looked_into_is_waited_for_too(
     waiting: StoreService,
     disk: Disk,
-    path: Path,
     until: Until,
     monkeypatch: pytest.MonkeyPatch,
-    flush_logged_errors: Flush,
+    expected: list[str],
 ) -> None:
     """Such as one that a failing disk, or a change of rights, keeps from being read."""
+    expected.append("Permission denied")
 
     def refuse(_path: Path) -> bool:
         raise error_of(errno.EACCES)
@@ -147,22 +158,16 @@ async def test_a_directory_that_cannot_be_looked_into_is_waited_for_too(
         disk.trouble = None
         await until(lambda: "Permission denied; trying again" in reason(waiting))
     await waiting.write([run_of(1)])
-    await until(lambda: not waiting.health().held_records)
-    await waiting.stopService()
-    flush_logged_errors("the disk is full", "Permission denied")
+    assert await has_stored(waiting, until) == 2_001
 
 
-async def test_retention_says_nothing_meanwhile(
-    waiting: StoreService, flush_logged_errors: Flush
-) -> None:
+async def test_retention_says_nothing_meanwhile(waiting: StoreService) -> None:
     """Why the database is not open is told once, by the store."""
     service = RetentionService(
         waiting, TABLES, lambda _table: RetentionSection(), task.Clock(), lambda: NOW
     )
     service.startService()
     await service.stopService()
-    await waiting.stopService()
-    flush_logged_errors("the disk is full")
 
 
 async def test_samples_are_held_while_a_damaged_one_cannot_be_set_aside(
@@ -223,12 +228,7 @@ async def test_the_lock_is_waited_for_too(
 
 
 async def test_the_lock_is_kept_until_what_has_begun_has_ended(
-    waiting: StoreService,
-    disk: Disk,
-    path: Path,
-    until: Until,
-    monkeypatch: pytest.MonkeyPatch,
-    flush_logged_errors: Flush,
+    waiting: StoreService, path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another node would find a schema that is being brought up."""
     begun, may_end = Event(), Event()
@@ -248,7 +248,6 @@ async def test_the_lock_is_kept_until_what_has_begun_has_ended(
     may_end.set()
     await stopped
     lock(path).close()
-    flush_logged_errors("the disk is full")
 
 
 def sqlite_error(code: int) -> StoreError:
@@ -273,10 +272,7 @@ async def test_another_program_that_writes_is_waited_for(
         taken = store.write([run_of(1)])
         other.execute("ROLLBACK")
     await taken
-    await until(lambda: not store.health().held_records)
-    assert await store.read(
-        lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
-    ) == (2_001,)
+    assert await has_stored(store, until) == 2_001
     await store.stopService()
     flush_logged_errors("has locked it")
 
