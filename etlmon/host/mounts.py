@@ -30,6 +30,7 @@ _KERNEL = frozenset(
 _IMAGES = frozenset("cramfs erofs iso9660 squashfs udf".split())
 # A chain of links longer than this is a loop, as for the kernel.
 _MOST_LINKS = 40
+_PIECE_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -82,22 +83,39 @@ class Usage:
     inodes_free: int
 
 
+class _Mounts(tuple[Mount, ...]):
+    """Mounts that work out their hash once.
+
+    What is reckoned from them is kept by them: while no mount changes they are the same object.
+    """
+
+    _hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = super().__hash__()
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other)
+
+
 def read_mounts(proc: Path) -> tuple[Mount, ...]:
     """Give the mounts in the order of the kernel; raise OSError where /proc cannot be read.
 
     Whether one is read-only is taken from the host's first process: systemd gives a service whose
     unit says ``ProtectSystem=strict`` mounts of its own, nearly all read-only.
     """
-    own = (proc / "self" / "mountinfo").read_bytes()
+    own = _read(proc / "self" / "mountinfo")
     mounts = _parse(own)
     try:
-        first = (proc / "1" / "mountinfo").read_bytes()
+        first = _read(proc / "1" / "mountinfo")
     except OSError:  # hidepid
         return _without_hardening(mounts)
     if first == own:
         return mounts
     there = {_place(mount): mount.read_only for mount in _parse(first)}
-    return tuple(
+    return _Mounts(
         replace(mount, read_only=there.get(_place(mount), mount.read_only)) for mount in mounts
     )
 
@@ -108,10 +126,22 @@ def read_own_mounts(proc: Path) -> tuple[Mount, ...]:
     For who looks every few seconds what a path leads over: it costs half as much, and less yet in
     a service that has mounts of its own.
     """
-    return _parse((proc / "self" / "mountinfo").read_bytes())
+    return _parse(_read(proc / "self" / "mountinfo"))
 
 
-def _without_hardening(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+def _read(path: Path) -> bytes:
+    """Read a file of procfs; ``open`` would take twice the time of the reading."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pieces = []
+        while piece := os.read(descriptor, _PIECE_BYTES):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(descriptor)
+
+
+def _without_hardening(mounts: _Mounts) -> _Mounts:
     """Give what can be known without the host's own view: read-only as the file systems are.
 
     That holds where ``/`` can be written and is mounted read-only just for who looks.
@@ -121,15 +151,15 @@ def _without_hardening(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
         for mount in mounts
     ):
         return mounts
-    return tuple(replace(mount, read_only=mount.file_system_read_only) for mount in mounts)
+    return _Mounts(replace(mount, read_only=mount.file_system_read_only) for mount in mounts)
 
 
 # They are read every few seconds, and change once in a while.
 @lru_cache(maxsize=4)
-def _parse(mountinfo: bytes) -> tuple[Mount, ...]:
+def _parse(mountinfo: bytes) -> _Mounts:
     # Not splitlines: the kernel escapes the newline in a name, and no carriage return.
     lines = mountinfo.split(b"\n")
-    return tuple(mount for line in lines if (mount := parse_mount(line)) is not None)
+    return _Mounts(mount for line in lines if (mount := parse_mount(line)) is not None)
 
 
 def _place(mount: Mount) -> tuple[int, bytes, bytes]:
@@ -183,11 +213,21 @@ def on_top(mounts: Iterable[Mount]) -> list[Mount]:
     order in mountinfo does not tell (``mount --move``); who is mounted on whom does. What is
     mounted on ``/`` covers nothing: a path begins below it, at the root of the process.
     """
-    return list(_on_top(tuple(mounts)))
+    return list(_on_top(_kept(mounts)))
+
+
+def _kept(mounts: Iterable[Mount]) -> _Mounts:
+    return mounts if isinstance(mounts, _Mounts) else _Mounts(mounts)
 
 
 @lru_cache(maxsize=4)
-def _on_top(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+def _by_mount_point(mounts: _Mounts) -> dict[bytes, Mount]:
+    """Give those that a path leads to, by their places; of several on ``/`` the first."""
+    return {mount.mount_point: mount for mount in reversed(_on_top(mounts))}
+
+
+@lru_cache(maxsize=4)
+def _on_top(mounts: _Mounts) -> tuple[Mount, ...]:
     by_id = {mount.mount_id: mount for mount in mounts}
     taken = {(one.parent_id, one.mount_point) for one in by_id.values() if one.mount_point != b"/"}
 
@@ -202,11 +242,16 @@ def _on_top(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
     )
 
 
-def waits_for(mounts: Iterable[Mount]) -> dict[int, Mount]:
+def waits_for(mounts: Iterable[Mount]) -> Mapping[int, Mount]:
     """Give mount id -> the mount that a call on it may hang on: itself, or one on the way to it.
 
     Where nothing on the way may hang, there is no entry.
     """
+    return _waits_for(_kept(mounts))
+
+
+@lru_cache(maxsize=4)
+def _waits_for(mounts: _Mounts) -> dict[int, Mount]:
     by_id = {mount.mount_id: mount for mount in mounts}
     return {
         mount_id: next(one for one in _upward(mount, by_id) if one.may_hang)
@@ -230,7 +275,7 @@ def resolve(mounts: Iterable[Mount], path: bytes) -> bytes:
 
     It ends where a mount begins that may hang: what follows is given as it stands.
     """
-    top = on_top(mounts)
+    mounts = _kept(mounts)
     done, rest, links = b"/", path.split(b"/")[::-1], 0
     while rest:
         name = rest.pop()
@@ -239,7 +284,7 @@ def resolve(mounts: Iterable[Mount], path: bytes) -> bytes:
         if name in (b"", b".", b".."):
             continue
         here = os.path.join(done, name)
-        own = covering(top, here)
+        own = covering(mounts, here)
         if own is not None and own.may_hang:
             return os.path.normpath(os.path.join(here, *reversed(rest)))
         try:
@@ -258,8 +303,8 @@ def resolve(mounts: Iterable[Mount], path: bytes) -> bytes:
 
 def covering(mounts: Iterable[Mount], path: bytes) -> Mount | None:
     """Give the mount that holds ``path``, an absolute path whose links are resolved already."""
-    holding = [mount for mount in on_top(mounts) if _is_below(path, mount.mount_point)]
-    return max(holding, key=lambda mount: len(mount.mount_point), default=None)
+    places = _by_mount_point(_kept(mounts))
+    return next((places[at] for at in (path, *_above(path)) if at in places), None)
 
 
 def foreign_below(mounts: Iterable[Mount], path: bytes, own: Mount | None) -> list[bytes]:

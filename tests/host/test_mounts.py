@@ -296,6 +296,21 @@ class TestCovering:
             assert found is not None
             assert found.mount_point == point
 
+    def test_of_several_on_the_root_the_first_holds_what_no_other_does(self) -> None:
+        roots = (ROOT, mount(8, 7, "/"))
+        assert covering((*roots, *TREE[1:]), b"/etc") == ROOT
+        assert covering((*roots[::-1], *TREE[1:]), b"/etc") == roots[1]
+
+    def test_while_no_mount_changes_all_is_reckoned_once(self, tmp_path: Path) -> None:
+        (tmp_path / "self").mkdir()
+        lines = b"9 1 8:1 / / rw - ext4 /dev/a rw\n10 9 0:9 / /in rw - nfs s:/in rw\n"
+        (tmp_path / "self" / "mountinfo").write_bytes(lines)
+        first, again = read_own_mounts(tmp_path), read_own_mounts(tmp_path)
+        assert again is first
+        assert waits_for(again) is waits_for(first)
+        (tmp_path / "self" / "mountinfo").write_bytes(lines.replace(b"nfs", b"xfs"))
+        assert waits_for(read_own_mounts(tmp_path)) == {}
+
     def test_none_without_a_root(self) -> None:
         assert covering(TREE[1:], b"/etc") is None
         assert covering((), b"/") is None
