@@ -289,13 +289,7 @@ def _read(proc_fd: int, path: str, most_bytes: int) -> bytes | None:
     except OSError:
         return None
     try:
-        found = os.read(descriptor, most_bytes)
-        while found and len(found) < most_bytes:
-            more = os.read(descriptor, most_bytes - len(found))
-            if not more:
-                break
-            found += more
-        return found
+        return os.read(descriptor, most_bytes)  # of such files procfs gives all at once
     except OSError:
         return None
     finally:

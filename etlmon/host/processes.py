@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ COMM_BYTES = 15
 ENDED_STATES = frozenset("ZXx")
 """States of a process that has ended: its parent has not asked how yet, or asks just now."""
 
+_CPU_CLOCK = 2  # CPUCLOCK_SCHED: what the scheduler has counted, in nanoseconds
+_COARSE_NS = 1_000_000
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of stat
 _STAT_BYTES = 2048  # a line of stat is far shorter
 _MOST_ANCESTORS = 1000
@@ -139,6 +142,21 @@ def read_stat(proc: Path, pid: int) -> ProcessStat:
         return parse_stat(read_raw_stat(str(pid), directory))
     finally:
         os.close(directory)
+
+
+def cpu_clock_ns(pid: int) -> int | None:
+    """Give the nanoseconds of CPU that a process has used, all its threads together.
+
+    It is the kernel's clock of it (clock_getcpuclockid(3)): one call, for anybody, and a tenth of
+    the effort of reading any of its files. While it stands still the process has done nothing. None
+    where there is no such process, or its clock goes in steps that leave out what takes less.
+    ``pid`` is of the namespace that this process itself is in.
+    """
+    try:
+        found = time.clock_gettime_ns(~pid << 3 | _CPU_CLOCK)
+    except (OSError, OverflowError):
+        return None
+    return found if found % _COARSE_NS else None
 
 
 def read_boot_id(proc: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from etlmon.host.processes import (
     Identity,
+    cpu_clock_ns,
     descends_from,
     own_pid,
     parse_identity,
@@ -37,6 +39,35 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     yield process
     process.kill()
     process.wait()
+
+
+class TestCpuClock:
+    def test_it_goes_while_a_process_works_and_only_then(
+        self, child: subprocess.Popen[bytes]
+    ) -> None:
+        before = time.process_time_ns()
+        found = cpu_clock_ns(os.getpid())
+        assert found is None or before <= found <= time.process_time_ns()
+        stat = PROC / str(child.pid) / "stat"
+        while stat.read_bytes().rpartition(b") ")[2][:1] != b"S":
+            time.sleep(0.001)
+        assert cpu_clock_ns(child.pid) == cpu_clock_ns(child.pid)
+
+    def test_of_a_process_that_is_not_there_there_is_none(
+        self, child: subprocess.Popen[bytes]
+    ) -> None:
+        child.kill()
+        child.wait()
+        assert cpu_clock_ns(child.pid) is None
+        assert cpu_clock_ns(1 << 40) is None
+
+    def test_one_that_goes_in_steps_misses_what_takes_less(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(time, "clock_gettime_ns", lambda _: 20_000_000)
+        assert cpu_clock_ns(7) is None
+        monkeypatch.setattr(time, "clock_gettime_ns", lambda _: 20_000_001)
+        assert cpu_clock_ns(7) == 20_000_001
 
 
 class TestIdentity:

@@ -14,7 +14,13 @@ from etlmon.host.process_table import (
     read_owner,
     split_arguments,
 )
-from etlmon.host.processes import PAGE_BYTES, Identity, parse_stat, read_raw_stat
+from etlmon.host.processes import (
+    PAGE_BYTES,
+    Identity,
+    cpu_clock_ns,
+    parse_stat,
+    read_raw_stat,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,12 +49,38 @@ class _once(Generic[T]):
 
 
 class Candidate:
-    """A process that may be one to watch. What cannot be read is None."""
+    """A process that may be one to watch. What cannot be read is None.
 
-    def __init__(self, stat: ProcessStat, proc_fd: int, redaction: Redaction) -> None:
+    ``has_clock`` says whether its pid is one of this process's own namespace.
+    """
+
+    def __init__(
+        self, stat: ProcessStat, proc_fd: int, redaction: Redaction, *, has_clock: bool = False
+    ) -> None:
         self.stat = stat
         self._proc_fd = proc_fd
         self._redaction = redaction
+        self._has_clock = has_clock
+
+    @_once
+    def cpu_ns(self) -> int | None:
+        """What its clock of CPU shows, to be asked before all else is read; None while it runs.
+
+        What was read when it showed the same is so still: it is the process itself that changes its
+        arguments, opens files and has disks work, and it has done nothing since.
+        """
+        if not self._has_clock or self.stat.state == "R":
+            return None
+        return cpu_clock_ns(self.stat.pid)
+
+    @_once
+    def arguments_hash(self) -> int:
+        """What changes with the arguments."""
+        return hash(self.raw_arguments)
+
+    def keeps_arguments(self, arguments_hash: int) -> None:
+        """Take note that its arguments are those that were read before; they are not read again."""
+        self.__dict__["arguments_hash"] = arguments_hash
 
     @_once
     def raw_arguments(self) -> bytes | None:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from etlmon.collectors.process.facts import (
     Candidate,
-    Sighting,
-    counters,
     has_ended,
     is_ours,
-    shown,
     stat_of,
 )
 from etlmon.collectors.process.rules import Rule
+from etlmon.collectors.process.sights import Sights
 from etlmon.host.pidfds import Exit, open_pidfd, read_exit
 from etlmon.host.process_table import ProcessTable, may_read_others, opened
 from etlmon.host.processes import Identity, own_pid, read_boot_id
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from etlmon.collectors.process.facts import Sighting
     from etlmon.config.watched import ProcessWatch
     from etlmon.host.processes import ProcessStat
     from etlmon.host.users import Users
@@ -84,27 +83,6 @@ class _Judged(NamedTuple):
     look: int
 
 
-class _Details(NamedTuple):
-    """What of a watched process seldom changes."""
-
-    start_ticks: int
-    mark: tuple[bytes, bytes, bytes]
-    comm: bytes
-    owner: tuple[int, int | None] | None
-    exe: str | None
-    cgroup: str | None
-
-
-class _Said(NamedTuple):
-    """What a process is called, and what that was made of: to redact a line takes long."""
-
-    start_ticks: int
-    comm: bytes
-    arguments: int
-    name: str
-    line: str | None
-
-
 class Observer:
     """Looks again and again, and remembers what need not be read anew.
 
@@ -125,7 +103,6 @@ class Observer:
         self._proc = proc
         self._rules = [Rule(watch, users) for watch in watches]
         self._redaction = redaction
-        self._users = users
         self._everything = everything
         self._with_pidfds = with_pidfds
         self._by_more = [
@@ -135,8 +112,10 @@ class Observer:
         self._judged: dict[int, _Judged] = {}
         self._concerned: set[int] = set()
         """Those that a rule selects, or may select."""
-        self._details: dict[int, _Details] = {}
-        self._said: dict[int, _Said] = {}
+        self._sights = Sights(users)
+        self._clocks: dict[int, int | None] = {}
+        """What the clocks of processes showed just before their arguments were read."""
+        self._has_clocks = False
         self._children: dict[str, set[tuple[int, int]]] = {}
         self._watched: dict[int, Identity] = {}
         self._looks = 0
@@ -207,9 +186,11 @@ class Observer:
         if self._boot_id is None:
             self._boot_id = read_boot_id(self._proc)
             self._privileged = may_read_others(self._proc)
+        itself = own_pid(self._proc)
+        self._has_clocks = itself == os.getpid()
         read = self._table.look(proc_fd, None if self._everything else self._watched)
         stats = self._table.stats
-        candidates = self._judge(proc_fd, read)
+        candidates = self._judge(proc_fd, read, itself)
         selected = self._select(stats)
         wanted = (
             stats.keys()
@@ -218,30 +199,34 @@ class Observer:
         )
         plain = {pid for one in selected.values() for pid in one.met[_MOST_DETAILED:]}
         sightings = {
-            pid: self._sight(proc_fd, stats[pid], candidates.get(pid), detailed=pid not in plain)
+            pid: self._sights.of(
+                candidates.get(pid) or self._candidate(proc_fd, stats[pid]),
+                self._boot_id,
+                proc_fd,
+                is_due=self._is_due(pid),
+                detailed=pid not in plain,
+            )
             for pid in sorted(wanted)
         }
-        for kept in (self._details, self._said):
-            for pid in kept.keys() - sightings.keys():
-                del kept[pid]
+        self._sights.keep(sightings)
         exits = self._exits(sightings, pidfds)
         self._watched = {pid: one.identity for pid, one in sightings.items()}
         self._open(selected, sightings, pidfds)
         return Look(sightings, selected, exits, self._table.sees_all)
 
-    def _judge(self, proc_fd: int, read: Collection[int]) -> dict[int, Candidate]:
+    def _judge(
+        self, proc_fd: int, read: Collection[int], itself: int | None
+    ) -> dict[int, Candidate]:
         """Find the rules for the processes that have been read, where anything has changed."""
         stats, judged = self._table.stats, self._judged
-        itself = own_pid(self._proc)
         candidates = {}
         for pid in read:
             stat = stats[pid]
-            one = candidates[pid] = Candidate(stat, proc_fd, self._redaction)
+            one = candidates[pid] = self._candidate(proc_fd, stat)
             before = judged.get(pid)
             if stat.has_ended and before is not None and before.start_ticks == stat.start_ticks:
                 continue  # a zombie has no arguments any more
-            arguments = hash(one.raw_arguments)
-            made_of = (stat.start_ticks, stat.comm, stat.program_mark, arguments)
+            made_of = (stat.start_ticks, stat.comm, stat.program_mark, self._hash(one, before))
             again: Iterable[int] = range(len(self._rules))
             fitting: tuple[int, ...] | None = None
             verdicts: dict[int, bool | None] = {}
@@ -273,6 +258,7 @@ class Observer:
                 self._concerned.discard(pid)
         for pid in judged.keys() - stats.keys():
             del judged[pid]
+            self._clocks.pop(pid, None)
             self._concerned.discard(pid)
         return candidates
 
@@ -324,42 +310,30 @@ class Observer:
         selected.children = sorted(found - met)
         self._children[label] = {(pid, stats[pid].start_ticks) for pid in selected.children}
 
-    def _sight(
-        self, proc_fd: int, stat: ProcessStat, candidate: Candidate | None, *, detailed: bool
-    ) -> Sighting:
-        assert self._boot_id is not None
-        pid = stat.pid
-        one = candidate or Candidate(stat, proc_fd, self._redaction)
-        details = self._details.get(pid)
+    def _hash(self, one: Candidate, before: _Judged | None) -> int:
+        """Give what changes with the arguments; they are read only where it has run since."""
+        stat, clocked = one.stat, one.cpu_ns
         if (
-            details is None
-            or details[:3] != (stat.start_ticks, stat.program_mark, stat.comm)
-            or (self._looks + pid) % _DETAILS_EVERY_LOOKS == 0
+            before is not None
+            and clocked is not None
+            and clocked == self._clocks.get(stat.pid)
+            and before[:3] == (stat.start_ticks, stat.comm, stat.program_mark)
+            and not self._is_due(stat.pid)
         ):
-            details = self._details[pid] = _Details(
-                *(stat.start_ticks, stat.program_mark, stat.comm),
-                *(one.owner, one.exe, one.cgroup),
-            )
-        said = self._said.get(pid)
-        made_of = (stat.start_ticks, stat.comm, hash(one.raw_arguments))
-        if said is None or said[:3] != made_of:
-            line = None if one.line is None else shown(one.line)
-            said = self._said[pid] = _Said(*made_of, one.name, line)
-        open_files, disk_bytes = counters(proc_fd, pid) if detailed else (None, None)
-        uid, container_pid = details.owner or (None, None)
-        return Sighting(
-            identity=Identity(self._boot_id, pid, stat.start_ticks),
-            name=said.name,
-            line=said.line,
-            stat=stat,
-            uid=uid,
-            container_pid=container_pid,
-            exe=details.exe,
-            cgroup=details.cgroup,
-            open_files=open_files,
-            disk_bytes=disk_bytes,
-            user=None if uid is None else self._users.name(uid),
-        )
+            one.keeps_arguments(before.arguments)
+        else:
+            self._clocks[stat.pid] = None if one.raw_arguments is None else clocked
+        return one.arguments_hash
+
+    def _candidate(self, proc_fd: int, stat: ProcessStat) -> Candidate:
+        return Candidate(stat, proc_fd, self._redaction, has_clock=self._has_clocks)
+
+    def _is_due(self, pid: int) -> bool:
+        """Whether all of a process is to be read again now, whatever speaks against it.
+
+        Its group is changed by others. So may be what it says of itself, by a debugger.
+        """
+        return (self._looks + pid) % _DETAILS_EVERY_LOOKS == 0
 
     def _exits(
         self, sightings: Mapping[int, Sighting], pidfds: Mapping[Identity, int]

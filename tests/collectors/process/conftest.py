@@ -47,6 +47,14 @@ class Subject:
         assert self.process.stdout.readline() == b"ready\n"
         self.pid = self.process.pid
 
+    def become(self, way: str) -> None:
+        """Have it do something more; it has been done when this comes back."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(way.encode() + b"\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == b"ready\n"
+
     def finish(self) -> None:
         """Let it end by itself, and reap it."""
         self.process.communicate()

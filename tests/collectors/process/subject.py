@@ -1,6 +1,6 @@
 """A process for the tests to look at. Its ways are named by its arguments; it says when it is so.
 
-It ends when its standard input does.
+What it reads from its standard input are more ways. It ends when that does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from itertools import chain
 
 PR_SET_NAME = 15
 
@@ -26,6 +28,14 @@ def use_cpu(share: float) -> None:
         time.sleep(max(0.0, end - time.perf_counter()))
 
 
+def rewrite_arguments(text: bytes) -> None:
+    """Write over the arguments in memory, as servers do that tell what they are at."""
+    with open("/proc/self/stat", "rb") as stat:  # noqa: PTH123
+        begin, end = map(int, stat.read().rpartition(b")")[2].split()[45:47])
+    ctypes.memset(begin, 0, end - begin)
+    ctypes.memmove(begin, text, len(text))
+
+
 def say_ready() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
@@ -33,7 +43,7 @@ def say_ready() -> None:
 
 def main() -> None:
     kept = []
-    for way in sys.argv[1:]:
+    for way in chain(sys.argv[1:], told()):
         name, _, value = way.partition("=")
         if name == "cpu":
             threading.Thread(target=use_cpu, args=(float(value),), daemon=True).start()
@@ -72,8 +82,16 @@ def main() -> None:
             if os.fork() == 0:
                 os._exit(int(value))
             time.sleep(0.1)
+        elif name == "arguments":
+            rewrite_arguments(value.encode())
+
+
+def told() -> Iterator[str]:
+    """Give what is asked for later; say each time that all before is so."""
     say_ready()
-    sys.stdin.buffer.read()
+    for line in sys.stdin:
+        yield line.rstrip()
+        say_ready()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from etlmon.collectors.process import facts
 from etlmon.config.watched import ProcessExpectation, ProcessWatch, RedactSection
-from etlmon.host.processes import parse_identity, read_identity
+from etlmon.host.processes import cpu_clock_ns, parse_identity, read_identity
 from etlmon.records.process import ProcessSample
 from tests.collectors.process.conftest import OURS
 from tests.waiting import PATIENCE_SECONDS
@@ -356,6 +359,60 @@ async def test_another_program_under_the_same_pid_is_seen(
             assert (samples[0].pid, watching.events[0].event) == (process.pid, "started")
         finally:
             process.kill()
+
+
+LEFT_ALONE = ("read_arguments", "count_open_files", "read_disk_bytes")
+"""What need not be read again of a process that has used no CPU."""
+
+
+async def test_of_one_that_rests_little_is_read_until_it_does_something(
+    subject, looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = subject()
+    wait_asleep(one.pid)
+    watching = looker(ProcessWatch(name="it", pid=one.pid))
+    read: Counter[str] = Counter()
+
+    def counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(proc_fd: int, pid: int) -> Any:
+            read[name] += pid == one.pid
+            return function(proc_fd, pid)
+
+        return counted
+
+    for name in LEFT_ALONE:
+        monkeypatch.setattr(facts, name, counting(name, getattr(facts, name)))
+    clock = None
+    while clock != (clock := cpu_clock_ns(one.pid)):  # it is called asleep a little before it is
+        (first,) = await watching.look()
+        read.clear()
+        for _ in range(12):
+            (sample,) = await watching.look()
+            assert (sample.cmdline, sample.open_files) == (first.cmdline, first.open_files)
+    assert read == dict.fromkeys(LEFT_ALONE, 1)  # in a minute once, whatever its clock says
+    for times in range(1, 14):
+        one.become("files=2")
+        one.become(f"arguments=at work {times}")
+        (sample,) = await watching.look()
+        assert (sample.open_files, count_files(one.pid)) == (first.open_files + 2 * times,) * 2
+        assert sample.cmdline == f"at work {times}"
+
+
+async def test_what_could_not_be_read_is_tried_again_though_nothing_has_run(
+    subject, looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when this process has as many files open as it may."""
+    one = subject()
+    wait_asleep(one.pid)
+    for name in LEFT_ALONE:
+        watching = looker(ProcessWatch(name="it", pid=one.pid))
+        with monkeypatch.context() as failing:
+            failing.setattr(facts, name, lambda *_: None)
+            (blind,) = await watching.look()
+        assert blind.visibility == "partial"
+        (sample,) = await watching.look()
+        assert sample.visibility == "full"
+        assert OURS in (sample.cmdline or "")
 
 
 async def test_kernel_threads_and_own_processes(looker) -> None:
