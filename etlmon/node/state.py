@@ -9,7 +9,7 @@ from etlmon.api.metrics.node import NodeFigures
 from etlmon.collectors.base import Warned
 from etlmon.config.addresses import is_loopback
 from etlmon.node.places import node_name
-from etlmon.records.health import CollectorHealth, DatabaseHealth, Health
+from etlmon.records.health import CollectorHealth, Health
 from etlmon.units import utc
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class NodeState:
         return Health(
             node_name=node_name(node.config),
             version=__version__,
-            state=self._state(database, collectors),
+            state=self._state(collectors),
             started_at=utc(self._began_at),
             uptime_seconds=round(self._reactor.seconds() - self._began, 3),
             now=utc(self._wall_clock()),
@@ -57,23 +57,22 @@ class NodeState:
             stuck_workers=node.workers.stuck_workers(),
         )
 
-    def _state(self, database: DatabaseHealth, collectors: list[CollectorHealth]) -> str:
+    def _state(self, collectors: list[CollectorHealth]) -> str:
         ill = (
-            database.state != "ok"
+            self._node.store.reason is not None
             or self._node.workers.stuck_workers()
             or any(_ended_badly(one) or _is_late(one) for one in collectors)
         )
         return "degraded" if ill else "ok"
 
     def status(self) -> str:
-        """Tell in a line how the node is."""
-        database = self._node.store.health()
+        """Tell in a line how the node is, every few seconds: nothing is looked up for that."""
         collectors = [service.health() for service in self._node.collectors]
         ill = [f"{one.name} {one.instance}".strip() for one in collectors if _ended_badly(one)]
-        if database.state != "ok":
+        if self._node.store.reason is not None:
             ill.insert(0, "the database")
         reasons = f": {', '.join(ill[:5])}" if ill else ""
-        return f"{self._state(database, collectors)}{reasons}; {len(collectors)} collectors"
+        return f"{self._state(collectors)}{reasons}; {len(collectors)} collectors"
 
     def dead_part(self) -> str | None:
         """Name a part that makes no progress any more; None while all live.
@@ -95,7 +94,7 @@ class NodeState:
         node = self._node
         return {
             "node": self.is_whole,
-            "database": node.store.health().state == "ok"
+            "database": node.store.reason is None
             and node.store.committing_seconds <= _LONGEST_COMMIT_SECONDS,
             "collectors": all(
                 service.overdue_seconds <= _LONGEST_OVERDUE_SECONDS for service in node.collectors

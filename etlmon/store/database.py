@@ -168,7 +168,7 @@ class StoreService(Service):
         """
         connections = self._current.connections
         if connections is None or not self.running:
-            return fail(_not_open(self._reason() if self.running else None))
+            return fail(_not_open(self.reason if self.running else None))
         return connections.read(query)
 
     def on_commit(self, listener: Callable[[frozenset[str], Sequence[Any]], None]) -> None:
@@ -240,7 +240,7 @@ class StoreService(Service):
         state = self._writer.state
         self._look_later()
         files = self._current.files
-        reason = self._reason()
+        reason = self.reason
         return DatabaseHealth(
             state="ok" if reason is None else "degraded",
             reason=reason,
@@ -261,8 +261,9 @@ class StoreService(Service):
             last_error_at=None if state.last_error_at is None else utc(state.last_error_at),
         )
 
-    def _reason(self) -> str | None:
-        """Say what keeps the newest rows out of the database; None if nothing does."""
+    @property
+    def reason(self) -> str | None:
+        """What keeps the newest rows out of the database; None if nothing does."""
         if self._writer is None:
             return None
         current = self._current

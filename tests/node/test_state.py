@@ -79,3 +79,15 @@ async def test_systemd_is_told_in_a_line_how_the_node_is(tmp_path: Path, tree: P
     await until(lambda: all(one.runs for one in service.health().collectors))
     assert service.state.status() == f"degraded: path {tree}/later; 2 collectors"
     await service.stopService()
+
+
+async def test_what_is_told_every_few_seconds_has_no_disk_looked_at(
+    node: NodeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each commit does that; a probe or the line for systemd would wake a thread for nothing."""
+    await until(lambda: not node.store._looking)
+    asked: list[object] = []
+    monkeypatch.setattr(node.store, "_in_thread", asked.append)
+    assert node.state.status() == "ok; 2 collectors"
+    assert node.state.readiness()["database"]
+    assert asked == []
