@@ -24,8 +24,8 @@ def run(pytester: pytest.Pytester):
     assert times == 1
     pytester.makeconftest(short)
 
-    def run(text: str, *arguments: str) -> pytest.RunResult:
-        pytester.makepyfile(HEAD + dedent(text))
+    def run(text: str, *arguments: str, **files: str) -> pytest.RunResult:
+        pytester.makepyfile(HEAD + dedent(text), **{name: dedent(t) for name, t in files.items()})
         return pytester.runpytest_subprocess("-p", "no:schemathesis", "-p", "no:anyio", *arguments)
 
     return run
@@ -140,16 +140,35 @@ def test_test_that_never_ends_fails_by_name(run) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["call", "mark", "module"])
-def test_skipped_test_fails_where_none_may_be(run, monkeypatch, kind: str) -> None:
-    text = {
-        "call": "def test_s(): pytest.skip('no tmux')",
-        "mark": "@pytest.mark.skipif(True, reason='no tmux')\ndef test_s(): pass",
-        "module": "pytest.skip('no tmux', allow_module_level=True)",
-    }[kind]
+def test_skipped_test_fails_where_none_may_be(run, monkeypatch) -> None:
+    text = """
+        def test_call(): pytest.skip("no tmux")
+
+        @pytest.mark.skipif(True, reason="no curl")
+        def test_mark(): pass
+    """
+    module = "import pytest\npytest.skip('no ssh', allow_module_level=True)"
     monkeypatch.delenv("ETLMON_NO_SKIPS", raising=False)
-    run(text).assert_outcomes(skipped=1)
+    run(text, test_module=module).assert_outcomes(skipped=3)
     monkeypatch.setenv("ETLMON_NO_SKIPS", "1")
-    result = run(text)
-    assert result.ret != 0
-    result.stdout.fnmatch_lines(["*no test may be*no tmux*"])
+    result = run(text, "--continue-on-collection-errors", test_module=module)
+    result.assert_outcomes(failed=1, errors=2)
+    for lacking in ("tmux", "curl", "ssh"):
+        result.stdout.fnmatch_lines([f"*no test may be*no {lacking}*"])
+
+
+def test_what_a_file_leaves_is_looked_through_no_more(run) -> None:
+    text = """
+        import gc, sys
+
+        def test_is_left(): assert not any(one is sys.left for one in gc.get_objects())
+    """
+    first = """
+        import gc, sys
+
+        def test_leaves():
+            sys.left = [[]]
+            assert any(one is sys.left for one in gc.get_objects())
+    """
+    result = run(text, test_a_first=first)
+    result.assert_outcomes(passed=2)
