@@ -172,3 +172,11 @@ def test_what_a_file_leaves_is_looked_through_no_more(run) -> None:
     """
     result = run(text, test_a_first=first)
     result.assert_outcomes(passed=2)
+
+
+def test_the_files_that_take_longest_come_first(run) -> None:
+    test = "def test_it(): pass"
+    files = {"debian/test_b": test, "e2e/test_c": test, "api/test_a": test}
+    result = run(test, "--collect-only", "-q", **files)
+    paths = [line.partition("::")[0] for line in result.outlines if "::" in line]
+    assert paths[:3] == ["debian/test_b.py", "e2e/test_c.py", "api/test_a.py"]

@@ -231,7 +231,7 @@ def _cached_root() -> Path:
     return cache / "etlmon" / f"bookworm-{PACKAGES.replace(',', '-')}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def making_root() -> Iterator[subprocess.Popen[bytes] | None]:
     """Make the clean root, while the package is being built; None if it is there."""
     root = _cached_root()
@@ -254,7 +254,7 @@ def making_root() -> Iterator[subprocess.Popen[bytes] | None]:
     shutil.rmtree(fresh, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def package(
     tmp_path_factory: pytest.TempPathFactory, making_root: subprocess.Popen[bytes] | None
 ) -> Path:
@@ -270,7 +270,7 @@ def package(
     return package
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def debian(
     making_root: subprocess.Popen[bytes] | None,
     package: Path,
