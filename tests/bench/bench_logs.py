@@ -192,8 +192,10 @@ def first_line(database: Path, log: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        source, log, database = (directory / one for one in ("burst", "app.log", "etlmon.db"))
+        source, database = directory / "burst", directory / "etlmon.db"
         source.write_bytes(b"".join(LINE % number for number in range(LINES)))
+        log = directory / "log" / "app.log"  # no host has its database among its logs
+        log.parent.mkdir()
         log.touch()
         (directory / "node.yaml").write_text(
             f"node: {{listen: '127.0.0.1:0', db_path: {database}}}\n"
