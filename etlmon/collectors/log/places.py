@@ -33,9 +33,9 @@ def unseen(fixed: bytes) -> str | None:
 
 
 def changed_ns(path: bytes) -> int:
-    """Give when a directory has changed last; -1 where it is not there."""
+    """Give when a directory has changed last, or who may read it; -1 where it is not there."""
     try:
-        return os.stat(path).st_mtime_ns
+        return os.stat(path).st_ctime_ns
     except OSError:
         return -1
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import re
-import stat
 from collections import Counter
 from dataclasses import dataclass
-from fnmatch import fnmatchcase, translate
+from fnmatch import fnmatchcase
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.log.entries import Joiner
-from etlmon.collectors.log.places import changed_ns, count_names, fixed_part, signature, unseen
+from etlmon.collectors.log.places import signature, unseen
+from etlmon.collectors.log.search import Search
 from etlmon.collectors.log.stream import Stream
 from etlmon.collectors.log.text import TextReader
 from etlmon.host.follow_queue import Limits
-from etlmon.host.generation import COMPRESSED
-from etlmon.host.rotated import bases
 from etlmon.records.log import LogFileGone, LogFileRead
 from etlmon.text import host_path, path_bytes
 from etlmon.times import TimeReader
@@ -31,8 +27,6 @@ if TYPE_CHECKING:
     from etlmon.host.follow import Begin
     from etlmon.records.base import Record
 
-MOST_FILES = 10_000
-"""Files that one pattern may match; those that were written last are taken."""
 _MOST_LINES = 5_000
 _MOST_BYTES = 1 << 20
 """Lines and bytes that one batch holds, of all files together, and the end of one entry."""
@@ -40,8 +34,6 @@ _LEAST_LINES = 100
 """Lines that each file has in its turn, at the least, if there are so many."""
 _GONE_SECONDS = 60.0
 _LOOK_AGAIN_SECONDS = 1.0
-_NAMES_A_SECOND = 2_000
-"""Names that are looked through, on average, while others than the pattern's come and go."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +79,9 @@ class Streams:
     ) -> None:
         self._settings = settings
         self._wall_clock = wall_clock
-        self._pattern = os.fsencode(settings.path)
-        self.fixed_path = fixed_part(self._pattern)
-        self.is_pattern = glob.has_magic(self._pattern)
+        self._search = Search(os.fsencode(settings.path))
+        self.fixed_path = self._search.fixed_path
+        self.is_pattern = self._search.is_pattern
         self._cursors = dict(cursors)
         self._missed = missed
         self._later: Begin = "saved" if settings.start == "saved" else "beginning"
@@ -112,18 +104,9 @@ class Streams:
         self._turn = 0
         self._looked_at: float | None = None
         self._came: Counter[bytes] = Counter()
-        self._directories: dict[bytes, int] = {}
-        """Where files are looked for, and when each directory had changed last."""
-        self._found_at = 0.0
-        self._names_there = 0
-        """Names in these directories when they were looked through, ``_found_at``."""
-        self._rotated_bases: set[bytes] = set()
-        """Names that rotated files which match have come from."""
         self._waits_for_match: LogFileRead | None = None
         self._closed: str | None = None
         """Why no file of the pattern can be seen."""
-        names = translate(os.path.basename(settings.path)).encode("utf-8", "surrogateescape")
-        self._own_names: Callable[[bytes], object] = re.compile(names).match
         self._names: Callable[[bytes], object] | None = None
 
     def heeds(self, name: bytes) -> bool:
@@ -165,7 +148,7 @@ class Streams:
         reads: bool,
     ) -> Step:
         records: list[Record] = []
-        if all_again or self._may_have_new_names(now, came):
+        if all_again or self._search.may_find_more(now, came):
             records += self._find_files(now, wall)
         self._came.update(came)
         self._wake(now, all_again=all_again)
@@ -186,8 +169,8 @@ class Streams:
                 now, wall, mode, is_paused=not reads, has_read=stream in has_read
             )
         has_rotated = any(file.stream.has_rotated for file in self._files.values())
-        self._names = None if has_rotated else self._own_names
-        return Step(records, is_done, frozenset(self._directories), self._trouble())
+        self._names = None if has_rotated else self._search.is_own
+        return Step(records, is_done, frozenset(self._search.directories), self._trouble())
 
     def _trouble(self) -> str | None:
         """Name a file that cannot be read, the same one as long as that is so."""
@@ -217,32 +200,12 @@ class Streams:
 
     # --- which files there are --------------------------------------------------------------------
 
-    def _may_have_new_names(self, now: float, came: Mapping[bytes, int]) -> bool:
-        """Whether to look for files anew: at once when it is heard of one, else once in a while."""
-        if not self.is_pattern or all(
-            changed_ns(directory) == modified_ns
-            for directory, modified_ns in self._directories.items()
-        ):
-            return False
-        if any(self._own_names(os.path.basename(path)) for path in came):
-            return True
-        return now - self._found_at >= self._names_there / _NAMES_A_SECOND
-
     def _find_files(self, now: float, wall: datetime) -> list[Record]:
         """Take up new files and give up those that are gone."""
-        if not self.is_pattern:
-            places = {self._pattern, os.path.realpath(self._pattern)}
-            self._directories = dict.fromkeys(map(os.path.dirname, places), 0)
-            self._own_names = frozenset(map(os.path.basename, places)).__contains__
-            paths = [self._pattern]
-        else:
-            parents = glob.glob(os.path.dirname(self._pattern), recursive=True)
-            self._directories = {one: changed_ns(one) for one in parents if os.path.isdir(one)}
-            found = glob.glob(self._pattern, recursive=True)
-            self._found_at, self._names_there = now, count_names(self._directories)
-            if not self._has_begun:  # before the others: one of them may be new as a name only
-                self._add_saved()
-            paths = self._matches(found)
+        if self.is_pattern and not self._has_begun:  # one of those found may be new as a name only
+            self._add_saved()
+        known = {path_bytes(name) for name in (*self._files, *self._cursors)}
+        paths = self._search.find(now, known, self._belongs_to_another)
         records: list[Record] = []
         if not self._has_begun:
             self._has_begun = True
@@ -251,7 +214,7 @@ class Streams:
             for path in paths:
                 self._add(path, self._later)
         if self.is_pattern:
-            records += self._forget(set(paths), now)
+            records += self._forget(now)
             records += self._tell_of_no_match(wall)
         return records
 
@@ -278,7 +241,7 @@ class Streams:
 
     def _is_ours(self, name: str) -> bool:
         if not self.is_pattern:
-            return name == host_path(self._pattern)
+            return name == host_path(os.fsencode(self._settings.path))
         own = os.fsdecode(path_bytes(name))
         return fnmatchcase(own, self._settings.path.replace("**/", "*"))
 
@@ -302,26 +265,6 @@ class Streams:
         )
         self._files[name] = _File(stream)
 
-    def _matches(self, paths: list[bytes]) -> list[bytes]:
-        """Give those of the files that are logs, not what rotation has put aside."""
-        found: list[tuple[int, bytes]] = []
-        self._rotated_bases = set()
-        names = {*paths, *(file.stream.path for file in self._files.values())}
-        names |= {path_bytes(name) for name in self._cursors}
-        for path in paths:
-            own_bases = bases(path) & names
-            self._rotated_bases |= own_bases
-            if path.endswith(COMPRESSED) or own_bases:
-                continue
-            try:
-                status = os.stat(path)
-            except OSError:
-                continue
-            if stat.S_ISREG(status.st_mode) and not self._belongs_to_another(path, status):
-                found.append((status.st_mtime_ns, path))
-        found.sort(reverse=True)
-        return [path for _, path in found[:MOST_FILES]]
-
     def _belongs_to_another(self, path: bytes, status: os.stat_result) -> bool:
         """Whether a file that is new here is one that is read under another name.
 
@@ -339,13 +282,13 @@ class Streams:
                 self._cursors[name] = cursor
         return False
 
-    def _forget(self, paths: set[bytes], now: float) -> list[Record]:
+    def _forget(self, now: float) -> list[Record]:
         """Give up the files that are gone for a while, and have been read to their ends."""
         gone: list[Record] = []
         for name, file in list(self._files.items()):
             stream = file.stream
             # While there are rotated files of it they would be taken for logs of their own.
-            if stream.path in paths or stream.path in self._rotated_bases:
+            if stream.path in self._search.paths or stream.path in self._search.rotated_bases:
                 file.missing_since = None
                 continue
             if file.missing_since is None:

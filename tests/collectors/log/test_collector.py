@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from etlmon.collectors.log import streams
+from etlmon.collectors.log import search
 from etlmon.errors import CollectedInPart, CollectError
 from etlmon.host.follow import Follower
 from etlmon.host.inotify import Watch
@@ -324,9 +324,9 @@ class TestHints:
         one = follow("*.log", watches=watches)
         one.collector.listen(lambda: None)
         one.run()
-        look, looks = streams.glob.glob, []
+        look, looks = search.glob.glob, []
         monkeypatch.setattr(
-            streams.glob, "glob", lambda *a, **options: looks.append(a) or look(*a, **options)
+            search.glob, "glob", lambda *a, **options: looks.append(a) or look(*a, **options)
         )
 
         def come(name: str) -> None:
@@ -346,6 +346,14 @@ class TestHints:
         come("one more.tmp")
         one.run(0.6)
         assert looks != []
+        for _ in range(2):
+            one.run()
+        looks.clear()
+        one.run()
+        assert looks == [], "nothing has changed"
+        wait_for_tick()
+        write(logs / "b.log", "b")
+        assert one.run() == ["b"]
 
     def test_what_happens_before_they_are_heard_is_seen(self, follow: Follow, logs: Path) -> None:
         def rotate() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from etlmon.collectors.log import streams
+from etlmon.collectors.log import search
 from etlmon.errors import CollectedInPart
 from tests.collectors.log.conftest import Follow, open_files, write
 
@@ -121,7 +121,7 @@ class TestWhichFiles:
         self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Those that were written last."""
-        monkeypatch.setattr(streams, "MOST_FILES", 2)
+        monkeypatch.setattr(search, "MOST_FILES", 2)
         for number in range(4):
             write(logs / f"{number}.log", number)
             os.utime(logs / f"{number}.log", (number, number))
@@ -132,7 +132,7 @@ class TestWhichFiles:
     def test_one_too_many_is_not_read_again_when_it_is_one_no_more(
         self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(streams, "MOST_FILES", 1)
+        monkeypatch.setattr(search, "MOST_FILES", 1)
         one = follow("*.log", start="beginning", max_open_files=1)
         for number in range(2):
             write(logs / f"{number}.log", number)
