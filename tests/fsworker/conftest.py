@@ -18,6 +18,8 @@ import pytest_twisted
 from twisted.internet import reactor, task
 
 from etlmon.fsworker import worker as worker_module
+from etlmon.fsworker.jobs.scan import Scan
+from etlmon.fsworker.jobs.scan_ahead import ScanAhead
 from etlmon.fsworker.pool import WorkerPool
 from tests.waiting import PATIENCE_SECONDS
 
@@ -104,6 +106,11 @@ def worker() -> Iterator[Worker]:
     one = Worker()
     yield one
     assert one.close() == 0
+
+
+def make_scan(path: Path, **options: Any) -> Scan:
+    """Give the scan that a worker makes of a request with these options."""
+    return (ScanAhead if "parallelism" in options else Scan)(str(path), **options)
 
 
 def find(path: Path | bytes, *arguments: str | bytes, prefix: Sequence[str] = ()) -> dict[str, int]:

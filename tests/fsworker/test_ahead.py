@@ -15,6 +15,7 @@ import pytest
 from etlmon.collectors.path.exclude import compile_exclude
 from etlmon.fsworker.jobs import ahead as ahead_module
 from etlmon.fsworker.jobs.scan import Scan
+from etlmon.fsworker.jobs.scan_ahead import ScanAhead
 from etlmon.fsworker.jobs.wire import OutOfMemory
 from tests.fsworker.conftest import WORKER, SlowFilesystem, Worker, counts, find
 from tests.fsworker.test_rescan import (
@@ -37,7 +38,7 @@ def descriptors() -> int:
 
 def scan(tree: Path, **options: Any) -> dict[str, Any]:
     before = descriptors(), threading.active_count()
-    answer = Scan(str(tree), parallelism=THREADS, **options).run()
+    answer = ScanAhead(str(tree), parallelism=THREADS, **options).run()
     assert (descriptors(), threading.active_count()) == before
     return answer
 
@@ -130,7 +131,7 @@ def test_tree_that_changes_all_the_time(tree: Path) -> None:
     thread.start()
     try:
         for _ in range(50):
-            answer = Scan(str(tree), parallelism=THREADS).run()
+            answer = ScanAhead(str(tree), parallelism=THREADS).run()
             assert answer["troubles"] == []
             assert all(answer[key] >= least[key] for key in least)  # type: ignore[operator]
     finally:
@@ -154,7 +155,7 @@ def test_limit_of_files_ends_the_listing_of_a_large_directory(
     for number in range(2000):
         (tree / "large" / f"{number}").touch()
     monkeypatch.setattr(ahead_module, "CHUNK", 10)
-    answer = Scan(str(tree), parallelism=THREADS, max_files=100, max_ops_per_second=10.0).run()
+    answer = ScanAhead(str(tree), parallelism=THREADS, max_files=100, max_ops_per_second=10.0).run()
     assert (answer["stopped"], answer["files"]) == ("max_files", 100)
     assert answer["duration_seconds"] < 15  # type: ignore[operator] # of twenty
 
@@ -189,7 +190,7 @@ def test_nothing_is_told_while_nothing_answers(tree: Path, monkeypatch: Any) -> 
 
     monkeypatch.setattr(ahead_module, "open_directory", hanging)
     monkeypatch.setattr("etlmon.fsworker.jobs.walk._PROGRESS_SECONDS", 0.01)
-    answer = Scan(str(tree), parallelism=THREADS, tell=told.append).run()
+    answer = ScanAhead(str(tree), parallelism=THREADS, tell=told.append).run()
     assert answer["duration_seconds"] > 0.4  # type: ignore[operator]
     assert told_meanwhile[0] <= 2
 
@@ -201,7 +202,7 @@ def test_listing_of_the_directory_itself_is_told(tree: Path, monkeypatch: Any) -
     monkeypatch.setattr("etlmon.fsworker.jobs.walk._PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr("etlmon.fsworker.jobs.walk._ORDERS_SECONDS", 0.0)
     told: list[Any] = []
-    Scan(str(tree), parallelism=THREADS, tell=told.append).run()
+    ScanAhead(str(tree), parallelism=THREADS, tell=told.append).run()
     files = [one["progress"]["files"] for one in told]
     assert files[:2] == [16, 32]
     assert files[-1] == 3000
@@ -217,7 +218,7 @@ def test_thread_without_memory_ends_the_scan(tree: Path, monkeypatch: Any) -> No
 
     monkeypatch.setattr(ahead_module.Ahead, "_list", fails)
     with pytest.raises(OutOfMemory):
-        Scan(str(tree), parallelism=THREADS).run()
+        ScanAhead(str(tree), parallelism=THREADS).run()
     assert descriptors() == before
 
 

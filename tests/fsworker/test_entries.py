@@ -15,7 +15,7 @@ import pytest
 
 from etlmon.fsworker.jobs.entries import Entries
 from etlmon.fsworker.jobs.scan import Scan
-from tests.fsworker.conftest import counts, find
+from tests.fsworker.conftest import counts, find, make_scan
 
 MAKE: list[Callable[[Path], object]] = [
     Path.touch,
@@ -135,12 +135,12 @@ def test_scans_count_the_same_without(
 def test_scans_leave_no_cycles(tree: Path, options: dict[str, Any]) -> None:
     """A worker collects none, and serves ten thousand requests."""
     (tree / "a" / "b").mkdir(parents=True)
-    Scan(str(tree), **options).run()
+    make_scan(tree, **options).run()
     gc.collect()
     gc.disable()
     try:
         for _ in range(20):
-            Scan(str(tree), **options).run()
+            make_scan(tree, **options).run()
         assert gc.collect() == 0
     finally:
         gc.enable()

@@ -16,7 +16,7 @@ import pytest
 from etlmon.fsworker.jobs import walk
 from etlmon.fsworker.jobs.memory import Memory, size_bytes
 from etlmon.fsworker.jobs.scan import Scan
-from tests.fsworker.conftest import Worker, counts, find
+from tests.fsworker.conftest import Worker, counts, find, make_scan
 from tests.fsworker.test_worker import dig
 from tests.waiting import clock_of_files_ns
 
@@ -48,7 +48,7 @@ class Rescanner:
         options.setdefault("settle_seconds", SETTLE_SECONDS)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "time_ns", self.clock_ns)
-            return Scan(str(self.tree), memory=self.memory, remember_as="it", **options).run()
+            return make_scan(self.tree, memory=self.memory, remember_as="it", **options).run()
 
     def settle(self) -> None:
         """Wait until what has been done is old enough, and remember it."""
@@ -299,9 +299,9 @@ def test_tree_too_large_for_the_memory_is_remembered_in_part(tree: Path) -> None
         assert rescanner.memory._bytes <= 60 * 300
 
 
-@pytest.mark.parametrize("parallelism", [1, 3])
+@pytest.mark.parametrize("options", [{}, {"parallelism": 3}])
 def test_directories_that_are_very_many_are_counted_and_not_remembered(
-    tree: Path, monkeypatch: pytest.MonkeyPatch, parallelism: int
+    tree: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, int]
 ) -> None:
     """Nor is what was remembered of them while they were fewer; the rest of the tree still is."""
     grow(tree)
@@ -313,9 +313,9 @@ def test_directories_that_are_very_many_are_counted_and_not_remembered(
         (wide / f"{number}" / "below" / "file").touch()
     monkeypatch.setattr("etlmon.fsworker.jobs.counting.MOST_BELOW", 20)
     for _ in range(2):
-        rescanner.assert_right(parallelism=parallelism)
+        rescanner.assert_right(**options)
         time.sleep(SETTLE_SECONDS + 0.02)
-    assert rescanner.assert_right(parallelism=parallelism)["reused"] == 40 - 4
+    assert rescanner.assert_right(**options)["reused"] == 40 - 4
     others = rescanner.scan(apart=["d1/d1/7", "d1/d1/94"])
     assert others["dirs"] == find(tree)["dirs"] - 2
     [(*_, parts)] = rescanner.memory._scans.values()

@@ -110,10 +110,6 @@ class Ahead:
         before, self._answers_told = self._answers_told, self._answers
         return self._answers != before
 
-    def answered(self) -> None:
-        """Take note that the file system has answered whoever else asked it something."""
-        self._answers += 1
-
     def ask(self, above: int, path: str, directories: Iterable[Directory]) -> None:
         """Look into some of these, the first of which is wanted first, soon.
 

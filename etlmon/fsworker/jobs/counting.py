@@ -27,7 +27,7 @@ class Counting(Walk):
         self,
         path: str,
         *,
-        at_a_time: int,
+        at_a_time: int = 1,
         max_depth: int | None = None,
         max_files: int | None = None,
         **limits: Any,
@@ -51,9 +51,6 @@ class Counting(Walk):
     def _enters_below(self, path: str) -> bool:
         """Tell whether the subdirectories of this one are entered too."""
         return self._max_depth is None or path.count("/") + 2 < self._max_depth
-
-    def _answered(self) -> None:
-        """Take note that the file system has answered."""
 
     def _list(self, directory: Directory, fd: int, names: list[str], packed: list[str]) -> None:
         """Count the entries of a directory below the deepest level.
@@ -87,7 +84,6 @@ class Counting(Walk):
                 last = len(chunk) < wanted
                 for some in few_at_once(chunk):
                     self._count(self._without_excluded(some, above), names if deeper else None)
-                    self._answered()
                     self._look()
                 self._pack(names, packed)
                 if last:
@@ -103,12 +99,6 @@ class Counting(Walk):
             self._failed(visit.trouble, visit.directory.name)
         self._look()
         return visit.trouble is None
-
-    def _look_at(self, visit: Visit) -> None:
-        """Stop if a directory that a thread is still in holds too many files by itself."""
-        if self._max_files is not None and self._files + visit.files > self._max_files:
-            self._files += visit.files
-        self._look()
 
     def _pack(self, names: list[str], packed: list[str]) -> None:
         """Take away very many names, of which none could be remembered, as texts."""

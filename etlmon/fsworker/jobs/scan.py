@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from etlmon.fsworker.jobs.ahead import Ahead, Visit
+    from etlmon.fsworker.jobs.ahead import Visit
     from etlmon.fsworker.jobs.memory import Memory
 
 # Levels down to which a directory is stat'ed by its path from the top, which gets dearer with
@@ -44,10 +44,9 @@ class Scan(Counting):
         settle_seconds: float = 2.0,
         parts: Sequence[str] = ("",),
         apart: Iterable[str] = (),
-        parallelism: int = 1,
         **limits: Any,
     ) -> None:
-        super().__init__(path, at_a_time=parallelism, **limits)
+        super().__init__(path, **limits)
         self._memory = memory
         self._remember_as = remember_as
         self._scan_id = scan_id
@@ -66,8 +65,6 @@ class Scan(Counting):
         self._before_child = 0, 0, 0
         self._reused = 0
         self._newest_mtime_ns: int | None = None
-        self._parallelism = parallelism
-        self._ahead: Ahead | None = None
 
     def _visit(self, status: os.stat_result) -> None:
         if self._memory is None:
@@ -77,35 +74,12 @@ class Scan(Counting):
             name = f"{self._remember_as} {self._device}"
             directories = self._memory.recall(name, self._generation, self._scan_id, self._parts)
             self._reuses = any(directory.is_remembered for directory in directories)
-        if self._parallelism > 1:
-            from etlmon.fsworker.jobs.ahead import Ahead
-
-            self._ahead = Ahead(
-                self._parallelism,
-                device=self._device,
-                reuses=self._reuses,
-                deeper=self._enters_below,
-                turn=self._turn,
-                leave_out=self._without_excluded,
-            )
         for part, directory in zip(self._parts, directories, strict=True):
             if part:
                 self._go_to(part, directory, status)
             else:
                 self._arrive(directory, os.dup(self._root), status)
             self._walk()
-
-    def _leave(self) -> None:
-        ahead, self._ahead = self._ahead, None  # They know each other, and nobody collects cycles.
-        if ahead is not None:
-            ahead.close()
-
-    def _answered(self) -> None:
-        if self._ahead is not None:
-            self._ahead.answered()
-
-    def _is_heard(self) -> bool:
-        return self._ahead is None or self._ahead.is_heard()
 
     def _found(self) -> dict[str, object]:
         return {
@@ -141,11 +115,13 @@ class Scan(Counting):
         while self._levels:
             if not self._levels[-1].pending:
                 self._unpack_or_pop()
-            elif self._ahead is not None:
-                self._look()
-                self._enter_ahead(self._ahead)
-            elif not (self._reuses and self._reuse()):
-                self._enter(self._levels[-1].pending.pop())
+            else:
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """Visit at least one of the pending directories of the deepest level."""
+        if not (self._reuses and self._reuse()):
+            self._enter(self._levels[-1].pending.pop())
 
     def _unpack_or_pop(self) -> None:
         """Go on in the deepest level with those that are packed, or leave it."""
@@ -225,38 +201,6 @@ class Scan(Counting):
             self._look()  # Here too, for a million directories that cannot be opened.
         else:
             self._arrive(directory, *opened)
-
-    def _enter_ahead(self, ahead: Ahead) -> None:
-        """Visit one subdirectory as threads have found it, and have them look into others."""
-        level = self._levels[-1]
-        directory, path = level.pending[-1], self._relative("")
-        try:
-            asked = ahead.is_asked(directory)
-            above = level.fd if asked else self._descriptor()
-            if above != CLOSED:
-                ahead.ask(
-                    above, path, (one for one in reversed(level.pending) if self._may_look(one))
-                )
-        except OSError as error:
-            level.pending.pop()
-            self._not_opened(error, directory.name)
-            return
-        level.pending.pop()
-        if self._is_skipped(directory.name):
-            self._skipped_mounts += 1
-            return
-        visit = ahead.take(above, path, directory, self._look_at)
-        if isinstance(visit.error, OSError):
-            self._failed(visit.error, directory.name)
-            return
-        assert visit.status is not None
-        if self._is_admitted(directory.name, visit.status):
-            self._arrive(directory, visit.fd, visit.status, visit)
-        else:
-            _close(visit.fd)
-
-    def _may_look(self, directory: Directory) -> bool:
-        return not self._is_skipped(directory.name)
 
     def _loops(self, name: str) -> None:
         self._dirs -= 1  # find reports the loop and does not count it.

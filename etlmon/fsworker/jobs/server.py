@@ -121,20 +121,25 @@ class Server:
 
     def _scan(self, request: dict[str, object]) -> dict[str, object]:
         remember_as = optional(request, "remember_as", str)
-        return Scan(
-            field(request, "path", str),
-            max_depth=optional(request, "max_depth", int),
-            max_files=optional(request, "max_files", int),
-            memory=None if remember_as is None else self._memory,
-            remember_as=remember_as or "",
-            scan_id=request.get("scan_id"),
-            generation=optional(request, "generation", int) or 0,
-            settle_seconds=field({"settle_seconds": 2.0, **request}, "settle_seconds", float),
-            parts=optional(request, "parts", list) or [""],
-            apart=optional(request, "apart", list) or (),
-            parallelism=optional(request, "parallelism", int) or 1,
+        parallelism = optional(request, "parallelism", int) or 1
+        options = {
+            "max_depth": optional(request, "max_depth", int),
+            "max_files": optional(request, "max_files", int),
+            "memory": None if remember_as is None else self._memory,
+            "remember_as": remember_as or "",
+            "scan_id": request.get("scan_id"),
+            "generation": optional(request, "generation", int) or 0,
+            "settle_seconds": field({"settle_seconds": 2.0, **request}, "settle_seconds", float),
+            "parts": optional(request, "parts", list) or [""],
+            "apart": optional(request, "apart", list) or (),
             **self._limits(request),
-        ).run()
+        }
+        path = field(request, "path", str)
+        if parallelism == 1:
+            return Scan(path, **options).run()
+        from etlmon.fsworker.jobs.scan_ahead import ScanAhead
+
+        return ScanAhead(path, parallelism=parallelism, **options).run()
 
     def _top(self, request: dict[str, object]) -> dict[str, object]:
         count = field(request, "count", int)
