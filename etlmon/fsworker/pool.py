@@ -43,12 +43,7 @@ from twisted.logger import Logger
 
 from etlmon.fsworker.crew import Crew
 from etlmon.fsworker.deadlines import Deadlines
-from etlmon.fsworker.failures import (
-    MountStuck,
-    WorkerDied,
-    WorkerStopped,
-    WorkerTimeout,
-)
+from etlmon.fsworker.failures import MountStuck
 from etlmon.fsworker.find import (
     FindOrder,
     FindOutcome,
@@ -70,6 +65,7 @@ from etlmon.fsworker.top import (
     top_request,
 )
 from etlmon.fsworker.usage import statvfs_request, to_usage
+from etlmon.fsworker.waiting import Waiting
 from etlmon.fsworker.words import Words
 from etlmon.text import host_text
 
@@ -116,11 +112,11 @@ class WorkerPool:
         self._probes = Lane(_PROBES, {})
         self._searches = Lane(_SEARCHES, limits)
         self._lanes = (self._scans, self._probes, self._searches)
+        self._waiting = Waiting(reactor, self._crew, self._lanes, self._begin)
         self._sharing = Sharing(reactor, self._crew, self._scans, self)
         self._deadlines = Deadlines(reactor, self._crew)
         self._asked: dict[Deferred[ScanOutcome], Request] = {}
         self._ids = count(1)
-        self._stopping = False
 
     def statvfs(self, path: bytes, mount_point: str, deadline_seconds: float) -> Deferred[Usage]:
         """Ask for the usage of the file system that holds ``path``, which ``mount_point`` names.
@@ -140,9 +136,8 @@ class WorkerPool:
             read_answer=to_usage,
             result=result,
         )
-        self._ask(request)
-        if request in self._probes.waiting:
-            self._watch_held(request, deadline_seconds)
+        self._waiting.ask(request)
+        self._waiting.watch(request, deadline_seconds)
         return result
 
     def scan(
@@ -157,7 +152,7 @@ class WorkerPool:
         result: Deferred[ScanOutcome] = Deferred(lambda _: self._sharing.withdraw(request.scan))
         request = self._asked[result] = self._sharing.request(order, result, on_progress)
         result.addBoth(self._answered, result)
-        self._ask(request)
+        self._waiting.ask(request)
         return result
 
     def _answered(self, outcome: Any, result: Deferred[ScanOutcome]) -> Any:
@@ -169,7 +164,7 @@ class WorkerPool:
         request = self._asked.get(scan)
         if request is None or request not in request.lane.waiting:
             return None
-        holder = self._holder(request)
+        holder = self._waiting.holder(request)
         if holder is None:
             at_work = [child for child in self._crew.children if child.lane is request.lane]
             return self._words.of_all(at_work)
@@ -230,12 +225,7 @@ class WorkerPool:
         Fires when every child is reaped; within a second even if one cannot be killed, which is
         then left to itself.
         """
-        self._stopping = True
-        for lane in self._lanes:
-            for request in lane.waiting:
-                if request in lane.waiting:  # Else gone, with another part of its scan.
-                    self._take(request)
-                    request.result.errback(WorkerStopped())
+        self._waiting.stop()
         return self._crew.stop()
 
     def _search(
@@ -260,7 +250,7 @@ class WorkerPool:
             silence_seconds=order.silence_seconds,
             on_progress=on_progress,
         )
-        self._ask(request)
+        self._waiting.ask(request)
         return result
 
     def _telling(
@@ -278,59 +268,14 @@ class WorkerPool:
 
         return progressed
 
-    # Waiting
+    # Under way
 
-    def ask_first(self, request: Request) -> None:
-        """Let a request begin before all others of its lane."""
-        request.lane.waiting.prepend(request)
-        self._fill(request.lane)
-
-    def _ask(self, request: Request) -> None:
-        since = self._crew.stuck_since(request.mount_point)
-        if self._stopping:
-            request.result.errback(WorkerStopped())
-        elif since is not None:
-            request.result.errback(MountStuck(request.mount_point, since))
-        else:
-            request.lane.waiting.append(request)
-            self._fill(request.lane)
-
-    def _dispatch(self) -> None:
-        for lane in self._lanes:
-            self._fill(lane)
-
-    def _fill(self, lane: Lane) -> None:
-        """Start what may start in a lane, in order, as long as there are children for it."""
-        while self._crew.has_room(lane) or self._crew.idle(lane):
-            firsts = lane.waiting.first_of_each()
-            request = next((first for first in firsts if not self._is_held(first)), None)
-            if request is None:
-                return
-            self._take(request)
-            try:
-                child = self._free_child(request)
-            except OSError as error:
-                request.result.errback(WorkerDied(f"cannot start a worker: {error}"))
-            else:
-                self._begin(child, request)
-
-    def _is_held(self, request: Request) -> bool:
-        """Tell whether what is under way on the same mount forbids to start this one."""
-        return self._holder(request) is not None
-
-    def _holder(self, request: Request) -> Child | None:
-        """Give a child whose work forbids to start this one, None if none does."""
-        now = self._reactor.seconds()
-        for child in self._crew.children:
-            at_work = child.request
-            same_mount = child.mount_point == request.mount_point
-            if same_mount and at_work is None:
-                return child
-            if same_mount and child.is_quiet(now) and not child.is_stopped:
-                return child
-            if at_work is not None and request.exclusive & at_work.exclusive:
-                return child
-        return None
+    def _begin(self, request: Request) -> None:
+        child = self._free_child(request)
+        partners = self._sharing.partners(child, request)
+        self._start(child, request)
+        for partner, part in partners:
+            self._start(partner, part)
 
     def _free_child(self, request: Request) -> Child:
         """Give an idle child, the one that remembers if there is one, or a new one."""
@@ -340,46 +285,20 @@ class WorkerPool:
                 return child
         return idle[0] if idle else self._crew.start(request.lane)
 
-    def _take(self, request: Request) -> None:
-        request.lane.waiting.remove(request)
-        if request.held_timer is not None and request.held_timer.active():
-            request.held_timer.cancel()
-
-    def _watch_held(self, request: Request, deadline_seconds: float) -> None:
-        """Fail a probe that its mount's silence holds back for the whole of its deadline."""
-        request.held_timer = self._reactor.callLater(
-            deadline_seconds, self._held_too_long, request, deadline_seconds
-        )
-
-    def _held_too_long(self, request: Request, deadline_seconds: float) -> None:
-        # What has come is read first: see deadlines.py.
-        request.held_timer = self._reactor.callLater(0, self._held_still, request, deadline_seconds)
-
-    def _held_still(self, request: Request, deadline_seconds: float) -> None:
-        if self._is_held(request):
-            self._take(request)
-            request.result.errback(WorkerTimeout(request.mount_point, request.told_seconds))
-        else:
-            self._watch_held(request, deadline_seconds)
-
-    # Under way
-
-    def _begin(self, child: Child, request: Request) -> None:
-        partners = self._sharing.partners(child, request)
-        self._start(child, request)
-        for partner, part in partners:
-            self._start(partner, part)
-
     def _start(self, child: Child, request: Request) -> None:
         now = self._reactor.seconds()
         child.begin(next(self._ids), request, now)
         self._deadlines.begin(child, request)
         self._sharing.begun()
 
+    def ask_first(self, request: Request) -> None:
+        """Let a request begin before all others of its lane."""
+        self._waiting.ask_first(request)
+
     def withdraw(self, request: Request) -> None:
         """Take back a request whose caller has lost interest; nobody is told."""
         if request in request.lane.waiting:
-            self._take(request)
+            self._waiting.take_back(request)
             return
         for child in list(self._crew.children):
             if child.request is request:
@@ -400,7 +319,7 @@ class WorkerPool:
             elif request.on_progress is not None:
                 request.on_progress(content)
             if was_quiet:
-                self._dispatch()  # Those that its silence held back may go on.
+                self._waiting.go_on()  # Those that its silence held back may go on.
             return
         answer = request.read_answer(content) if kind == "answer" else to_failure(content)
         child.request = None
@@ -412,7 +331,7 @@ class WorkerPool:
             request.result.callback(answer)
         else:
             request.result.errback(answer)
-        self._dispatch()
+        self._waiting.go_on()
         self._sharing.look_in(0)
 
     def lost(self, child: Child) -> None:
@@ -423,10 +342,6 @@ class WorkerPool:
     def freed(self, child: Child) -> None:
         """Start others where a child has ended; fail what waits for a mount that it hangs on."""
         if child.stuck_since is not None and child in self._crew.children:
-            for lane in self._lanes:
-                for request in lane.waiting.on_mount(child.mount_point or ""):
-                    if request in lane.waiting:  # Else gone, by what a failing one's callbacks did.
-                        self._take(request)
-                        error = MountStuck(request.mount_point, child.stuck_since)
-                        request.result.errback(error)
-        self._dispatch()
+            mount_point = child.mount_point or ""
+            self._waiting.fail_on_mount(mount_point, MountStuck(mount_point, child.stuck_since))
+        self._waiting.go_on()

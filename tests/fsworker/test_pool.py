@@ -366,14 +366,14 @@ def test_thousands_that_wait_cost_as_much_as_one_mount_of_them() -> None:
     """Whether they wait for a child or for their mount: nobody looks at all of them each time."""
     bench = Bench(processes=2)
     looks = 0
-    real = bench.pool._is_held
+    real = bench.pool._waiting.holder
 
     def counting(request: Any) -> bool:
         nonlocal looks
         looks += 1
         return real(request)
 
-    bench.pool._is_held = counting  # type: ignore[method-assign]
+    bench.pool._waiting.holder = counting  # type: ignore[method-assign]
     held = [bench.scan(mount="/hung", one_at_a_time=True) for _ in range(1000)]
     others = [bench.scan(mount=f"/{number % 3}") for number in range(1000)]
     for _ in range(1000):
