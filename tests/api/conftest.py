@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,14 @@ from etlmon.records.cron import CronRefreshAnswer
 from etlmon.records.disk import FilesystemUsage
 from etlmon.records.health import DatabaseHealth, Health
 from etlmon.records.log import LogSwitchAnswer
-from etlmon.records.path import PathScanned, ScanAnswer, ScanCancelAnswer, path_id
+from etlmon.records.path import ScanAnswer, ScanCancelAnswer, path_id
 from etlmon.records.process import ProcessSample
 from etlmon.records.top import TopJob
 from etlmon.store.database import StoreService
 from etlmon.store.maintenance import MaintenanceService
 from etlmon.store.tables import audit_log
 from etlmon.store.tables.all import TABLES
+from tests.scanned import scanned
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -457,26 +458,6 @@ def sample_mount(number: int, at: datetime = NOW, **changes: Any) -> FilesystemU
     )
 
 
-def sample_scan(path: str) -> PathScanned:
-    return PathScanned(
-        path=path,
-        file_count=1,
-        dir_count=2,
-        other_count=0,
-        scan_duration_ms=5,
-        status="OK",
-        error_message=None,
-        collected_at=NOW,
-        complete=True,
-        newest_change_at=NOW,
-        scanned_dirs=3,
-        reused_dirs=0,
-        skipped_mounts=0,
-        troubles=[],
-        next_scan_at=NOW + timedelta(minutes=5),
-    )
-
-
 @pytest_twisted.async_yield_fixture
 async def store(tmp_path: Path) -> AsyncIterator[StoreService]:
     from twisted.internet import reactor
@@ -489,7 +470,7 @@ async def store(tmp_path: Path) -> AsyncIterator[StoreService]:
             sample_mount(99, state="hidden", reason="a pseudo file system"),
         ]
     )
-    await service.write([sample_scan("/data"), sample_scan("/logs")])
+    await service.write([scanned(NOW, "/data"), scanned(NOW, "/logs")])
     yield service
     await service.stopService()
 

@@ -135,9 +135,9 @@ async def test_the_history_of_a_path_is_found_by_its_id(api, store) -> None:
     assert answer.json == [
         {
             "collected_at": "2026-11-24T12:00:00Z",
-            "file_count": 1,
+            "file_count": 10,
             "dir_count": 2,
-            "other_count": 0,
+            "other_count": 1,
             "partial_file_count": None,
             "complete": True,
             "status": "OK",

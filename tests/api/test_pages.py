@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 from twisted.internet import reactor
@@ -16,7 +15,8 @@ from twisted.internet.task import deferLater
 
 from etlmon.api.metrics.exposition import prefers_openmetrics
 from etlmon.contract.pages import PLAIN_PAGES
-from tests.api.conftest import sample_scan
+from tests.api.conftest import NOW
+from tests.scanned import scanned
 
 PAGES = ("/livez", "/readyz", "/metrics", "/api/v1/metrics")
 OPEN = ("/livez", "/readyz")
@@ -72,7 +72,7 @@ async def test_ready_is_who_has_all_parts(api: Any) -> None:
 
 @pytest.mark.parametrize("path", METRICS)
 async def test_metrics_tell_what_the_store_was_given(api: Any, path: str) -> None:
-    await api.store.write([replace(sample_scan("/data"), file_count=11)])
+    await api.store.write([scanned(NOW, "/data", file_count=11)])
     answer = await api.ask(path)
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert samples(answer.body.decode())["etlmon_path_files", "/data"] == 11

@@ -11,11 +11,11 @@ from etlmon.api.metrics.host import Filesystems, Paths, Watches
 from etlmon.records.disk import FilesystemUsage
 from etlmon.records.path import (
     PathScanCancelled,
-    PathScanned,
     PathScanStarted,
     PathsConfigured,
 )
 from etlmon.records.process import ProcessWatchStatus, WatchesConfigured
+from tests.scanned import scanned
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ROOT = FilesystemUsage(
@@ -31,23 +31,7 @@ ROOT = FilesystemUsage(
     level="warning",
     collected_at=NOW,
 )
-SCAN = PathScanned(
-    path="/in",
-    file_count=7,
-    dir_count=2,
-    other_count=1,
-    scan_duration_ms=1_500,
-    status="OK",
-    error_message=None,
-    collected_at=NOW,
-    complete=True,
-    newest_change_at=NOW,
-    scanned_dirs=3,
-    reused_dirs=0,
-    skipped_mounts=0,
-    troubles=[],
-    next_scan_at=NOW,
-)
+SCAN = scanned(NOW, "/in", file_count=7, scan_duration_ms=1_500)
 LATER = NOW + timedelta(minutes=5)
 PARTIAL = replace(SCAN, file_count=3, status="PARTIAL", complete=False, collected_at=LATER)
 LOAD = ProcessWatchStatus(

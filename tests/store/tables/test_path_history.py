@@ -20,24 +20,9 @@ from etlmon.records.path import (
 from etlmon.store.tables import path_stats
 from etlmon.store.tables.path_history import history
 from etlmon.units import utc
+from tests.scanned import scanned
 
-SCAN = PathScanned(
-    path="/데이터",
-    file_count=10,
-    dir_count=2,
-    other_count=1,
-    scan_duration_ms=5,
-    status="OK",
-    error_message=None,
-    collected_at=utc(100),
-    complete=True,
-    newest_change_at=utc(50),
-    scanned_dirs=3,
-    reused_dirs=0,
-    skipped_mounts=0,
-    troubles=[],
-    next_scan_at=utc(160),
-)
+SCAN = scanned(utc(100))
 
 
 def complete(at: float, **fields: Any) -> PathScanned:

@@ -23,25 +23,10 @@ from etlmon.records.path import (
 from etlmon.store.open import prepare
 from etlmon.store.tables.path_stats import TABLE, newest
 from etlmon.units import utc
+from tests.scanned import scanned
 
 STARTED = PathScanStarted(path="/데이터", scan_started_at=utc(100), next_scan_at=utc(160))
-COMPLETE = PathScanned(
-    path="/데이터",
-    file_count=10,
-    dir_count=2,
-    other_count=1,
-    scan_duration_ms=5,
-    status="OK",
-    error_message=None,
-    collected_at=utc(101),
-    complete=True,
-    newest_change_at=utc(50),
-    scanned_dirs=3,
-    reused_dirs=2,
-    skipped_mounts=0,
-    troubles=[],
-    next_scan_at=utc(160),
-)
+COMPLETE = scanned(utc(101), newest_change_at=utc(50), reused_dirs=2, next_scan_at=utc(160))
 PARTIAL = replace(
     COMPLETE,
     file_count=4,
