@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from etlmon.fsworker.scan import ScanOrder
 
 _MAX_CHILDREN = 1000
-# Each part is named in every further request of its scan, which the reactor writes.
-_MAX_PARTS = 5_000
+# All parts are named in each request of the scan that goes on with them, which the reactor writes:
+# their number, and their characters, of which each is at most 6 bytes there.
+_MAX_PARTS, _MAX_CHARACTERS = 5_000, 200_000
 
 Plan = dict["Child", list[str]]
 """Who has which parts of a scan; the first has ``""``."""
@@ -57,18 +58,21 @@ class SharedScan:
         self._on_progress = on_progress
         self._scan_id = scan_id
         self._apart: list[str] = []
+        self._characters = 0
         self._outcomes: list[ScanOutcome] = []
 
     @property
     def may_be_shared(self) -> bool:
         """Whether more children may take part.
 
-        Not where each of them could hang on its mount, nor once it lies in very many parts.
+        Not where each of them could hang on its mount, nor once it lies in very many parts, or in
+        parts with very long names.
         """
         order = self.order
         alone = order.one_at_a_time or order.parallelism > 1
         parts = sum(map(len, self.plan.values()))
-        return not alone and order.max_ops_per_second is None and parts < _MAX_PARTS
+        has_room = parts < _MAX_PARTS and self._characters < _MAX_CHARACTERS
+        return not alone and order.max_ops_per_second is None and has_room
 
     @property
     def is_heard(self) -> bool:
@@ -84,6 +88,7 @@ class SharedScan:
         if self.began_at is None:
             self.began_at = now
         self.plan.setdefault(child, []).extend(parts)
+        self._characters += sum(map(len, parts))
         seconds = max(0.0, self.order.timeout_seconds - (now - self.began_at))
         return scan_request(self.order, self._scan_id, seconds, parts, self._apart)
 

@@ -95,6 +95,22 @@ def test_scan_in_very_many_parts_is_shared_no_further() -> None:
     assert not bench.reactor.getDelayedCalls()
 
 
+def test_scan_in_parts_with_very_long_names_is_shared_no_further() -> None:
+    """The requests of the next scan would be too long to be read before it counts as silent."""
+    bench = Bench(processes=2)
+    bench.scan()
+    bench.reactor.advance(0.02)
+    one = bench.processes[0]
+    one.say(given=["\udcff" * 4_000 for _ in range(49)])
+    bench.processes[1].say(answer=OUTCOME)
+    bench.reactor.advance(0.06)
+    assert one.orders == ["share", "share"]
+    one.say(given=["\udcff" * 4_000])
+    bench.processes[1].say(answer=OUTCOME)
+    bench.reactor.advance(1)
+    assert one.orders == ["share", "share"]
+
+
 @pytest.mark.parametrize(
     "options", [{"one_at_a_time": True}, {"max_ops_per_second": 5.0}, {"parallelism": 2}]
 )
