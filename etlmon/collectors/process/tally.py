@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from etlmon.collectors.process.events import clock_events, event, exit_event
 from etlmon.collectors.process.expectation import judge
 from etlmon.collectors.process.sampling import CpuMeter, sample, started_at
+from etlmon.collectors.process.sums import sum_up, usages
 from etlmon.host.processes import TICKS_PER_SECOND
 from etlmon.records.process import (
-    NewProcessEvent,
     ProcessesFound,
     ProcessesSeen,
     ProcessSample,
-    ProcessUsage,
     ProcessWatchStatus,
 )
-from etlmon.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,15 +29,11 @@ if TYPE_CHECKING:
     from etlmon.collectors.process.sampling import Cpu, Now
     from etlmon.config.signals import AllowedSignals
     from etlmon.config.watched import ProcessWatch
-    from etlmon.host.pidfds import Exit
     from etlmon.host.processes import Identity
     from etlmon.records.base import Record
-    from etlmon.records.process import EventKind
 
 _MOST_ENDED = 10
 """Ended processes that a watch lists, the newest."""
-_MOST_IN_HISTORY = 20
-"""Processes of a watch that have a history of their own; its sums hold all."""
 _EMPTY_SECONDS = 60.0
 """How often the history is told that a watch has no process."""
 _FLAPPING_RESTARTS = 5
@@ -122,7 +117,7 @@ class Tally:
             status = self._status(watched, selected, look, alive, now, others)
             others.append(status)
             if alive or now.monotonic_seconds - watched.empty_at >= _EMPTY_SECONDS:
-                others += _usages(status, alive, now.at)
+                others += usages(status, alive, now.at)
                 watched.empty_at = -_EMPTY_SECONDS if alive else now.monotonic_seconds
         found: list[Record] = []
         if self._is_first:
@@ -135,23 +130,16 @@ class Tally:
         return [*found, ProcessesSeen(collected_at=now.at), *samples, *others]
 
     def _clock_events(self, now: Now) -> list[Record]:
-        """Tell of a clock that has been set, and of a sleep, since the look before.
+        """Tell what the host's clock did since the look before.
 
-        What was reckoned by the clock of before is reckoned again.
+        What was reckoned by a clock that has been set is reckoned again.
         """
         before, self._before = self._before, now
         if before is None:
             return []
-        events: list[Record] = []
-        slept, step = now.slept_seconds(before), now.stepped_seconds(before)
-        if slept:
-            events.append(_event("", "slept", now.at, detail=f"the host slept for {_about(slept)}"))
-        if step:
+        if now.stepped_seconds(before):
             self._starts = {}
-            way = "ahead" if step > 0 else "back"
-            detail = f"the clock was set {way} by {_about(abs(step))}"
-            events.append(_event("", "clock_step", now.at, detail=detail))
-        return events
+        return [*clock_events(before, now)]
 
     def _update(
         self,
@@ -180,7 +168,7 @@ class Tally:
                 if identity in met:
                     watched.gone.add(identity)
             else:
-                events.append(_event(label, "left", now.at, before.sample))
+                events.append(event(label, "left", now.at, before.sample))
         for identity, one in met.items():
             if one.has_ended:
                 if identity not in watched.gone and self._is_first:
@@ -212,14 +200,14 @@ class Tally:
         if replaced is None:
             running = _Running(begun, begun.start_time, 0)
             if not self._is_first:
-                events.append(_event(label, "started", begun.start_time, begun))
+                events.append(event(label, "started", begun.start_time, begun))
         else:
             watched.ended.remove(replaced)
             watched.restarts += 1
             watched.restarted_at.append(now.monotonic_seconds)
             running = _Running(begun, begun.start_time, replaced.restarts + 1)
             events.append(
-                _event(label, "restarted", begun.start_time, begun, replaces_pid=replaced.pid)
+                event(label, "restarted", begun.start_time, begun, replaces_pid=replaced.pid)
             )
         watched.running[one.identity] = running
         return running
@@ -253,7 +241,7 @@ class Tally:
             exit_reason=reason,
         )
         _keep_ended(watched, last)
-        events.append(_exit_event(last, how))
+        events.append(exit_event(last, how))
 
     def _status(
         self,
@@ -273,29 +261,19 @@ class Tally:
             if watched.state is not None or state != "ok":
                 detail = f"{watched.state or 'not looked at'} -> {state}"
                 detail += f": {reason}" if reason else ""
-                events.append(_event(label, "state_changed", now.at, detail=detail))
+                events.append(event(label, "state_changed", now.at, detail=detail))
             watched.state, watched.since = state, now.at
         if visibility != watched.visibility:
-            events.append(_event(label, "visibility_changed", now.at, detail=visibility))
+            events.append(event(label, "visibility_changed", now.at, detail=visibility))
             watched.visibility = visibility
         self._judge_flapping(watched, now, events)
-        measured = [one for one in alive if one.cpu_percent is not None]
-        unknown = bool(alive) and not measured
-        open_files = [one.open_files for one in alive]
         assert watched.since is not None
         return ProcessWatchStatus(
             watch=label,
             state=state,
             reason=reason,
             since=watched.since,
-            process_count=len(alive),
-            cpu_percent=None
-            if unknown
-            else round(sum(one.cpu_percent or 0 for one in measured), 2),
-            cpu_share=None if unknown else round(sum(one.cpu_share or 0 for one in measured), 4),
-            mem_rss_bytes=sum(one.mem_rss_bytes for one in alive),
-            threads=sum(one.threads for one in alive),
-            open_files=None if None in open_files else sum(one or 0 for one in open_files),
+            **sum_up(alive)._asdict(),
             restarts=watched.restarts,
             flapping=watched.flapping,
             visibility=visibility,
@@ -309,13 +287,13 @@ class Tally:
             if now.monotonic_seconds - times[-1] > _FLAPPING_SECONDS:
                 watched.flapping = False
                 detail = f"no restart for {_FLAPPING_SECONDS:.0f} s"
-                events.append(_event(label, "steady", now.at, detail=detail))
+                events.append(event(label, "steady", now.at, detail=detail))
         elif len(times) == _FLAPPING_RESTARTS and (
             now.monotonic_seconds - times[0] <= _FLAPPING_SECONDS
         ):
             watched.flapping = True
             detail = f"{_FLAPPING_RESTARTS} restarts within {_FLAPPING_SECONDS:.0f} s"
-            events.append(_event(label, "flapping", now.at, detail=detail))
+            events.append(event(label, "flapping", now.at, detail=detail))
 
     def _sample(
         self,
@@ -341,73 +319,3 @@ class Tally:
 
 def _keep_ended(watched: _Watched, last: ProcessSample) -> None:
     watched.ended = [*watched.ended, last][-_MOST_ENDED:]
-
-
-def _about(seconds: float) -> str:
-    return format_duration(round(seconds / 60) * 60 if seconds >= 600 else round(seconds))
-
-
-def _usages(
-    status: ProcessWatchStatus, alive: Sequence[ProcessSample], at: datetime
-) -> list[ProcessUsage]:
-    """Give what the history keeps: the sums, and the first of the processes themselves."""
-    return [
-        ProcessUsage(
-            watch=status.watch,
-            collected_at=at,
-            process_count=status.process_count,
-            cpu_percent=status.cpu_percent,
-            cpu_share=status.cpu_share,
-            mem_rss_bytes=status.mem_rss_bytes,
-            threads=status.threads,
-            open_files=status.open_files,
-        ),
-        *(
-            ProcessUsage(
-                watch=status.watch,
-                pid=one.pid,
-                identity=one.identity,
-                collected_at=at,
-                process_count=1,
-                cpu_percent=one.cpu_percent,
-                cpu_share=one.cpu_share,
-                mem_rss_bytes=one.mem_rss_bytes,
-                threads=one.threads,
-                open_files=one.open_files,
-            )
-            for one in alive[:_MOST_IN_HISTORY]
-        ),
-    ]
-
-
-def _event(
-    label: str,
-    event: EventKind,
-    at: datetime,
-    of: ProcessSample | None = None,
-    *,
-    replaces_pid: int | None = None,
-    detail: str | None = None,
-) -> NewProcessEvent:
-    return NewProcessEvent(
-        watch=label,
-        event=event,
-        occurred_at=at,
-        pid=None if of is None else of.pid,
-        process_name=None if of is None else of.process_name,
-        identity=None if of is None else of.identity,
-        replaces_pid=replaces_pid,
-        detail=detail,
-    )
-
-
-def _exit_event(last: ProcessSample, how: Exit | None) -> NewProcessEvent:
-    assert last.watch is not None
-    assert last.ended_at is not None
-    return replace(
-        _event(last.watch, "exited", last.ended_at, last),
-        runtime_sec=last.runtime_sec,
-        exit_reason=last.exit_reason,
-        exit_status=None if how is None else how.status,
-        exit_signal=None if how is None else how.signal,
-    )
