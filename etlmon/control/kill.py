@@ -241,11 +241,12 @@ class Kills:
                 ended.callback(True)
 
         late = self._reactor.callLater(seconds, ended.callback, False)
-        if target.pidfd is not None:
-            # A copy: the reader closes what it reads.
-            reader: Any = ExitReader(self._reactor, os.dup(target.pidfd), has_ended)
-        else:
-            reader = _Looking(self._reactor, self._in_thread, target, ended)
+        copy = _copy(target.pidfd)
+        reader: Any = (
+            _Looking(self._reactor, self._in_thread, target, ended)
+            if copy is None
+            else ExitReader(self._reactor, copy, has_ended)
+        )
 
         def over(result: bool) -> bool:
             self._waiting.discard(ended)
@@ -290,6 +291,18 @@ class _Looking:
         """Look no more."""
         if self._later is not None and self._later.active():
             self._later.cancel()
+
+
+def _copy(pidfd: int | None) -> int | None:
+    """Give a copy of a descriptor, for the reader closes what it reads.
+
+    None where there can be none: the signal has been sent, and what becomes of the process is to be
+    told also by a node that has as many files open as it may.
+    """
+    try:
+        return None if pidfd is None else os.dup(pidfd)
+    except OSError:
+        return None
 
 
 def _signal(name: str) -> signal.Signals:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import select
 import signal
 from typing import TYPE_CHECKING
 
@@ -68,13 +69,26 @@ class Target:
             raise _not_permitted(self._proc, pid, self.name) from error
 
     def has_ended(self) -> bool:
-        """Whether it is gone, or only waits for its parent to take note of that."""
-        stat = self._stat()
+        """Whether it is gone, or only waits for its parent to take note of that.
+
+        One of which that cannot be read is not said to have ended.
+        """
+        if self.pidfd is not None:
+            ended = select.poll()
+            ended.register(self.pidfd, select.POLLIN)
+            return bool(ended.poll(0))
+        try:
+            stat = self._stat()
+        except (OSError, ValueError):
+            return False
         return stat is None or stat.has_ended
 
     def state(self) -> str | None:
-        """Give the kernel's letter of it, None once it has gone."""
-        stat = self._stat()
+        """Give the kernel's letter of it, None once it has gone or if it cannot be read."""
+        try:
+            stat = self._stat()
+        except (OSError, ValueError):
+            return None
         return None if stat is None else stat.state
 
     def exit_reason(self) -> str | None:
@@ -94,14 +108,19 @@ class Target:
             self.pidfd = None
 
     def _stat(self) -> ProcessStat | None:
+        """Give its stat, None once it has gone; raise OSError or ValueError where it is unknown."""
         try:
             stat = read_stat(self._proc, self.identity.pid)
-        except (OSError, ValueError):
+        except ProcessLookupError:
             return None
         return stat if stat.start_ticks == self.identity.start_ticks else None
 
     def _check_again(self) -> None:
-        if self._stat() is None:
+        try:
+            stat = self._stat()
+        except (OSError, ValueError) as error:
+            raise _unknown(self.identity.pid, error) from error
+        if stat is None:
             raise gone(self.identity.pid, self.name)
 
 
@@ -158,13 +177,7 @@ def _check_identity(proc: Path, expected: Identity, pidfd: int | None) -> Proces
     except (OSError, ValueError) as error:
         if isinstance(error, ProcessLookupError) and not (pidfd is not None and _is_there(pidfd)):
             raise gone(pid) from error
-        # Unknown is not another one: it is said to be just that.
-        raise ApiError(
-            409,
-            "identity-unknown",
-            f"It cannot be read when the process {pid} started ({_words(error)}), so it is not "
-            f"sure which one it is; nothing was sent. {_HIDDEN}",
-        ) from error
+        raise _unknown(pid, error) from error
     if found != expected:
         what = "boot of the host" if found.boot_id != expected.boot_id else "process"
         raise ApiError(
@@ -183,7 +196,7 @@ def _is_there(pidfd: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass
+        return True  # another user's, to whom this one may not send anything
     return True
 
 
@@ -238,6 +251,19 @@ def gone(pid: int, name: str = "") -> ApiError:
         404,
         "process-not-found",
         f"There is no process {pid}{named}: it has ended, or never was. Nothing was sent.",
+    )
+
+
+def _unknown(pid: int, error: Exception) -> ApiError:
+    """Give the problem of a process of which it is not known which one it is.
+
+    That is not another one: it is said to be just that.
+    """
+    return ApiError(
+        409,
+        "identity-unknown",
+        f"It cannot be read when the process {pid} started ({_words(error)}), so it is not "
+        f"sure which one it is; nothing was sent. {_HIDDEN}",
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +175,47 @@ async def test_without_pidfd_the_answer_and_the_audit_say_so(host: Host) -> None
     assert told.acted[0].endswith(", without pidfd)")
     ignoring = host.start("ignore=SIGTERM")
     assert (await host.kill(ignoring.pid, wait=0.3)).outcome == "running"
+
+
+@pytest.mark.usefixtures("no_pidfd")
+async def test_without_pidfd_what_cannot_be_read_is_not_said_to_have_ended(
+    host: Host, monkeypatch
+) -> None:
+    read, kill, sent = signals.read_stat, os.kill, []
+
+    def unreadable(proc: Path, pid: int) -> Any:
+        if sent:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return read(proc, pid)
+
+    def killing(pid: int, number: int) -> None:
+        kill(pid, number)
+        sent.append(number)
+
+    monkeypatch.setattr(signals, "read_stat", unreadable)
+    monkeypatch.setattr(os, "kill", killing)
+    child = host.start("ignore=SIGTERM")
+    answer = await host.kill(child.pid, wait=0.3, escalate=True)
+    assert (answer.outcome, answer.state, answer.signals) == ("running", None, ["SIGTERM"])
+    assert "SIGKILL was not sent: It cannot be read when" in answer.message
+    assert child.poll() is None
+
+
+async def test_without_a_descriptor_left_the_outcome_is_told_all_the_same(
+    host: Host, monkeypatch
+) -> None:
+    """The signal has been sent by then."""
+
+    def refuse(_descriptor: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "dup", refuse)
+    child = host.start()
+    answer = await host.kill(child.pid)
+    assert (answer.outcome, answer.by_pidfd) == ("exited", True)
+    ignoring = host.start("ignore=SIGTERM")
+    assert (await host.kill(ignoring.pid, wait=0.3)).outcome == "running"
+    assert not host.kills._waiting
 
 
 @pytest.mark.usefixtures("no_pidfd")
