@@ -13,12 +13,11 @@ from __future__ import annotations
 import errno
 import os
 import pwd
-import select
 import signal
 from typing import TYPE_CHECKING
 
 from etlmon.errors import ApiError
-from etlmon.host.pidfds import read_exit
+from etlmon.host.pidfds import has_exited, read_exit
 from etlmon.host.processes import (
     Identity,
     descends_from,
@@ -74,9 +73,7 @@ class Target:
         One of which that cannot be read is not said to have ended.
         """
         if self.pidfd is not None:
-            ended = select.poll()
-            ended.register(self.pidfd, select.POLLIN)
-            return bool(ended.poll(0))
+            return has_exited(self.pidfd)
         try:
             stat = self._stat()
         except (OSError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import struct
 from contextlib import suppress
@@ -67,6 +68,13 @@ def open_pidfd(proc: Path, identity: Identity) -> int | None:
             return descriptor
     os.close(descriptor)
     return None
+
+
+def has_exited(pidfd: int) -> bool:
+    """Whether the process of a descriptor has ended, be it seen or not."""
+    ended = select.poll()
+    ended.register(pidfd, select.POLLIN)
+    return bool(ended.poll(0))
 
 
 def read_exit(

@@ -15,7 +15,7 @@ from etlmon.collectors.process.facts import (
 )
 from etlmon.collectors.process.rules import Rule
 from etlmon.collectors.process.sights import Sights
-from etlmon.host.pidfds import Exit, open_pidfd, read_exit
+from etlmon.host.pidfds import Exit, has_exited, open_pidfd, read_exit
 from etlmon.host.process_table import ProcessTable, may_read_others, opened
 from etlmon.host.processes import Identity, own_pid, read_boot_id
 
@@ -44,8 +44,8 @@ class Selected:
     """Those that meet its criteria."""
     children: list[int] = field(default_factory=list)
     """Those below them, if it asks for these."""
-    untold: int = 0
-    """Processes of which could not be read whether they meet the criteria."""
+    untold: list[int] = field(default_factory=list)
+    """Those of which could not be read whether they meet its criteria."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Look:
     """By the watch's label."""
     exits: Mapping[Identity, Exit | None]
     """Those watched before that have ended, and how, where that can be known."""
+    hidden: frozenset[Identity]
+    """Those watched before that cannot be seen any more, though nothing says that they ended."""
     sees_all: bool
     """Whether no process of the host is hidden."""
 
@@ -209,10 +211,14 @@ class Observer:
             for pid in sorted(wanted)
         }
         self._sights.keep(sightings)
-        exits = self._exits(sightings, pidfds)
-        self._watched = {pid: one.identity for pid, one in sightings.items()}
+        exits, hidden = self._exits(pidfds)
+        untold = {pid for one in selected.values() for pid in one.untold}
+        self._watched = {
+            **{pid: one for pid, one in self._watched.items() if one in hidden or pid in untold},
+            **{pid: one.identity for pid, one in sightings.items()},
+        }
         self._open(selected, sightings, pidfds)
-        return Look(sightings, selected, exits, self._table.sees_all)
+        return Look(sightings, selected, exits, frozenset(hidden), self._table.sees_all)
 
     def _judge(
         self, proc_fd: int, read: Collection[int], itself: int | None
@@ -269,7 +275,7 @@ class Observer:
             for place in judged.rules:
                 selected[self._rules[place].label].met.append(pid)
             for place in judged.untold:
-                selected[self._rules[place].label].untold += 1
+                selected[self._rules[place].label].untold.append(pid)
         asking = [
             rule.label
             for rule in self._rules
@@ -336,20 +342,26 @@ class Observer:
         return (self._looks + pid) % _DETAILS_EVERY_LOOKS == 0
 
     def _exits(
-        self, sightings: Mapping[int, Sighting], pidfds: Mapping[Identity, int]
-    ) -> dict[Identity, Exit | None]:
-        """Tell how those ended that were watched before and do not run any more."""
-        exits = {}
+        self, pidfds: Mapping[Identity, int]
+    ) -> tuple[dict[Identity, Exit | None], set[Identity]]:
+        """Tell how those ended that were watched before and do not run any more.
+
+        And which of them are hidden now: their descriptors know whether they run, where they have
+        one; else it is not known.
+        """
+        exits, hidden = {}, set()
         for pid, identity in self._watched.items():
             now = self._table.stats.get(pid)
-            runs = now is not None and now.start_ticks == identity.start_ticks
-            if not (runs and now is not None and not now.has_ended) and (
-                pid not in self._table.hidden
+            if now is not None and now.start_ticks == identity.start_ticks and not now.has_ended:
+                continue
+            pidfd = pidfds.get(identity)
+            if now is None and (
+                pid in self._table.hidden if pidfd is None else not has_exited(pidfd)
             ):
-                exits[identity] = read_exit(
-                    self._proc, identity, pidfds.get(identity), privileged=self._privileged
-                )
-        return exits
+                hidden.add(identity)
+                continue
+            exits[identity] = read_exit(self._proc, identity, pidfd, privileged=self._privileged)
+        return exits, hidden
 
     def _open(
         self,

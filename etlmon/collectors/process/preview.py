@@ -64,6 +64,6 @@ def preview(
             for pid in (*selected.met, *selected.children)
         ],
         processes=observer.processes,
-        untold=selected.untold,
+        untold=len(selected.untold),
         sees_all=look.sees_all,
     )

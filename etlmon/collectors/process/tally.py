@@ -158,8 +158,8 @@ class Tally:
         fresh = []
         for identity in [one for one in watched.running if one not in met or met[one].has_ended]:
             before = watched.running[identity]
-            if identity not in look.exits and not look.sees_all:
-                # Hidden from now on: nothing more is known of it, not that it has ended.
+            if identity in look.hidden or identity.pid in selected.untold:
+                # From now on nothing more is known of it: neither that it has ended nor left.
                 fresh.append(replace(before.sample, visibility="partial"))
                 continue
             del watched.running[identity]

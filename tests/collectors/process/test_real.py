@@ -21,9 +21,10 @@ from twisted.internet.task import deferLater
 
 from etlmon.collectors.process import facts
 from etlmon.config.watched import ProcessExpectation, ProcessWatch, RedactSection
-from etlmon.host.processes import cpu_clock_ns, parse_identity, read_identity
+from etlmon.host import process_table
+from etlmon.host.processes import cpu_clock_ns, parse_identity, read_identity, read_raw_stat
 from etlmon.records.process import ProcessSample
-from tests.collectors.process.conftest import OURS
+from tests.collectors.process.conftest import OURS, SUBJECT
 from tests.waiting import PATIENCE_SECONDS
 
 PROC = Path("/proc")
@@ -444,7 +445,7 @@ look = Observer(Path("/proc"), watches, Redaction(), Users(time.monotonic)).look
 print(json.dumps({
     "sees_all": look.sees_all,
     "met": len(look.selected["it"].met),
-    "untold": look.selected["exe"].untold > 0,
+    "untold": len(look.selected["exe"].untold) > 0,
     "files": [one.open_files for one in look.sightings.values()],
     "exe": [one.exe for one in look.sightings.values()],
     "whole": [one.is_whole for one in look.sightings.values()],
@@ -452,23 +453,60 @@ print(json.dumps({
 """
 
 
-def as_nobody(pattern: str, mount: str = "true") -> Any:
-    """Give what an ordinary user sees who looks for a pattern."""
+LEAVE = """
+import json, subprocess, sys, time
+from pathlib import Path
+from etlmon.collectors.process.collector import boot_clock
+from etlmon.collectors.process.observer import Observer
+from etlmon.collectors.process.sampling import Now
+from etlmon.collectors.process.tally import Tally
+from etlmon.config.signals import AllowedSignals
+from etlmon.config.watched import ProcessWatch
+from etlmon.host.users import Users
+from etlmon.records.process import NewProcessEvent, ProcessSample
+from etlmon.redaction import Redaction
+from etlmon.units import utc
+child = subprocess.Popen([sys.executable, "-I", "-S", {subject!r}, "{ours}"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+watches = [ProcessWatch(name="it", match="{ours}")]
+observer = Observer(Path("/proc"), watches, Redaction(), Users(time.monotonic))
+tally = Tally(watches, 1, AllowedSignals({{}}))
+def look():
+    now = Now(utc(time.time()), time.monotonic(), boot_clock())
+    return tally.update(observer.look({{}}), now, {{}})
+assert [one.pid for one in look() if type(one) is ProcessSample] == [child.pid]
+child.stdin.write(b"arguments=gone\\n")
+child.stdin.flush()
+child.stdout.readline()
+records = look()
+events = [one.event for one in records if type(one) is NewProcessEvent]
+print(json.dumps([events, sum(type(one) is ProcessSample for one in records)]))
+child.communicate()
+"""
+
+
+def as_nobody(mount: str, *arguments: str) -> str:
+    """Give what a Python of an ordinary user prints."""
     script = f'{mount} && exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"'
-    python = [sys.executable, "-I", "-c", LOOK, pattern]
-    printed = subprocess.run(
+    python = [sys.executable, "-I", "-c", *arguments]
+    return subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *python],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    return json.loads(printed)
+
+
+def seen_by_nobody(pattern: str, mount: str = "true") -> Any:
+    """Give what an ordinary user sees who looks for a pattern."""
+    return json.loads(as_nobody(mount, LOOK, pattern))
 
 
 @ROOT
 def test_an_ordinary_user_is_told_what_it_cannot_see() -> None:
     with begun("sleep", "62.25") as process:
-        found = as_nobody("^sleep 62.25$")
+        found = seen_by_nobody("^sleep 62.25$")
         process.kill()
     assert (found["sees_all"], found["met"], found["untold"]) == (True, 1, True)
     assert (found["exe"], found["whole"]) == ([None], [False])
@@ -478,9 +516,61 @@ def test_an_ordinary_user_is_told_what_it_cannot_see() -> None:
 @pytest.mark.parametrize("how", ["1", "2"])
 def test_hidden_processes_are_known_to_be_hidden(how: str) -> None:
     with begun("sleep", "62.25") as process:
-        found = as_nobody("^sleep 62.25$", f"mount -t proc -o hidepid={how} proc /proc")
+        found = seen_by_nobody("^sleep 62.25$", f"mount -t proc -o hidepid={how} proc /proc")
         process.kill()
     assert (found["sees_all"], found["met"]) == (False, 0)
+
+
+@pytest.mark.parametrize("error", [PermissionError, ProcessLookupError])  # hidepid=1 and 2
+async def test_what_is_hidden_from_now_on_runs_until_its_descriptor_says_more(
+    subject, looker, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    """As a program that takes on another user's rights."""
+    one = subject()
+    watching = looker(ProcessWatch(name="it", pid=one.pid))
+    (seen,) = await watching.look()
+
+    def hiding(name: str, proc_fd: int) -> bytes:
+        if name == str(one.pid):
+            raise error(0, "hidden")
+        return read_raw_stat(name, proc_fd)
+
+    monkeypatch.setattr(process_table, "read_raw_stat", hiding)
+    for _ in range(2):
+        (sample,) = await watching.look()
+        assert (sample.identity, sample.status) == (seen.identity, "RUNNING")
+        assert sample.visibility == "partial"
+        assert [event for event in watching.events if event.event in ("exited", "left")] == []
+    one.kill()
+    (sample,) = await watching.look()
+    assert (sample.identity, sample.status) == (seen.identity, "STOPPED")
+    assert [event.pid for event in watching.events if event.event == "exited"] == [one.pid]
+
+
+async def test_of_what_cannot_be_told_any_more_it_is_not_said_that_it_left(
+    subject, looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = subject()
+    watching = looker(ProcessWatch(name="it", exe=program(one.pid), match=OURS))
+    (seen,) = await watching.look()
+    monkeypatch.setattr(facts, "read_exe", lambda *_: None)
+    events: list[str] = []
+    for _ in range(14):  # the program's file is looked at each twelfth time
+        (sample,) = await watching.look()
+        events += [event.event for event in watching.events]
+        assert (sample.identity, sample.status) == (seen.identity, "RUNNING")
+    assert (sample.visibility, events) == ("partial", ["visibility_changed"])
+    one.kill()
+    (sample,) = await watching.look()
+    assert (sample.identity, sample.status) == (seen.identity, "STOPPED")
+
+
+@ROOT
+def test_with_hidepid_what_meets_the_criteria_no_more_has_left() -> None:
+    """Others are hidden there from an ordinary user at all times; its own are not."""
+    script = LEAVE.format(subject=str(SUBJECT), ours=OURS)
+    mount = "mount -t proc -o hidepid=1 proc /proc"
+    assert json.loads(as_nobody(mount, script)) == [["left", "state_changed"], 0]
 
 
 @ROOT

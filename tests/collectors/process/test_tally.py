@@ -77,7 +77,7 @@ class Looks:
         self,
         *met: Sighting,
         children: Sequence[Sighting] = (),
-        sees_all: bool = True,
+        hides: bool = False,
         after: float = 5.0,
         how: Exit | None = None,
         left: bool = False,
@@ -90,12 +90,13 @@ class Looks:
             for pid, one in self.before.items()
             if pid not in seen or seen[pid].identity != one.identity or seen[pid].has_ended
         }
-        if left or not sees_all:
+        hidden = frozenset(exits) if hides else frozenset()
+        if left or hides:
             exits = {}
         self.before = {pid: one for pid, one in seen.items() if not one.has_ended}
         selected = Selected([one.stat.pid for one in met], [one.stat.pid for one in children])
         self.records = self.tally.update(
-            Look(seen, {"etl": selected}, exits, sees_all), self.now, self.noticed
+            Look(seen, {"etl": selected}, exits, hidden, not hides), self.now, self.noticed
         )
         return [one.event for one in self.of(NewProcessEvent)]
 
@@ -202,7 +203,7 @@ def test_states_change_with_an_event() -> None:
 def test_what_goes_out_of_sight_is_not_taken_for_ended() -> None:
     looks = Looks(expect=ProcessExpectation(min=1))
     looks.look(sighting(7))
-    assert looks.look(sees_all=False) == ["visibility_changed"]
+    assert looks.look(hides=True) == ["visibility_changed"]
     (sample,) = looks.samples
     assert (sample.status, sample.visibility) == ("RUNNING", "partial")
     assert looks.status.visibility == "partial"
