@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -102,6 +103,7 @@ class StoreService(Service):
             self._writing_failed,
             self.slowest,
             partial(explained, path=self.path),
+            self._look_in_passing,
         )
         self._checkpoints = Checkpoints(
             self._reactor,
@@ -312,14 +314,25 @@ class StoreService(Service):
             return
         self._looking = True
         self._looked_at = self._reactor.seconds()
+        self._in_thread(partial(look, self.path)).addBoth(self._looked)
+
+    def _look_in_passing(self) -> None:
+        """Look at the file in the writer's thread, which has just committed.
+
+        To wake another thread for that would take several times as long.
+        """
+        since = self._reactor.seconds() - self._looked_at
+        if self._looking or not self.running or since < _LOOK_EVERY_SECONDS:
+            return
+        self._looked_at = self._reactor.seconds()
+        with suppress(OSError, RuntimeError):
+            self._reactor.callFromThread(self._looked, look(self.path))
+
+    def _looked(self, found: Any) -> None:
+        self._looking = False
         current = self._current
-
-        def looked(found: Any) -> None:
-            self._looking = False
-            if isinstance(found, OnDisk) and not current.is_replaced and current.connections:
-                self._note(found)
-
-        self._in_thread(partial(look, self.path)).addBoth(looked)
+        if isinstance(found, OnDisk) and not current.is_replaced and current.connections:
+            self._note(found)
 
     def _note(self, found: OnDisk) -> None:
         files = self._current.files
@@ -332,8 +345,6 @@ class StoreService(Service):
             self._checkpoints.mind(found.wal_bytes or 0)
 
     def _tell(self, tables: frozenset[str], stored: Sequence[Any]) -> None:
-        if self._reactor.seconds() - self._looked_at >= _LOOK_EVERY_SECONDS:
-            self._look_later()
         self._call("commits", self._listeners, tables, stored)
 
     def _tell_of(self, _taken: None, records: Sequence[Record]) -> None:

@@ -70,7 +70,8 @@ class Writer:
     Cancelling a Deferred only stops the waiting: the batch is stored all the same.
 
     Without a ``pool`` it is halted until ``resume`` brings one. ``explained`` gives an error better
-    words, in the thread that has met it.
+    words, in the thread that has met it. ``afterwards`` is called in the thread of each transaction
+    that has succeeded; it must not raise.
     """
 
     log = Logger()
@@ -85,6 +86,7 @@ class Writer:
         failed: Callable[[BaseException], None] | None = None,
         slowest: Slowest | None = None,
         explained: Callable[[sqlite3.Error], sqlite3.Error] = lambda error: error,
+        afterwards: Callable[[], None] = lambda: None,
     ) -> None:
         self.state = WriterState()
         self.trouble = Trouble(clock)
@@ -92,6 +94,7 @@ class Writer:
         self._pool = pool
         self._told_of_failure = failed
         self._explained = explained
+        self._afterwards = afterwards
         tables = tuple(tables)
         self._inserts = {kind: table for table in tables for kind in table.inserts}
         self._weights = {kind: weigh for table in tables for kind, weigh in table.weight.items()}
@@ -299,9 +302,11 @@ class Writer:
         works: list[Callable[[sqlite3.Cursor], Any]],
     ) -> tuple[list[Any], Pages | None]:
         try:
-            return do(cursor, works)
+            result = do(cursor, works)
         except sqlite3.Error as error:
             raise self._explained(error) from error
+        self._afterwards()
+        return result
 
     def _ended(self, ended: tuple[list[Any], Pages | None]) -> None:
         results, pages = ended

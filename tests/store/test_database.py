@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import subprocess
@@ -20,9 +21,10 @@ from twisted.internet.threads import deferToThread
 
 from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
-from etlmon.store import database
+from etlmon.store import database, ondisk
 from etlmon.store.database import StoreService
 from etlmon.store.migrate import load_migrations
+from etlmon.store.ondisk import OnDisk
 from etlmon.store.wal import has_reset_bug
 from etlmon.units import utc
 from tests.waiting import PATIENCE_SECONDS
@@ -330,6 +332,23 @@ async def test_a_file_that_is_removed_is_told(
         away.rename(path)
         await until(lambda: store.health().state == "ok")
         assert len(flush_logged_errors("the database file was removed or replaced")) == 1, times
+
+
+async def test_a_commit_wakes_no_other_thread_to_look_at_the_file(
+    store: StoreService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = await store.run(lambda _: threading.get_ident())
+    looking: list[int] = []
+
+    def look(path: Path) -> OnDisk:
+        looking.append(threading.get_ident())
+        return ondisk.look(path)
+
+    monkeypatch.setattr(database, "look", look)
+    monkeypatch.setattr(store, "_looked_at", -math.inf)
+    await store.write([run_of(1)])
+    assert looking == [writing]
+    assert store._current.files.found.identity == ondisk.look(store.path).identity
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
