@@ -66,7 +66,7 @@ def back_up(
     made = half_made(target)
     try:
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        _refuse_without_room(database, target.parent)
+        refuse_without_room(database.stat().st_size, target.parent)
         os.close(make(made))
         try:
             view = _view(database)
@@ -289,7 +289,8 @@ def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: 
     return is_mended
 
 
-def _refuse_without_room(database: Path, directory: Path) -> None:
-    needed, free = database.stat().st_size, shutil.disk_usage(directory).free
-    if free < needed:
-        raise StoreError(f"{directory} has {free} bytes free, {needed} are needed")
+def refuse_without_room(needed_bytes: int, directory: Path) -> None:
+    """Raise StoreError before a disk is filled, for all who are on it."""
+    free = shutil.disk_usage(directory).free
+    if free < needed_bytes:
+        raise StoreError(f"{directory} has {free} bytes free, {needed_bytes} are needed")

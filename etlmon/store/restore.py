@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of, user_name
-from etlmon.store.backup import make_sound
+from etlmon.store.backup import make_sound, refuse_without_room
 from etlmon.store.damage import SIDE_FILES, is_emptied, read_only_uri, stamp, unused
 from etlmon.store.files import link, make, sync
 from etlmon.store.leftovers import clear, half_restored
@@ -82,6 +82,7 @@ def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> 
     fresh = half_restored(real)
     aside = unused(real.with_name(f"{real.name}.before-restore-{stamp(wall_seconds)}"))
     try:
+        refuse_without_room(os.fstat(source.fileno()).st_size, real.parent)
         _write(source, fresh)
         make_sound(fresh, copy)
         sync(fresh)

@@ -138,3 +138,16 @@ def test_a_file_system_without_links(
     kept = restore(copy, path, NOW)
     assert kept is not None
     assert (numbers(path), numbers(kept)) == (NEW, OLD)
+
+
+def test_nothing_is_begun_that_the_disk_has_no_room_for(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type(shutil.disk_usage(path.parent))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _directory: usage(9999, 9999 - 100, 100))
+    opened: list[object] = []
+    monkeypatch.setattr("etlmon.store.restore._write", lambda *how: opened.append(how))
+    with pytest.raises(StoreError, match=rf"has 100 bytes free, {copy.stat().st_size} are needed"):
+        restore(copy, path, NOW)
+    assert not opened
+    assert numbers(path) == OLD
