@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import stat
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
@@ -36,19 +36,24 @@ _DEAD_LOG = bytes(32)
 def restore(copy: Path, database: Path, wall_seconds: float) -> Path | None:
     """Put a copy in the place of the database; give where the old one is kept, if there was one.
 
-    The copy is checked first, and stays. Refused while a node holds the lock. Root does it with the
-    rights of those whose directories the files are in. Blocks, and is not for a process with
-    threads. Raises StoreError; then the old database is as it was.
+    The copy is checked first, and stays; a log that is beside it, as of one that was made by hand,
+    is brought in. Refused while a node holds the lock. Root does it with the rights of those whose
+    directories the files are in. Blocks, and is not for a process with threads. Raises StoreError;
+    then the old database is as it was.
     """
-    try:
-        owner, reader = owner_of(database), owner_of(copy)
-        with acting_as(reader):
-            source = _open_copy(copy, reader)
-    except OSError as error:
-        raise StoreError(f"cannot restore {database}: {error.strerror or error}") from error
-    with source, acting_as(owner), lock(database):
-        clear(database, wall_seconds, is_locked=True, but=os.fstat(source.fileno()))
-        return _restore(source, copy, database.resolve(), wall_seconds)
+    with ExitStack() as opened:
+        try:
+            owner, reader = owner_of(database), owner_of(copy)
+            with acting_as(reader):
+                source = opened.enter_context(_open_copy(copy, reader))
+                log = _open_log(copy)
+        except OSError as error:
+            raise StoreError(f"cannot restore {database}: {error.strerror or error}") from error
+        if log is not None:
+            opened.enter_context(log)
+        with acting_as(owner), lock(database):
+            clear(database, wall_seconds, is_locked=True, but=os.fstat(source.fileno()))
+            return _restore(source, log, copy, database.resolve(), wall_seconds)
 
 
 def _is_it(source: IO[bytes], path: Path) -> bool:
@@ -76,14 +81,32 @@ def _open_copy(copy: Path, reader: int) -> IO[bytes]:
     return source
 
 
-def _restore(source: IO[bytes], copy: Path, real: Path, wall_seconds: float) -> Path | None:
+def _open_log(copy: Path) -> IO[bytes] | None:
+    """Open the log beside a copy, as one that was set aside has it; None if there is none."""
+    real = copy.resolve()
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        log = os.fdopen(os.open(real.with_name(f"{real.name}-wal"), flags), "rb")
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(os.fstat(log.fileno()).st_mode):
+        log.close()
+        return None
+    return log
+
+
+def _restore(
+    source: IO[bytes], log: IO[bytes] | None, copy: Path, real: Path, wall_seconds: float
+) -> Path | None:
     if _is_it(source, real):
         raise StoreError(f"{copy} is the database itself; name a copy of it")
     fresh = half_restored(real)
     aside = unused(real.with_name(f"{real.name}.before-restore-{stamp(wall_seconds)}"))
     try:
-        refuse_without_room(os.fstat(source.fileno()).st_size, real.parent)
-        _write(source, fresh)
+        files = [source] if log is None else [source, log]
+        refuse_without_room(sum(os.fstat(one.fileno()).st_size for one in files), real.parent)
+        for one, end in zip(files, ("", "-wal"), strict=False):
+            _write(one, fresh.with_name(fresh.name + end))
         make_sound(fresh, copy)
         sync(fresh)
         was_there = real.exists()

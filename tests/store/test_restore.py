@@ -140,6 +140,21 @@ def test_a_file_system_without_links(
     assert (numbers(path), numbers(kept)) == (NEW, OLD)
 
 
+def test_the_log_beside_a_copy_is_brought_in(path: Path, copy: Path, tmp_path: Path) -> None:
+    """Such as of one that was made by hand, or that a node has set aside."""
+    both = tmp_path / "both"
+    both.mkdir()
+    shutil.copy(path, both / "x.db")
+    shutil.copy(path.with_name(f"{path.name}-wal"), both / "x.db-wal")
+    restore(copy, path, NOW)
+    assert numbers(path) == NEW
+    content = {one: one.read_bytes() for one in both.iterdir()}
+    restore(both / "x.db", path, NOW + 1)
+    assert numbers(path) == OLD
+    assert {one: one.read_bytes() for one in both.iterdir()} == content
+    assert not list(tmp_path.glob("*restored*"))
+
+
 def test_nothing_is_begun_that_the_disk_has_no_room_for(
     path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
