@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from etlmon.errors import StoreError
 from etlmon.store import sizes
+from etlmon.store.batches import Batches
 from etlmon.store.faults import may_pass
 from etlmon.store.queue import MOST_RECORDS, Queue, Queued, Waiting
 from etlmon.store.trouble import Trouble
@@ -36,8 +37,6 @@ T = TypeVar("T")
 _LONGEST_WAIT_SECONDS = 6.0
 """What may wait does so for a little longer than the samples of processes are apart."""
 _LEAST_APART_SECONDS = 0.02
-_BURST_RECORDS = 1_000
-"""A batch so large waits for no other, and none after it: it is no trickle to wait for."""
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
 
@@ -95,9 +94,7 @@ class Writer:
         self._told_of_failure = failed
         self._explained = explained
         self._afterwards = afterwards
-        tables = tuple(tables)
-        self._inserts = {kind: table for table in tables for kind in table.inserts}
-        self._weights = {kind: weigh for table in tables for kind, weigh in table.weight.items()}
+        self._batches = Batches(tables)
         self._clock = clock
         self._wall_clock = wall_clock
         self._committed = committed
@@ -150,33 +147,7 @@ class Writer:
         or alone after six seconds. A commit costs more than what is in it.
         Fails with StoreError if the batch itself cannot be stored, or the store has been closed.
         """
-        groups: dict[type[Record], list[Record]] = {}
-        size = 0
-        for record in records:
-            groups.setdefault(type(record), []).append(record)
-            weigh = self._weights.get(type(record))
-            size += 1 if weigh is None else weigh(record)
-        tables = {kind: self._inserts[kind] for kind in groups}
-        stored: list[Any] = []
-
-        def insert(cursor: sqlite3.Cursor) -> None:
-            stored.clear()  # this may be done again
-            for kind, group in groups.items():
-                stored.extend(tables[kind].inserts[kind](cursor, group) or ())
-
-        names = frozenset(table.name for table in tables.values())
-        return self._submit(
-            Waiting(
-                insert,
-                max(1, size),
-                names,
-                is_burst=size >= _BURST_RECORDS,
-                records=size,
-                stored=stored,
-                may_be_held=all(table.may_be_held for table in tables.values()),
-                may_wait=may_wait,
-            )
-        )
+        return self._submit(self._batches.of(records, may_wait=may_wait))
 
     def run(
         self,
