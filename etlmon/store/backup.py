@@ -87,10 +87,11 @@ def back_up(
         sync(target.parent)
         return Copied(target.stat().st_size, is_mended)
     except (OSError, sqlite3.Error, StoreError) as error:
-        with suppress(OSError):
-            made.unlink(missing_ok=True)
         kind = DamagedError if isinstance(error, DamagedError) else StoreError
         raise kind(f"cannot copy {database} to {target}: {_words(error, target)}") from error
+    finally:
+        with suppress(OSError):
+            made.unlink(missing_ok=True)
 
 
 def _words(error: OSError | sqlite3.Error | StoreError, target: Path) -> object:
@@ -150,10 +151,9 @@ def _write(source: IO[bytes], target: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         made.rename(target)
-    except BaseException:
+        sync(target.parent)
+    finally:
         made.unlink(missing_ok=True)
-        raise
-    sync(target.parent)
 
 
 def made_at(copy: Path) -> float:

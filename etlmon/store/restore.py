@@ -113,13 +113,12 @@ def _restore(
         _bring_in_log(real)
         _keep(real, aside)
         _exchange(real, fresh)
-    except (OSError, StoreError) as error:
+    except OSError as error:
+        raise StoreError(f"cannot restore {real}: {error.strerror}") from error
+    finally:
         with suppress(OSError):
             for end in ("", *SIDE_FILES):
                 fresh.with_name(fresh.name + end).unlink(missing_ok=True)
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"cannot restore {real}: {error.strerror}") from error
     return aside if was_there else None
 
 

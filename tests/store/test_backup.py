@@ -173,6 +173,26 @@ class TestCopying:
         assert numbers(target) == [7, 7]
         assert made.read_bytes() == before
 
+    @pytest.mark.parametrize("command", ["backup", "restore"])
+    def test_interrupted_at_the_keyboard_it_leaves_nothing(
+        self, made: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        copy = tmp_path / "copy.db"
+        back_up(made, copy)
+        names = {one.name for one in tmp_path.iterdir()}
+
+        def interrupt(*_how: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(f"etlmon.store.{command}.make_sound", interrupt)
+        act = {
+            "backup": lambda: back_up(made, tmp_path / "another.db"),
+            "restore": lambda: restore(copy, made, NOW),
+        }[command]
+        with pytest.raises(KeyboardInterrupt):
+            act()
+        assert {one.name for one in tmp_path.iterdir()} - {"etlmon.db.lock"} == names
+
     def test_given_up(self, made: Path, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="given up"):
             back_up(made, tmp_path / "copy.db", lambda: True)
