@@ -80,4 +80,5 @@ def match(config: str | None, as_json: bool, with_children: bool, **criteria: st
             text = f"Of {found.untold} processes it cannot be read whether they meet the criteria"
             click.echo(f"{text}: root may see more.", err=True)
         if not found.samples:
-            raise EtlmonError(f"none of the {found.processes} processes is selected")
+            why = "" if found.lacking is None else f": {found.lacking}"
+            raise EtlmonError(f"none of the {found.processes} processes is selected{why}")

@@ -98,7 +98,9 @@ def test_what_is_tried_out_shows_no_secrets(tmp_path: Path) -> None:
         (("(",), 1, 'the command line:1: match: "(" is no regular expression that RE2 takes'),
         (("--exe", "sh"), 1, 'exe: "sh" is not an absolute path'),
         (("--pid", "x"), 1, 'pid: "x" is not a whole number'),
-        (("no such process anywhere",), 1, "processes is selected"),
+        (("no such process anywhere",), 1, "processes is selected\n"),
+        (("x", "--user", "nosuch"), 1, "is selected: there is no user nosuch on this host"),
+        (("x", "--exe", "/no/such"), 1, "is selected: there is no file /no/such on this host"),
     ],
 )
 def test_a_watch_that_selects_nothing(arguments: tuple[str, ...], status: int, says: str) -> None:

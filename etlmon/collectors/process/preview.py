@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.process.collector import boot_clock
@@ -17,7 +18,6 @@ from etlmon.units import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from etlmon.config.watched import ProcessWatch, RedactSection
     from etlmon.records.process import ProcessSample
@@ -33,6 +33,8 @@ class Preview:
     untold: int
     """Of so many it could not be read whether they meet the criteria."""
     sees_all: bool
+    lacking: str | None
+    """What the watch names and this host has not got."""
 
 
 def preview(
@@ -43,7 +45,8 @@ def preview(
 ) -> Preview:
     """Look once at all processes; raise CollectError if that cannot be done."""
     redaction = Redaction(redact.patterns, defaults=redact.defaults)
-    observer = Observer(proc, [watch], redaction, Users(time.monotonic))
+    users = Users(time.monotonic)
+    observer = Observer(proc, [watch], redaction, users)
     now = Now(utc(wall_clock()), time.monotonic(), boot_clock())
     try:
         look = observer.look({})
@@ -66,4 +69,17 @@ def preview(
         processes=observer.processes,
         untold=len(selected.untold),
         sees_all=look.sees_all,
+        lacking=_lacking(watch, users),
     )
+
+
+def _lacking(watch: ProcessWatch, users: Users) -> str | None:
+    if watch.user is not None and users.uid(watch.user) is None:
+        return f"there is no user {watch.user} on this host"
+    try:
+        Path(watch.exe or "/").stat()
+    except FileNotFoundError:
+        return f"there is no file {watch.exe} on this host"
+    except OSError:  # out of sight
+        return None
+    return None
