@@ -155,6 +155,11 @@ class Tally:
         label = watched.watch.label
         met = {look.sightings[pid].identity: look.sightings[pid] for pid in selected.met}
         watched.gone &= met.keys()
+        left = {str(identity) for identity in watched.gone}
+        watched.ended = [
+            one if one.state is None or one.identity in left else replace(one, state=None)
+            for one in watched.ended
+        ]
         fresh = []
         for identity in [one for one in watched.running if one not in met or met[one].has_ended]:
             before = watched.running[identity]

@@ -58,9 +58,8 @@ def why_no_signal(process: ProcessSample | None) -> str | None:
         return "That is no process: choose one below the watch."
     name = f"{process.pid} ({visible(process.process_name)})"
     if process.status != "RUNNING":
-        return f"{name} has ended already."
-    if process.state in ("Z", "X"):
-        return f"{name} has ended already; what is left of it goes when its parent takes note."
+        left = "; what is left of it goes when its parent takes note"
+        return f"{name} has ended already{left if process.state == 'Z' else ''}."
     if process.is_kernel_thread:
         return f"{name} is a part of the kernel: it takes no signals."
     if process.signals is not None and not process.signals:

@@ -16,8 +16,7 @@ _LETTERS: dict[str, Piece] = {
     "D": ("text", "\u2026 on disk"),
     "T": ("warning", "! stopped"),
     "t": ("warning", "! traced"),
-    "Z": ("warning", "! zombie"),
-    "X": ("dim", "- ended"),
+    "Z": ("ok", "\u2713 running"),  # its first thread has ended, and others work on
 }
 
 _UNUSUAL = ("flapping", "clock_step")
@@ -26,7 +25,7 @@ _UNUSUAL = ("flapping", "clock_step")
 def process_state(item: ProcessSample) -> Piece:
     """Give how a process is, as glyph and word."""
     if item.status != "RUNNING":
-        return "dim", "- ended"
+        return ("warning", "! zombie") if item.state == "Z" else ("dim", "- ended")
     return _LETTERS.get(item.state or "", ("text", f"? {visible(item.state or 'unknown')}"))
 
 

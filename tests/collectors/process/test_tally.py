@@ -229,6 +229,16 @@ def test_a_zombie_is_no_process_and_ends_once() -> None:
     assert len(looks.samples) == 1
 
 
+def test_a_zombie_is_none_any_more_when_its_parent_has_taken_note() -> None:
+    looks = Looks()
+    looks.look(sighting(7))
+    for _ in range(2):
+        looks.look(sighting(7, state="Z"))
+        assert [sample.state for sample in looks.samples] == ["Z"]
+    looks.look()
+    assert [(sample.status, sample.state) for sample in looks.samples] == [("STOPPED", None)]
+
+
 def test_a_zombie_from_before_is_shown() -> None:
     looks = Looks()
     assert looks.look(sighting(7, state="Z")) == []

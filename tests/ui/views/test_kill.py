@@ -10,6 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from etlmon.records.problem import Problem
+from etlmon.ui.views.kill import why_no_signal
+from etlmon.ui.views.process_text import process_state
+from tests.ui.views.recorded.processes import PROCESSES
 
 TERM = ["enter", "enter"]
 
@@ -362,6 +365,12 @@ def test_what_has_ended_gets_no_signal(on: Any, pid: int, why: str) -> None:
     made.press("d")
     assert made.screen.view.title == "Processes"
     assert why in made.show()
+
+
+def test_one_whose_first_thread_has_ended_runs_and_gets_signals(on: Any) -> None:
+    one = replace(PROCESSES[0], state="Z", threads=3)
+    assert process_state(one) == ("ok", "\u2713 running")
+    assert why_no_signal(one) is None
 
 
 def test_neither_does_a_watch_or_the_kernel(on: Any, everything: Any) -> None:

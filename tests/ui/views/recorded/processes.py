@@ -65,7 +65,15 @@ PROCESSES = [
         exit_reason="exit status 3",
         ended_at=NOW - timedelta(minutes=9),
     ),
-    process(901, "sftpd", watch="upload-\uc218\uc2e0", state="Z", cpu_percent=0.0, user="sftp"),
+    process(
+        901,
+        "sftpd",
+        watch="upload-\uc218\uc2e0",
+        status="STOPPED",
+        state="Z",
+        cpu_percent=None,
+        user="sftp",
+    ),
 ]
 EVERYTHING = [
     process(1, "systemd", watch=None, parent_pid=0, user="root", runtime_sec=900_000.0),
