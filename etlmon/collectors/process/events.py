@@ -57,13 +57,14 @@ def clock_events(before: Now, now: Now) -> list[NewProcessEvent]:
     events = []
     slept, step = now.slept_seconds(before), now.stepped_seconds(before)
     if slept:
-        events.append(event("", "slept", now.at, detail=f"the host slept for {_about(slept)}"))
+        events.append(event("", "slept", now.at, detail=f"the host slept for {about(slept)}"))
     if step:
         way = "ahead" if step > 0 else "back"
-        detail = f"the clock was set {way} by {_about(abs(step))}"
+        detail = f"the clock was set {way} by {about(abs(step))}"
         events.append(event("", "clock_step", now.at, detail=detail))
     return events
 
 
-def _about(seconds: float) -> str:
+def about(seconds: float) -> str:
+    """Give a time in words, to the minute where it is long."""
     return format_duration(round(seconds / 60) * 60 if seconds >= 600 else round(seconds))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from etlmon.collectors.process.events import clock_events, event, exit_event
+from etlmon.collectors.process.events import about, clock_events, event, exit_event
 from etlmon.collectors.process.expectation import judge
 from etlmon.collectors.process.sampling import CpuMeter, sample, started_at
 from etlmon.collectors.process.sums import sum_up, usages
@@ -36,6 +36,8 @@ _MOST_ENDED = 10
 """Ended processes that a watch lists, the newest."""
 _EMPTY_SECONDS = 60.0
 """How often the history is told that a watch has no process."""
+_SETTLING_SECONDS = 1.0
+"""One that was so young in the look before had perhaps not come to its program yet."""
 _FLAPPING_RESTARTS = 5
 _FLAPPING_SECONDS = 120.0
 
@@ -92,6 +94,8 @@ class Tally:
         self._meter = CpuMeter(cores)
         self._starts: dict[Identity, datetime] = {}
         self._before: Now | None = None
+        self._looked_before: Now | None = None
+        """When the look before this one was taken."""
         self._is_first = True
 
     def update(self, look: Look, now: Now, noticed: Mapping[Identity, Ended]) -> list[Record]:
@@ -135,6 +139,7 @@ class Tally:
         What was reckoned by a clock that has been set is reckoned again.
         """
         before, self._before = self._before, now
+        self._looked_before = before
         if before is None:
             return []
         if now.stepped_seconds(before):
@@ -202,20 +207,36 @@ class Tally:
         replaced = next(
             (old for old in watched.ended if old.process_name == begun.process_name), None
         )
+        at, detail = begun.start_time, None
+        if self._has_joined(one):
+            at, detail = (
+                now.at,
+                f"runs for {about(begun.runtime_sec)}, and meets the criteria only now",
+            )
         if replaced is None:
             running = _Running(begun, begun.start_time, 0)
             if not self._is_first:
-                events.append(event(label, "started", begun.start_time, begun))
+                events.append(event(label, "started", at, begun, detail=detail))
         else:
             watched.ended.remove(replaced)
             watched.restarts += 1
             watched.restarted_at.append(now.monotonic_seconds)
             running = _Running(begun, begun.start_time, replaced.restarts + 1)
             events.append(
-                event(label, "restarted", begun.start_time, begun, replaces_pid=replaced.pid)
+                event(label, "restarted", at, begun, replaces_pid=replaced.pid, detail=detail)
             )
         watched.running[one.identity] = running
         return running
+
+    def _has_joined(self, one: Sighting) -> bool:
+        """Whether a process that is new in a watch ran already in the look before.
+
+        Then it has another program or other arguments now, and nothing of it has just started.
+        """
+        if self._looked_before is None:
+            return False
+        started = one.stat.start_ticks / TICKS_PER_SECOND
+        return started < self._looked_before.boot_seconds - _SETTLING_SECONDS
 
     def _end(
         self,

@@ -211,6 +211,20 @@ def test_what_goes_out_of_sight_is_not_taken_for_ended() -> None:
     assert looks.status.visibility == "full"
 
 
+def test_what_ran_before_it_met_the_criteria_has_not_just_started() -> None:
+    looks = Looks()
+    looks.look()
+    looks.look(sighting(7, start=100))
+    (event,) = looks.of(NewProcessEvent)
+    assert (event.event, event.occurred_at) == ("started", looks.now.at)
+    assert event.detail == "runs for 17m, and meets the criteria only now"
+    just = int(looks.seconds * 100) + 10
+    looks.look(sighting(7, start=100), sighting(8, start=just))
+    (event,) = looks.of(NewProcessEvent)
+    assert (event.pid, event.detail) == (8, None)
+    assert (looks.now.at - event.occurred_at).total_seconds() == pytest.approx(4.9)
+
+
 def test_what_meets_the_criteria_no_more_has_left() -> None:
     looks = Looks()
     looks.look(sighting(7))
