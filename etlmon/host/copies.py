@@ -37,13 +37,19 @@ _MARGIN_NS = 1_000_000_000
 
 
 def find_copy(
-    position: Position, path: bytes, since_ns: int, live: Generation, proc: bytes
+    position: Position,
+    path: bytes,
+    since_ns: int,
+    live: Generation,
+    proc: bytes,
+    has_seen: Callable[[Generation], bool],
 ) -> Generation | None:
     """Open the copy of a file that was cut off, beside it, and go to a position; None if none is.
 
     It has come into being ``since_ns``, nobody writes to it, and it holds what was read of the
     file, as far as that is known. Files of one program begin alike: where it is little that was
-    read a file that was there before, or what the file itself begins with anew, is no copy.
+    read a file that was there before, or what the file itself begins with anew, is no copy. Neither
+    is what one ``has_seen``, which may raise OSError.
     """
     if not position.head_bytes or not position.offset:
         return None
@@ -55,14 +61,17 @@ def find_copy(
         if generation is None:
             continue
         length = min(len(generation.head), len(live.head))
-        if (
-            (is_much or generation.born_ns >= since_ns)
-            and not (length and generation.head[:length] == live.head[:length])
-            and not find_writers(
-                proc, frozenset([generation.identity]), frozenset([directory])
-            ).identities
-        ):
-            return generation
+        with suppress(OSError):
+            if (
+                (is_much or generation.born_ns >= since_ns)
+                and not (length and generation.head[:length] == live.head[:length])
+                and not has_seen(generation)
+                and generation.go_to(position)
+                and not find_writers(
+                    proc, frozenset([generation.identity]), frozenset([directory])
+                ).identities
+            ):
+                return generation
         generation.close()
     return None
 
@@ -149,11 +158,14 @@ def is_early_copy(one: Rotated, path: bytes, position: Position) -> bool:
     """Whether a rotated file of ``path`` is a copy made before all of a position's was written.
 
     Such a one lacks the end of what was read: what was written between the copy and the cut. It
-    came into being before that was written, and what was copied since after it. Of one that has
-    been compressed since, and where the file system keeps no note of when, what it begins with
-    tells, or if that is too little when it was written. Raises FileNotFoundError if it is gone.
+    begins as that does, and came into being before that was written, not long, and what was copied
+    since after it. Of one that has been compressed since, and where the file system keeps no note
+    of when, what it begins with tells, or if that is too little when it was written. Raises
+    FileNotFoundError if it is gone.
     """
     until_ns = max(position.modified_ns, position.written_ns)
+    if one.modified_ns < until_ns - COPYING_SECONDS * 10**9:
+        return False
     try:
         generation = open_listed(path, one)
     except FileNotFoundError:
@@ -161,13 +173,14 @@ def is_early_copy(one: Rotated, path: bytes, position: Position) -> bool:
     except OSError:
         return False
     try:
-        if generation.born_ns and not generation.is_packed:
-            return generation.born_ns <= until_ns
         generation.restart()
         head = generation.head[: position.head_bytes]
-        if len(head) < position.head_bytes:
-            return generation.modified_ns <= until_ns + _TICK_NS
-        return digest(head) == position.head_hash
+        is_whole = len(head) == position.head_bytes
+        if is_whole and digest(head) != position.head_hash:
+            return False
+        if generation.born_ns and not generation.is_packed:
+            return generation.born_ns <= until_ns
+        return is_whole or generation.modified_ns <= until_ns + _TICK_NS
     except OSError:
         return False
     finally:

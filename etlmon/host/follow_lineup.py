@@ -96,9 +96,9 @@ def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool 
     _begin_again(source)
     live = source.generation
     files = rotated(queue.path)
-    copy = find(position, queue.path, files, lambda one: one.identity != live.identity)
+    copy = find_unknown(queue, position, files, but=live.identity)
     if copy is None and queue.read_to_ns is not None:
-        copy = find_copy(position, queue.path, queue.read_to_ns, live, queue.proc)
+        copy = find_copy(position, queue.path, queue.read_to_ns, live, queue.proc, queue.has_seen)
     if copy is None:
         copy = _find_short(queue, position, files)
     if copy is not None:
@@ -114,19 +114,40 @@ def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool 
         queue.wait(NO_COPY)
 
     def later(files: list[Rotated]) -> list[Rotated]:
-        own = None
-        if copy is not None:
-            own = next((one for one in files if one.identity == copy.identity), None)
+        found = [one for one in files if copy is not None and one.identity == copy.identity]
+        if found:
+            return _copies(unseen_after(position.modified_ns, found[0], files), live)
+        early = [one for one in files if is_early_copy(one, queue.path, position)]
+        if copy is None and not early:  # no rotation has copied it: they may come from anywhere
+            return []
+        own = early[-1] if copy is None else None
         found = unseen_after(position.modified_ns, own, files)
-        if own is None:
-            found = [one for one in found if not is_early_copy(one, queue.path, position)]
-        return _copies(found, live)
+        return _copies([one for one in found if one not in early], live)
 
     _line_up_copies(queue, later, live)
     if is_named:
         queue.name(source)
     else:
         queue.wait(source)
+
+
+def find_unknown(
+    queue: Queue, position: Position, files: list[Rotated], but: tuple[int, int] | None = None
+) -> Generation | None:
+    """Open the rotated file that a position is in, and go there; None if there is none.
+
+    Not one that is known, for files of one program begin alike, and not ``but``.
+    """
+
+    def allows(one: Rotated) -> bool:
+        if one.identity in (but, position.identity):
+            return one.identity != but
+        try:
+            return not _is_known(queue, one, queue.has_seen)
+        except FileNotFoundError:
+            return False
+
+    return find(position, queue.path, files, allows)
 
 
 def _find_short(queue: Queue, position: Position, files: list[Rotated]) -> Generation | None:
@@ -222,8 +243,10 @@ def _open_at_beginning(queue: Queue, one: Rotated) -> Generation | Mark:
         return _gap(one, f"cannot be read ({error.strerror or error})")
 
 
-def _is_known(queue: Queue, one: Rotated) -> bool:
-    """Whether a file is being read, or was; not so where it cannot be read.
+def _is_known(
+    queue: Queue, one: Rotated, knows: Callable[[Generation], bool] | None = None
+) -> bool:
+    """Whether a file is being read, or was, or that ``knows`` it; not so where it cannot be read.
 
     Raises FileNotFoundError where it is gone.
     """
@@ -234,7 +257,7 @@ def _is_known(queue: Queue, one: Rotated) -> bool:
     except OSError:
         return False
     try:
-        return queue.is_known(generation)
+        return (knows or queue.is_known)(generation)
     except OSError:
         return False
     finally:

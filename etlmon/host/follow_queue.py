@@ -10,6 +10,7 @@ import msgspec
 
 from etlmon.host.cursor import Cursor, Owed
 from etlmon.host.follow_link import Link
+from etlmon.host.generation import COMPRESSED
 from etlmon.host.lines import LineReader, Mark
 from etlmon.host.rotated import COPYING_SECONDS, open_at
 
@@ -140,10 +141,16 @@ class Queue:
 
         Leaves it at any place. Raises OSError where it cannot be read.
         """
-        sources = self.sources()
-        if any(generation.identity == source.generation.identity for source in sources):
+        if any(generation.identity == source.generation.identity for source in self.sources()):
             return True
-        positions = (*self.past, *(source.lines.position for source in sources))
+        return self.has_seen(generation)
+
+    def has_seen(self, generation: Generation) -> bool:
+        """Whether what is in an open file is known; one being read may be written over meanwhile.
+
+        Leaves it at any place. Raises OSError where it cannot be read.
+        """
+        positions = (*self.past, *(source.lines.position for source in self.sources()))
         return any(_is_form_of(generation, position) for position in positions)
 
     def lose_name(self, now: float) -> None:
@@ -190,6 +197,10 @@ def _is_form_of(generation: Generation, position: Position) -> bool:
         is_near = abs(generation.modified_ns - last_ns) <= COPYING_SECONDS * 10**9
         if not (generation.is_packed and is_near):
             return False
+        # Files of one program begin alike: what was read to its end is all of it.
+        was_packed = position.path.encode("latin-1").endswith(COMPRESSED)
+        was_read = was_packed or position.offset >= position.size
+        return generation.go_to(position) and not (was_read and generation.peek(1))
     return generation.go_to(position)
 
 

@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from etlmon.host.cursor import Owed
-from etlmon.host.follow_lineup import cut_off, line_up_copies
+from etlmon.host.follow_lineup import cut_off, find_unknown, line_up_copies
 from etlmon.host.follow_queue import is_same
 from etlmon.host.generation import COMPRESSED, open_generation
 from etlmon.host.lines import Mark
-from etlmon.host.rotated import find, open_at, rotated, unseen_after
+from etlmon.host.rotated import open_at, rotated, unseen_after
 
 if TYPE_CHECKING:
     from etlmon.host.cursor import Cursor
@@ -91,7 +91,7 @@ def _resume(
         is_named = was_named and rewritten.name == name
         cut_off(queue, queue.source(rewritten, now), position, is_named=is_named)
         return
-    generation = find(position, queue.path, files)
+    generation = find_unknown(queue, position, files)
     if generation is not None:  # a copy; or itself, when it was renamed this very moment
         is_copy = generation.is_packed or generation.is_another(position)
         queue.wait(queue.source(generation, now, is_copy=is_copy))

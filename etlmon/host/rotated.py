@@ -136,12 +136,12 @@ def find(
     oldest that holds it and was written no earlier than the file was when it was looked at last, or
     the newest of a little earlier: a file may be written to while it is copied, until it is cut.
     ``files`` are the rotated ones of ``path``; they are listed anew until they stay as they are.
-    Only those that ``allows`` are looked at.
+    Only one that ``allows``, which is asked of those that hold it.
     """
     for _ in range(_MOST_TRIES):
-        for one in filter(allows, _candidates(position, files)):
+        for one in _candidates(position, files):
             generation = open_at(one.path, position)
-            if generation is not None and generation.identity == one.identity:
+            if generation is not None and generation.identity == one.identity and allows(one):
                 return generation
             if generation is not None:
                 generation.close()
