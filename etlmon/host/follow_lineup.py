@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.host.copies import find_copy, find_short_copy, is_early_copy, old_copy
 from etlmon.host.follow_queue import CUT_OFF, NO_COPY, identity_of, is_at
-from etlmon.host.generation import HEAD_BYTES
+from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import find, open_listed, rotated, unseen_after
 from etlmon.text import host_path
@@ -272,11 +272,18 @@ def _gap(one: Rotated, why: str) -> Mark:
 def _is_of_now(copy: Generation, live: Generation) -> bool:
     """Whether a copy is being made, or has been made, of what is in the file now.
 
-    One that is empty is only begun. Once the file is cut off, it is found by what is in it.
+    One that is empty is only begun. Once the file is cut off, it is found by what is in it. Where
+    it has not been since it was looked at, how the copy ends tells: files of one program begin
+    alike, with NULs where it writes on at its offset.
     """
-    heads = (live.head, os.pread(live.fd, HEAD_BYTES, 0))
-    return not copy.head or any(
+    at = max(0, copy.size - TAIL_BYTES)
+    end = os.pread(live.fd, copy.size - at, at)
+    now = os.pread(live.fd, HEAD_BYTES, 0)
+    begins_alike = not copy.head or any(
         copy.head[:length] == head[:length]
-        for head in heads
+        for head in (live.head, now)
         if (length := min(len(copy.head), len(head)))
     )
+    if copy.is_packed or not begins_alike or not now.startswith(live.head):
+        return begins_alike
+    return os.pread(copy.fd, copy.size - at, at) == end

@@ -100,3 +100,23 @@ def test_file_that_was_made_otherwise_is_no_copy(log: Log, restart: bool) -> Non
     log.read()
     assert log.lines == ["banner", "1", "2"]
     assert log.flags == [("truncated",)]
+
+
+@pytest.mark.parametrize("first", ["banner\n", "\0" * 5000 + "\n"])
+def test_copies_of_before_that_begin_as_the_file_does_now_are_read(
+    log: Log, restart: bool, first: str
+) -> None:
+    """Programs begin their logs alike, with NULs if they write on at their offset."""
+    if restart:
+        log.stop()
+    for number, then in ((2, "2\n"), (1, "")):
+        wait_for_tick()
+        shutil.copyfile(log.path, log.named(f".{number}"))
+        wait_for_tick()
+        log.path.write_text(first + then)
+    if restart:
+        log.follow()
+    log.read()
+    log.write("3")
+    log.read()
+    assert [line for line in log.lines if line not in ("banner", "")] == ["1", "2", "3"]
