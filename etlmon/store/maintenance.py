@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 from twisted.application.internet import TimerService
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _EVERY_SECONDS = 86_400.0
 _FIRST_AFTER_SECONDS = 600.0
+_AGAIN_SECONDS = 600.0
+"""By then what a check found has been mended, or a new database has been begun."""
 _MOST_CHECKED_BYTES = 256 << 20
 """A larger table would hold a read transaction open for seconds; SQLite cannot be interrupted."""
 _DAY_MS = 86_400_000
@@ -180,8 +183,11 @@ class MaintenanceService(TimerService):
         if self.check.state == "damaged":
             self.log.error("The database's check: {found}", found=self.check.message)
             self._store.suspect(DamagedError(str(self.check.message)))
-            return
-        await self._store.run(_optimize, in_transaction=False)
+        if self.check.state != "ok":
+            await deferLater(self.clock, _AGAIN_SECONDS)
+            self.check = await self.checked()
+        if self.check.state != "damaged":
+            await self._store.run(_optimize, in_transaction=False)
 
     async def checked(self) -> DatabaseCheck:
         """Check each table that is small enough, one after the other, each on its own."""

@@ -298,6 +298,10 @@ async def test_an_index_that_it_finds_damaged_is_made_anew(
     await until(lambda: sql("PRAGMA integrity_check") == [("ok",)])
     await until(lambda: store.health().state == "ok")
     assert store.set_aside is None
+    assert service.check is not None
+    assert service.check.state == "damaged"
+    turned.clock.advance(600)
+    await until(lambda: service.check is not None and service.check.state == "ok")
     await service.stopService()
     await store.stopService()
     flush_logged_errors("missing from index")
