@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 # Units and numbers are decimals, not floats, so that what is written is what is meant, exactly.
 _SECONDS = {
@@ -89,6 +90,7 @@ def format_size(size_bytes: int) -> str:
     return str(size_bytes)
 
 
+@lru_cache(maxsize=256)  # the records of a batch share their moment
 def to_millis(moment: datetime) -> int:
     """Give the stored form of an aware datetime: whole milliseconds since the epoch, UTC."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -119,6 +119,9 @@ class Observer:
         """What the clocks of processes showed just before their arguments were read."""
         self._has_clocks = False
         self._children: dict[str, set[tuple[int, int]]] = {}
+        self._parents: dict[int, int] = {}
+        self._below: dict[int, list[int]] = {}
+        """The children of each process, as ``_parents`` tell them."""
         self._watched: dict[int, Identity] = {}
         self._looks = 0
         self._boot_id: str | None = None
@@ -193,6 +196,7 @@ class Observer:
         read = self._table.look(proc_fd, None if self._everything else self._watched)
         stats = self._table.stats
         candidates = self._judge(proc_fd, read, itself)
+        self._note_parents(stats, read)
         selected = self._select(stats)
         wanted = (
             stats.keys()
@@ -281,22 +285,29 @@ class Observer:
             for rule in self._rules
             if rule.with_children and (selected[rule.label].met or self._children.get(rule.label))
         ]
-        if asking:
-            below: dict[int, list[int]] = {}
-            for pid, stat in stats.items():
-                below.setdefault(stat.parent_pid, []).append(pid)
-            for label in asking:
-                self._add_children(label, selected[label], stats, below)
+        for label in asking:
+            self._add_children(label, selected[label], stats)
         for one in selected.values():
             one.met.sort()
         return selected
+
+    def _note_parents(self, stats: Mapping[int, ProcessStat], read: Collection[int]) -> None:
+        """Note which processes are below which, if that has changed: all that are new were read."""
+        parents = self._parents
+        if len(parents) == len(stats) and all(
+            parents.get(pid) == stats[pid].parent_pid for pid in read
+        ):
+            return
+        self._parents = {pid: stat.parent_pid for pid, stat in stats.items()}
+        self._below = {}
+        for pid, parent_pid in self._parents.items():
+            self._below.setdefault(parent_pid, []).append(pid)
 
     def _add_children(
         self,
         label: str,
         selected: Selected,
         stats: Mapping[int, ProcessStat],
-        below: Mapping[int, list[int]],
     ) -> None:
         """Add what is below the processes of a watch; what was so once is so until it ends.
 
@@ -312,7 +323,7 @@ class Observer:
             pid = pending.pop()
             if pid not in found:
                 found.add(pid)
-                pending += below.get(pid, ())
+                pending += self._below.get(pid, ())
         selected.children = sorted(found - met)
         self._children[label] = {(pid, stats[pid].start_ticks) for pid in selected.children}
 
