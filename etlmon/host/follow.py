@@ -117,7 +117,7 @@ class Follower:
             if self._saved is not None:
                 restore(self._queue, self._saved, now)
             elif self._begin_anew(self._status(), now):
-                self._queue.link.moved(came=0)
+                self._queue.link.moved(0, self.path)
                 came = 0  # of what was heard before nothing is known
             else:
                 return
@@ -221,7 +221,7 @@ class Follower:
         for source in queue.sources():
             if source.generation.identity == generation.identity:  # it has its name again
                 generation.close()
-                queue.link.moved(came)
+                queue.link.moved(came, self.path)
                 queue.remove(source)
                 self._tell_of_missed(came - 1)
                 queue.name(source)
@@ -231,7 +231,7 @@ class Follower:
             if not line_up_unseen(queue, generation.identity, now):
                 return False
             generation.restart()
-        queue.link.moved(came)
+        queue.link.moved(came, self.path)
         self._tell_of_missed(came - 1 - (found + len(queue.waiting)))
         queue.name(queue.source(generation, now))
         return True

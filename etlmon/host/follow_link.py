@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 from etlmon.host.lines import Mark
 
@@ -42,8 +43,14 @@ class Link:
         self.signature = signature
         return status
 
-    def moved(self, came: int) -> None:
-        """Note that it leads to another file now, and how often it was heard to be made."""
+    def moved(self, came: int, path: bytes) -> None:
+        """Note that it leads to another file now, and how often it was heard to be made.
+
+        As it is now: it may have been switched since its status was asked for, and the file that
+        is taken up is that to which it led then.
+        """
+        with suppress(OSError):
+            self.status(path)
         self._is_new, self._is_unheard, self._is_told = False, came == 0, True
 
     def stayed(self, came: int) -> Mark | int:

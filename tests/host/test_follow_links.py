@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from etlmon.host import follow
+from etlmon.host.generation import Generation
 from tests.host.conftest import Log
 
 
@@ -39,6 +41,29 @@ def test_symlink_that_switches(log: Log) -> None:
     log.path.symlink_to(first)
     log.write("4", to=first)
     assert log.read() == ["4"]
+
+
+def test_symlink_that_switches_as_it_is_looked_at(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which file it leads to is asked first, and opened then: that it is another is no gap."""
+    log.path.rename(log.path.with_name("first"))
+    link(log, "first")
+    log.read()
+    link(log, "second")
+    opening = follow.open_generation
+
+    def switched(name: bytes) -> Generation:
+        monkeypatch.undo()
+        link(log, "third")
+        return opening(bytes(log.path.resolve()))
+
+    monkeypatch.setattr(follow, "open_generation", switched)
+    log.read()
+    log.write("3")
+    for _ in range(4):
+        log.read()
+    assert (log.lines, log.marks) == (["3"], [])
 
 
 def test_symlink_that_switches_while_nobody_looks(log: Log) -> None:
