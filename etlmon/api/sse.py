@@ -44,6 +44,7 @@ _MOST_TAKEN = 8
 """Different streams that take of one commit, in the reactor's thread; the others read."""
 
 
+_ENCODER = msgspec.json.Encoder()
 _HEADERS = (
     (b"Content-Type", b"text/event-stream"),
     (b"Cache-Control", b"no-store"),
@@ -91,6 +92,12 @@ def event(number: int, item: Any, kind: str = "") -> bytes:
     """Give an event; ``kind`` is for those that are no item of the stream."""
     name = f"event: {kind}\n".encode() if kind else b""
     return b"%sid: %d\ndata: %s\n\n" % (name, number, msgspec.json.encode(item))
+
+
+def events(items: Sequence[Any]) -> bytes:
+    """Give the events of items, each with its ``id``; in one go, as that costs half as much."""
+    texts = zip(items, _ENCODER.encode_lines(items).splitlines(), strict=True)
+    return b"".join([b"id: %d\ndata: %s\n\n" % (item.id, text) for item, text in texts])
 
 
 def resync(position: int, reason: str) -> bytes:
@@ -170,7 +177,8 @@ class Streams:
 
     def committed(self, tables: frozenset[str], stored: Sequence[Any]) -> None:
         """Let those go on who wait for one of these tables; ``stored`` is what is new there."""
-        self._commits.update(tables)
+        for table in tables:
+            self._commits[table] += 1
         for stream in list(self._open):
             if stream.source.tables & tables and not stream.is_lazy:
                 stream.wake(stored)

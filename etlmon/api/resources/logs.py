@@ -276,7 +276,7 @@ class _Source:
         texts = [line or "" for one in own for line in one.block.lines]
         if len(texts) > _TAKEN_LINES or sum(map(len, texts)) > _TAKEN_CHARACTERS:
             return None
-        events = b"".join(sse.event(line.id, line) for one in own for line in one.lines())
+        events = sse.events([line for one in own for line in one.lines()])
         return sse.Piece(events, blocks[-1].last_id, is_all=True)
 
     def _read(self, cursor: sqlite3.Cursor, position: int) -> sse.Piece:
@@ -300,7 +300,7 @@ class _Source:
                 most_characters=_PIECE_CHARACTERS,
             )
             found, rest = looked.lines, looked.rest
-        events.extend(sse.event(line.id, line) for line in found)
+        events.append(sse.events(found))
         return sse.Piece(
             b"".join(events), last if rest is None else rest.after, is_all=rest is None
         )

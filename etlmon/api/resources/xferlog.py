@@ -170,5 +170,5 @@ class _Source:
         )
         if len(found) == _PIECE_ENTRIES:
             end = found[-1].id
-        events.extend(sse.event(entry.id, entry) for entry in found)
+        events.append(sse.events(found))
         return sse.Piece(b"".join(events), end, is_all=end == last)
