@@ -54,8 +54,10 @@ ON CONFLICT (log_name) DO UPDATE SET paused = excluded.paused, switched_at = exc
 
 def count(cursor: sqlite3.Cursor, block: LogBlock) -> None:
     """Count the lines of a block, within the transaction of the cursor that stores them."""
-    without = sum(block.lines[place] is None for place in block.marks)
-    gaps = sum("gap" in mark.flags for mark in block.marks.values())
+    without = gaps = 0
+    if block.marks:
+        without = sum(block.lines[place] is None for place in block.marks)
+        gaps = sum("gap" in mark.flags for mark in block.marks.values())
     at = to_millis(block.created_at)
     cursor.execute(_COUNT, (block.log_name, block.log_path, at, len(block.lines) - without, gaps))
 

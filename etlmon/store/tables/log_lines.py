@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 _COLUMNS = ", ".join(columns(LogLine))
 MOST_CHARACTERS = 4 << 20
 """Text that one answer holds at most, but for its last line: it is a page, not a file."""
-_WIDTHS = (256, 64, 16, 4, 1)
+_WIDTHS = (256, 64, 16)
 """How many rows one statement inserts: the fewer statements, the less each line costs."""
+_LEAST_WIDTH = 16
+"""Of fewer rows one statement inserts as many as there are."""
 _MOST_BLOCK_LINES = 5_000
 """A longer block is not extended: the times of a block should say something."""
 _LONG_CHARACTERS = 256
 _PLAIN = "[]"
 _MARKED = "INSERT INTO log_lines VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_NEWEST_BLOCK = """
-SELECT first_id, last_id, log_name, log_path FROM log_blocks ORDER BY first_id DESC LIMIT 1
-"""
-_EXTEND = """
-UPDATE log_blocks SET last_id = ?, first_at = min(first_at, ?), last_at = max(last_at, ?)
-WHERE first_id = ?
+_EXTEND = f"""
+UPDATE log_blocks SET last_id = ?1, first_at = min(first_at, ?2), last_at = max(last_at, ?2)
+WHERE first_id = (SELECT max(first_id) FROM log_blocks)
+AND last_id = ?3 AND log_name = ?4 AND log_path = ?5 AND ?1 - first_id < {_MOST_BLOCK_LINES}
 """
 # A block that retention has deleted from in part stays, and leads to what is left of it.
 _TRIMMED = """
@@ -88,7 +88,6 @@ def _insert(cursor: sqlite3.Cursor, blocks: Sequence[LogBlock]) -> list[Stored]:
     for block in blocks:
         if not block.lines:
             continue
-        first_id = last_id(cursor) + 1
         at = to_millis(block.created_at)
         head = (block.log_name, block.log_path, at, block.source_inode, _PLAIN)
         start = 0
@@ -97,6 +96,8 @@ def _insert(cursor: sqlite3.Cursor, blocks: Sequence[LogBlock]) -> list[Stored]:
             _insert_marked(cursor, head, block, place)
             start = place + 1
         _insert_plain(cursor, head, block, start, len(block.lines))
+        assert cursor.lastrowid is not None
+        first_id = cursor.lastrowid - len(block.lines) + 1  # nobody else writes in between
         _note_block(cursor, block, first_id, at)
         log_files.count(cursor, block)
         stored.append(Stored(first_id, block))
@@ -113,15 +114,13 @@ def _insert_plain(
         pairs = zip(block.lines[start:stop], block.logged_at_ms[start:stop], strict=True)
         lines, step = list(chain.from_iterable(pairs)), 2
         start, stop = 0, len(lines)
-    for width in _WIDTHS:
+    while start < stop:
+        left = (stop - start) // step
+        width = left if left < _LEAST_WIDTH else next(one for one in _WIDTHS if one <= left)
         taken = width * step
-        whole = start + (stop - start) // taken * taken
-        if whole > start:
-            cursor.executemany(
-                _insert_sql(width, step == 2),
-                [head + tuple(lines[at : at + taken]) for at in range(start, whole, taken)],
-            )
-        start = whole
+        sql = _insert_sql(width, step == 2)
+        cursor.execute(sql, head + tuple(lines[start : start + taken]))
+        start += taken
 
 
 @lru_cache
@@ -153,16 +152,12 @@ def _insert_marked(
 def _note_block(cursor: sqlite3.Cursor, block: LogBlock, first_id: int, at: int) -> None:
     """Extend the newest block if the lines go on where it ends, else begin another."""
     end = first_id + len(block.lines) - 1
-    newest = cursor.execute(_NEWEST_BLOCK).fetchone()
-    if newest is not None and newest[1:] == (first_id - 1, block.log_name, block.log_path):
-        begin = newest[0]
-        if end - begin < _MOST_BLOCK_LINES:
-            cursor.execute(_EXTEND, (end, at, at, begin))
-            return
-    cursor.execute(
-        "INSERT INTO log_blocks VALUES (?, ?, ?, ?, ?, ?)",
-        (first_id, end, block.log_name, block.log_path, at, at),
-    )
+    cursor.execute(_EXTEND, (end, at, first_id - 1, block.log_name, block.log_path))
+    if cursor.rowcount == 0:
+        cursor.execute(
+            "INSERT INTO log_blocks VALUES (?, ?, ?, ?, ?, ?)",
+            (first_id, end, block.log_name, block.log_path, at, at),
+        )
 
 
 def _weight(block: LogBlock) -> int:

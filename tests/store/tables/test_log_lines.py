@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from etlmon.records.log import LineMark, LogBlock, LogLine
 from etlmon.store.tables import log_files, log_lines
@@ -210,3 +211,37 @@ def test_lines_are_counted_with_their_file(cursor: sqlite3.Cursor) -> None:
 def test_what_is_no_text_is_refused(cursor: sqlite3.Cursor) -> None:
     with pytest.raises(UnicodeEncodeError):
         store(cursor, block("\udcff"))
+
+
+@pytest.mark.parametrize("has_times", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 63, 64, 65, 81, 255, 256, 257, 600])
+def test_every_number_of_lines(cursor: sqlite3.Cursor, count: int, has_times: bool) -> None:
+    """One statement inserts some of them; where its width changes none is lost or misplaced."""
+    store(cursor, numbered(0, 3))
+    one = numbered(0, count)
+    times = [to_millis(AT) + place for place in range(count)] if has_times else None
+    stored = log_lines.TABLE.inserts[LogBlock](cursor, [replace(one, logged_at_ms=times)])
+    assert [part.first_id for part in stored or ()] == [4]
+    found = lines(cursor, Part("app", after=3), 1_000, newest=False)
+    assert texts(found) == one.lines
+    assert [line.id for line in found] == [*range(4, count + 4)]
+    if times:
+        assert [to_millis(line.logged_at) for line in found if line.logged_at] == times
+
+
+@pytest.mark.parametrize("odd", [0, 7, 19])
+def test_a_marked_line_at_either_end_is_numbered_as_the_others(
+    cursor: sqlite3.Cursor, odd: int
+) -> None:
+    one = block(*(None if place == odd else f"line {place}" for place in range(20)))
+    (stored,) = log_lines.TABLE.inserts[LogBlock](cursor, [one]) or ()
+    assert (stored.first_id, stored.last_id) == (1, 20)
+    assert texts(lines(cursor, Part("app"), 100, newest=False)) == one.lines
+
+
+def test_a_block_is_not_extended_over_a_hole(cursor: sqlite3.Cursor) -> None:
+    store(cursor, numbered(0, 5))
+    cursor.execute("UPDATE log_blocks SET last_id = 4")
+    store(cursor, numbered(5, 5))
+    found = cursor.execute("SELECT first_id, last_id FROM log_blocks ORDER BY first_id")
+    assert found.fetchall() == [(1, 4), (6, 10)]
