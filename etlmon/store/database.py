@@ -38,7 +38,7 @@ R = TypeVar("R", bound="Record")
 
 _SAVED = {kind: read for table in TABLES for kind, read in table.saved.items()}
 
-_LOOK_EVERY_SECONDS = 0.25
+_LOOK_EVERY_SECONDS = 1.0
 
 
 class StoreService(Service):

@@ -6,7 +6,9 @@ the load: a lone row waits for nobody, a burst is stored by the thousand.
 
 from __future__ import annotations
 
+import math
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,11 +34,19 @@ if TYPE_CHECKING:
     from etlmon.store.slowest import Slowest
     from etlmon.store.tables.base import Table
 
+    _Work = Callable[[sqlite3.Cursor], Any]
+    _Done = tuple[list[Any], Pages | None]
+    _Do = Callable[[Any, Sequence[_Work]], _Done]
+
 T = TypeVar("T")
 
 _LONGEST_WAIT_SECONDS = 6.0
 """What may wait does so for a little longer than the samples of processes are apart."""
 _LEAST_APART_SECONDS = 0.02
+_COUNTED_RECORDS = 100
+_COUNTED_SECONDS = 0.25
+"""The pages of the file are counted after so many records, and so often: of a trickle no batch
+makes it much larger, and to count them costs as much as to store ten lines."""
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
 
@@ -103,6 +113,7 @@ class Writer:
         self._group: list[Waiting] = []  # what is being committed
         self._began_at = 0.0
         self._next_at = 0.0
+        self._counted_at = -math.inf
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._closing = False
         self._halted = pool is None
@@ -259,19 +270,29 @@ class Writer:
         if not any(waiting.is_burst for waiting in self._group):
             self._next_at += _LEAST_APART_SECONDS
         works = [waiting.work for waiting in self._group]
-        do = _transaction if self._group[0].in_transaction else _outside
+        do = self._how()
         assert self._pool is not None
         transaction = self._pool.runInteraction(partial(self._in_thread, do), works)
         transaction.addCallbacks(self._ended, self._failed)
         transaction.addErrback(lambda failure: self.log.failure("The writer failed.", failure))
         transaction.addBoth(lambda _: self._settle())
 
+    def _how(self) -> _Do:
+        """Tell how the group is done: of a trickle the pages are not counted each time."""
+        if not self._group[0].in_transaction:
+            return _outside
+        is_many = sum(waiting.size for waiting in self._group) >= _COUNTED_RECORDS
+        counts = is_many or self._began_at - self._counted_at >= _COUNTED_SECONDS
+        if counts:
+            self._counted_at = self._began_at
+        return partial(_transaction, counts=counts)
+
     def _in_thread(
         self,
-        do: Callable[[Any, list[Callable[[sqlite3.Cursor], Any]]], tuple[list[Any], Pages | None]],
+        do: _Do,
         cursor: Any,
-        works: list[Callable[[sqlite3.Cursor], Any]],
-    ) -> tuple[list[Any], Pages | None]:
+        works: Sequence[_Work],
+    ) -> _Done:
         try:
             result = do(cursor, works)
         except sqlite3.Error as error:
@@ -279,7 +300,7 @@ class Writer:
         self._afterwards()
         return result
 
-    def _ended(self, ended: tuple[list[Any], Pages | None]) -> None:
+    def _ended(self, ended: _Done) -> None:
         results, pages = ended
         if pages is not None:
             self.state.pages = pages
@@ -376,21 +397,19 @@ class Writer:
                 waiting.done.errback(StoreError(f"not stored: {error}"))
 
 
-def _transaction(
-    cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]
-) -> tuple[list[Any], Pages]:
+def _transaction(cursor: Any, works: Sequence[_Work], *, counts: bool) -> _Done:
     """Do the works in one transaction; adbapi rolls it back if one raises, or the commit.
 
-    Gives what they give, and the pages that the file has then.
+    Gives what they give, and if it ``counts`` them the pages that the file has then.
     """
-    cursor.execute("BEGIN IMMEDIATE")
-    results = [work(cursor) for work in works]
-    pages = sizes.pages(cursor.connection.cursor())
-    cursor.connection.commit()
+    connection = cursor.connection
+    with closing(connection.cursor()) as own:  # adbapi's looks up each of its names anew
+        own.execute("BEGIN IMMEDIATE")
+        results = [work(own) for work in works]
+        pages = sizes.pages(connection.cursor()) if counts else None
+    connection.commit()
     return results, pages
 
 
-def _outside(
-    cursor: Any, works: Sequence[Callable[[sqlite3.Cursor], Any]]
-) -> tuple[list[Any], None]:
+def _outside(cursor: Any, works: Sequence[_Work]) -> _Done:
     return [work(cursor) for work in works], None

@@ -162,6 +162,23 @@ def test_transactions_are_20_ms_apart(bench: Bench) -> None:
     assert bench.pool.rows == list(range(100))
 
 
+def test_of_a_trickle_the_pages_are_counted_four_times_a_second(bench: Bench) -> None:
+    for number in range(100):
+        bench.write(number)
+        bench.run(0.025)
+    assert len(bench.pool.committed) == 100
+    assert 8 <= bench.pool.counted <= 10  # in 2.5 s
+    assert bench.writer.state.pages is not None
+
+
+def test_after_many_records_the_pages_are_counted_at_once(bench: Bench) -> None:
+    bench.weights[Row] = 100
+    for number in range(10):
+        bench.write(number)
+        bench.run(0.02)
+    assert bench.pool.counted == len(bench.pool.committed) == 10
+
+
 def test_transaction_holds_5000_records_at_most(bench: Bench) -> None:
     bench.pool.at_once = False
     bench.write(0)

@@ -35,12 +35,15 @@ class FakeCursor:
     def __init__(self) -> None:
         self.inserted: list[int] = []
         self.connection = self
+        self.counted = 0
+        """How often the pages of the file were asked for."""
 
     def cursor(self) -> FakeCursor:
         return self
 
     def execute(self, statement: str) -> FakeCursor:
         assert statement == "BEGIN IMMEDIATE" or statement.startswith("PRAGMA ")
+        self.counted += statement == "PRAGMA page_count"
         return self
 
     def fetchone(self) -> tuple[int]:
@@ -48,6 +51,9 @@ class FakeCursor:
 
     def commit(self) -> None:
         """The pool does it."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 def insert(cursor: Any, rows: Any) -> list[int]:
@@ -72,6 +78,8 @@ class FakePool:
         self.at_once = True
         self.attempts: list[int] = []  # works of each
         self.committed: list[list[int]] = []
+        self.counted = 0
+        """In how many transactions the pages of the file were asked for."""
         self._waiting: Callable[[], None] | None = None
 
     def runInteraction(self, transaction: Any, works: Any) -> Deferred[Any]:
@@ -83,6 +91,7 @@ class FakePool:
             result = transaction(cursor, works)
         except Exception:
             return fail()
+        self.counted += cursor.counted
         if self.at_once:
             self.committed.append(cursor.inserted)
             return succeed(result)
