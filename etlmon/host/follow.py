@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from etlmon.host.cursor import Cursor, decode, encode, without
 from etlmon.host.follow_aside import Aside
 from etlmon.host.follow_known import known_elsewhere, knows
@@ -177,17 +175,14 @@ class Follower:
 
     def _refresh(self, source: Source, now: float) -> None:
         generation = source.generation
+        was = source.lines.position
         size, modified_ns = generation.size, generation.modified_ns
-        written_ns = generation.written_ns
         generation.refresh()
         if (generation.size, generation.modified_ns) == (size, modified_ns):
             return
         source.grew_at = now
         if source.is_copy:
             return
-        was = msgspec.structs.replace(
-            source.lines.position, size=size, modified_ns=modified_ns, written_ns=written_ns
-        )
         try:
             generation.check()
         except RewrittenError:
@@ -280,6 +275,14 @@ class Follower:
         """Whether the file of the last reading has nothing more, as of the last look."""
         return self._last_read is None or self._last_read.lines.left_bytes == 0
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether the last reading went to the end of the one file that is open."""
+        named = self._queue.named
+        if named is None or named is not self._last_read or len(self._queue.sources()) > 1:
+            return False
+        return named.lines.is_drained and named.lines.left_bytes == 0
+
     def _read_waiting(self, most_lines: int, now: float) -> Reading | None:
         while self._queue.waiting:
             first = self._queue.waiting[0]
@@ -352,13 +355,18 @@ class Follower:
         sources = self._queue.sources()
         return Standing(
             is_there=named is not None,
-            offset=named.lines.position.offset if named else None,
+            offset=named.lines.offset if named else None,
             size=max(named.generation.size, named.generation.offset) if named else None,
             inode=named.generation.inode if named else None,
             lag_bytes=sum(source.lines.left_bytes for source in sources),
-            rotated_files=len(sources) - (named is not None),
+            rotated_files=self.rotated_files,
             sees_all_writers=self._aside.sees_all_writers,
         )
+
+    @property
+    def rotated_files(self) -> int:
+        """How many files that lost the name are still read."""
+        return len(self._queue.sources()) - (self._queue.named is not None)
 
     def knows(self, path: bytes, identity: tuple[int, int]) -> bool:
         """Whether a file, by its name and its device and inode, is read here, or was lately."""

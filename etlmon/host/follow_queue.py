@@ -106,6 +106,8 @@ class Queue:
 
     def sources(self) -> list[Source]:
         """Give all files that are open."""
+        if self.named is not None and len(self.waiting) == 1 and not self.held:
+            return [self.named]  # as it is nearly always
         return [*self.held, *(one for one in self.waiting if isinstance(one, Source))]
 
     def wait(self, item: Source | Mark) -> None:

@@ -128,6 +128,7 @@ class Generation:
         """Its first bytes, also those not read yet: what is written stays as it is."""
         self.tail = b""
         self._head_hash: tuple[int, str] | None = None
+        self._given: tuple[tuple[object, ...], bytes, Position] | None = None
         self._checked: tuple[int, int] | None = None
         self.born_ns = birth_ns(fd)
         self._before = b"", b""  # the tail before the last advance, and its data
@@ -219,12 +220,18 @@ class Generation:
         """Give the place that it is at."""
         if self._head_hash is None or self._head_hash[0] != len(self.head):
             self._head_hash = len(self.head), digest(self.head)
+        of = (self.offset, self.size, self.modified_ns, self.written_ns, self._head_hash[1])
+        if self._given is None or self._given[:2] != (of, self.tail):
+            self._given = of, self.tail, self._position(self._head_hash[1])
+        return self._given[2]
+
+    def _position(self, head_hash: str) -> Position:
         return Position(
             device=self.device,
             inode=self.inode,
             offset=self.offset,
             head_bytes=len(self.head),
-            head_hash=self._head_hash[1],
+            head_hash=head_hash,
             tail_hash=digest(self.tail),
             size=self.size,
             modified_ns=self.modified_ns,

@@ -108,12 +108,19 @@ class LineReader:
         self._partial_seconds = partial_seconds
         self._stretch: _Stretch | None = None
         self._partial: tuple[int, float] | None = None  # where it begins, since when it waits
+        self.is_drained = False
+        """Whether the last reading took all that there was at that moment."""
         self._line_bytes = 128.0  # of a typical line: how much to read for so many lines
 
     @property
     def position(self) -> Position:
         """Where the last line that was given ends."""
         return self._stretch.start if self._stretch else self.generation.position()
+
+    @property
+    def offset(self) -> int:
+        """The same, as a place in the file."""
+        return self._stretch.start.offset if self._stretch else self.generation.offset
 
     def restart(self) -> None:
         """Begin again at the beginning of the file."""
@@ -123,8 +130,7 @@ class LineReader:
     @property
     def left_bytes(self) -> int:
         """Bytes that have not been given yet, as far as is known without reading."""
-        waiting = self.generation.offset - self._stretch.start.offset if self._stretch else 0
-        return waiting + self.generation.left_bytes
+        return self.generation.offset - self.offset + self.generation.left_bytes
 
     def read(self, most_lines: int, now: float, *, is_last: bool = False) -> Reading | None:
         """Give the next lines; None if there is none at the moment.
@@ -138,12 +144,15 @@ class LineReader:
             lines_bytes = int(most_lines * self._line_bytes * 1.1)
             want = MOST_BLOCK_BYTES if self._stretch else min(lines_bytes, MOST_BLOCK_BYTES)
             # So much that only the end of the file can hide the end of a line that is not cut.
-            data = generation.peek(max(want, LEAST_BLOCK_BYTES, self._max_line_bytes + 1))
+            most_bytes = max(want, LEAST_BLOCK_BYTES, self._max_line_bytes + 1)
+            data = generation.peek(most_bytes)
+            self.is_drained = False
             if not data:
                 return self._at_end(now, is_last)
             if self._stretch is None and _NULS not in data:
                 found = self._whole_lines(data, most_lines)
                 if found is not None:
+                    self.is_drained = found.block is data and len(data) < most_bytes
                     return found
             reading = self._marked_lines(data, most_lines)
             if reading.marked:
@@ -154,6 +163,7 @@ class LineReader:
 
     def give_back(self, length: int) -> None:
         """Count the last bytes of the last reading as not read; it must have a ``block``."""
+        self.is_drained = False
         self.generation.go_back(length)
 
     def _whole_lines(self, data: bytes, most_lines: int) -> Reading | None:

@@ -230,3 +230,61 @@ def test_bytes_read_lately_are_known_again(path: Path) -> None:
     for one in (first.generation, second, third):
         assert isinstance(one, Generation)
         one.close()
+
+
+def test_a_position_is_made_anew_where_what_it_tells_has_changed(path: Path) -> None:
+    append(path, b"".join(b"%05d\n" % number for number in range(2000)))
+    times = path.stat().st_mtime_ns
+    one = reader_of(path)
+    assert one.read(1000, 0.0) is not None
+    before = one.position
+    assert one.position is before
+    with path.open("r+b") as file:
+        file.seek(before.offset - 6)
+        file.write(b"?????")
+    os.utime(path, ns=(times, times))
+    one.generation.refresh()
+    one.generation.seek(before.offset)
+    assert one.position.tail_hash != before.tail_hash
+    assert (one.position.head_hash, one.position.offset) == (before.head_hash, before.offset)
+    append(path, b"more\n")
+    one.generation.refresh()
+    assert (one.position.size, one.offset) == (12_005, before.offset)
+    one.generation.close()
+
+
+class TestDrained:
+    """Whether another reading would find nothing, as far as could be seen."""
+
+    def test_when_all_was_taken(self, path: Path, lines: LineReader) -> None:
+        assert not lines.is_drained
+        append(path, b"a\nb\n")
+        assert lines.read(10, 0.0) is not None
+        assert lines.is_drained
+
+    def test_not_while_there_are_more_lines(self, path: Path, lines: LineReader) -> None:
+        append(path, b"a\nb\n")
+        assert lines.read(1, 0.0) is not None
+        assert not lines.is_drained
+
+    def test_not_while_one_has_no_end(self, path: Path, lines: LineReader) -> None:
+        append(path, b"a\nb")
+        assert lines.read(10, 0.0) is not None
+        assert not lines.is_drained
+
+    def test_not_where_more_than_a_block_was_there(self, path: Path) -> None:
+        lines = reader_of(path, max_line_bytes=1 << 16)
+        append(path, b"a" * (1 << 16) + b"\n" + b"b\n")  # the first fills a block to its end
+        assert lines.read(10, 0.0) is not None
+        assert not lines.is_drained
+        lines.generation.close()
+
+    def test_not_when_lines_were_given_back(self, path: Path) -> None:
+        generation = open_generation(bytes(path))
+        generation.restart()
+        lines = LineReader(generation, max_line_bytes=99, partial_seconds=5.0, may_give_back=True)
+        append(path, b"a\nb\n")
+        assert lines.read(10, 0.0) is not None
+        lines.give_back(2)
+        assert not lines.is_drained
+        generation.close()

@@ -94,6 +94,8 @@ class LogCollector:
         watches = self._context.watches
         if watches is None or (self._hint is None and directories):
             return []
+        if directories == self._watches.keys():
+            return []
         for directory in self._watches.keys() - directories:
             watches.end(self._watches.pop(directory))
         new = sorted(directories - self._watches.keys())[: _MOST_WATCHES - len(self._watches)]
@@ -148,7 +150,9 @@ class LogCollector:
             if all_again:  # not at each hint: whoever changes files could fill the node's log
                 self._trouble = step.trouble
             self._is_uncommitted = all_again = False
-            if await self._arm(self._watch(step.directories)):
+            new = self._watch(step.directories)
+            if new:
+                await self._arm(new)
                 self._begun.look_at_once()  # what has changed before was not heard of
             elif not reads:
                 break
@@ -207,12 +211,11 @@ class LogCollector:
         came, self._came = self._came, Counter()
         return lambda: streams.step(now, wall, modes, came, all_again=all_again, reads=reads)
 
-    async def _arm(self, watches: list[Watch]) -> bool:
-        """Hear of changes in directories; False if there is none among them."""
+    async def _arm(self, watches: list[Watch]) -> None:
+        """Hear of changes in directories."""
         if watches:
             assert self._context.watches is not None
             await self._context.watches.arm(*watches)
-        return bool(watches)
 
     async def _probe(self) -> None:
         """Find out whether the file system answers, if it is one that may not."""

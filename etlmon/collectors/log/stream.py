@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -47,6 +48,7 @@ class Stream:
         wall_clock: Callable[[], float],
     ) -> None:
         self.path = path
+        self.directory = os.path.dirname(path)
         self.log_path = host_path(path)
         self.follower = Follower(
             path, cursor, begin=begin, missed=missed, limits=limits, wall_clock=wall_clock
@@ -169,7 +171,12 @@ class Stream:
     @property
     def has_rotated(self) -> bool:
         """Whether files that have lost the name are still read."""
-        return not self.is_asleep and self.follower.standing().rotated_files > 0
+        return not self.is_asleep and self.follower.rotated_files > 0
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the last block took all that there was: another reading would find nothing."""
+        return self.follower.is_drained
 
     @property
     def signature(self) -> tuple[int, int, int] | None:

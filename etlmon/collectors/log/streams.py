@@ -150,7 +150,8 @@ class Streams:
         records: list[Record] = []
         if all_again or self._search.may_find_more(now, came):
             records += self._find_files(now, wall)
-        self._came.update(came)
+        if came:
+            self._came.update(came)
         self._wake(now, all_again=all_again)
         if all_again or self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS:
             self._look(now)
@@ -162,7 +163,7 @@ class Streams:
             stream = file.stream
             if stream.is_asleep and stream not in has_read and not all_again:
                 continue
-            mode = modes.get(os.path.dirname(stream.path), "poll")
+            mode = modes.get(stream.directory, "poll")
             if stream.is_asleep:
                 mode = "poll (max_open_files)"
             records += stream.tell(
@@ -388,6 +389,8 @@ class Streams:
                 records.append(block)
             else:  # much of one line, or of NULs: a sparse file may hold terabytes of them
                 bytes_left = 0
+            if stream.is_drained:
+                continue
             if left[stream] <= 0:
                 return False
             waiting.append(stream)

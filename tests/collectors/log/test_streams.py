@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from etlmon.collectors.log import search
 from etlmon.errors import CollectedInPart
+from etlmon.host.lines import LineReader
 from tests.collectors.log.conftest import Follow, open_files, write
 
 
@@ -305,3 +307,41 @@ def test_what_cannot_be_read_is_told_and_over_when_it_can(follow: Follow, logs: 
     write(logs / "a.log", "b")
     assert one.run() == ["b"]
     assert one.told["a.log"].state == "following"
+
+
+class TestNoMoreReadingsThanNeeded:
+    def test_what_was_read_to_its_end_is_not_asked_again(
+        self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody who listens has it read forty times a second."""
+        write(logs / "a.log", "old")
+        one = follow("a.log")
+        one.run()
+        asked: list[int] = []
+        read = LineReader.read
+
+        def noted(self: LineReader, *args: Any, **more: Any) -> Any:
+            asked.append(1)
+            return read(self, *args, **more)
+
+        monkeypatch.setattr(LineReader, "read", noted)
+        write(logs / "a.log", "a", "b")
+        assert one.run() == ["a", "b"]
+        assert len(asked) == 1
+
+    def test_a_file_that_has_been_read_holds_up_no_rotated_one(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        """What is still written to it comes in the same run, however much that is."""
+        one = follow("a.log", start="beginning", buffer_lines=100)
+        write(logs / "a.log", "a")
+        with (logs / "a.log").open("a") as late:
+            one.run()
+            (logs / "a.log").rename(logs / "a.log.1")
+            write(logs / "a.log", "b")
+            assert one.run() == ["b"]
+            write(logs / "a.log", "c")
+            assert one.run() == ["c"]
+            late.writelines(f"{number}\n" for number in range(1_000))
+            late.flush()
+            assert one.run() == [str(number) for number in range(1_000)]
