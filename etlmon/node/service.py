@@ -62,6 +62,7 @@ from etlmon.store.maintenance import MaintenanceService
 from etlmon.store.retention import RetentionService
 from etlmon.store.tables import process_stats
 from etlmon.store.tables.all import TABLES
+from etlmon.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -71,6 +72,8 @@ if TYPE_CHECKING:
     from etlmon.records.process import ProcessSample
 
 T = TypeVar("T")
+
+_MOST_THREADS = 10
 
 
 class NodeService(Service):
@@ -92,6 +95,7 @@ class NodeService(Service):
         self.config = config
         self.listen = config.node.listen if inherited is None else listen_text(inherited)
         self._reactor = reactor
+        self._threads = Threads("node", _MOST_THREADS)
         self._wall_clock = wall_clock
         self.state = NodeState(self, reactor, wall_clock)
         self._reloading = DeferredLock()
@@ -218,6 +222,7 @@ class NodeService(Service):
     def _start(self) -> None:
         """Start the parts; what has been started is known, for it must be stopped."""
         started = self._started.append
+        started(("the threads", lambda: maybeDeferred(self._threads.end)))
         self.store.startService()
         started(("the store", self.store.stopService))
         started(("the workers", self.workers.stop))
@@ -347,8 +352,9 @@ class NodeService(Service):
         return Deferred.fromCoroutine(self.server.finish())
 
     def in_thread(self, function: Callable[[], T]) -> Deferred[T]:
-        """Run a blocking function in a thread of the reactor's pool; fires with its result."""
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
+        """Run a blocking function in a thread of the node; fires with its result."""
+        threads: Any = self._threads  # has of a ThreadPool what is used of it
+        return deferToThreadPool(self._reactor, threads, function)
 
     def _is_followed(self) -> bool:
         """Whether a client waits for what comes."""

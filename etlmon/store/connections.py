@@ -14,6 +14,7 @@ from etlmon.errors import StoreError
 from etlmon.store.damage import is_damage, read_only_uri
 from etlmon.store.open import reader_pragmas, writer_pragmas
 from etlmon.store.slowest import place_of
+from etlmon.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -130,7 +131,7 @@ def _pool(
     database: str, pragmas: Callable[[sqlite3.Connection], None], *, size: int, reactor: Any
 ) -> ConnectionPool:
     """Make a pool. adbapi closes connections in another thread than it opened them in."""
-    return ConnectionPool(
+    pool = ConnectionPool(
         "sqlite3",
         database,
         uri=database.startswith("file:"),
@@ -142,3 +143,6 @@ def _pool(
         cp_openfun=pragmas,
         cp_reactor=reactor,
     )
+    pool.threadpool.stop()  # adbapi has none other, and has started it where the reactor runs
+    pool.threadpool = Threads("store", size)  # type: ignore[assignment]  # it is used as one
+    return pool
