@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from etlmon.records.base import Record
 
 
-_HINTED_APART_SECONDS = 0.022
+_HINTED_APART_SECONDS = 0.024
 """A run that follows on another, for a hint in it, begins so long after that one did: then what it
 gives need not wait for its commit (the store's are 20 ms apart), and is as new as it can be."""
 
@@ -56,7 +56,7 @@ class CollectorService(TimerService):
     A collector that is ``Hinted`` runs at each hint too. Hints that come while it runs make it run
     once more; after a run that failed that is put off for 5 s, so that trouble is not repeated as
     fast as it can be, unless it failed in part only (CollectedInPart). A run at a hint that ends as
-    the one before did is counted, but neither stored nor logged: hints may come fifty times a
+    the one before did is counted, but neither stored nor logged: hints may come forty times a
     second, and the scheduled runs tell the same.
 
     The schedule of one that is ``Spread`` begins as much later as it says; what is asked for in the

@@ -46,10 +46,10 @@ _MASK = _CHANGES | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 _HEADER = struct.Struct("=iIII")
 # So often at most is anybody hinted. It is a little longer than the store lets pass between two
 # commits (20 ms): what is read at a hint need not wait for its commit, and is as new as it can be.
-_REST_SECONDS = 0.022
-# To look that often at a log that is always written to takes a tenth of a core. Where nobody waits,
-# so often at most is anybody hinted that files were written to. It must not be so for names: who
-# looks too late finds neither the file that came nor the one that has gone.
+_REST_SECONDS = 0.024
+# To look that often at a log that is always written to takes a twelfth of a core. Where nobody
+# waits, so often at most is anybody hinted that files were written to. It must not be so for names:
+# who looks too late finds neither the file that came nor the one that has gone.
 _LEISURE_SECONDS = 0.2
 _READ_BYTES = 1 << 16
 # What others change under these is not told here (and so for all file systems of a server or of
@@ -63,7 +63,7 @@ class INotify(inotify.INotify):
     There the end of one watched directory ended all watches, an exception in a callback did the
     same, and nobody was told when the kernel's queue had overflowed. Here ``overflowed`` is called
     then, a directory that ends takes only its own watch along, and an exception is logged. Events
-    are read every 22 ms at most, by a timer while they come: a log that is written to a thousand
+    are read every 24 ms at most, by a timer while they come: a log that is written to a thousand
     times a second wakes nobody more often.
     """
 

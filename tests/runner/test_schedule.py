@@ -236,7 +236,7 @@ class TestHints:
         assert bench.runs == 1
         hinted.script = []
         waiting.callback(None)
-        bench.clock.advance(0.021)
+        bench.clock.advance(0.023)
         assert bench.runs == 1, "it would only wait for its commit"
         bench.clock.advance(0.002)
         assert bench.runs == 2
