@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from etlmon.host.follow_queue import identity_of, lasting
-from etlmon.host.rotated import open_at
+from etlmon.host.rotated import open_same
 from etlmon.host.writers import find_writers
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Aside:
             if status is None or now > until or identity_of(status) != position.identity:
                 del self._queue.past_until[position.identity]
             elif status.st_size > position.offset:
-                generation = open_at(path, position)
+                generation = open_same(path, position)
                 if generation is not None:
                     self._queue.past.remove(position)
                     self._queue.held.append(self._queue.source(generation, now))

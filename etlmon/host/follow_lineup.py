@@ -140,8 +140,10 @@ def find_unknown(
     """
 
     def allows(one: Rotated) -> bool:
-        if one.identity in (but, position.identity):
-            return one.identity != but
+        if one.identity == but:
+            return False
+        if one.is_file_of(position):
+            return True
         try:
             return not _is_known(queue, one, queue.has_seen)
         except FileNotFoundError:

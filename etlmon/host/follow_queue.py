@@ -12,7 +12,7 @@ from etlmon.host.cursor import Cursor, Owed
 from etlmon.host.follow_link import Link
 from etlmon.host.generation import COMPRESSED
 from etlmon.host.lines import LineReader, Mark
-from etlmon.host.rotated import COPYING_SECONDS, open_at
+from etlmon.host.rotated import COPYING_SECONDS, open_same
 
 if TYPE_CHECKING:
     from etlmon.host.generation import Generation, Position
@@ -165,7 +165,7 @@ class Queue:
     def take_past(self, generation: Generation) -> bool:
         """Go on in a file that was done with, if this is one."""
         for position in self.past:
-            is_same = position.identity == generation.identity and position.head_bytes > 0
+            is_same = position.head_bytes > 0 and not generation.is_another(position)
             if is_same and generation.go_to(position):
                 self.past.remove(position)
                 return True
@@ -194,7 +194,7 @@ def _is_form_of(generation: Generation, position: Position) -> bool:
     """Whether a file is that of a position, or what compressing has made of it."""
     if not position.head_bytes:
         return False
-    if generation.identity != position.identity:
+    if generation.is_another(position):
         last_ns = max(position.modified_ns, position.written_ns)
         is_near = abs(generation.modified_ns - last_ns) <= COPYING_SECONDS * 10**9
         if not (generation.is_packed and is_near):
@@ -229,7 +229,7 @@ def is_at(path: bytes, position: Position) -> bool:
     """
     if not position.head_bytes or not is_same(path, position):
         return False
-    generation = open_at(path, position)
+    generation = open_same(path, position)
     if generation is None:
         return False
     generation.close()

@@ -10,7 +10,7 @@ from etlmon.host.follow_lineup import cut_off, find_unknown, line_up_copies
 from etlmon.host.follow_queue import is_same
 from etlmon.host.generation import COMPRESSED, open_generation
 from etlmon.host.lines import Mark
-from etlmon.host.rotated import open_at, rotated, unseen_after
+from etlmon.host.rotated import open_same, rotated, unseen_after
 
 if TYPE_CHECKING:
     from etlmon.host.cursor import Cursor
@@ -81,7 +81,7 @@ def _resume(
     for path in (name, position.path.encode("latin-1"), *_same(position, files)):
         if not is_same(path, position):
             continue
-        generation = open_at(path, position)
+        generation = open_same(path, position)
         if generation is not None:
             _go_on(queue, generation, position, now, is_named=was_named and path == name)
             return
@@ -129,7 +129,7 @@ def _go_on(
 
 
 def _same(position: Position, files: list[Rotated]) -> list[bytes]:
-    return [one.path for one in files if one.identity == position.identity]
+    return [one.path for one in files if one.is_file_of(position)]
 
 
 def _open_rewritten(path: bytes, position: Position) -> Generation | None:

@@ -242,8 +242,7 @@ class Generation:
 
     def is_another(self, position: Position) -> bool:
         """Whether it is known not to be the file of a position: it has its inode number only."""
-        known = self.born_ns != 0 and position.born_ns != 0
-        return self.identity != position.identity or (known and self.born_ns != position.born_ns)
+        return self.identity != position.identity or are_two(self.born_ns, position.born_ns)
 
     def go_to(self, position: Position) -> bool:
         """Go to a position if this file holds it, whatever its identity is.
@@ -346,6 +345,11 @@ class PackedGeneration(Generation):
             if one is not None:
                 one.close()
         self._stream = self._file = None
+
+
+def are_two(born_ns: int, other_born_ns: int) -> bool:
+    """Whether files that have one inode number are known to have had it one after the other."""
+    return born_ns != 0 and other_born_ns != 0 and born_ns != other_born_ns
 
 
 def digest(data: bytes) -> str:

@@ -15,7 +15,8 @@ from errno import ENOENT
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from etlmon.host.generation import COMPRESSED, Generation, open_generation
+from etlmon.host.birth import birth_ns
+from etlmon.host.generation import COMPRESSED, Generation, are_two, open_generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from etlmon.host.generation import Position
 
 _MOST_TRIES = 6
+_MOST_LISTINGS = 30
 COPYING_SECONDS = 10
 """How long before it is cut off a file may be copied."""
 _NUMBER = re.compile(rb"[0-9]{1,4}")
@@ -45,11 +47,17 @@ class Rotated:
     """When it was written to last, or got another name."""
     mark: bytes
     """What rotation has put into the name: ``1``, ``20260131``."""
+    born_ns: int = 0
+    """When it was made; 0 where that is not known."""
 
     @property
     def is_packed(self) -> bool:
         """Whether it is compressed."""
         return self.path.endswith(COMPRESSED)
+
+    def is_file_of(self, one: Generation | Position | Rotated) -> bool:
+        """Whether it is this file, and not one that had its inode number before it, or has since."""
+        return self.identity == one.identity and not are_two(self.born_ns, one.born_ns)
 
 
 def rotated(path: bytes) -> list[Rotated]:
@@ -59,10 +67,10 @@ def rotated(path: bytes) -> list[Rotated]:
     compressed file whose original is still there is left out: it is being made.
     """
     found = _list(path)
-    for _ in range(_MOST_TRIES):  # while files are renamed, a listing may miss some
+    for _ in range(_MOST_LISTINGS):  # while files are renamed, a listing may miss some
         before, found = found, _list(path)
         if before.keys() == found.keys() and all(
-            one.identity == before[name].identity for name, one in found.items()
+            one.is_file_of(before[name]) for name, one in found.items()
         ):
             break
     files = [one for one in found.values() if not (one.is_packed and _original(one) in found)]
@@ -95,6 +103,7 @@ def _list(path: bytes) -> dict[bytes, Rotated]:
                         status.st_mtime_ns,
                         status.st_ctime_ns,
                         (match["a"] or match["b"])[1:],
+                        birth_ns(entry.path),
                     )
     return found
 
@@ -141,7 +150,7 @@ def find(
     for _ in range(_MOST_TRIES):
         for one in _candidates(position, files):
             generation = open_at(one.path, position)
-            if generation is not None and generation.identity == one.identity and allows(one):
+            if generation is not None and one.is_file_of(generation) and allows(one):
                 return generation
             if generation is not None:
                 generation.close()
@@ -153,14 +162,13 @@ def find(
 
 def _candidates(position: Position, files: Sequence[Rotated]) -> list[Rotated]:
     """Give the files that a position may be in, the likeliest first."""
-    own = position.identity
     oldest = _seconds(position.modified_ns)
-    others = [one for one in files if one.identity != own and position.head_bytes]
+    others = [one for one in files if not one.is_file_of(position) and position.head_bytes]
     from_then_on = [one for one in others if _seconds(one.modified_ns) >= oldest]
     before = [
         one for one in reversed(others) if 0 < oldest - _seconds(one.modified_ns) <= COPYING_SECONDS
     ]
-    return [*(one for one in files if one.identity == own), *from_then_on, *before]
+    return [*(one for one in files if one.is_file_of(position)), *from_then_on, *before]
 
 
 def open_listed(path: bytes, one: Rotated) -> Generation:
@@ -171,10 +179,10 @@ def open_listed(path: bytes, one: Rotated) -> Generation:
     for _ in range(_MOST_TRIES):
         with suppress(FileNotFoundError):
             generation = open_generation(one.path)
-            if generation.identity == one.identity:
+            if one.is_file_of(generation):
                 return generation
             generation.close()
-        found = [other for other in rotated(path) if other.identity == one.identity]
+        found = [other for other in rotated(path) if other.is_file_of(one)]
         if not found:
             break
         one = found[0]
@@ -192,6 +200,15 @@ def open_at(path: bytes, position: Position) -> Generation | None:
             return generation
     generation.close()
     return None
+
+
+def open_same(path: bytes, position: Position) -> Generation | None:
+    """Open the file of a position, there; None if it is another, or does not hold it any more."""
+    generation = open_at(path, position)
+    if generation is not None and generation.is_another(position):
+        generation.close()
+        return None
+    return generation
 
 
 def _seconds(modified_ns: int) -> int:

@@ -1,0 +1,140 @@
+"""Inode numbers that are given out again: another file has the number of one that is known."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from etlmon.host import follow_lineup, rotated
+from etlmon.host.cursor import decode, encode
+from etlmon.host.generation import Position
+from etlmon.host.rotated import Rotated
+from tests.host.conftest import Log
+from tests.host.test_follow_races import compress, shift
+from tests.waiting import wait_for_tick
+
+
+def give_again(log: Log, position: Position, ending: str) -> None:
+    """Let a file have the number of one that is known, as file systems give it at once."""
+    cursor = decode(log.cursor)
+    assert cursor is not None
+    again = msgspec.structs.replace(position, inode=log.named(ending).stat().st_ino)
+
+    def changed(positions: tuple[object, ...]) -> tuple[object, ...]:
+        return tuple(again if one == position else one for one in positions)
+
+    values = {name: changed(getattr(cursor, name)) for name in ("waiting", "held", "past")}
+    log.cursor = encode(msgspec.structs.replace(cursor, **values))
+
+
+def known(log: Log) -> Position:
+    """Give the file that was done with last."""
+    cursor = decode(log.cursor)
+    assert cursor is not None
+    return cursor.past[-1]
+
+
+@pytest.fixture(autouse=True)
+def begun(log: Log) -> None:
+    log.write("banner")
+    log.follow("beginning")
+    log.read()
+    wait_for_tick()
+
+
+def test_between_a_listing_and_what_is_done_with_it(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy is compressed, and the next one gets its number and its name."""
+    log.write("1")
+    shutil.copyfile(log.path, log.named(".1"))
+    wait_for_tick()
+    os.truncate(log.path, 0)
+    log.write("2")
+    shift(log)
+    shutil.copyfile(log.path, log.named(".1"))
+    wait_for_tick()
+    os.truncate(log.path, 0)
+    listing = rotated.rotated
+    listings = 0
+
+    def listed(path: bytes) -> list[Rotated]:
+        nonlocal listings
+        listings += 1
+        files = listing(path)
+        if listings != 2:  # the first one is of the copy of what had been read last
+            return files
+        compress(log.named(".1"))
+        for number in (2, 1):
+            for old in log.path.parent.glob(f"app.log.{number}*"):
+                old.rename(log.named(f".{number + 1}{old.suffix.replace(f'.{number}', '')}"))
+        log.write("3")
+        shutil.copyfile(log.path, log.named(".1"))
+        wait_for_tick()
+        os.truncate(log.path, 0)
+        new = log.named(".1").stat()
+        return [
+            replace(one, identity=(new.st_dev, new.st_ino))
+            if one.path == bytes(log.named(".1"))
+            else one
+            for one in files
+        ]
+
+    monkeypatch.setattr(follow_lineup, "rotated", listed)
+    log.read()
+    log.write("4")
+    log.read()
+    assert log.lines == ["banner", "1", "2", "3", "4"]
+
+
+class TestOfOneThatBeginsAlike:
+    def test_what_came_meanwhile_is_read(self, log: Log) -> None:
+        log.path.rename(log.named(".1"))
+        log.write("banner", "1")
+        log.read()
+        log.read()
+        log.stop()
+        shift(log)
+        log.path.rename(log.named(".1"))
+        wait_for_tick()
+        shift(log)
+        log.write("banner", "2", to=log.named(".1"))
+        wait_for_tick()
+        log.write("3")
+        give_again(log, known(log), ".1")
+        log.follow()
+        log.read()
+        assert log.lines == ["banner", "banner", "1", "banner", "2", "3"]
+
+    def test_what_bears_the_name_is_read_from_its_beginning(self, log: Log) -> None:
+        log.path.rename(log.named(".1"))
+        log.write("1")
+        log.read()
+        log.read()
+        log.stop()
+        shift(log)
+        log.path.rename(log.named(".1"))
+        wait_for_tick()
+        log.write("banner", "2")
+        give_again(log, known(log), "")
+        log.follow()
+        log.read()
+        assert log.lines == ["banner", "1", "banner", "2"]
+
+    def test_what_was_read_last_is_not_gone_on_with_in_it(self, log: Log) -> None:
+        log.stop()
+        cursor = decode(log.cursor)
+        assert cursor is not None
+        (position,) = cursor.waiting
+        assert isinstance(position, Position)
+        log.path.rename(log.path.with_name("elsewhere"))
+        log.write("banner", "2")
+        give_again(log, position, "")
+        log.follow()
+        log.read()
+        assert log.lines == ["banner", "banner", "2"]
+        assert log.flags == [("gap",)]
