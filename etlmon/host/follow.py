@@ -26,7 +26,7 @@ from typing import Literal
 from etlmon.host.cursor import Cursor, decode, encode, without
 from etlmon.host.follow_aside import Aside
 from etlmon.host.follow_known import known_elsewhere, knows
-from etlmon.host.follow_lineup import cut_off, line_up_copies, line_up_unseen
+from etlmon.host.follow_lineup import cut_off, filled, line_up_unseen
 from etlmon.host.follow_queue import (
     Limits,
     Queue,
@@ -183,13 +183,13 @@ class Follower:
         source.grew_at = now
         if source.is_copy:
             return
+        if not was.head_bytes:
+            filled(self._queue, source, was)
+            return
         try:
             generation.check()
         except RewrittenError:
             cut_off(self._queue, source, was)
-        else:
-            if source is self._queue.named:
-                line_up_copies(self._queue, source, was)
 
     def _take(self, now: float, came: int) -> None:
         """Take up the file that bears the name now, after those that came and went meanwhile."""
@@ -315,7 +315,7 @@ class Follower:
     def _read(self, source: Source, most_lines: int, now: float) -> Reading | None:
         if source is self._queue.named and not source.generation.head:
             self._refresh(source, now)  # nothing in it would tell that it has been cut off since
-            if self._queue.waiting[0] is not source:
+            if self._queue.waiting[0] is not source or not source.generation.head:
                 return None
         is_last = source.is_copy or not source.has_writer
         try:

@@ -37,7 +37,13 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> b
     if queue.lined_up == (last, named, files):  # to know a compressed one again it is unpacked
         return True
 
+    original = next((one for one in queue.sources() if one.lines.position == last), None)
+
     def unseen(files: list[Rotated]) -> list[Rotated]:
+        nonlocal last
+        if original is not None and not original.generation.head:  # filled, and compressed, since?
+            begin_again(original)
+            last = queue.last = original.lines.position
         own = next((one for one in files if is_at(one.path, last)), None)
         if own is None:
             packed = find(last, queue.path, files, lambda one: one.is_packed)
@@ -47,7 +53,6 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> b
         found = unseen_after(last.modified_ns, own, files)
         return [one for one in found if one.identity != named]
 
-    original = next((one for one in queue.sources() if one.lines.position == last), None)
     if original is not None and queue.read_to_ns is not None:
         for one in unseen(files):
             copy = old_copy(one, queue.path, original.generation, queue.read_to_ns)
@@ -78,22 +83,27 @@ def _leads_to(path: bytes, identity: tuple[int, int]) -> bool:
         return False
 
 
-def line_up_copies(queue: Queue, source: Source, was: Position) -> None:
-    """Line up the copies of a file that was empty, and may have been full and cut off since."""
-    if was.offset == was.head_bytes == 0:
-        live = source.generation
+def filled(queue: Queue, source: Source, was: Position) -> None:
+    """Begin in a file that was empty; line up copies, for it may have been full and cut off since.
 
-        def copies(files: list[Rotated]) -> list[Rotated]:
-            return _copies(unseen_after(was.modified_ns + 1, None, files), live)
+    Nothing in it tells whether it was. A copy that is empty tells, too: it lacks what was written
+    before the cut.
+    """
+    begin_again(source)
+    live = source.generation
 
-        _line_up_copies(queue, copies, live)
+    def copies(files: list[Rotated]) -> list[Rotated]:
+        return _copies(unseen_after(was.modified_ns + 1, None, files), live)
+
+    if source is queue.named:
+        _line_up_copies(queue, copies, live, after_empty=CUT_OFF)
 
 
 def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool = False) -> None:
     """Begin again in a file that does not hold what was read; read the rest from its copy."""
     is_named = is_named or source is queue.named
     queue.remove(source)
-    _begin_again(source)
+    begin_again(source)
     live = source.generation
     files = rotated(queue.path)
     copy = find_unknown(queue, position, files, but=live.identity)
@@ -166,13 +176,18 @@ def _lost(lost_bytes: int, why: str) -> Mark:
     return Mark(("gap", "truncated"), lost_bytes, detail)
 
 
-def _begin_again(source: Source) -> None:
-    """Begin again in a file, at a moment at which it is known whether it is empty."""
+def begin_again(source: Source) -> None:
+    """Begin again in a file, at a moment at which it is not written to: it may be cut off again.
+
+    What is known of its beginning and what of its size and times then belong together.
+    """
     live = source.generation
     for _ in range(_MOST_TRIES):
+        live.refresh()
+        before = live.size, live.modified_ns
         source.lines.restart()
         live.refresh()
-        if bool(live.head) == bool(live.size):
+        if (live.size, live.modified_ns) == before:
             break
 
 
@@ -186,16 +201,23 @@ def _copies(files: list[Rotated], live: Generation) -> list[Rotated]:
 
 
 def _line_up_copies(
-    queue: Queue, choose: Callable[[list[Rotated]], list[Rotated]], live: Generation
+    queue: Queue,
+    choose: Callable[[list[Rotated]], list[Rotated]],
+    live: Generation,
+    after_empty: Mark | None = None,
 ) -> None:
     """Let copies of a file wait to be read from their beginning, unless they are known.
 
-    It was cut off after each: a mark follows.
+    It was cut off after each: a mark follows, ``after_empty`` one that is empty.
     """
     items, _ = _open_unknown(queue, rotated(queue.path), choose)
     for item in items:
         if isinstance(item, Mark):
             queue.wait(item)
+        elif not item.head:  # made while the file was empty, or only begun
+            if after_empty is not None:
+                queue.wait(after_empty)
+            item.close()
         elif _is_of_now(item, live):
             item.close()
         else:
@@ -274,14 +296,14 @@ def _gap(one: Rotated, why: str) -> Mark:
 def _is_of_now(copy: Generation, live: Generation) -> bool:
     """Whether a copy is being made, or has been made, of what is in the file now.
 
-    One that is empty is only begun. Once the file is cut off, it is found by what is in it. Where
-    it has not been since it was looked at, how the copy ends tells: files of one program begin
-    alike, with NULs where it writes on at its offset.
+    Once the file is cut off, it is found by what is in it. Where it has not been since it was
+    looked at, how the copy ends tells: files of one program begin alike, with NULs where it writes
+    on at its offset.
     """
     at = max(0, copy.size - TAIL_BYTES)
     end = os.pread(live.fd, copy.size - at, at)
     now = os.pread(live.fd, HEAD_BYTES, 0)
-    begins_alike = not copy.head or any(
+    begins_alike = any(
         copy.head[:length] == head[:length]
         for head in (live.head, now)
         if (length := min(len(copy.head), len(head)))

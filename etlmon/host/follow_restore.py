@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from etlmon.host.cursor import Owed
-from etlmon.host.follow_lineup import cut_off, find_unknown, line_up_copies
+from etlmon.host.follow_lineup import cut_off, filled, find_unknown
 from etlmon.host.follow_queue import is_same
 from etlmon.host.generation import COMPRESSED, open_generation
 from etlmon.host.lines import Mark
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from etlmon.host.follow_queue import Queue
     from etlmon.host.generation import Generation, Position
     from etlmon.host.rotated import Rotated
+
+_MOST_TRIES = 6
 
 _SWITCHED = Mark(
     ("gap",),
@@ -31,11 +33,17 @@ def restore(queue: Queue, cursor: Cursor, now: float) -> None:
     All of it or nothing: raises OSError where there is a file that cannot be read, such as one that
     may be read again when somebody has seen to its permissions.
     """
-    try:
-        _restore(queue, cursor, now)
-    except BaseException:
-        queue.close()
-        raise
+    for tries_left in reversed(range(_MOST_TRIES)):
+        try:
+            _restore(queue, cursor, now)
+            return
+        except FileNotFoundError:  # it got another name this very moment
+            queue.close()
+            if not tries_left:
+                raise
+        except BaseException:
+            queue.close()
+            raise
 
 
 def _restore(queue: Queue, cursor: Cursor, now: float) -> None:
@@ -123,7 +131,8 @@ def _go_on(
     source = queue.source(generation, now, is_copy=generation.is_packed)
     if is_named:
         queue.name(source)
-        line_up_copies(queue, source, position)
+        if not position.head_bytes:
+            filled(queue, source, position)
     else:
         queue.wait(source)
 

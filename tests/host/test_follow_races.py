@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from etlmon.host import follow_lineup, follow_restore, rotated
+from etlmon.host.generation import Generation, Position
 from etlmon.host.rotated import Rotated
 from tests.host.conftest import Log
 from tests.waiting import wait_for_tick
@@ -317,3 +318,82 @@ def test_copies_as_old_as_the_cut(tmp_path: Path, restart: bool, is_empty: bool)
     log.restart()
     assert log.read() == []
     log.stop()
+
+
+class TestOfAFileInWhichNothingHasBeenSeen:
+    """Nothing tells that it was cut off, but what rotation has made meanwhile."""
+
+    @pytest.fixture(autouse=True)
+    def empty(self, log: Log, begun: None) -> None:
+        copytruncate(log)
+        log.read()
+        log.lines.clear()
+        log.marks.clear()
+
+    def test_filled_and_cut_off_as_it_is_read(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refresh = Generation.refresh
+
+        def once(generation: Generation) -> None:
+            refresh(generation)
+            monkeypatch.undo()
+            log.write("1")
+            copytruncate(log)
+            log.write("2")
+
+        monkeypatch.setattr(Generation, "refresh", once)
+        log.read_on()
+        log.read()
+        assert (log.lines, log.flags) == (["1", "2"], [("truncated",)])
+
+    def test_cut_off_as_its_beginning_is_read(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        beginning = Generation._at
+
+        def once(generation: Generation, offset: int, length: int) -> bytes:
+            monkeypatch.undo()
+            copytruncate(log)
+            log.write("2")
+            return beginning(generation, offset, length)
+
+        log.write("1")
+        wait_for_tick()
+        monkeypatch.setattr(Generation, "_at", once)
+        log.read()
+        log.read()
+        assert (log.lines, log.flags) == (["1", "2"], [("truncated",)])
+
+    def test_copied_empty_and_filled_before_the_cut(self, log: Log) -> None:
+        shift(log)
+        wait_for_tick()
+        log.named(".1").touch()
+        log.write("never copied")
+        os.truncate(log.path, 0)
+        wait_for_tick()
+        log.write("1")
+        log.read()
+        assert (log.lines, log.flags) == (["1"], [("truncated",)])
+        log.restart()
+        log.write("2")
+        log.read()
+        assert (log.lines, log.flags) == (["1", "2"], [("truncated",)])
+
+
+def test_file_that_is_renamed_as_it_is_found_again(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.path.rename(log.named(".1"))
+    log.write("1", to=log.named(".1"))
+    log.stop()
+    opened = follow_restore.open_same
+
+    def once(path: bytes, position: Position) -> Generation | None:
+        monkeypatch.undo()
+        shift(log)
+        return opened(path, position)
+
+    monkeypatch.setattr(follow_restore, "open_same", once)
+    log.follow()
+    assert (log.lines, log.marks) == (["0", "1"], [])
