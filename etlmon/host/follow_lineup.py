@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.host.copies import find_copy, find_short_copy, is_early_copy, old_copy
 from etlmon.host.follow_queue import CUT_OFF, NO_COPY, identity_of, is_at
-from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES
+from etlmon.host.generation import HEAD_BYTES, RewrittenError
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import find, open_listed, rotated, unseen_after
 from etlmon.text import host_path
@@ -300,14 +300,19 @@ def _is_of_now(copy: Generation, live: Generation) -> bool:
     looked at, how the copy ends tells: files of one program begin alike, with NULs where it writes
     on at its offset.
     """
-    at = max(0, copy.size - TAIL_BYTES)
-    end = os.pread(live.fd, copy.size - at, at)
     now = os.pread(live.fd, HEAD_BYTES, 0)
     begins_alike = any(
         copy.head[:length] == head[:length]
         for head in (live.head, now)
         if (length := min(len(copy.head), len(head)))
     )
-    if copy.is_packed or not begins_alike or not now.startswith(live.head):
+    if not begins_alike or not now.startswith(live.head):
         return begins_alike
-    return os.pread(copy.fd, copy.size - at, at) == end
+    try:
+        copy.go_to_end()
+        at = copy.offset - len(copy.tail)
+        return os.pread(live.fd, len(copy.tail), at) == copy.tail
+    except RewrittenError:  # it was written over: that is a copy that is being made
+        return True
+    finally:
+        copy.restart()

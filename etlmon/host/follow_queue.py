@@ -152,8 +152,9 @@ class Queue:
 
         Leaves it at any place. Raises OSError where it cannot be read.
         """
-        positions = (*self.past, *(source.lines.position for source in self.sources()))
-        return any(_is_form_of(generation, position) for position in positions)
+        return any(_is_form_of(generation, position) for position in self.past) or any(
+            _is_open_form_of(generation, source) for source in self.sources()
+        )
 
     def lose_name(self, now: float) -> None:
         """Note that the file that bore the name, if one did, bears it no more."""
@@ -195,15 +196,38 @@ def _is_form_of(generation: Generation, position: Position) -> bool:
     if not position.head_bytes:
         return False
     if generation.is_another(position):
-        last_ns = max(position.modified_ns, position.written_ns)
-        is_near = abs(generation.modified_ns - last_ns) <= COPYING_SECONDS * 10**9
-        if not (generation.is_packed and is_near):
+        if not (generation.is_packed and _is_near(generation, position)):
             return False
         # Files of one program begin alike: what was read to its end is all of it.
         was_packed = position.path.encode("latin-1").endswith(COMPRESSED)
         was_read = was_packed or position.offset >= position.size
         return generation.go_to(position) and not (was_read and generation.peek(1))
     return generation.go_to(position)
+
+
+def _is_open_form_of(generation: Generation, source: Source) -> bool:
+    """Whether a file is one that is open, or what compressing has made of it.
+
+    Files of one program begin alike, but the other one is there to be compared with. It may have
+    been written to after it was compressed.
+    """
+    position, other = source.lines.position, source.generation
+    if other.is_packed or not generation.is_packed or not generation.is_another(position):
+        return _is_form_of(generation, position)
+    if not _is_near(generation, position):
+        return False
+    generation.restart()
+    length = min(len(generation.head), len(other.head))
+    if not generation.head or generation.head[:length] != other.head[:length]:
+        return False
+    generation.go_to_end()
+    at = generation.offset - len(generation.tail)
+    return os.pread(other.fd, len(generation.tail), at) == generation.tail
+
+
+def _is_near(generation: Generation, position: Position) -> bool:
+    last_ns = max(position.modified_ns, position.written_ns)
+    return abs(generation.modified_ns - last_ns) <= COPYING_SECONDS * 10**9
 
 
 def lasting(source: Source) -> Position:

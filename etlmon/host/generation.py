@@ -164,6 +164,10 @@ class Generation:
         self.offset = offset
         self._head_hash = self._checked = None
 
+    def go_to_end(self) -> None:
+        """Go to the end of the file, as of the last look; raises as ``seek`` does."""
+        self.seek(self.size)
+
     def restart(self) -> None:
         """Begin again, at the beginning."""
         self.seek(0)
@@ -302,6 +306,12 @@ class PackedGeneration(Generation):
                 raise RewrittenError
             self.advance(data)
 
+    def go_to_end(self) -> None:
+        """Go to the end of what is in it, which is unpacked for that."""
+        self.restart()
+        while data := self.peek(_SKIP_BYTES):
+            self.advance(data)
+
     def peek(self, most_bytes: int) -> bytes:
         """Give what comes next, without going on; raises OSError, also where it is broken."""
         assert self._stream is not None
@@ -349,7 +359,7 @@ class PackedGeneration(Generation):
 
 def are_two(born_ns: int, other_born_ns: int) -> bool:
     """Whether files that have one inode number are known to have had it one after the other."""
-    return born_ns != 0 and other_born_ns != 0 and born_ns != other_born_ns
+    return born_ns != 0 and other_born_ns not in (0, born_ns)
 
 
 def digest(data: bytes) -> str:

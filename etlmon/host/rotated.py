@@ -56,7 +56,7 @@ class Rotated:
         return self.path.endswith(COMPRESSED)
 
     def is_file_of(self, one: Generation | Position | Rotated) -> bool:
-        """Whether it is this file, and not one that had its inode number before it, or has since."""
+        """Whether it is this file, not one that had its inode number before, or has it since."""
         return self.identity == one.identity and not are_two(self.born_ns, one.born_ns)
 
 

@@ -120,3 +120,51 @@ def test_copies_of_before_that_begin_as_the_file_does_now_are_read(
     log.write("3")
     log.read()
     assert [line for line in log.lines if line not in ("banner", "")] == ["1", "2", "3"]
+
+
+HEADER = [f"# {number:4} {'=' * 60}" for number in range(100)]
+"""More than a file is known by."""
+
+
+def rotate(log: Log, *lines: str) -> None:
+    """Rotate by copytruncate, and begin the file again with these lines."""
+    for number in range(8, 0, -1):
+        for ending in ("", ".gz"):
+            if log.named(f".{number}{ending}").exists():
+                log.named(f".{number}{ending}").rename(log.named(f".{number + 1}{ending}"))
+    wait_for_tick()
+    shutil.copyfile(log.path, log.named(".1"))
+    wait_for_tick()
+    os.truncate(log.path, 0)
+    log.write(*lines)
+    wait_for_tick()
+
+
+def pack(log: Log, ending: str) -> None:
+    times = log.named(ending).stat()
+    log.named(f"{ending}.gz").write_bytes(gzip.compress(log.named(ending).read_bytes()))
+    os.utime(log.named(f"{ending}.gz"), ns=(times.st_atime_ns, times.st_mtime_ns))
+    log.named(ending).unlink()
+
+
+class TestLongHeader:
+    """Files that have a longer beginning in common than they are known by."""
+
+    def numbers(self, log: Log) -> list[str]:
+        return [line for line in log.lines if line.isdigit()]
+
+    @pytest.mark.parametrize("is_packed", [False, True])
+    def test_copies_of_before_are_read(self, log: Log, restart: bool, is_packed: bool) -> None:
+        if restart:
+            log.stop()
+        rotate(log, *HEADER, "2")
+        rotate(log, *HEADER, "3")
+        if is_packed:
+            pack(log, ".1")
+        rotate(log, *HEADER, "4")
+        if restart:
+            log.follow()
+        log.read()
+        assert self.numbers(log) == ["1", "2", "3", "4"]
+        log.restart()
+        assert log.read() == []
