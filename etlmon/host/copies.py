@@ -130,13 +130,16 @@ def find_short_copy(
     position: Position,
     path: bytes,
     files: list[Rotated],
+    began: bytes,
     is_known: Callable[[Generation], bool],
 ) -> Generation | None:
     """Open the copy of a file of whose beginning more had been seen than was copied; go there.
 
     ``files`` are the rotated ones of ``path``. None if none is such a copy: that which was written
-    about when the last that had been seen of the file was, and holds what was read. Not one that
-    ``is_known``, which may raise OSError. Raises FileNotFoundError if one of them is gone.
+    about when the last that had been seen of the file was, holds what was read, and begins as the
+    file ``began``, as far as that is known: after a restart it is not, and where nothing had been
+    read the time alone tells. Not one that ``is_known``, which may raise OSError. Raises
+    FileNotFoundError if one of them is gone.
     """
     seen_ns = max(position.modified_ns, position.written_ns)
     near = [one for one in files if abs(one.modified_ns - seen_ns) <= COPYING_SECONDS * 10**9]
@@ -147,7 +150,8 @@ def find_short_copy(
         with suppress(OSError, RewrittenError):
             if not is_known(generation):
                 generation.seek(position.offset)
-                is_short = len(generation.head) < position.head_bytes
+                length = len(generation.head)
+                is_short = length < position.head_bytes and began[:length] in (generation.head, b"")
                 if is_short and digest(generation.tail) == position.tail_hash:
                     return generation
         generation.close()

@@ -25,8 +25,9 @@ from typing import Literal
 
 from etlmon.host.cursor import Cursor, decode, encode, without
 from etlmon.host.follow_aside import Aside
+from etlmon.host.follow_cut import cut_off, refresh
 from etlmon.host.follow_known import known_elsewhere, knows
-from etlmon.host.follow_lineup import cut_off, filled, line_up_unseen
+from etlmon.host.follow_lineup import line_up_unseen
 from etlmon.host.follow_queue import (
     Limits,
     Queue,
@@ -109,7 +110,7 @@ class Follower:
         """
         self._queue.note_look(None if self._wall_clock is None else self._wall_clock())
         for source in self._queue.sources():
-            self._refresh(source, now)
+            refresh(self._queue, source, now)
         self._aside.look(now)
         if not self._has_begun:
             if self._saved is not None:
@@ -172,24 +173,6 @@ class Follower:
         if self._find_begin is None or generation.is_packed:
             return 0
         return self._find_begin(generation.fd, generation.size)
-
-    def _refresh(self, source: Source, now: float) -> None:
-        generation = source.generation
-        was = source.lines.position
-        size, modified_ns = generation.size, generation.modified_ns
-        generation.refresh()
-        if (generation.size, generation.modified_ns) == (size, modified_ns):
-            return
-        source.grew_at = now
-        if source.is_copy:
-            return
-        if not was.head_bytes:
-            filled(self._queue, source, was)
-            return
-        try:
-            generation.check()
-        except RewrittenError:
-            cut_off(self._queue, source, was)
 
     def _take(self, now: float, came: int) -> None:
         """Take up the file that bears the name now, after those that came and went meanwhile."""
@@ -314,7 +297,9 @@ class Follower:
 
     def _read(self, source: Source, most_lines: int, now: float) -> Reading | None:
         if source is self._queue.named and not source.generation.head:
-            self._refresh(source, now)  # nothing in it would tell that it has been cut off since
+            refresh(
+                self._queue, source, now
+            )  # nothing in it would tell that it has been cut off since
             if self._queue.waiting[0] is not source or not source.generation.head:
                 return None
         is_last = source.is_copy or not source.has_writer

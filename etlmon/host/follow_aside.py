@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from etlmon.host.follow_queue import identity_of, lasting
-from etlmon.host.rotated import open_same
+from etlmon.host.rotated import COPYING_SECONDS, open_same
 from etlmon.host.writers import find_writers
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from etlmon.host.generation import Generation
 
 _MOST_PAST = 8
+_MOST_RECENT = 16
+"""Of those of the last seconds more are kept: copies are looked for among what they are."""
 _QUIET_SECONDS = 30.0
 """How long a rotated file must be quiet where it cannot be known who has it open."""
 _WRITERS_EVERY_SECONDS = 2.0
@@ -42,9 +44,11 @@ class Aside:
         if not source.is_copy and not generation.is_deleted:
             queue.past_until[generation.identity] = now + queue.limits.rotated_hold_seconds
         queue.past.append(msgspec.structs.replace(lasting(source), path=path))
+        recent_ns = queue.past[-1].modified_ns - COPYING_SECONDS * 10**9
         for position in queue.past[:-_MOST_PAST]:
-            queue.past_until.pop(position.identity, None)
-        del queue.past[:-_MOST_PAST]
+            if position.modified_ns < recent_ns or len(queue.past) > _MOST_RECENT:
+                queue.past_until.pop(position.identity, None)
+                queue.past.remove(position)
         generation.close()
 
     def _look_at_past(self, now: float) -> None:

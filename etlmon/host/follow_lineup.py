@@ -1,4 +1,4 @@
-"""Lining up what rotation has put aside: files that came and went, copies of what was cut off."""
+"""Lining up what rotation has put aside: the files that came and went while nobody looked."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from etlmon.host.copies import find_copy, find_short_copy, is_early_copy, old_copy
-from etlmon.host.follow_queue import CUT_OFF, NO_COPY, identity_of, is_at
-from etlmon.host.generation import HEAD_BYTES, RewrittenError
+from etlmon.host.copies import old_copy
+from etlmon.host.follow_queue import identity_of, is_at
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import find, open_listed, rotated, unseen_after
 from etlmon.text import host_path
@@ -16,7 +15,7 @@ from etlmon.text import host_path
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from etlmon.host.follow_queue import Queue, Source
+    from etlmon.host.follow_queue import Queue
     from etlmon.host.generation import Generation, Position
     from etlmon.host.rotated import Rotated
 
@@ -40,10 +39,11 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> b
     original = next((one for one in queue.sources() if one.lines.position == last), None)
 
     def unseen(files: list[Rotated]) -> list[Rotated]:
-        nonlocal last
         if original is not None and not original.generation.head:  # filled, and compressed, since?
-            begin_again(original)
-            last = queue.last = original.lines.position
+            original.begin_again()
+            queue.last = original.lines.position
+        last = queue.last
+        assert last is not None
         own = next((one for one in files if is_at(one.path, last)), None)
         if own is None:
             packed = find(last, queue.path, files, lambda one: one.is_packed)
@@ -57,9 +57,9 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> b
         for one in unseen(files):
             copy = old_copy(one, queue.path, original.generation, queue.read_to_ns)
             with suppress(FileNotFoundError):
-                if copy is not None and not _is_known(queue, one):
+                if copy is not None and not is_known(queue, one):
                     queue.past.insert(0, copy)
-    items, files = _open_unknown(queue, files, unseen)
+    items, files = open_unknown(queue, files, unseen)
     if named is not None and not _leads_to(queue.path, named):
         for item in items:
             if not isinstance(item, Mark):
@@ -83,64 +83,6 @@ def _leads_to(path: bytes, identity: tuple[int, int]) -> bool:
         return False
 
 
-def filled(queue: Queue, source: Source, was: Position) -> None:
-    """Begin in a file that was empty; line up copies, for it may have been full and cut off since.
-
-    Nothing in it tells whether it was. A copy that is empty tells, too: it lacks what was written
-    before the cut.
-    """
-    begin_again(source)
-    live = source.generation
-
-    def copies(files: list[Rotated]) -> list[Rotated]:
-        return _copies(unseen_after(was.modified_ns + 1, None, files), live)
-
-    if source is queue.named:
-        _line_up_copies(queue, copies, live, after_empty=CUT_OFF)
-
-
-def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool = False) -> None:
-    """Begin again in a file that does not hold what was read; read the rest from its copy."""
-    is_named = is_named or source is queue.named
-    queue.remove(source)
-    begin_again(source)
-    live = source.generation
-    files = rotated(queue.path)
-    copy = find_unknown(queue, position, files, but=live.identity)
-    if copy is None and queue.read_to_ns is not None:
-        copy = find_copy(position, queue.path, queue.read_to_ns, live, queue.proc, queue.has_seen)
-    if copy is None:
-        copy = _find_short(queue, position, files)
-    if copy is not None:
-        queue.wait(queue.source(copy, 0.0, is_copy=True))
-        lost = 0 if copy.is_packed else position.size - copy.size
-        queue.wait(CUT_OFF if lost <= 0 else _lost(lost, "and its copy lacks them"))
-    elif position.size > position.offset:
-        why = (
-            "and no copy found: what was written to it after those is missing, too, if anything was"
-        )
-        queue.wait(_lost(position.size - position.offset, why))
-    else:
-        queue.wait(NO_COPY)
-
-    def later(files: list[Rotated]) -> list[Rotated]:
-        found = [one for one in files if copy is not None and one.identity == copy.identity]
-        if found:
-            return _copies(unseen_after(position.modified_ns, found[0], files), live)
-        early = [one for one in files if is_early_copy(one, queue.path, position)]
-        if copy is None and not early:  # no rotation has copied it: they may come from anywhere
-            return []
-        own = early[-1] if copy is None else None
-        found = unseen_after(position.modified_ns, own, files)
-        return _copies([one for one in found if one not in early], live)
-
-    _line_up_copies(queue, later, live)
-    if is_named:
-        queue.name(source)
-    else:
-        queue.wait(source)
-
-
 def find_unknown(
     queue: Queue, position: Position, files: list[Rotated], but: tuple[int, int] | None = None
 ) -> Generation | None:
@@ -155,77 +97,14 @@ def find_unknown(
         if one.is_file_of(position):
             return True
         try:
-            return not _is_known(queue, one, queue.has_seen)
+            return not is_known(queue, one, queue.has_seen)
         except FileNotFoundError:
             return False
 
     return find(position, queue.path, files, allows)
 
 
-def _find_short(queue: Queue, position: Position, files: list[Rotated]) -> Generation | None:
-    for _ in range(_MOST_TRIES):
-        try:
-            return find_short_copy(position, queue.path, files, queue.is_known)
-        except FileNotFoundError:  # it may have been compressed
-            files = rotated(queue.path)
-    return None
-
-
-def _lost(lost_bytes: int, why: str) -> Mark:
-    detail = f"cut off, or replaced, before its last {lost_bytes} bytes were read, {why}"
-    return Mark(("gap", "truncated"), lost_bytes, detail)
-
-
-def begin_again(source: Source) -> None:
-    """Begin again in a file, at a moment at which it is not written to: it may be cut off again.
-
-    What is known of its beginning and what of its size and times then belong together.
-    """
-    live = source.generation
-    for _ in range(_MOST_TRIES):
-        live.refresh()
-        before = live.size, live.modified_ns
-        source.lines.restart()
-        live.refresh()
-        if (live.size, live.modified_ns) == before:
-            break
-
-
-def _copies(files: list[Rotated], live: Generation) -> list[Rotated]:
-    """Give those that may be copies of a file from before it was cut off last.
-
-    What was written after this file is none.
-    """
-    until_ns = live.modified_ns
-    return [one for one in files if one.modified_ns <= until_ns and one.identity != live.identity]
-
-
-def _line_up_copies(
-    queue: Queue,
-    choose: Callable[[list[Rotated]], list[Rotated]],
-    live: Generation,
-    after_empty: Mark | None = None,
-) -> None:
-    """Let copies of a file wait to be read from their beginning, unless they are known.
-
-    It was cut off after each: a mark follows, ``after_empty`` one that is empty.
-    """
-    items, _ = _open_unknown(queue, rotated(queue.path), choose)
-    for item in items:
-        if isinstance(item, Mark):
-            queue.wait(item)
-        elif not item.head:  # made while the file was empty, or only begun
-            if after_empty is not None:
-                queue.wait(after_empty)
-            item.close()
-        elif _is_of_now(item, live):
-            item.close()
-        else:
-            queue.wait(queue.source(item, 0.0, is_copy=True))
-            queue.wait(CUT_OFF)
-
-
-def _open_unknown(
+def open_unknown(
     queue: Queue, files: list[Rotated], choose: Callable[[list[Rotated]], list[Rotated]]
 ) -> tuple[list[Generation | Mark], list[Rotated]]:
     """Open those of the rotated files that are chosen and not known, at their beginning.
@@ -236,7 +115,7 @@ def _open_unknown(
     for _ in range(_MOST_TRIES):
         found: list[Generation | Mark] = []
         try:
-            chosen = [one for one in choose(files) if not _is_known(queue, one)]
+            chosen = [one for one in choose(files) if not is_known(queue, one)]
             for one in chosen[:-_MOST_WAITING]:
                 found.append(_gap(one, "too many rotated files at once; left out"))
             for one in chosen[-_MOST_WAITING:]:
@@ -267,9 +146,7 @@ def _open_at_beginning(queue: Queue, one: Rotated) -> Generation | Mark:
         return _gap(one, f"cannot be read ({error.strerror or error})")
 
 
-def _is_known(
-    queue: Queue, one: Rotated, knows: Callable[[Generation], bool] | None = None
-) -> bool:
+def is_known(queue: Queue, one: Rotated, knows: Callable[[Generation], bool] | None = None) -> bool:
     """Whether a file is being read, or was, or that ``knows`` it; not so where it cannot be read.
 
     Raises FileNotFoundError where it is gone.
@@ -291,28 +168,3 @@ def _is_known(
 def _gap(one: Rotated, why: str) -> Mark:
     size = None if one.is_packed else one.size
     return Mark(("gap",), size, f"{why}: {host_path(one.path)}")
-
-
-def _is_of_now(copy: Generation, live: Generation) -> bool:
-    """Whether a copy is being made, or has been made, of what is in the file now.
-
-    Once the file is cut off, it is found by what is in it. Where it has not been since it was
-    looked at, how the copy ends tells: files of one program begin alike, with NULs where it writes
-    on at its offset.
-    """
-    now = os.pread(live.fd, HEAD_BYTES, 0)
-    begins_alike = any(
-        copy.head[:length] == head[:length]
-        for head in (live.head, now)
-        if (length := min(len(copy.head), len(head)))
-    )
-    if not begins_alike or not now.startswith(live.head):
-        return begins_alike
-    try:
-        copy.go_to_end()
-        at = copy.offset - len(copy.tail)
-        return os.pread(live.fd, len(copy.tail), at) == copy.tail
-    except RewrittenError:  # it was written over: that is a copy that is being made
-        return True
-    finally:
-        copy.restart()

@@ -26,6 +26,7 @@ NO_COPY = Mark(
     "is missing, if anything was; read again from the beginning",
 )
 
+_MOST_TRIES = 6
 _MOST_MARKS = 100
 _MORE_MARKS = "this and more of the kind, one after the other; too many to tell of each"
 
@@ -58,6 +59,20 @@ class Source:
     def generation(self) -> Generation:
         """The file itself."""
         return self.lines.generation
+
+    def begin_again(self) -> None:
+        """Begin again in the file, at a moment at which it is not written to: it may be cut off.
+
+        What is known of its beginning and what of its size and times then belong together.
+        """
+        generation = self.generation
+        for _ in range(_MOST_TRIES):
+            generation.refresh()
+            before = generation.size, generation.modified_ns
+            self.lines.restart()
+            generation.refresh()
+            if (generation.size, generation.modified_ns) == before:
+                break
 
 
 class Queue:

@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from etlmon.host.cursor import Owed
-from etlmon.host.follow_lineup import cut_off, filled, find_unknown
+from etlmon.host.follow_cut import cut_off, filled, look_for_copy
+from etlmon.host.follow_lineup import find_unknown
 from etlmon.host.follow_queue import is_same
 from etlmon.host.generation import COMPRESSED, open_generation
 from etlmon.host.lines import Mark
@@ -131,7 +132,9 @@ def _go_on(
     source = queue.source(generation, now, is_copy=generation.is_packed)
     if is_named:
         queue.name(source)
-        if not position.head_bytes:
+        if position.head_bytes:
+            look_for_copy(queue, source, position)
+        else:
             filled(queue, source, position)
     else:
         queue.wait(source)

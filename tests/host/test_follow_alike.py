@@ -168,3 +168,95 @@ class TestLongHeader:
         assert self.numbers(log) == ["1", "2", "3", "4"]
         log.restart()
         assert log.read() == []
+
+    def test_compressed_copy_is_not_one_that_waits_to_be_read(self, log: Log) -> None:
+        assert log.follower is not None
+        rotate(log, *HEADER, "2")
+        rotate(log, *HEADER, "3")
+        log.follower.look(log.now)  # the copy with 2 waits
+        rotate(log, *HEADER, "4")
+        pack(log, ".1")
+        rotate(log, *HEADER, "5")
+        log.follower.look(log.now)
+        log.read()
+        assert self.numbers(log) == ["1", "2", "3", "4", "5"]
+
+
+class TestOnlyTheBannerHasBeenRead:
+    """It is in the file still, though that was cut off: a copy goes on otherwise."""
+
+    @pytest.fixture(autouse=True)
+    def banner(self, log: Log, begun: None) -> None:
+        rotate(log, "banner")
+        log.read()
+        wait_for_tick()
+        log.lines.clear()
+        log.marks.clear()
+
+    def test_of_what_was_cut_off_since(self, log: Log, restart: bool) -> None:
+        if restart:
+            log.stop()
+        log.write("2")
+        rotate(log, "banner", "3")
+        if restart:
+            log.follow()
+        log.read()
+        assert log.lines == ["2", "banner", "3"]
+        assert log.flags == [("truncated",)]
+        log.restart()
+        assert log.read() == []
+
+    def test_of_several_that_were(self, log: Log, restart: bool) -> None:
+        if restart:
+            log.stop()
+        log.write("2")
+        rotate(log, "banner", "3")
+        rotate(log, "banner", "4")
+        pack(log, ".1")
+        rotate(log, "banner")
+        if restart:
+            log.follow()
+        log.read()
+        assert log.lines == ["2", "banner", "3", "banner", "4", "banner"]
+
+    def test_not_of_what_is_copied_only(self, log: Log, restart: bool) -> None:
+        """A backup goes on as the file does."""
+        if restart:
+            log.stop()
+        log.write("2")
+        wait_for_tick()
+        shutil.copyfile(log.path, log.named(".1"))
+        wait_for_tick()
+        log.write("3")
+        if restart:
+            log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["2", "3"], [])
+
+
+def test_short_copy_is_one_that_begins_as_what_was_seen(log: Log) -> None:
+    """Of what has been seen nothing was read yet: another file of these seconds is no copy."""
+    assert log.follower is not None
+    log.write("an old one", to=log.named(".1"))
+    log.path.write_text("seen and never read\n")
+    log.follower.look(log.now)
+    assert log.follower.read(1, log.now) is not None
+    wait_for_tick()
+    os.truncate(log.path, 0)
+    log.write("2")
+    log.read()
+    assert log.lines[-1] == "2"
+    assert "an old one" not in log.lines
+    assert ("gap", "truncated") in log.flags
+
+
+def test_copies_of_these_seconds_are_known_still(log: Log) -> None:
+    """However many there are: what is cut off without a copy is not looked for in them."""
+    for number in range(2, 14):
+        rotate(log, "banner", str(number))
+        log.read()
+    rotate(log, "banner")
+    log.read()
+    log.path.write_text("14\n")
+    log.read()
+    assert [line for line in log.lines if line != "banner"] == [str(one) for one in range(1, 15)]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from etlmon.host import follow_lineup, rotated
+from etlmon.host import follow_cut, rotated
 from etlmon.host.cursor import decode, encode
 from etlmon.host.generation import Position
 from etlmon.host.rotated import Rotated
@@ -84,7 +84,7 @@ def test_between_a_listing_and_what_is_done_with_it(
             for one in files
         ]
 
-    monkeypatch.setattr(follow_lineup, "rotated", listed)
+    monkeypatch.setattr(follow_cut, "rotated", listed)
     log.read()
     log.write("4")
     log.read()

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from etlmon.host import follow_lineup, follow_restore, rotated
+from etlmon.host import follow_cut, follow_lineup, follow_restore, rotated
 from etlmon.host.generation import Generation, Position
 from etlmon.host.rotated import Rotated
 from tests.host.conftest import Log
@@ -162,7 +162,7 @@ class TestCopyInTheMaking:
                 os.utime(log.named(".1"), ns=(cut.st_atime_ns, cut.st_mtime_ns))
             return listing(path)
 
-        monkeypatch.setattr(follow_lineup, "rotated", meanwhile)
+        monkeypatch.setattr(follow_cut, "rotated", meanwhile)
         assert log.read() == ["1"]
         assert log.flags == [("truncated",)]
 

@@ -1,0 +1,211 @@
+"""A file that has been cut off: how that is seen, and where what it held is looked for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from etlmon.host.copies import find_copy, find_short_copy, is_early_copy
+from etlmon.host.follow_lineup import find_unknown, open_unknown
+from etlmon.host.follow_queue import CUT_OFF, NO_COPY
+from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES, RewrittenError, digest
+from etlmon.host.lines import Mark
+from etlmon.host.rotated import rotated, unseen_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from etlmon.host.follow_queue import Queue, Source
+    from etlmon.host.generation import Generation, Position
+    from etlmon.host.rotated import Rotated
+
+_MOST_TRIES = 6
+_LITTLE_BYTES = HEAD_BYTES + TAIL_BYTES
+"""Files of one program may begin alike: where no more was read of one, another may hold it, too."""
+
+
+def refresh(queue: Queue, source: Source, now: float) -> None:
+    """Find out what has become of a file that is open; ``now`` is the monotonic clock's."""
+    generation = source.generation
+    size, modified_ns = generation.size, generation.modified_ns
+    written_ns = generation.written_ns
+    generation.refresh()
+    if (generation.size, generation.modified_ns) == (size, modified_ns):
+        return
+    source.grew_at = now
+    if source.is_copy:
+        return
+    was = msgspec.structs.replace(
+        source.lines.position, size=size, modified_ns=modified_ns, written_ns=written_ns
+    )
+    if not was.head_bytes:
+        filled(queue, source, was)
+        return
+    try:
+        generation.check()
+    except RewrittenError:
+        cut_off(queue, source, was)
+    else:
+        if source is queue.named and was.offset < _LITTLE_BYTES:
+            look_for_copy(queue, source, was)
+
+
+def look_for_copy(queue: Queue, source: Source, was: Position) -> None:
+    """Find out whether a file that holds what was read was cut off all the same: it begins alike.
+
+    Rotation has made a copy since then that goes on otherwise than the file does now.
+    """
+    live = source.generation
+
+    def copies(files: list[Rotated]) -> list[Rotated]:
+        return _copies(unseen_after(was.modified_ns, None, files), live)
+
+    items, _ = open_unknown(queue, rotated(queue.path), copies)
+    found = [item for item in items if not isinstance(item, Mark)]
+    try:
+        is_cut = any(one.go_to(was) and not _is_of_now(one, live) for one in found)
+    except OSError:  # none that could be read on
+        is_cut = False
+    finally:
+        for one in found:
+            one.close()
+    if is_cut:
+        cut_off(queue, source, was)
+
+
+def filled(queue: Queue, source: Source, was: Position) -> None:
+    """Begin in a file that was empty; line up copies, for it may have been full and cut off since.
+
+    Nothing in it tells whether it was. A copy that is empty tells, too: it lacks what was written
+    before the cut.
+    """
+    source.begin_again()
+    live = source.generation
+
+    def copies(files: list[Rotated]) -> list[Rotated]:
+        return _copies(unseen_after(was.modified_ns + 1, None, files), live)
+
+    if source is queue.named:
+        _line_up_copies(queue, copies, live, after_empty=CUT_OFF)
+
+
+def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool = False) -> None:
+    """Begin again in a file that does not hold what was read; read the rest from its copy."""
+    is_named = is_named or source is queue.named
+    queue.remove(source)
+    began = source.generation.head
+    if digest(began) != position.head_hash:  # it was opened since
+        began = b""
+    source.begin_again()
+    live = source.generation
+    files = rotated(queue.path)
+    copy = find_unknown(queue, position, files, but=live.identity)
+    if copy is None and queue.read_to_ns is not None:
+        copy = find_copy(position, queue.path, queue.read_to_ns, live, queue.proc, queue.has_seen)
+    if copy is None:
+        copy = _find_short(queue, position, files, began)
+    if copy is not None:
+        queue.wait(queue.source(copy, 0.0, is_copy=True))
+        lost = 0 if copy.is_packed else position.size - copy.size
+        queue.wait(CUT_OFF if lost <= 0 else _lost(lost, "and its copy lacks them"))
+    elif position.size > position.offset:
+        why = (
+            "and no copy found: what was written to it after those is missing, too, if anything was"
+        )
+        queue.wait(_lost(position.size - position.offset, why))
+    else:
+        queue.wait(NO_COPY)
+
+    def later(files: list[Rotated]) -> list[Rotated]:
+        found = [one for one in files if copy is not None and one.identity == copy.identity]
+        if found:
+            return _copies(unseen_after(position.modified_ns, found[0], files), live)
+        early = [one for one in files if is_early_copy(one, queue.path, position)]
+        if copy is None and not early:  # no rotation has copied it: they may come from anywhere
+            return []
+        own = early[-1] if copy is None else None
+        found = unseen_after(position.modified_ns, own, files)
+        return _copies([one for one in found if one not in early], live)
+
+    _line_up_copies(queue, later, live)
+    if is_named:
+        queue.name(source)
+    else:
+        queue.wait(source)
+
+
+def _find_short(
+    queue: Queue, position: Position, files: list[Rotated], began: bytes
+) -> Generation | None:
+    for _ in range(_MOST_TRIES):
+        try:
+            return find_short_copy(position, queue.path, files, began, queue.is_known)
+        except FileNotFoundError:  # it may have been compressed
+            files = rotated(queue.path)
+    return None
+
+
+def _lost(lost_bytes: int, why: str) -> Mark:
+    detail = f"cut off, or replaced, before its last {lost_bytes} bytes were read, {why}"
+    return Mark(("gap", "truncated"), lost_bytes, detail)
+
+
+def _copies(files: list[Rotated], live: Generation) -> list[Rotated]:
+    """Give those that may be copies of a file from before it was cut off last.
+
+    What was written after this file is none.
+    """
+    until_ns = live.modified_ns
+    return [one for one in files if one.modified_ns <= until_ns and one.identity != live.identity]
+
+
+def _line_up_copies(
+    queue: Queue,
+    choose: Callable[[list[Rotated]], list[Rotated]],
+    live: Generation,
+    after_empty: Mark | None = None,
+) -> None:
+    """Let copies of a file wait to be read from their beginning, unless they are known.
+
+    It was cut off after each: a mark follows, ``after_empty`` one that is empty.
+    """
+    items, _ = open_unknown(queue, rotated(queue.path), choose)
+    for item in items:
+        if isinstance(item, Mark):
+            queue.wait(item)
+        elif not item.head:  # made while the file was empty, or only begun
+            if after_empty is not None:
+                queue.wait(after_empty)
+            item.close()
+        elif _is_of_now(item, live):
+            item.close()
+        else:
+            queue.wait(queue.source(item, 0.0, is_copy=True))
+            queue.wait(CUT_OFF)
+
+
+def _is_of_now(copy: Generation, live: Generation) -> bool:
+    """Whether a copy is being made, or has been made, of what is in the file now.
+
+    Once the file is cut off, it is found by what is in it. Where it has not been since it was
+    looked at, how the copy ends tells: files of one program begin alike, with NULs where it writes
+    on at its offset.
+    """
+    now = os.pread(live.fd, HEAD_BYTES, 0)
+    begins_alike = any(
+        copy.head[:length] == head[:length]
+        for head in (live.head, now)
+        if (length := min(len(copy.head), len(head)))
+    )
+    if not begins_alike or not now.startswith(live.head):
+        return begins_alike
+    try:
+        copy.go_to_end()
+        at = copy.offset - len(copy.tail)
+        return os.pread(live.fd, len(copy.tail), at) == copy.tail
+    except RewrittenError:  # it was written over: that is a copy that is being made
+        return True
+    finally:
+        copy.restart()
