@@ -27,7 +27,7 @@ from etlmon.host.cursor import Cursor, decode, encode, without
 from etlmon.host.follow_aside import Aside
 from etlmon.host.follow_cut import cut_off, refresh
 from etlmon.host.follow_known import known_elsewhere, knows
-from etlmon.host.follow_lineup import line_up_unseen
+from etlmon.host.follow_lineup import leave_out, line_up_unseen
 from etlmon.host.follow_queue import (
     Limits,
     Queue,
@@ -163,6 +163,8 @@ class Follower:
             newest_ns = max((one.modified_ns for one in rotated(self.path)), default=0)
             self._queue.last = Position(0, 0, 0, 0, "", "", 0, newest_ns + 1, "")
             self._queue.past.append(self._queue.last)
+        if status is not None:
+            leave_out(self._queue, status.st_mtime_ns)
         if self._missed is not None and self._begin == "end":
             self._queue.wait(Mark(("gap",), None, self._missed))
         return True

@@ -85,10 +85,10 @@ def filled(queue: Queue, source: Source, was: Position) -> None:
     live = source.generation
 
     def copies(files: list[Rotated]) -> list[Rotated]:
-        return _copies(unseen_after(was.modified_ns + 1, None, files), live)
+        return _copies(unseen_after(was.modified_ns, None, files), live)
 
     if source is queue.named:
-        _line_up_copies(queue, copies, live, after_empty=CUT_OFF)
+        _line_up_copies(queue, copies, live, empty_since_ns=was.modified_ns)
 
 
 def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool = False) -> None:
@@ -165,19 +165,20 @@ def _line_up_copies(
     queue: Queue,
     choose: Callable[[list[Rotated]], list[Rotated]],
     live: Generation,
-    after_empty: Mark | None = None,
+    empty_since_ns: int | None = None,
 ) -> None:
     """Let copies of a file wait to be read from their beginning, unless they are known.
 
-    It was cut off after each: a mark follows, ``after_empty`` one that is empty.
+    It was cut off after each: a mark follows, also in place of an empty one that was made later
+    than ``empty_since_ns``.
     """
     items, _ = open_unknown(queue, rotated(queue.path), choose)
     for item in items:
         if isinstance(item, Mark):
             queue.wait(item)
         elif not item.head:  # made while the file was empty, or only begun
-            if after_empty is not None:
-                queue.wait(after_empty)
+            if empty_since_ns is not None and item.modified_ns > empty_since_ns:
+                queue.wait(CUT_OFF)
             item.close()
         elif _is_of_now(item, live):
             item.close()

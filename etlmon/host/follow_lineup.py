@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.host.copies import old_copy
 from etlmon.host.follow_queue import identity_of, is_at
+from etlmon.host.generation import RewrittenError
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import find, open_listed, rotated, unseen_after
 from etlmon.text import host_path
@@ -74,6 +75,22 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> b
             queue.last = source.lines.position
     queue.lined_up = last, named, files
     return True
+
+
+def leave_out(queue: Queue, since_ns: int) -> None:
+    """Count the rotated files that are there, and were written ``since_ns``, as read.
+
+    Where a log is followed for the first time they may be as old as it is: they were there before.
+    """
+    for one in rotated(queue.path):
+        if one.modified_ns >= since_ns:
+            with suppress(OSError, RewrittenError):
+                generation = open_listed(queue.path, one)
+                try:
+                    generation.go_to_end()
+                    queue.past.append(generation.position())
+                finally:
+                    generation.close()
 
 
 def _leads_to(path: bytes, identity: tuple[int, int]) -> bool:

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from etlmon.host import follow_cut, follow_lineup, follow_restore, rotated
+from etlmon.host.follow import Begin
 from etlmon.host.generation import Generation, Position
 from etlmon.host.rotated import Rotated
 from tests.host.conftest import Log
@@ -397,3 +398,24 @@ def test_file_that_is_renamed_as_it_is_found_again(
     monkeypatch.setattr(follow_restore, "open_same", once)
     log.follow()
     assert (log.lines, log.marks) == (["0", "1"], [])
+
+
+@pytest.mark.parametrize("begin", ["end", "beginning"])
+def test_copy_as_old_as_the_file_when_it_is_followed_first(tmp_path: Path, begin: Begin) -> None:
+    """It was there before; one that is made in the same tick came since."""
+    log = Log(tmp_path / "other.log")
+    log.path.touch()
+    log.write("old", to=log.named(".1"))
+    times = log.path.stat()
+    ns = (times.st_atime_ns, times.st_mtime_ns)
+    os.utime(log.named(".1"), ns=ns)
+    log.follow(begin)
+    shift(log)
+    log.write("1", to=log.named(".1"))
+    os.utime(log.named(".1"), ns=ns)
+    os.utime(log.path, ns=ns)
+    assert log.read() == []
+    log.write("2")
+    log.read()
+    assert (log.lines, log.flags) == (["1", "2"], [("truncated",)])
+    log.stop()
