@@ -60,6 +60,8 @@ class Standing:
     """Bytes that wait to be read, those of rotated files too."""
     rotated_files: int
     """Files that lost the name and are still read."""
+    deleted_bytes: int
+    """Bytes of files that have been deleted, and take room on disk as long as they are open."""
     sees_all_writers: bool
     """Whether it is known who has them open; without privileges their being quiet decides."""
 
@@ -347,6 +349,7 @@ class Follower:
             inode=named.generation.inode if named else None,
             lag_bytes=sum(source.lines.left_bytes for source in sources),
             rotated_files=self.rotated_files,
+            deleted_bytes=sum(one.generation.size for one in sources if one.generation.is_deleted),
             sees_all_writers=self._aside.sees_all_writers,
         )
 

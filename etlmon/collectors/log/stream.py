@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from etlmon.records.log import LogState
     from etlmon.times import TimeReader
 
+_MOST_ROTATED = 16
+_MOST_DELETED_BYTES = 256 << 20
+"""Files that have lost the name, and bytes of deleted ones, that a log holds open while paused."""
 _TELL_SECONDS = 60.0
 """After so long a file that has not changed is told of again, to say that it was looked at."""
 
@@ -177,6 +180,22 @@ class Stream:
     def is_drained(self) -> bool:
         """Whether the last block took all that there was: another reading would find nothing."""
         return self.follower.is_drained
+
+    @property
+    def holds_too_much(self) -> bool:
+        """Whether more is open here than is to be, as long as nothing is read."""
+        if self.is_asleep:
+            return False
+        standing = self.follower.standing()
+        return (
+            standing.rotated_files > _MOST_ROTATED or standing.deleted_bytes > _MOST_DELETED_BYTES
+        )
+
+    @property
+    def waits_asleep(self) -> bool:
+        """Whether it sleeps though there was more to be read."""
+        asleep = self._asleep if self.is_asleep and self.error is None else None
+        return asleep is not None and asleep.lag_bytes > 0
 
     @property
     def signature(self) -> tuple[int, int, int] | None:

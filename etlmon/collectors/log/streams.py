@@ -152,7 +152,7 @@ class Streams:
             records += self._find_files(now, wall)
         if came:
             self._came.update(came)
-        self._wake(now, all_again=all_again)
+        self._wake(now, all_again=all_again, reads=reads)
         if all_again or self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS:
             self._look(now)
         has_read: set[Stream] = set()
@@ -164,11 +164,13 @@ class Streams:
             if stream.is_asleep and stream not in has_read and not all_again:
                 continue
             mode = modes.get(stream.directory, "poll")
-            if stream.is_asleep:
+            if stream.is_asleep and not stream.waits_asleep:
                 mode = "poll (max_open_files)"
             records += stream.tell(
                 now, wall, mode, is_paused=not reads, has_read=stream in has_read
             )
+            if not reads and stream.holds_too_much:
+                self._put_to_sleep(file)
         has_rotated = any(file.stream.has_rotated for file in self._files.values())
         self._names = None if has_rotated else self._search.is_own
         return Step(records, is_done, frozenset(self._search.directories), self._trouble())
@@ -326,9 +328,13 @@ class Streams:
 
     # --- which of them are open -------------------------------------------------------------------
 
-    def _wake(self, now: float, *, all_again: bool) -> None:
+    def _wake(self, now: float, *, all_again: bool, reads: bool) -> None:
         """Open the files that are new or have changed, as many as may be open at once."""
-        wanting = [file for file in self._files.values() if self._wants(file, all_again)]
+        wanting = [
+            file
+            for file in self._files.values()
+            if self._wants(file, all_again) or (reads and file.stream.waits_asleep)
+        ]
         if not wanting:
             return
         open_files = [file for file in self._files.values() if not file.stream.is_asleep]

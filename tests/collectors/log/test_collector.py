@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from etlmon.collectors.log import search
+from etlmon.collectors.log import search, stream
 from etlmon.errors import CollectedInPart, CollectError
 from etlmon.host.follow import Follower
 from etlmon.host.inotify import Watch
-from tests.collectors.log.conftest import Follow, done, open_files, write
+from tests.collectors.log.conftest import Follow, Harness, done, open_files, write
 from tests.waiting import wait_for_tick
 
 
@@ -473,3 +473,61 @@ def test_deafen_closes_the_files(follow: Follow, logs: Path) -> None:
     assert open_files(logs) == 1
     done(one.collector.deafen())
     assert open_files(logs) == 0
+
+
+class TestPausedForLong:
+    """It rotates meanwhile: neither descriptors nor room on disk are held without bound."""
+
+    @pytest.fixture
+    def paused(self, follow: Follow, logs: Path) -> Harness:
+        one = follow(start="beginning")
+        one.run()
+        one.collector.pause()
+        return one
+
+    def rotate(self, logs: Path, most: int) -> None:
+        for number in range(most, 0, -1):
+            if (logs / f"app.log.{number}").exists():
+                (logs / f"app.log.{number}").rename(logs / f"app.log.{number + 1}")
+        (logs / f"app.log.{most + 1}").unlink(missing_ok=True)
+        (logs / "app.log").rename(logs / "app.log.1")
+
+    @pytest.mark.parametrize("restart", [False, True])
+    def test_all_is_read_that_rotation_keeps(
+        self, paused: Harness, logs: Path, restart: bool
+    ) -> None:
+        for number in range(30):
+            write(logs / "app.log", number)
+            paused.run()
+            if number < 29:
+                self.rotate(logs, 100)
+            assert open_files(logs) <= 18
+        told = paused.told["app.log"]
+        assert (told.state, told.lag_bytes) == ("paused", 2 * 30 + 20)
+        if restart:
+            paused.end()
+            paused.begin_anew()
+        paused.collector.resume()
+        assert paused.run(0.1) == [str(number) for number in range(30)]
+        assert paused.flags == []
+
+    def test_what_rotation_deletes_is_told(
+        self, paused: Harness, logs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is read while it takes little room."""
+        for number in range(10):
+            write(logs / "app.log", number)
+            paused.run()
+            self.rotate(logs, 2)
+        write(logs / "app.log", "last")
+        paused.run()
+        assert open_files(logs) > 3
+        monkeypatch.setattr(stream, "_MOST_DELETED_BYTES", 10)
+        paused.run()
+        write(logs / "app.log", "more")
+        paused.run()
+        assert open_files(logs) == 3
+        assert paused.told["app.log"].lag_bytes == 2 + 2 + 10
+        paused.collector.resume()
+        assert [line for line in paused.run() if line is not None] == ["8", "9", "last", "more"]
+        assert paused.flags == [("gap",)] * 8
