@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from etlmon.host.generation import (
     COMPRESSED,
     HEAD_BYTES,
+    START_BYTES,
     TAIL_BYTES,
     RewrittenError,
     digest,
@@ -164,8 +165,8 @@ def is_early_copy(one: Rotated, path: bytes, position: Position) -> bool:
     Such a one lacks the end of what was read: what was written between the copy and the cut. It
     begins as that does, and came into being before that was written, not long, and what was copied
     since after it. Of one that has been compressed since, and where the file system keeps no note
-    of when, what it begins with tells, or if that is too little when it was written. Raises
-    FileNotFoundError if it is gone.
+    of when, what it begins with tells, or where programs begin their files alike when it was
+    written. Raises FileNotFoundError if it is gone.
     """
     until_ns = max(position.modified_ns, position.written_ns)
     if one.modified_ns < until_ns - COPYING_SECONDS * 10**9:
@@ -181,6 +182,9 @@ def is_early_copy(one: Rotated, path: bytes, position: Position) -> bool:
         head = generation.head[: position.head_bytes]
         is_whole = len(head) == position.head_bytes
         if is_whole and digest(head) != position.head_hash:
+            return False
+        start = head[:START_BYTES]
+        if len(start) == START_BYTES and position.start_hash not in ("", digest(start)):
             return False
         if generation.born_ns and not generation.is_packed:
             return generation.born_ns <= until_ns

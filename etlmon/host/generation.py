@@ -29,6 +29,8 @@ else:
 
 HEAD_BYTES = 4096
 """How much of the beginning of a file it is known by, as far as that has been read."""
+START_BYTES = 64
+"""How much of it tells whether a shorter file may be a copy of it."""
 TAIL_BYTES = 256
 """How much before the place where reading stopped it is known by."""
 
@@ -103,6 +105,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True, tag="at"):
     """When it was made; 0 where that is not known."""
     written_ns: int = 0
     """When it had been written last as soon as all that has been read was in it."""
+    start_hash: str = ""
+    """Of the first ``START_BYTES``; none where so many are not known."""
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -127,7 +131,7 @@ class Generation:
         self.head = b""
         """Its first bytes, also those not read yet: what is written stays as it is."""
         self.tail = b""
-        self._head_hash: tuple[int, str] | None = None
+        self._head_hashes: tuple[int, str, str] | None = None
         self._given: tuple[tuple[object, ...], bytes, Position] | None = None
         self._checked: tuple[int, int] | None = None
         self.born_ns = birth_ns(fd)
@@ -162,7 +166,7 @@ class Generation:
         if len(self.head) < min(HEAD_BYTES, offset) or len(self.tail) < min(TAIL_BYTES, offset):
             raise RewrittenError
         self.offset = offset
-        self._head_hash = self._checked = None
+        self._head_hashes = self._checked = None
 
     def go_to_end(self) -> None:
         """Go to the end of the file, as of the last look; raises as ``seek`` does."""
@@ -222,19 +226,21 @@ class Generation:
 
     def position(self) -> Position:
         """Give the place that it is at."""
-        if self._head_hash is None or self._head_hash[0] != len(self.head):
-            self._head_hash = len(self.head), digest(self.head)
-        of = (self.offset, self.size, self.modified_ns, self.written_ns, self._head_hash[1])
+        if self._head_hashes is None or self._head_hashes[0] != len(self.head):
+            start = self.head[:START_BYTES]
+            start_hash = digest(start) if len(start) == START_BYTES else ""
+            self._head_hashes = len(self.head), digest(self.head), start_hash
+        of = (self.offset, self.size, self.modified_ns, self.written_ns, self._head_hashes)
         if self._given is None or self._given[:2] != (of, self.tail):
-            self._given = of, self.tail, self._position(self._head_hash[1])
+            self._given = of, self.tail, self._position(*self._head_hashes)
         return self._given[2]
 
-    def _position(self, head_hash: str) -> Position:
+    def _position(self, head_bytes: int, head_hash: str, start_hash: str) -> Position:
         return Position(
             device=self.device,
             inode=self.inode,
             offset=self.offset,
-            head_bytes=len(self.head),
+            head_bytes=head_bytes,
             head_hash=head_hash,
             tail_hash=digest(self.tail),
             size=self.size,
@@ -242,6 +248,7 @@ class Generation:
             path=self.name.decode("latin-1"),
             born_ns=self.born_ns,
             written_ns=self.written_ns,
+            start_hash=start_hash,
         )
 
     def is_another(self, position: Position) -> bool:
@@ -298,7 +305,7 @@ class PackedGeneration(Generation):
         self._file = os.fdopen(self.fd, "rb", closefd=False)
         self._stream = _UNPACK[self._ending](self._file)
         self._ahead, self._is_at_end = b"", False
-        self.offset, self.tail, self._head_hash = 0, b"", None
+        self.offset, self.tail, self._head_hashes = 0, b"", None
         self.head = self.peek(HEAD_BYTES)
         while self.offset < offset:
             data = self.peek(min(_SKIP_BYTES, offset - self.offset))[: offset - self.offset]

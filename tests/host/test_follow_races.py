@@ -90,6 +90,24 @@ class TestCopyThatLacksTheEnd:
         log.read()
         assert log.lines == ["0", "1", "2", "3", "4"]
 
+    def test_next_copy_is_read_where_it_is_compressed_at_once(self, log: Log) -> None:
+        """A few milliseconds later; it begins otherwise."""
+        lines = [f"{number} {'=' * 80}" for number in range(1, 5)]
+        copytruncate(log)
+        log.write(lines[0])
+        log.read()
+        copytruncate(log, lines[1])
+        compress(log.named(".1"))
+        log.stop()
+        log.write(lines[2])
+        log.named(".1.gz").rename(log.named(".2.gz"))
+        copytruncate(log)
+        compress(log.named(".1"))
+        log.write(lines[3])
+        log.follow()
+        log.read()
+        assert log.lines == ["0", *lines]
+
     def test_what_was_written_since_the_last_look_was_read_too(self, log: Log) -> None:
         """And tells that a copy that was made meanwhile is one of this file."""
         assert log.follower is not None
