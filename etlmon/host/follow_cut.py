@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from etlmon.host.copies import find_copy, find_short_copy, is_early_copy
-from etlmon.host.follow_lineup import find_unknown, open_unknown
+from etlmon.host.follow_lineup import find_unknown, leads_to, open_unknown
 from etlmon.host.follow_queue import CUT_OFF, NO_COPY
 from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES, RewrittenError, digest
 from etlmon.host.lines import Mark
@@ -58,11 +58,7 @@ def look_for_copy(queue: Queue, source: Source, was: Position) -> None:
     Rotation has made a copy since then that goes on otherwise than the file does now.
     """
     live = source.generation
-
-    def copies(files: list[Rotated]) -> list[Rotated]:
-        return _copies(unseen_after(was.modified_ns, None, files), live)
-
-    items, _ = open_unknown(queue, rotated(queue.path), copies)
+    items, _ = open_unknown(queue, rotated(queue.path), _copies_since(queue, was, live))
     found = [item for item in items if not isinstance(item, Mark)]
     try:
         is_cut = any(one.go_to(was) and not _is_of_now(one, live) for one in found)
@@ -83,11 +79,8 @@ def filled(queue: Queue, source: Source, was: Position) -> None:
     """
     source.begin_again()
     live = source.generation
-
-    def copies(files: list[Rotated]) -> list[Rotated]:
-        return _copies(unseen_after(was.modified_ns, None, files), live)
-
     if source is queue.named:
+        copies = _copies_since(queue, was, live)
         _line_up_copies(queue, copies, live, empty_since_ns=was.modified_ns)
 
 
@@ -150,6 +143,21 @@ def _find_short(
 def _lost(lost_bytes: int, why: str) -> Mark:
     detail = f"cut off, or replaced, before its last {lost_bytes} bytes were read, {why}"
     return Mark(("gap", "truncated"), lost_bytes, detail)
+
+
+def _copies_since(
+    queue: Queue, was: Position, live: Generation
+) -> Callable[[list[Rotated]], list[Rotated]]:
+    """Give what chooses the files that may be copies of one that bears the name, since a position.
+
+    If it has lost the name when they have been listed it was renamed, and so were those after it.
+    """
+
+    def copies(files: list[Rotated]) -> list[Rotated]:
+        is_named = leads_to(queue.path, live.identity)
+        return _copies(unseen_after(was.modified_ns, None, files), live) if is_named else []
+
+    return copies
 
 
 def _copies(files: list[Rotated], live: Generation) -> list[Rotated]:

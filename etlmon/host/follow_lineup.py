@@ -61,7 +61,7 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> b
                 if copy is not None and not is_known(queue, one):
                     queue.past.insert(0, copy)
     items, files = open_unknown(queue, files, unseen)
-    if named is not None and not _leads_to(queue.path, named):
+    if named is not None and not leads_to(queue.path, named):
         for item in items:
             if not isinstance(item, Mark):
                 item.close()
@@ -93,7 +93,8 @@ def leave_out(queue: Queue, since_ns: int) -> None:
                     generation.close()
 
 
-def _leads_to(path: bytes, identity: tuple[int, int]) -> bool:
+def leads_to(path: bytes, identity: tuple[int, int]) -> bool:
+    """Whether a name leads to a file, by device and inode."""
     try:
         return identity_of(os.stat(path)) == identity
     except OSError:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from etlmon.host import follow_cut, rotated
+from etlmon.host.rotated import Rotated
 from tests.host.conftest import Log
 from tests.waiting import wait_for_tick
 
@@ -218,6 +220,27 @@ class TestOnlyTheBannerHasBeenRead:
             log.follow()
         log.read()
         assert log.lines == ["2", "banner", "3", "banner", "4", "banner"]
+
+    def test_not_of_what_is_renamed_meanwhile(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The one after it begins alike."""
+        listing = rotated.rotated
+
+        def once(path: bytes) -> list[Rotated]:
+            monkeypatch.undo()
+            times = log.path.stat()
+            for number in (1, 2):
+                log.path.rename(log.named(f"-2026010{number}"))
+                log.write("banner", str(2 + number))
+            os.utime(log.named("-20260102"), ns=(times.st_atime_ns, times.st_mtime_ns))
+            return listing(path)
+
+        log.write("2")
+        monkeypatch.setattr(follow_cut, "rotated", once)
+        log.read()
+        log.read()
+        assert (log.lines, log.marks) == (["2", "banner", "3", "banner", "4"], [])
 
     def test_not_of_what_is_copied_only(self, log: Log, restart: bool) -> None:
         """A backup goes on as the file does."""

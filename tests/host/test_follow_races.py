@@ -384,6 +384,28 @@ class TestOfAFileInWhichNothingHasBeenSeen:
         log.read()
         assert (log.lines, log.flags) == (["1", "2"], [("truncated",)])
 
+    def test_renamed_as_copies_are_looked_for(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What came after it within the same tick is no copy of it."""
+        listing = rotated.rotated
+
+        def once(path: bytes) -> list[Rotated]:
+            monkeypatch.undo()
+            times = log.path.stat()
+            for number in ("2", "3"):
+                shift(log)
+                log.path.rename(log.named(".1"))
+                log.write(number)
+            os.utime(log.named(".1"), ns=(times.st_atime_ns, times.st_mtime_ns))
+            return listing(path)
+
+        log.write("1")
+        monkeypatch.setattr(follow_cut, "rotated", once)
+        log.read()
+        log.read()
+        assert (log.lines, log.marks) == (["1", "2", "3"], [])
+
     def test_copied_empty_and_filled_before_the_cut(self, log: Log) -> None:
         shift(log)
         wait_for_tick()
