@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import ENOENT
 from typing import TYPE_CHECKING
 
 from etlmon.host.cursor import Owed
@@ -32,7 +33,8 @@ def restore(queue: Queue, cursor: Cursor, now: float) -> None:
     """Find again what was being read, wherever it is now.
 
     All of it or nothing: raises OSError where there is a file that cannot be read, such as one that
-    may be read again when somebody has seen to its permissions.
+    may be read again when somebody has seen to its permissions, and where files get other names all
+    the time.
     """
     for tries_left in reversed(range(_MOST_TRIES)):
         try:
@@ -105,6 +107,8 @@ def _resume(
         is_copy = generation.is_packed or generation.is_another(position)
         queue.wait(queue.source(generation, now, is_copy=is_copy))
         return
+    if _places(rotated(queue.path)) != _places(files):
+        raise FileNotFoundError(ENOENT, "it may have got another name meanwhile")
     # How much was in a compressed one is not known: its size says nothing.
     is_packed = position.path.encode("latin-1").endswith(COMPRESSED)
     left = 0 if is_packed else max(0, position.size - position.offset)
@@ -112,6 +116,10 @@ def _resume(
         known = f"at least {left} bytes" if left else "maybe nothing"
         detail = f"gone before it had been read to its end; {known} of it are missing"
         queue.wait(Mark(("gap",), left or None, detail))
+
+
+def _places(files: list[Rotated]) -> set[tuple[bytes, tuple[int, int]]]:
+    return {(one.path, one.identity) for one in files}
 
 
 def _may_be_packed(position: Position, files: list[Rotated]) -> bool:

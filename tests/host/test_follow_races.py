@@ -247,6 +247,29 @@ class TestRenamedMeanwhile:
             log.read()
         assert (log.lines, log.marks) == (["0", "1", "2"], [])
 
+    def test_the_file_itself_which_was_empty(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is filled and compressed: nobody knows what was in it, but that it is there."""
+        log.path.rename(log.named(".1"))
+        log.path.touch()
+        log.read()
+        log.stop()
+
+        def rotate() -> None:
+            shift(log)
+            log.write("1")
+            log.path.rename(log.named(".1"))
+            compress(log.named(".1"))
+            wait_for_tick()
+            log.write("2", to=log.named(".new"))
+            log.named(".new").rename(log.path)
+
+        self.around(monkeypatch, follow_restore, lambda: None, rotate)
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["0", "1", "2"], [])
+
     def test_a_compressed_file_that_is_being_read(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
