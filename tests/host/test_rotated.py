@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from etlmon.host import rotated as module
 from etlmon.host.generation import open_generation
 from etlmon.host.rotated import Rotated, find, rotated, unseen_after
 
@@ -128,3 +129,25 @@ def test_position_is_found_in_the_oldest_that_holds_it(tmp_path: Path) -> None:
     assert found.name.endswith(b"app.log.2")
     assert found.peek(100) == b"rest\n"
     found.close()
+
+
+def test_listing_misses_none_while_hundreds_are_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are renamed from the last one to the first: what is renamed meanwhile may be missed."""
+    for number in range(1, 21):
+        (tmp_path / f"app.log.{number}").touch()
+    numbers = iter(range(20, 0, -1))
+    listing = module._list
+
+    def meanwhile(path: bytes) -> dict[bytes, Rotated]:
+        found = listing(path)
+        number = next(numbers, None)
+        if number is not None:
+            plain = tmp_path / f"app.log.{number}"
+            del found[bytes(plain)]
+            plain.rename(tmp_path / f"app.log.{number + 1}")
+        return found
+
+    monkeypatch.setattr(module, "_list", meanwhile)
+    assert len(rotated(bytes(tmp_path / "app.log"))) == 20
