@@ -17,7 +17,7 @@ from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, group_of, owner_of
 from etlmon.store.damage import DamagedError, is_emptied, mend_indexes, read_only_uri, stamp
 from etlmon.store.faults import READ_ONLY, explained, hindrance
-from etlmon.store.files import make, sync
+from etlmon.store.files import make, rename_anew, sync
 from etlmon.store.leftovers import clear, clear_half_made, half_made
 from etlmon.store.migrate import load_migrations, schema_version
 
@@ -83,7 +83,7 @@ def back_up(
                 _copy(view, made, cancelled)
         is_mended = make_sound(made, target, cancelled)
         sync(made)
-        made.rename(target)
+        rename_anew(made, target)
         sync(target.parent)
         return Copied(target.stat().st_size, is_mended)
     except (OSError, sqlite3.Error, StoreError) as error:
@@ -95,6 +95,8 @@ def back_up(
 
 
 def _words(error: OSError | sqlite3.Error | StoreError, target: Path) -> object:
+    if isinstance(error, FileExistsError):
+        return "a file of that name exists since a moment ago; name another"
     if isinstance(error, sqlite3.Error):
         return explained(error, target)
     if isinstance(error, OSError) and error.errno == errno.EROFS:
@@ -150,7 +152,7 @@ def _write(source: IO[bytes], target: Path) -> None:
             shutil.copyfileobj(source, file)
             file.flush()
             os.fsync(file.fileno())
-        made.rename(target)
+        rename_anew(made, target)
         sync(target.parent)
     finally:
         made.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from typing import TYPE_CHECKING
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """Of a file system without hard links, or a file to which one may make none."""
+_NO_FLAGS = (errno.EINVAL, errno.ENOSYS, errno.EPERM)
+"""Of a file system, or a kernel, that renames only so that what has the name goes."""
+_RENAME_NOREPLACE = 1
+_AT_FDCWD = -100
 
 
 def make(path: Path) -> int:
@@ -39,3 +44,36 @@ def link(path: Path, other: Path) -> bool:
             raise
         return False
     return True
+
+
+def rename_anew(path: Path, other: Path) -> None:
+    """Rename a file to a name that no other has, whoever takes that meanwhile. Blocks.
+
+    Raises FileExistsError if one has it. Where a file system can neither refuse that itself nor
+    make hard links, the name is taken with an empty file first.
+    """
+    if _renamed_by_kernel(path, other):
+        return
+    if link(path, other):
+        path.unlink()
+        return
+    os.close(make(other))
+    try:
+        path.rename(other)
+    except OSError:
+        other.unlink(missing_ok=True)
+        raise
+
+
+def _renamed_by_kernel(path: Path, other: Path) -> bool:
+    """Rename it in one step; False where the file system has none for that."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    names = os.fsencode(path), os.fsencode(other)
+    if renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_NOREPLACE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_FLAGS:
+        return False
+    raise OSError(number, os.strerror(number), os.fspath(path), None, os.fspath(other))

@@ -145,6 +145,22 @@ class TestCopying:
             back_up(made, target)
         assert target.read_text() == "precious"
 
+    def test_nor_what_somebody_makes_meanwhile(
+        self, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target = tmp_path / "copies" / "copy.db"
+        sound = backup.make_sound
+
+        def soundly(*how: Any) -> bool:
+            target.write_text("precious")
+            return sound(*how)
+
+        monkeypatch.setattr(backup, "make_sound", soundly)
+        with pytest.raises(StoreError, match="exists since a moment ago; name another"):
+            back_up(made, target)
+        assert target.read_text() == "precious"
+        assert [*target.parent.iterdir()] == [target]
+
     @pytest.mark.parametrize("place", ["etlmon.db/copy.db", "etlmon.db/deeper/copy.db"])
     def test_a_place_that_cannot_be(self, made: Path, tmp_path: Path, place: str) -> None:
         with pytest.raises(StoreError, match="cannot copy"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +89,23 @@ class TestCopying:
         assert [one.name for one in (place / "root").iterdir()] == ["copy.db"]
         with pytest.raises(StoreError, match="exists already"):
             back_up_for_root(database, target, NOW)
+
+    def test_replaces_nothing_that_comes_meanwhile(
+        self, place: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (place / "root").mkdir(mode=0o700)
+        target = place / "root" / "copy.db"
+        copied = shutil.copyfileobj
+
+        def copy(*how: Any) -> None:
+            target.write_text("precious")
+            copied(*how)
+
+        monkeypatch.setattr(shutil, "copyfileobj", copy)
+        with pytest.raises(StoreError, match="exists since a moment ago; name another"):
+            back_up_for_root(database, target, NOW)
+        assert target.read_text() == "precious"
+        assert [*target.parent.iterdir()] == [target]
 
     def test_into_one_that_is_made(self, place: Path, database: Path) -> None:
         target = place / "backups" / "etlmon" / "copy.db"
