@@ -29,7 +29,7 @@ from etlmon.store.faults import why_not_yet
 from etlmon.store.leftovers import clear
 from etlmon.store.lock import DatabaseLock, lock
 from etlmon.store.ondisk import InUse, look
-from etlmon.store.open import prepare, refuse_network_filesystem
+from etlmon.store.open import is_half_begun, prepare, refuse_network_filesystem
 from etlmon.units import to_millis, utc
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class CurrentDatabase:
             if self._damage is not None:
                 self._set_aside(self._damage)
                 self._damage = None
-            if self.set_aside is None and not self.path.exists():
+            if self.set_aside is None:
                 self._note_set_aside()
             try:
                 self._prepare()
@@ -204,12 +204,16 @@ class CurrentDatabase:
             self._lock.hold()
 
     def _note_set_aside(self) -> None:
-        """Find the database whose place is empty since a node was killed that had set it aside."""
-        self.set_aside = newest_set_aside(self.path)
-        if self.set_aside is not None:
+        """Find what was set aside by a node that was killed before it had begun another one.
+
+        Whoever removes a database leaves nothing in its place, nor what is half begun.
+        """
+        found = newest_set_aside(self.path)
+        if found is not None and is_half_begun(self.path):
+            self.set_aside = found
             self.log.error(
                 "There is no database, and a damaged one is kept as {aside}: a new one is begun.",
-                aside=str(self.set_aside),
+                aside=str(found),
             )
 
     def _clear(self) -> None:

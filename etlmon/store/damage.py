@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from etlmon.errors import StoreError
-from etlmon.store.files import link
+from etlmon.store.files import link, make, rename_anew
+from etlmon.store.leftovers import half_made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,7 +172,9 @@ def set_aside(path: Path, label: str) -> Path:
 
     Of a database that is gone, what lies beside it still: SQLite would bring that into the file
     that takes its place. It has both names until all is done, by which the next one finds that it
-    was begun (``half_set_aside``), and ends it. Raises StoreError where that cannot be done.
+    was begun (``half_set_aside``), and ends it. In its place is then an empty file, until a new
+    database is begun in it: one that somebody removes leaves none. Raises StoreError where that
+    cannot be done.
     """
     real = path.resolve()
     aside = half_set_aside(path) or unused(real.with_name(f"{real.name}.{label}"))
@@ -182,9 +185,20 @@ def set_aside(path: Path, label: str) -> Path:
             if beside.exists():
                 beside.rename(aside.with_name(aside.name + suffix))
         if has_both:
-            real.unlink()
+            _leave_empty(real)
         elif real.exists():
-            real.rename(aside)
+            rename_anew(real, aside)
+            os.close(make(real))
     except OSError as error:
         raise StoreError(f"cannot set {real} aside as {aside.name}: {error.strerror}") from error
     return aside
+
+
+def _leave_empty(real: Path) -> None:
+    """Put an empty file in the place of one that has another name."""
+    empty = half_made(real)
+    try:
+        os.close(make(empty))
+        empty.replace(real)
+    finally:
+        empty.unlink(missing_ok=True)

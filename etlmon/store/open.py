@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from etlmon import __version__
 from etlmon.errors import StoreError
-from etlmon.store.damage import DamagedError, is_damage, is_emptied
+from etlmon.store.damage import DamagedError, is_damage, is_emptied, read_only_uri
 from etlmon.store.lock import make_directory, network_filesystem
 from etlmon.store.migrate import load_migrations, migrate, schema_version
 from etlmon.store.tables.all import TABLES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_BEGUN = "SELECT 1 FROM meta WHERE key = 'created_at'"
 
 
 def writer_pragmas(connection: sqlite3.Connection, max_bytes: int | None = None) -> None:
@@ -105,16 +108,31 @@ def _prepare(
             "put node.db_path on a local disk"
         )
     version = migrate(connection, path, now_ms, load_migrations())
-    connection.executemany(
-        "INSERT OR IGNORE INTO meta VALUES (?, ?)",
-        [("created_at", str(now_ms)), ("created_by", __version__)],
-    )
-    if in_place_of is not None and not tables:
-        connection.execute("INSERT OR IGNORE INTO meta VALUES ('in_place_of', ?)", (in_place_of,))
+    if not connection.execute(_BEGUN).fetchall():
+        made = [("created_at", str(now_ms)), ("created_by", __version__)]
+        if in_place_of is not None:
+            made.insert(0, ("in_place_of", in_place_of))  # the first, for who is killed in between
+        connection.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", made)
     for table in TABLES:
         if table.at_open is not None:
             connection.execute(table.at_open)
     return version
+
+
+def is_half_begun(path: Path) -> bool:
+    """Whether the file is empty, or holds a database that was not made to the end. Blocks.
+
+    So it is where a damaged one has been set aside, until another has taken its place.
+    """
+    try:
+        if path.stat().st_size == 0:
+            return True
+        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_schema").fetchall():
+                return True
+            return not connection.execute(_BEGUN).fetchall()
+    except (OSError, sqlite3.Error):
+        return False
 
 
 def _make_file(path: Path) -> None:

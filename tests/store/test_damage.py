@@ -16,6 +16,7 @@ from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
 from etlmon.store.damage import check, looks_like_database, set_aside, stamp
 from etlmon.store.database import StoreService
+from etlmon.store.migrate import load_migrations, migrate
 from etlmon.store.open import prepare
 from etlmon.units import utc
 from tests.store.killed import killed
@@ -84,16 +85,24 @@ class TestSettingAside:
             path.with_name(path.name + suffix).write_text(suffix)
         aside = set_aside(path, "x")
         assert sorted(one.name for one in path.parent.iterdir()) == [
+            "etlmon.db",
             "etlmon.db.x",
             "etlmon.db.x-shm",
             "etlmon.db.x-wal",
         ]
         assert aside.read_text() == ""
+        assert path.stat().st_size == 0, "until a new one is begun"
 
-    def test_replaces_nothing(self, path: Path) -> None:
+    @pytest.mark.parametrize("has_links", [True, False])
+    def test_replaces_nothing(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, *, has_links: bool
+    ) -> None:
+        if not has_links:
+            monkeypatch.setattr("etlmon.store.damage.link", lambda *_: False)
         for text in ("one", "two"):
             path.write_text(text)
             set_aside(path, "x")
+            assert path.stat().st_size == 0
         assert path.with_name("etlmon.db.x").read_text() == "one"
         assert path.with_name("etlmon.db.x-2").read_text() == "two"
 
@@ -158,6 +167,71 @@ async def test_a_node_that_is_killed_before_it_has_begun_a_new_one_hides_nothing
     again.startService()
     assert again.set_aside is None
     await again.stopService()
+
+
+async def test_killed_while_it_begins_a_new_one_it_hides_nothing(
+    path: Path, tmp_path: Path, flush_logged_errors: Flush
+) -> None:
+    def begin() -> None:
+        store = StoreService(path, reactor, lambda: NOW)
+        store.startService()
+
+    make(path)
+    kept = set_aside(path, LABEL)
+    step, was_killed = 0, True
+    while was_killed:
+        step += 7
+        for one in tmp_path.iterdir():  # noqa: ASYNC240
+            if one != kept:
+                one.unlink()
+        make_empty(path)
+        was_killed = killed(step, begin)
+        store = StoreService(path, reactor, lambda: NOW)
+        store.startService()
+        assert (
+            await store.read(
+                lambda cursor: cursor.execute(
+                    "SELECT value FROM meta WHERE key = 'in_place_of'"
+                ).fetchone()
+            )
+        ) == (kept.name,), step
+        await store.stopService()
+    assert step > 7
+    flush_logged_errors("a damaged one is kept as")
+
+
+async def test_so_it_does_with_half_of_the_schema_made(
+    path: Path, flush_logged_errors: Flush
+) -> None:
+    make(path)
+    kept = set_aside(path, LABEL)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, path, 0, load_migrations()[:3])
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    assert store.set_aside == kept
+    assert await store.read(
+        lambda cursor: cursor.execute("SELECT value FROM meta WHERE key = 'in_place_of'").fetchone()
+    ) == (kept.name,)
+    await store.stopService()
+    flush_logged_errors("a damaged one is kept as")
+
+
+async def test_one_that_somebody_removes_is_not_told_as_damaged(path: Path) -> None:
+    """Though a damaged one was set aside, once."""
+    make(path)
+    set_aside(path, LABEL)
+    path.unlink()  # noqa: ASYNC240
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    assert store.set_aside is None
+    found = await store.read(
+        lambda cursor: cursor.execute(
+            "SELECT count(*) FROM meta WHERE key = 'in_place_of'"
+        ).fetchone()
+    )
+    assert found == (0,)
+    await store.stopService()
 
 
 async def test_killed_while_it_sets_one_aside_it_loses_no_log(
