@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, group_of, owner_of
-from etlmon.store.damage import DamagedError, is_emptied, mend_indexes, read_only_uri, stamp
+from etlmon.store.damage import DamagedError, is_emptied, read_only_uri, stamp
 from etlmon.store.faults import READ_ONLY, explained, hindrance
 from etlmon.store.files import make, rename_anew, sync
+from etlmon.store.indexes import mend_indexes
 from etlmon.store.leftovers import clear, clear_half_made, half_made
 from etlmon.store.migrate import load_migrations, schema_version
 
@@ -272,8 +273,8 @@ def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: 
     unless it is a database known here; DamagedError where it is not sound.
     """
     try:
-        is_mended = mend_indexes(found, cancelled)
         with closing(sqlite3.connect(found, isolation_level=None)) as connection:
+            is_mended = mend_indexes(connection, found, cancelled) is not None
             present = schema_version(connection)
             connection.execute("PRAGMA journal_mode = DELETE").fetchone()  # so that it is one file
     except DamagedError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,16 +22,22 @@ from etlmon.store.damage import (
     half_set_aside,
     is_damage,
     looks_like_database,
-    mend_indexes,
     newest_set_aside,
     set_aside,
     stamp,
 )
-from etlmon.store.faults import why_not_yet
+from etlmon.store.faults import NoRoomError, why_not_yet
+from etlmon.store.indexes import Mended, mend_indexes
 from etlmon.store.leftovers import clear
 from etlmon.store.lock import DatabaseLock, lock
 from etlmon.store.ondisk import InUse, look
-from etlmon.store.open import is_half_begun, prepare, refuse_network_filesystem
+from etlmon.store.open import (
+    is_half_begun,
+    prepare,
+    refuse_network_filesystem,
+    writer_pragmas,
+)
+from etlmon.store.tables.all import HISTORIES
 from etlmon.units import to_millis, utc
 
 if TYPE_CHECKING:
@@ -79,6 +87,8 @@ class CurrentDatabase:
         self.schema_version = 0
         self.set_aside: Path | None = None
         """Where a damaged database has been put since the node began."""
+        self.early_rows = 0
+        """Rows that went before their time, for what had to be written at once."""
         self.waits = False
         """Whether it cannot be opened just now; the writer's trouble is why."""
         self._reactor = reactor
@@ -86,6 +96,7 @@ class CurrentDatabase:
         self._slowest = slowest
         self._network_filesystem_allowed = network_filesystem_allowed
         self._max_bytes = max_bytes
+        self._histories = () if max_bytes is None else HISTORIES
         self._proc = proc
         self._suspected = suspected
         self._replaced = replaced
@@ -96,6 +107,8 @@ class CurrentDatabase:
         """What is wrong with the file that bears the name, if it is to be set aside."""
         self._was_there = False
         """Whether there was one at the start that could not be opened then."""
+        self._lack: NoRoomError | None = None
+        """What could not be written when it was opened last, for want of room on the disk."""
         self._is_left = False
         self._at_work = Lock()
         """Held by the thread that changes the files: who waits for it may be cancelled."""
@@ -194,14 +207,42 @@ class CurrentDatabase:
                 self._damage = None
             if self.set_aside is None:
                 self._note_set_aside()
+            if self._lack is not None and not self._lack.is_over():
+                raise self._lack  # to try it would fill the disk, for all who are on it
+            self._lack = None
             try:
-                self._prepare()
+                self._prepare_mended()
+            except NoRoomError as error:
+                self._lack = error
+                raise
             except DamagedError as error:
                 if not looks_like_database(self.path):
                     raise
                 self._set_aside(error)
                 self._prepare()
             self._lock.hold()
+
+    def _prepare_mended(self) -> None:
+        """Prepare it, with its indexes made anew if one that is damaged is in the way."""
+        try:
+            self._prepare()
+        except DamagedError:
+            if not looks_like_database(self.path) or not self._is_mended():
+                raise
+            self._prepare()
+
+    def _is_mended(self) -> bool:
+        """Mend what is no more than an index; tell whether it was. Raises StoreError."""
+        try:
+            if check(self.path) is not None:
+                return False
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+                writer_pragmas(connection, self._max_bytes)
+                mended = mend_indexes(connection, self.path, lambda: self._is_left, self._histories)
+        except (DamagedError, sqlite3.Error):
+            return False
+        self._note_mended(mended)
+        return mended is not None
 
     def _note_set_aside(self) -> None:
         """Find what was set aside by a node that was killed before it had begun another one.
@@ -227,6 +268,7 @@ class CurrentDatabase:
             network_filesystem_allowed=self._network_filesystem_allowed,
             proc=self._proc,
             in_place_of=None if self.set_aside is None else self.set_aside.name,
+            max_bytes=self._max_bytes,
         )
 
     def _set_aside(self, error: object) -> None:
@@ -257,35 +299,70 @@ class CurrentDatabase:
             self._writer.resume()
 
     async def _replace(self, writer: Writer, error: BaseException) -> None:
-        damaged, opened = self.connections, None
+        damaged = self.connections
         assert damaged is not None
-        async with damaged.no_reads():
-            found = await self._in_thread(lambda: check(self.path))
-            if found is None and is_damage(error):
-                found = await self._in_thread(self._mend_indexes)
-            if found is not None:
-                self.connections = None
-                damaged.close()
+        lack: NoRoomError | None = None
+        while True:
+            try:
+                found = await self._look_into(damaged, error)
+                break
+            except NoRoomError as no_room:
+                lack = no_room
+            self._wait(writer, lack)
+            while not await self._in_thread(lack.is_over):
+                await deferLater(self._reactor, _TRY_AGAIN_SECONDS)
+        self.waits = False
+        opened = damaged
         if found is not None:
             self._damage = found
             opened = await self._make(writer)
         self._replacing = self._unchecked = None
-        writer.resume(opened.writing if opened is not None else None)
-        if opened is not None:
+        writer.resume(None if opened is damaged and lack is None else opened.writing)
+        if opened is not damaged:
             writer.state.last_error = (
                 f"damaged ({error}); kept as {self.set_aside}, a new one begun"
             )
             writer.state.last_error_at = self._wall_clock()
             self._replaced()
 
-    def _mend_indexes(self) -> str | None:
-        """Mend what the quick check does not look at; give what cannot be mended. Blocks."""
+    async def _look_into(self, damaged: Connections, error: BaseException) -> str | None:
+        """Check the file, and mend what is no more than an index; give what cannot be mended.
+
+        Then the connections are closed. Raises NoRoomError where there is no room for an index.
+        """
+        async with damaged.no_reads():
+            found = await self._in_thread(lambda: check(self.path))
+            if found is None and is_damage(error):
+                found = await self._mend(damaged)
+            if found is not None:
+                self.connections = None
+                damaged.close()
+        return found
+
+    async def _mend(self, damaged: Connections) -> str | None:
+        """Mend what the quick check does not look at; give what cannot be mended.
+
+        By the connection that writes: no other may write or check point, and none has its limit.
+        """
         try:
-            if mend_indexes(self.path):
-                self.log.warn("An index of the database was damaged: all are made anew.")
-        except DamagedError as error:
-            return str(error)
+            mended = await damaged.writing.runWithConnection(
+                mend_indexes, self.path, lambda: self._is_left, self._histories
+            )
+        except DamagedError as found:
+            return str(found)
+        self._note_mended(mended)
         return None
+
+    def _note_mended(self, mended: Mended | None) -> None:
+        if mended is not None:
+            self.log.warn("An index of the database was damaged: all are made anew.")
+        if mended is not None and mended.early_rows:
+            self.early_rows += mended.early_rows
+            self.log.warn(
+                "The {rows} oldest rows of the largest history went for that before their time:"
+                " node.db_max_bytes left no room.",
+                rows=mended.early_rows,
+            )
 
     async def _open_later(self, writer: Writer) -> None:
         """Open the database that could not be at the start."""

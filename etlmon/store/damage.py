@@ -14,15 +14,13 @@ from etlmon.store.files import link, make, rename_anew
 from etlmon.store.leftovers import half_made
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _MAGIC = b"SQLite format 3\0"
-_MOST_CHARACTERS = 300
+MOST_CHARACTERS = 300
 """Of what a check finds: a row of it may name a hundred pages."""
-_STEPS_BETWEEN_LOOKS = 100_000
-"""Of SQLite, some milliseconds."""
 SIDE_FILES = ("-wal", "-shm")
 """What SQLite keeps beside a database; it belongs to that file and to no other."""
 
@@ -97,36 +95,7 @@ def check(
             return str(error)
         raise StoreError(f"cannot check {path}: {error}") from error
     found = "; ".join(str(row[0]) for row in rows)
-    return None if found == "ok" else found[:_MOST_CHARACTERS] or "the check said nothing"
-
-
-def mend_indexes(path: Path, cancelled: Callable[[], bool] = lambda: False) -> bool:
-    """Check all of a database, and make its indexes anew if one does not fit its table.
-
-    Gives whether that was so. Nobody else may write meanwhile. ``cancelled`` is asked now and then
-    whether to give up. Raises DamagedError where it is not sound then, StoreError where it cannot
-    be done.
-    """
-    try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.set_progress_handler(cancelled, _STEPS_BETWEEN_LOOKS)
-            # The writer's connection alone brings the log in.
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            if _full_check(connection) == "ok":
-                return False
-            connection.execute("REINDEX")
-            found = _full_check(connection)
-    except sqlite3.Error as error:
-        if is_damage(error) or isinstance(error, sqlite3.IntegrityError):
-            raise DamagedError(str(error)) from error
-        raise StoreError(f"cannot check {path}, or make its indexes anew: {error}") from error
-    if found != "ok":
-        raise DamagedError(found[:_MOST_CHARACTERS])
-    return True
-
-
-def _full_check(connection: sqlite3.Connection) -> str:
-    return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    return None if found == "ok" else found[:MOST_CHARACTERS] or "the check said nothing"
 
 
 def stamp(wall_seconds: float) -> str:

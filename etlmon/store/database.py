@@ -257,7 +257,7 @@ class StoreService(Service):
             held_records=self._writer.held_records,
             dropped_records=state.dropped_records,
             max_bytes=self.max_bytes,
-            early_rows=self.early_rows,
+            early_rows=self.early_rows + self._current.early_rows,
             last_commit_at=None if state.last_commit_at is None else utc(state.last_commit_at),
             last_error=files.trouble if files.is_lost else state.last_error,
             last_error_at=None if state.last_error_at is None else utc(state.last_error_at),

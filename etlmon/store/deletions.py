@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from etlmon.store.tables.base import Table
 
 ROWS_A_STEP = 5_000
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""Of the rows of the largest history, tried in turn where all of something must be written at once,
+and the greatest size leaves it no room."""
 _PAGES_A_STEP = 250
 """Some 20 ms: what a collector has for the database waits no longer than that."""
 
@@ -124,6 +128,19 @@ def _trimmed(table: Table, cursor: sqlite3.Cursor) -> int:
     if deleted and table.trimmed is not None:
         cursor.execute(table.trimmed)
     return deleted
+
+
+def delete_share(table: Table, share: float) -> Callable[[sqlite3.Cursor], int]:
+    """Delete a share of a table's rows, the oldest, in one step; gives how many.
+
+    For what must find room in the same transaction; where there is time, smaller steps are better.
+    """
+
+    def delete(cursor: sqlite3.Cursor) -> int:
+        (rows,) = cursor.execute(f"SELECT count(*) FROM {table.name}").fetchone()
+        return delete_oldest(table, math.ceil(rows * share), rows)(cursor)
+
+    return delete
 
 
 def free_pages(cursor: sqlite3.Cursor) -> int:

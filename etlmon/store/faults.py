@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
+from etlmon.errors import StoreError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 _LEAST_BYTES = 1 << 20
 """What a database needs beside its file to be opened, and somewhat more."""
 
+_BRINK_BYTES = 4 << 20
+"""What was given back since a large transaction failed is not more than that."""
 _FULL = "the disk is full"
 READ_ONLY = "the file system is read-only"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -35,6 +41,15 @@ _MAY_PASS = frozenset(
         sqlite3.SQLITE_PERM,
     )
 )
+
+
+class NoRoomError(StoreError):
+    """What must be written at once has no room on the disk."""
+
+    def __init__(self, words: str, is_over: Callable[[], bool]) -> None:
+        """``is_over`` tells whether there is more room now: then it is worth a try. It blocks."""
+        super().__init__(words)
+        self.is_over = is_over
 
 
 def is_full(error: BaseException) -> bool:
@@ -65,6 +80,23 @@ def hindrance(directory: Path) -> str | None:
     return _FULL if free * found.f_frsize < _LEAST_BYTES else None
 
 
+def by_the_disk(places: Iterable[Path]) -> bool:
+    """Whether there is so little room in one of these directories that a disk is full. Blocks."""
+    return any(shutil.disk_usage(place).free < _BRINK_BYTES for place in places)
+
+
+def more_room(places: Iterable[Path]) -> Callable[[], bool]:
+    """Give what tells later whether one of these directories has more room than now. Blocks."""
+    before = {place: shutil.disk_usage(place).free for place in places}
+
+    def is_more() -> bool:
+        return any(
+            shutil.disk_usage(place).free > free + _LEAST_BYTES for place, free in before.items()
+        )
+
+    return is_more
+
+
 def explained(error: sqlite3.Error, path: Path) -> sqlite3.Error:
     """Give an error with what hinders in its words, where SQLite says "disk I/O error". Blocks.
 
@@ -88,7 +120,7 @@ def why_not_yet(error: BaseException, path: Path) -> str | None:
     """
     cause = error.__cause__ or error
     number, code = getattr(cause, "errno", None), getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    if number in _NO_ROOM or code == sqlite3.SQLITE_FULL:
+    if isinstance(error, NoRoomError) or number in _NO_ROOM or code == sqlite3.SQLITE_FULL:
         return _FULL
     if code in _LOCKED:
         return "another program has locked it"

@@ -1,8 +1,8 @@
 """Brings a database to the newest schema, one migration after the other.
 
-Each migration is one transaction together with the note that it ran, so that a migration that
-fails leaves the schema as it was. Before a database with data in it is changed, a copy is made
-beside it. A database that is newer than the program is refused.
+An upgrade is one transaction, together with the notes of what ran, so that a migration that fails
+leaves the database as it was, for the older program, too. Before a database with data in it is
+changed, a copy is made beside it. A database that is newer than the program is refused.
 """
 
 from __future__ import annotations
@@ -19,13 +19,20 @@ from typing import TYPE_CHECKING
 
 from etlmon import __version__
 from etlmon.errors import StoreError
+from etlmon.store.damage import DamagedError, is_damage
+from etlmon.store.deletions import SHARES, delete_share
+from etlmon.store.faults import NoRoomError, by_the_disk, is_full, more_room
 from etlmon.store.files import make, sync
 from etlmon.store.leftovers import half_made
+from etlmon.store.sizes import largest_first
+from etlmon.store.wal import checkpoint
 from etlmon.text import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from etlmon.store.tables.base import Table
 
 _NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
 _RECORD = """
@@ -75,12 +82,19 @@ def schema_version(connection: sqlite3.Connection) -> int:
 
 
 def migrate(
-    connection: sqlite3.Connection, path: Path, now_ms: int, migrations: Sequence[Migration]
+    connection: sqlite3.Connection,
+    path: Path,
+    now_ms: int,
+    migrations: Sequence[Migration],
+    histories: Sequence[Table] = (),
 ) -> int:
     """Apply what is missing and give the schema version reached.
 
     ``connection`` is in autocommit mode (``isolation_level=None``); ``path`` is its file, used to
-    name the copy made before an upgrade. Raises StoreError.
+    name the copy made before an upgrade. ``histories`` are the tables of which the oldest rows go
+    where the greatest size is in the way that the connection has; none where it has none.
+    Raises StoreError; NoRoomError where the disk is in the way, DamagedError where the file is no
+    sound database.
     """
     present = schema_version(connection)
     newest = migrations[-1].schema_version
@@ -91,16 +105,46 @@ def migrate(
         )
     missing = [step for step in migrations if step.schema_version > present]
     if missing and present > 0:
-        _copy(connection, _copy_of(path, present))
-    for step in missing:
-        try:
-            _apply(connection, step, now_ms)
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"{path}: migration {step.schema_version} ({step.name}) failed: {error}; "
-                "the database is as it was before it"
-            ) from error
+        _copy(connection, _copy_of(path, present), path)
+    if missing:
+        _upgrade(connection, path, now_ms, missing, histories)
     return newest
+
+
+def _upgrade(
+    connection: sqlite3.Connection,
+    path: Path,
+    now_ms: int,
+    missing: Sequence[Migration],
+    histories: Sequence[Table],
+) -> None:
+    """Apply migrations, with fewer rows if the greatest size of the file leaves them no room."""
+    directory = path.resolve().parent
+    is_over = more_room((directory,))
+    words = ""
+    for share in (0.0, *SHARES):
+        try:
+            _apply(connection, missing, now_ms, share, histories)
+        except _FailedError as failed:
+            error = failed.error
+            words = f"{path}: {failed}; the database is as it was before it"
+            if is_damage(error):
+                raise DamagedError(words) from error
+            if not is_full(error):
+                raise StoreError(words) from error
+            if not histories or by_the_disk((directory,)):
+                raise NoRoomError(words, is_over) from error
+        else:
+            return
+    raise StoreError(f"{words}; allow a larger node.db_max_bytes")
+
+
+class _FailedError(Exception):
+    """A migration could not be applied."""
+
+    def __init__(self, step: Migration, error: sqlite3.Error) -> None:
+        super().__init__(f"migration {step.schema_version} ({step.name}) failed: {error}")
+        self.error = error
 
 
 def _way_back(path: Path, newest: int) -> str:
@@ -120,21 +164,47 @@ def _copy_of(path: Path, version: int) -> Path:
     return path.with_name(f"{path.name}.schema-{version}")
 
 
-def _apply(connection: sqlite3.Connection, step: Migration, now_ms: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
+def _apply(
+    connection: sqlite3.Connection,
+    steps: Sequence[Migration],
+    now_ms: int,
+    share: float,
+    histories: Sequence[Table],
+) -> None:
+    """Apply migrations, without a share of the rows of the largest history; all or none of them."""
+    step = steps[0]
     try:
+        connection.execute("BEGIN IMMEDIATE")
+        if share:
+            _cut(connection.cursor(), histories, share)
         connection.execute(_RECORD)
-        for statement in _statements(step.sql):
-            connection.execute(statement)
-        connection.execute(
-            "INSERT INTO migrations VALUES (?, ?, ?, ?)",
-            (step.schema_version, step.name, now_ms, __version__),
-        )
+        for step in steps:
+            for statement in _statements(step.sql):
+                connection.execute(statement)
+            connection.execute(
+                "INSERT INTO migrations VALUES (?, ?, ?, ?)",
+                (step.schema_version, step.name, now_ms, __version__),
+            )
         connection.execute("COMMIT")
-    except BaseException:
+    except sqlite3.Error as error:
+        raise _FailedError(step, error) from error
+    finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
+
+
+def _cut(cursor: sqlite3.Cursor, histories: Sequence[Table], share: float) -> None:
+    """Delete the oldest rows of the largest history that this schema knows as today's does."""
+    for table in largest_first(cursor, histories):
+        cursor.execute("SAVEPOINT cut")
+        try:
+            delete_share(table, share)(cursor)
+        except sqlite3.OperationalError as error:
+            if is_full(error):
+                raise
+            cursor.execute("ROLLBACK TO cut")
+        else:
+            return
 
 
 def _statements(sql: str) -> Iterator[str]:
@@ -152,22 +222,40 @@ def _statements(sql: str) -> Iterator[str]:
         yield statement
 
 
-def _copy(connection: sqlite3.Connection, target: Path) -> None:
-    """Copy the database whole to ``target``; a copy of the same schema made before is replaced."""
+def _copy(connection: sqlite3.Connection, target: Path, path: Path) -> None:
+    """Copy the database whole to ``target``; a copy of the same schema made before is replaced.
+
+    One of just this state stays: an upgrade that has room for its copy and none for itself is tried
+    again and again. The copy's time tells: it is that of the database when nothing else was in it.
+    """
     made = half_made(target)
     try:
+        log_is_empty = checkpoint(connection.cursor())
+        state = path.stat()
+        if log_is_empty and _is_of(target, state):
+            return
         _refuse_without_room(connection, target.parent)
         os.close(make(made))
         with closing(sqlite3.connect(made)) as copy:
             connection.backup(copy)
+        if log_is_empty:
+            os.utime(made, ns=(state.st_atime_ns, state.st_mtime_ns))
         sync(made)
         made.replace(target)
         sync(target.parent)
     except (OSError, sqlite3.Error) as error:
         made.unlink(missing_ok=True)
-        raise StoreError(
-            f"cannot copy the database to {target} before its upgrade: {error}"
-        ) from error
+        kind = DamagedError if is_damage(error) else StoreError
+        raise kind(f"cannot copy the database to {target} before its upgrade: {error}") from error
+
+
+def _is_of(copy: Path, state: os.stat_result) -> bool:
+    """Whether a copy is of the database as it is, by its size and its time."""
+    try:
+        found = copy.stat()
+    except OSError:
+        return False
+    return (found.st_size, found.st_mtime_ns) == (state.st_size, state.st_mtime_ns)
 
 
 def _refuse_without_room(connection: sqlite3.Connection, directory: Path) -> None:

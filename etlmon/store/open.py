@@ -12,12 +12,14 @@ from etlmon.errors import StoreError
 from etlmon.store.damage import DamagedError, is_damage, is_emptied, read_only_uri
 from etlmon.store.lock import make_directory, network_filesystem
 from etlmon.store.migrate import load_migrations, migrate, schema_version
-from etlmon.store.tables.all import TABLES
+from etlmon.store.sizes import pages
+from etlmon.store.tables.all import HISTORIES, TABLES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+_SPARE_BYTES = 1 << 20
 _BEGUN = "SELECT 1 FROM meta WHERE key = 'created_at'"
 
 
@@ -61,12 +63,15 @@ def prepare(
     network_filesystem_allowed: bool,
     proc: Path,
     in_place_of: str | None = None,
+    max_bytes: int | None = None,
 ) -> int:
     """Make or upgrade the database at ``path`` and give its schema version.
 
-    ``in_place_of`` names the damaged one whose place it takes, for those who lose by that.
+    ``in_place_of`` names the damaged one whose place it takes, for those who lose by that. An
+    upgrade that has no room below ``max_bytes`` makes it: the oldest rows of the largest history
+    go, which the copy made before has still.
     Raises StoreError, with the remedy, where it cannot be used; DamagedError where SQLite says
-    that the file is no sound database.
+    that the file is no sound database, NoRoomError where the disk has no room for an upgrade.
     """
     if not network_filesystem_allowed:
         refuse_network_filesystem(path, proc)
@@ -78,7 +83,7 @@ def prepare(
                 f"cannot use the database {path}: it is empty, with a write-ahead log beside it"
             )
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            return _prepare(connection, path, now_ms, in_place_of)
+            return _prepare(connection, path, now_ms, in_place_of, max_bytes)
     except OSError as error:
         raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
     except sqlite3.Error as error:
@@ -91,7 +96,11 @@ def prepare(
 
 
 def _prepare(
-    connection: sqlite3.Connection, path: Path, now_ms: int, in_place_of: str | None
+    connection: sqlite3.Connection,
+    path: Path,
+    now_ms: int,
+    in_place_of: str | None,
+    max_bytes: int | None,
 ) -> int:
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema")]
     if not tables:
@@ -107,7 +116,13 @@ def _prepare(
             f"{path}: its file system cannot hold a write-ahead log (journal mode is {mode}); "
             "put node.db_path on a local disk"
         )
-    version = migrate(connection, path, now_ms, load_migrations())
+    histories = () if max_bytes is None else HISTORIES
+    if max_bytes is not None:
+        now = pages(connection.cursor())
+        size_bytes = now.pages * now.page_bytes
+        # One that has become too large by the configuration must be opened all the same.
+        limit(connection, max_bytes if size_bytes <= max_bytes else size_bytes + _SPARE_BYTES)
+    version = migrate(connection, path, now_ms, load_migrations(), histories)
     if not connection.execute(_BEGUN).fetchall():
         made = [("created_at", str(now_ms)), ("created_by", __version__)]
         if in_place_of is not None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+    from etlmon.store.tables.base import Table
+
 _SAMPLES = 200
 _GOLDEN = (5**0.5 - 1) / 2
 """Its multiples are spread evenly and never with a period, as holes may have one."""
@@ -73,6 +75,42 @@ def reckon(cursor: sqlite3.Cursor, tables: Iterable[str]) -> dict[str, Size]:
         table: Size(sample.rows, round(content * weights[table] / total))
         for table, sample in found.items()
     }
+
+
+def largest_first(cursor: sqlite3.Cursor, tables: Iterable[Table]) -> list[Table]:
+    """Give those of the tables that are there, by their size.
+
+    All of them is read, and no index: it may be one that has not got all rows.
+    """
+    known = {name for (name,) in cursor.execute("SELECT name FROM sqlite_schema").fetchall()}
+
+    def size(table: Table) -> int:
+        length = "+".join(_terms(cursor, table.name))
+        found = cursor.execute(f"SELECT sum({length}) FROM {table.name} NOT INDEXED").fetchone()[0]
+        return int(found or 0)
+
+    return sorted((table for table in tables if table.name in known), key=size, reverse=True)
+
+
+def index_bytes(cursor: sqlite3.Cursor, table: str, index: str) -> int:
+    """Give how large an index is at most when it is made anew. All of its table is read."""
+    terms = [str(2 * _BYTES_AROUND_ROW)]
+    for name, kind in cursor.execute(
+        "SELECT i.name, t.type FROM pragma_index_info(?) i"
+        " LEFT JOIN pragma_table_info(?) t ON t.name = i.name",
+        (index, table),
+    ).fetchall():
+        column = "NULL" if name is None else quoted(name)
+        terms.append(_LENGTH.get(kind, _LENGTH_OF_TEXT).format(column))
+    (found,) = cursor.execute(
+        f"SELECT sum({'+'.join(terms)}) FROM {quoted(table)} NOT INDEXED"
+    ).fetchone()
+    return int(found or 0)
+
+
+def quoted(name: str) -> str:
+    """Give a name as SQL has it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def ends(cursor: sqlite3.Cursor, table: str) -> tuple[int, int] | None:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def vacuum(cursor: sqlite3.Cursor) -> None:
     """Write the file anew, by way of a file for temporary data: memory may not hold all of it."""
-    before = cursor.execute("PRAGMA temp_store").fetchone()[0]
-    cursor.execute("PRAGMA temp_store = FILE")
-    try:
+    with temporary_files(cursor):
         cursor.execute("VACUUM")
+
+
+@contextmanager
+def temporary_files(connection: sqlite3.Connection | sqlite3.Cursor) -> Iterator[None]:
+    """Let a connection sort in files: memory may not hold all of a large index."""
+    before = connection.execute("PRAGMA temp_store").fetchone()[0]
+    connection.execute("PRAGMA temp_store = FILE")
+    try:
+        yield
     finally:
-        cursor.execute(f"PRAGMA temp_store = {before}")
+        connection.execute(f"PRAGMA temp_store = {before}")
 
 
 def lacking_room(
@@ -27,7 +35,8 @@ def lacking_room(
 ) -> str | None:
     """Say which room a vacuum needs that is not there; None if there is enough. Blocks.
 
-    The content goes into a temporary file, and from there through the write-ahead log.
+    The content goes into a temporary file, and from there through the write-ahead log. So it is
+    with what is sorted to make an index.
     """
     beside, temporary = database.resolve().parent, temporary_directory(environ)
     needed = {beside: content_bytes}
@@ -35,6 +44,8 @@ def lacking_room(
         needed[beside] += content_bytes
     else:
         needed[temporary] = content_bytes
+    if not os.access(temporary, os.W_OK | os.X_OK):
+        return "a directory for temporary files that can be written to: let SQLITE_TMPDIR name one"
     for place, needed_bytes in needed.items():
         free = shutil.disk_usage(place).free
         if free < needed_bytes:
@@ -43,7 +54,7 @@ def lacking_room(
     return None
 
 
-def temporary_directory(environ: Mapping[str, str]) -> Path:
+def temporary_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """Give where SQLite puts temporary files: the first of its places that can be written."""
     named = (environ.get("SQLITE_TMPDIR"), environ.get("TMPDIR"))
     for place in (*named, "/var/tmp", "/usr/tmp", "/tmp"):  # noqa: S108 - they are SQLite's

@@ -13,6 +13,7 @@ from etlmon.errors import StoreError
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
+    from pathlib import Path
 
     from etlmon.store.connections import Connections
     from etlmon.store.writer import Writer
@@ -46,6 +47,13 @@ def checkpoint(cursor: sqlite3.Cursor) -> bool:
     finally:
         cursor.execute(f"PRAGMA busy_timeout = {patience}")
     return not is_busy
+
+
+def begin_anew(connection: sqlite3.Connection, path: Path, least_bytes: int = _LARGE_BYTES) -> None:
+    """Begin the log of the database at ``path`` anew, if it is so large. Blocks."""
+    log = path.resolve().with_name(f"{path.resolve().name}-wal")
+    if log.exists() and log.stat().st_size >= least_bytes:
+        checkpoint(connection.cursor())
 
 
 class Checkpoints:

@@ -18,13 +18,15 @@ from twisted.internet import reactor, task
 from etlmon.config.node import RetentionSection
 from etlmon.errors import StoreError
 from etlmon.store import current
+from etlmon.store import open as open_module
 from etlmon.store.database import StoreService
-from etlmon.store.faults import why_not_yet
+from etlmon.store.faults import NoRoomError, why_not_yet
 from etlmon.store.lock import lock
+from etlmon.store.migrate import Migration, load_migrations
 from etlmon.store.open import prepare
 from etlmon.store.retention import RetentionService
 from etlmon.store.tables.all import TABLES
-from tests.store.test_damage import make, run_of, spoil
+from tests.store.test_damage import make, run_of, spoil, spoil_index
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 Flush = Callable[..., list[Any]]
@@ -78,9 +80,10 @@ def waiting(path: Path, disk: Disk, expected: list[str]) -> Iterator[StoreServic
     pytest_twisted.blockon(store.stopService())
 
 
-async def has_stored(store: StoreService, until: Until) -> int:
+async def has_stored(store: StoreService, until: Until | None = None) -> int:
     """Wait until nothing waits in memory; give the rows."""
-    await until(lambda: not store.health().held_records)
+    if until is not None:
+        await until(lambda: not store.health().held_records)
     (rows,) = await store.read(
         lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
     )
@@ -99,6 +102,63 @@ async def test_one_that_is_damaged_besides_is_set_aside(
     assert await has_stored(waiting, until) == 1
     assert waiting.set_aside is not None
     assert waiting.set_aside.exists()
+
+
+@pytest.mark.parametrize("is_index", [True, False])
+async def test_damage_that_an_upgrade_meets(
+    path: Path, flush_logged_errors: Flush, monkeypatch: pytest.MonkeyPatch, *, is_index: bool
+) -> None:
+    """An index is made anew, and the upgrade is done; else the file is set aside."""
+    make(path)
+    if is_index:
+        spoil_index(path)
+    else:
+        spoil(path, path.stat().st_size // 8192 * 4096)  # noqa: ASYNC240
+    known = load_migrations()
+    sql = "DELETE FROM collector_run WHERE records > 5"
+    upgrade = Migration(known[-1].schema_version + 1, "upgrade", sql)
+    monkeypatch.setattr(open_module, "load_migrations", lambda: (*known, upgrade))
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    assert (store.set_aside is None) is is_index
+    assert store.health().schema_version == upgrade.schema_version
+    assert await has_stored(store) == (6 if is_index else 0)
+    await store.stopService()
+    flush_logged_errors("is damaged")
+
+
+async def test_what_has_no_room_is_not_tried_before_there_is_more(
+    path: Path, until: Until, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try would fill the disk, for all who are on it."""
+    make(path)
+    tries, asked, is_over = 0, 0, False
+
+    def more() -> bool:
+        nonlocal asked
+        asked += 1
+        return is_over
+
+    def lack(path: Path, **how: Any) -> int:
+        nonlocal tries
+        tries += 1
+        if not is_over:
+            raise NoRoomError("migration 99 failed: database or disk is full", more)
+        return prepare(path, **how)
+
+    monkeypatch.setattr(current, "prepare", lack)
+    monkeypatch.setattr(current, "_TRY_AGAIN_SECONDS", 0.01)
+    expected.append("the disk is full")
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    await store.write([run_of(1)])
+    await until(lambda: asked > 3)
+    assert tries == 1
+    assert reason(store).startswith("the disk is full: migration 99 failed")
+    is_over = True
+    await until(lambda: not store.health().held_records)
+    assert tries == 2
+    await store.stopService()
 
 
 def reason(store: StoreService) -> str:

@@ -329,8 +329,8 @@ async def test_found_by_a_read(path: Path, until: Until, flush_logged_errors: Fl
     flush_logged_errors("is damaged")
 
 
-def spoil_index(path: Path) -> None:
-    """Leave a row out of an index, which the quick check does not see."""
+def spoil_index(path: Path, rows: int = 1) -> None:
+    """Leave rows out of an index, number 7 and more, which the quick check does not see."""
     name = "collector_run_by_time"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         (number,) = connection.execute("PRAGMA schema_version").fetchone()
@@ -341,7 +341,11 @@ def spoil_index(path: Path) -> None:
         connection.execute("DELETE FROM sqlite_schema WHERE name = ?", (name,))
         connection.execute(f"PRAGMA schema_version = {number + 1}")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("INSERT INTO collector_run VALUES ('b', 'x', -1, 0, 'ok', NULL, 7)")
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+            " INSERT INTO collector_run SELECT 'b', 'x', i - 1, 0, 'ok', NULL, 7 + i FROM n",
+            (rows - 1,),
+        )
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
         connection.execute(f"PRAGMA schema_version = {number + 2}")

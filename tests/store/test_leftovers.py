@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from twisted.internet import reactor
 
+from etlmon.store import backup
 from etlmon.store.backup import back_up_for_root
 from etlmon.store.database import StoreService
 from etlmon.store.leftovers import clear
@@ -104,7 +105,8 @@ def test_a_copy_that_is_killed_leaves_no_file_of_its_name(
     mine.write_text("precious")
     child = os.fork()
     if child == 0:
-        monkeypatch.setattr(Path, "rename", lambda *_names: os.kill(os.getpid(), signal.SIGKILL))
+        own = os.getpid()
+        monkeypatch.setattr(backup, "rename_anew", lambda *_: os.kill(own, signal.SIGKILL))
         back_up_for_root(path, target, time.time())
         os._exit(0)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL

@@ -14,6 +14,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor, task
 
+import etlmon
 from etlmon.config.node import RetentionSection
 from etlmon.records.health import CollectorRun
 from etlmon.records.log import LogBlock
@@ -205,6 +206,21 @@ class TestRoomForAFullOne:
         )
         assert await maintenance.lacking_room() is None
         assert asked == [(await maintenance.figures(None)).content_bytes]
+
+    def test_none_is_there_where_no_temporary_file_can_be(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As for a service whose file systems are read-only to it but for a few directories."""
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        assert "let SQLITE_TMPDIR name one" in str(lacking_room(path, 1))
+
+    def test_the_packaged_node_has_a_place_for_them(self) -> None:
+        """ProtectSystem=strict leaves it none of SQLite's own."""
+        unit = (
+            Path(etlmon.__file__).parents[1] / "debian" / "etlmon.etlmon-node.service"
+        ).read_text()
+        assert "Environment=SQLITE_TMPDIR=%S/etlmon\n" in unit
+        assert "StateDirectory=etlmon\n" in unit
 
     def test_where_sqlite_puts_temporary_files(self, tmp_path: Path) -> None:
         assert temporary_directory({"SQLITE_TMPDIR": str(tmp_path)}) == tmp_path

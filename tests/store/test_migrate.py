@@ -1,4 +1,4 @@
-"""Migrations: in order, each whole or not at all, with a copy before the first of an upgrade."""
+"""Migrations: in order, all or none of them, with a copy before the first of an upgrade."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import pytest
 
 from etlmon import __version__
 from etlmon.errors import StoreError
-from etlmon.store.faults import why_not_yet
+from etlmon.store.faults import NoRoomError, why_not_yet
 from etlmon.store.migrate import Migration, load_migrations, migrate, schema_version
+from etlmon.store.tables.all import HISTORIES
 
 FIRST = Migration(1, "first", "CREATE TABLE a (x TEXT) STRICT;\nINSERT INTO a VALUES ('one');\n")
 SECOND = Migration(2, "second", "ALTER TABLE a ADD COLUMN y INTEGER;\nUPDATE a SET y = 2;\n")
@@ -113,6 +114,84 @@ def test_no_copy_is_begun_that_the_disk_has_no_room_for(
     assert opened == []
 
 
+def test_one_that_fails_again_and_again_is_copied_once(
+    connection: sqlite3.Connection, path: Path
+) -> None:
+    """A start that waits for room tries it every 5 s; and what comes in between is copied, too."""
+    copy = path.with_name("etlmon.db.schema-1")
+    migrate(connection, path, 7, [FIRST])
+
+    def copied() -> tuple[int, int]:
+        with pytest.raises(StoreError):
+            migrate(connection, path, 8, [FIRST, BROKEN])
+        return copy.stat().st_ino, copy.stat().st_size
+
+    first = copied()
+    assert copied() == first
+    connection.execute("INSERT INTO a VALUES ('two')")
+    second = copied()
+    assert second != first
+    assert copied() == second
+    with closing(sqlite3.connect(copy)) as other:
+        assert other.execute("SELECT x FROM a").fetchall() == [("one",), ("two",)]
+
+
+def test_without_room_on_the_disk_for_it(
+    connection: sqlite3.Connection, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type(shutil.disk_usage(path.parent))
+    free = 100 << 20
+    monkeypatch.setattr(shutil, "disk_usage", lambda _directory: usage(0, 0, free))
+    migrate(connection, path, 7, [FIRST])
+    before = dump(connection)
+    connection.execute("PRAGMA max_page_count = 1")  # as a disk that is full
+    large = Migration(2, "large", "CREATE TABLE b AS SELECT zeroblob(1000000) FROM a;")
+    with pytest.raises(NoRoomError, match="database or disk is full; the database is as") as caught:
+        migrate(connection, path, 8, [FIRST, large])
+    assert dump(connection) == before
+    assert why_not_yet(caught.value, path) == "the disk is full"
+    assert not caught.value.is_over()
+    free += 2 << 20
+    assert caught.value.is_over()
+
+
+LARGE = Migration(2, "large", "CREATE TABLE b AS SELECT * FROM collector_run; DROP TABLE b;")
+
+
+@pytest.mark.parametrize("has_others", [False, True])
+def test_below_the_greatest_size_the_oldest_rows_make_the_room(
+    connection: sqlite3.Connection, path: Path, *, has_others: bool
+) -> None:
+    """Those of the largest history that this schema has as today's does; the copy has them all."""
+    history = "CREATE TABLE collector_run (started_at INTEGER, text TEXT) STRICT;"
+    if has_others:  # which cannot be cut as today's
+        history += "CREATE TABLE log_lines (line TEXT); INSERT INTO log_lines VALUES (zeroblob(9));"
+    numbers = "SELECT started_at FROM collector_run ORDER BY 1"
+    migrate(connection, path, 7, [Migration(1, "first", history)])
+    connection.executemany(
+        "INSERT INTO collector_run VALUES (?, ?)", [(n, "x" * 3000) for n in range(100)]
+    )
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages + 10}").fetchone()
+    assert migrate(connection, path, 8, [FIRST, LARGE], HISTORIES) == 2
+    left = [number for (number,) in connection.execute(numbers)]
+    assert left == list(range(50, 100))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert path.stat().st_size <= (pages + 10) * 4096
+    with closing(sqlite3.connect(path.with_name("etlmon.db.schema-1"))) as copy:
+        assert [number for (number,) in copy.execute(numbers)] == list(range(100))
+
+
+def test_what_fits_in_no_way_says_what_must_be_allowed(
+    connection: sqlite3.Connection, path: Path
+) -> None:
+    migrate(connection, path, 7, [Migration(1, "first", "CREATE TABLE collector_run (x TEXT);")])
+    connection.execute("PRAGMA max_page_count = 1")
+    large = Migration(2, "large", "CREATE TABLE b AS SELECT zeroblob(1000000);")
+    with pytest.raises(StoreError, match=r"failed: .* allow a larger node\.db_max_bytes"):
+        migrate(connection, path, 8, [FIRST, large], HISTORIES)
+
+
 @pytest.mark.parametrize("sql", [BROKEN.sql, "UPDATE a SET x = 'gone';\nnonsense;\n"])
 def test_migration_that_fails_leaves_everything_as_it_was(
     connection: sqlite3.Connection, path: Path, sql: str
@@ -128,10 +207,16 @@ def test_migration_that_fails_leaves_everything_as_it_was(
     assert migrate(connection, path, 9, [FIRST, SECOND]) == 2
 
 
-def test_steps_before_the_one_that_fails_stay(connection: sqlite3.Connection, path: Path) -> None:
+def test_with_the_one_that_fails_those_before_it_are_undone(
+    connection: sqlite3.Connection, path: Path
+) -> None:
+    """The older program goes on with the file, as it was."""
+    migrate(connection, path, 7, [FIRST])
+    before = dump(connection)
     with pytest.raises(StoreError, match="migration 3"):
         migrate(connection, path, 7, [FIRST, SECOND, Migration(3, "bad", "DROP TABLE b;")])
-    assert schema_version(connection) == 2
+    assert dump(connection) == before
+    assert migrate(connection, path, 8, [FIRST]) == 1
     assert migrate(connection, path, 8, [FIRST, SECOND, THIRD]) == 3
 
 

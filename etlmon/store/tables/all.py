@@ -47,3 +47,5 @@ TABLES: tuple[Table, ...] = (
     collector_run.TABLE,
     audit_log.TABLE,
 )
+HISTORIES = tuple(table for table in TABLES if table.time_column is not None)
+"""Those whose rows grow old."""

@@ -1,0 +1,144 @@
+"""Indexes that do not fit their tables: found, and made anew within the room that there is."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from etlmon.errors import StoreError
+from etlmon.store.damage import MOST_CHARACTERS, DamagedError, is_damage
+from etlmon.store.deletions import SHARES, delete_share
+from etlmon.store.faults import NoRoomError, by_the_disk, is_full, more_room
+from etlmon.store.sizes import index_bytes, largest_first, quoted
+from etlmon.store.vacuum import lacking_room, temporary_directory, temporary_files
+from etlmon.store.wal import begin_anew
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from etlmon.store.tables.base import Table
+
+_STEPS_BETWEEN_LOOKS = 100_000
+"""Of SQLite, some milliseconds."""
+_SPARE = 1.5
+"""Pages are not full to the last byte, and a sort has some twice on its way."""
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What it took to make the indexes anew."""
+
+    early_rows: int = 0
+    """Rows that went for it before their time."""
+
+
+def mend_indexes(
+    connection: sqlite3.Connection,
+    path: Path,
+    cancelled: Callable[[], bool] = lambda: False,
+    histories: Sequence[Table] = (),
+) -> Mended | None:
+    """Check all of a database, and make its indexes anew if one does not fit its table.
+
+    One after the other, so that the write-ahead log holds no more than the largest. None if all do
+    fit. Nobody else may write meanwhile. ``connection`` is in autocommit mode, to the database at
+    ``path``; ``cancelled`` is asked now and then whether to give up. ``histories`` are the tables
+    of which the oldest rows go where the greatest size is in the way that the connection has; none
+    where it has none. Blocks.
+
+    Raises DamagedError where it is not sound then, NoRoomError where the disk is in the way, else
+    StoreError.
+    """
+    connection.set_progress_handler(cancelled, _STEPS_BETWEEN_LOOKS)
+    try:
+        if _full_check(connection) == "ok":
+            return None
+        early_rows = 0
+        with temporary_files(connection):
+            for table, index in connection.execute(
+                "SELECT tbl_name, name FROM sqlite_schema WHERE type = 'index'"
+            ).fetchall():
+                early_rows += _make_anew(connection, path, table, index, histories)
+                begin_anew(connection, path)
+        found = _full_check(connection)
+    except sqlite3.Error as error:
+        if is_damage(error) or isinstance(error, sqlite3.IntegrityError):
+            raise DamagedError(str(error)) from error
+        raise StoreError(f"cannot check {path}, or make its indexes anew: {error}") from error
+    finally:
+        connection.set_progress_handler(None, 0)
+    if found != "ok":
+        raise DamagedError(found[:MOST_CHARACTERS])
+    return Mended(early_rows)
+
+
+def _full_check(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+
+
+def _make_anew(
+    connection: sqlite3.Connection,
+    path: Path,
+    table: str,
+    index: str,
+    histories: Sequence[Table],
+) -> int:
+    """Make an index anew; give how many rows went for that."""
+    needed_bytes = round(_SPARE * index_bytes(connection.cursor(), table, index))
+    lacking = lacking_room(path, needed_bytes)
+    if lacking is not None:
+        raise _no_room(index, lacking, lambda: lacking_room(path, needed_bytes) is None)
+    places = path.resolve().parent, temporary_directory()
+    is_over = more_room(places)
+    for share in (0.0, *SHARES):
+        try:
+            if not share:
+                connection.execute(f"REINDEX {quoted(index)}")
+                return 0
+            return _make_anew_with_less(connection, index, histories, share)
+        except sqlite3.OperationalError as error:
+            if not is_full(error):
+                raise
+            is_disk = by_the_disk(places)
+            with suppress(sqlite3.Error):  # what was begun takes room in the log still
+                begin_anew(connection, path, least_bytes=0)
+            if is_disk or not histories:
+                raise _no_room(index, "more free space on the disk", is_over) from error
+    raise _no_room(index, "a larger node.db_max_bytes", lambda: True)
+
+
+def _no_room(index: str, what: str, is_over: Callable[[], bool]) -> NoRoomError:
+    return NoRoomError(f"the index {index} is damaged, and making it anew needs {what}", is_over)
+
+
+def _make_anew_with_less(
+    connection: sqlite3.Connection, index: str, histories: Sequence[Table], share: float
+) -> int:
+    """Make an index anew with fewer rows in the largest history, all in one transaction.
+
+    That one's own indexes are made anew, too: through one that is damaged nothing can be deleted.
+    """
+    table = largest_first(connection.cursor(), histories)[0]
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        own: list[tuple[str, str]] = connection.execute(
+            "SELECT name, sql FROM sqlite_schema"
+            " WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
+            (table.name,),
+        ).fetchall()
+        for name, _ in own:
+            connection.execute(f"DROP INDEX {quoted(name)}")
+        deleted = delete_share(table, share)(connection.cursor())
+        for _, sql in own:
+            connection.execute(sql)
+        if index not in dict(own):
+            connection.execute(f"REINDEX {quoted(index)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return deleted

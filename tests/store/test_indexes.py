@@ -1,0 +1,151 @@
+"""Indexes that do not fit their tables are made anew, within the room that there is."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet import reactor
+
+from etlmon.store import current, indexes
+from etlmon.store.database import StoreService
+from etlmon.store.faults import NoRoomError
+from etlmon.store.indexes import Mended, mend_indexes
+from etlmon.store.open import limit
+from etlmon.store.tables.all import HISTORIES
+from tests.store.test_damage import make, run_of, spoil_index
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+Sql = Callable[..., list[tuple[Any, ...]]]
+Flush = Callable[..., list[Any]]
+Size = Callable[..., int]
+
+NOW = 1_800_000_000.0
+ROWS = 20_000
+SPARE_BYTES = 64 << 10
+
+NUMBERS = "SELECT records FROM collector_run ORDER BY rowid"
+
+
+@pytest.fixture
+def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection to a database of which an index lacks a row."""
+    make(path, rows=10)
+    spoil_index(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as one:
+        yield one
+
+
+@pytest.fixture
+def most_bytes(path: Path) -> int:
+    """Make a database of which an index has lost all; give a size that has no room for a new."""
+    make(path, rows=0)
+    spoil_index(path, rows=ROWS)
+    return path.stat().st_size + SPARE_BYTES
+
+
+def test_they_fit_then(connection: sqlite3.Connection, path: Path) -> None:
+    assert mend_indexes(connection, path) == Mended()
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert mend_indexes(connection, path) is None
+
+
+@pytest.mark.parametrize("of", ["collector_run", "other"])
+def test_one_without_room_has_it_for_fewer_rows(path: Path, most_bytes: int, of: str) -> None:
+    """The greatest size holds. Whose index it is, the oldest of the largest history go."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        if of == "other":
+            connection.execute("CREATE TABLE other (x TEXT)")
+            connection.execute("CREATE INDEX a_other_by_x ON other (x)")
+        limit(connection, most_bytes)
+        before = connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY 1").fetchall()
+        mended = mend_indexes(connection, path, histories=HISTORIES)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert (
+            before
+            == connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY 1").fetchall()
+        )
+        numbers = [number for (number,) in connection.execute(NUMBERS)]
+    assert mended is not None
+    assert 0 < mended.early_rows < ROWS
+    assert numbers == list(range(7 + mended.early_rows, 7 + ROWS))
+    assert path.stat().st_size <= most_bytes
+
+
+def test_without_histories_it_says_so(path: Path, most_bytes: int) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        limit(connection, most_bytes)
+        with pytest.raises(NoRoomError, match="needs more free space on the disk"):
+            mend_indexes(connection, path)
+        assert not connection.in_transaction
+        log = path.with_name(f"{path.name}-wal")
+        assert log.stat().st_size == 0, "what was begun takes no room any more"
+
+
+async def test_the_greatest_size_holds_in_a_running_node(
+    path: Path, most_bytes: int, sql: Sql, size: Size, flush_logged_errors: Flush
+) -> None:
+    store = StoreService(path, reactor, lambda: NOW, max_bytes=most_bytes)
+    store.startService()
+    await store.run(lambda cursor: cursor.execute("DELETE FROM collector_run WHERE records = 7"))
+    await store.write([run_of(-1)])
+    assert store.set_aside is None
+    assert sql("PRAGMA integrity_check") == [("ok",)]
+    health = store.health()
+    numbers = [number for (number,) in sql(NUMBERS)]
+    assert numbers == [*range(7 + health.early_rows, 7 + ROWS), -1]
+    assert health.early_rows > 0
+    await store.checkpoint()
+    assert size() <= most_bytes
+    await store.stopService()
+    flush_logged_errors("takes no writes")
+
+
+async def test_a_disk_without_room_is_waited_for(
+    path: Path,
+    sql: Sql,
+    until: Until,
+    flush_logged_errors: Flush,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is stored can be read meanwhile; what is to be stored waits, and the reason is told."""
+    make(path, rows=10)
+    spoil_index(path)
+    lacking: list[str | None] = ["9999 bytes of free space beside the database"]
+    monkeypatch.setattr(indexes, "lacking_room", lambda *_: lacking[0])
+    monkeypatch.setattr(current, "_TRY_AGAIN_SECONDS", 0.01)
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    done = store.run(lambda cursor: cursor.execute("DELETE FROM collector_run WHERE records = 7"))
+    await until(lambda: "making it anew needs 9999 bytes" in str(store.health().reason))
+    await store.write([run_of(-1)])
+    assert store.health().held_records == 1
+    rows = "SELECT count(*) FROM collector_run NOT INDEXED"
+    assert await store.read(lambda cursor: cursor.execute(rows).fetchone()) == (11,)
+    lacking[0] = None
+    await done
+    await until(lambda: not store.health().held_records and store.health().state == "ok")
+    assert sql("PRAGMA integrity_check") == [("ok",)]
+    assert sql(rows) == [(10,)], "two of number 7 went, and one came"
+    await store.stopService()
+    flush_logged_errors("takes no writes")
+
+
+async def test_at_a_stop_it_is_given_up(
+    path: Path, until: Until, flush_logged_errors: Flush, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(path, rows=10)
+    spoil_index(path)
+    monkeypatch.setattr(indexes, "lacking_room", lambda *_: "room")
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    store.write([run_of(1)])
+    done = store.run(lambda cursor: cursor.execute("DELETE FROM collector_run WHERE records = 7"))
+    done.addErrback(lambda _: None)
+    await until(lambda: "making it anew needs room" in str(store.health().reason))
+    await store.stopService()
+    flush_logged_errors("takes no writes", "not stored")
