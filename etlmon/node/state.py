@@ -127,6 +127,8 @@ class NodeState:
                 f"The database was damaged: it is kept as {node.store.set_aside}, and a new one "
                 "has been begun; `etlmon restore` puts a copy back."
             )
+        if node.store.warning is not None:
+            warnings.append(node.store.warning)
         if node.retention.room.warning is not None:
             warnings.append(node.retention.room.warning)
         backup = node.backups.state()

@@ -64,6 +64,7 @@ class StoreService(Service):
         self.max_bytes = max_bytes
         self._reactor = reactor
         self._wall_clock = wall_clock
+        self._proc = proc
         self._writer: Writer | None = None
         self._listeners: list[Callable[[frozenset[str], Sequence[Any]], None]] = []
         self._record_listeners: list[Callable[[Sequence[Record]], None]] = []
@@ -106,10 +107,13 @@ class StoreService(Service):
             self._look_in_passing,
         )
         self._checkpoints = Checkpoints(
+            self.path,
             self._reactor,
             self._writer,
             lambda: self._current.connections,
             lambda: self._current.is_replaced,
+            max_bytes=self.max_bytes,
+            proc=self._proc,
         )
         super().startService()
         self._current.serve(self._writer, lacking)
@@ -278,6 +282,12 @@ class StoreService(Service):
         else:
             return None
         return f"{what}; {self._writer.held_records} samples wait in memory"
+
+    @property
+    def warning(self) -> str | None:
+        """What an operator should know of the write-ahead log; None if it is as it should be."""
+        warning = None if self._checkpoints is None else self._checkpoints.warning
+        return None if warning is None else f"{warning[0].upper()}{warning[1:]}."
 
     @property
     def set_aside(self) -> Path | None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from etlmon.errors import StoreError
+from etlmon.text import shell_word
+from etlmon.units import format_size
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,6 +29,12 @@ _LARGE_BYTES = 24 << 20
 """From here on the write-ahead log is brought into the file on purpose, and begun anew."""
 _LARGEST_BYTES = 48 << 20
 """From here on writing waits for that."""
+_MOST_BYTES = 1 << 30
+"""So large it may be, or as the database if that may not, while others keep it from being begun
+anew; then nothing is written until they do not."""
+_LEAST_MOST_BYTES = 64 << 20
+_READING = range(123, 128)
+"""The bytes of the -shm of which SQLite locks one in each read transaction."""
 _TRY_AGAIN_SECONDS = 5.0
 
 
@@ -56,21 +67,51 @@ def begin_anew(connection: sqlite3.Connection, path: Path, least_bytes: int = _L
         checkpoint(connection.cursor())
 
 
+def readers(database: Path, proc: Path) -> list[int]:
+    """Give the processes that are in a read transaction, as far as the kernel tells. Blocks."""
+    real = database.resolve()
+    try:
+        status = real.with_name(f"{real.name}-shm").stat()
+        locks = (proc / "locks").read_text("ascii", "replace")
+    except OSError:
+        return []
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    found = set()
+    for line in locks.splitlines():
+        # 7: POSIX  ADVISORY  READ 4711 08:01:131 123 123; what waits for a lock has "->" before
+        fields = line.split()
+        if fields[1:2] == ["POSIX"] and fields[5:6] == [place] and int(fields[6]) in _READING:
+            found.add(int(fields[4]))
+    return sorted(found)
+
+
 class Checkpoints:
     """Begins the log anew where it has grown large, and on request; one at a time."""
 
     def __init__(
         self,
+        path: Path,
         reactor: Any,
         writer: Writer,
         connections: Callable[[], Connections | None],
         is_halted: Callable[[], bool],
+        *,
+        max_bytes: int | None,
+        proc: Path,
     ) -> None:
-        """``connections`` gives those that are open, ``is_halted`` whether others halt it."""
+        """``connections`` gives those that are open, ``is_halted`` whether others halt it.
+
+        ``max_bytes`` is the greatest size of the database, if it has one.
+        """
+        self.warning: str | None = None
+        """Who keeps a large log from being begun anew; None if nobody does."""
+        self._path = path
         self._reactor = reactor
         self._writer = writer
         self._connections = connections
         self._is_halted = is_halted
+        self._most_bytes = max(min(max_bytes or _MOST_BYTES, _MOST_BYTES), _LEAST_MOST_BYTES)
+        self._proc = proc
         self._going_on: Deferred[bool] | None = None
         self._began_at = -math.inf
         self._held_by_others = False
@@ -81,7 +122,8 @@ class Checkpoints:
         self._wal_bytes = wal_bytes
         if wal_bytes < _LARGE_BYTES or self._going_on is not None:
             return
-        wait = _TRY_AGAIN_SECONDS if self._held_by_others else 0.0
+        is_urgent = not self._held_by_others or wal_bytes >= self._most_bytes
+        wait = 0.0 if is_urgent else _TRY_AGAIN_SECONDS
         if self._reactor.seconds() - self._began_at >= wait:
             self.begin().addErrback(lambda failure: failure.trap(StoreError, CancelledError))
 
@@ -111,6 +153,17 @@ class Checkpoints:
         connections = self._connections()
         if connections is None:
             raise StoreError("the database is not open")
+        done = await self._attempt(connections)
+        if not done and self._wal_bytes >= self._most_bytes:
+            done = await self._wait(connections)
+        self._held_by_others = not done
+        if done or self._wal_bytes <= _LARGEST_BYTES:
+            self.warning = None
+        else:
+            self.warning = await self._who_reads()
+        return done
+
+    async def _attempt(self, connections: Connections) -> bool:
         done = await self._try()
         if not done:
             if self._wal_bytes > _LARGEST_BYTES:
@@ -122,8 +175,43 @@ class Checkpoints:
             finally:
                 if not self._is_halted():
                     self._writer.resume()
-        self._held_by_others = not done
         return done
+
+    async def _wait(self, connections: Connections) -> bool:
+        """Let nothing be written until the log can be begun anew: it would fill the disk."""
+        done = False
+        try:
+            while not done:
+                self._writer.halt()  # at once, before another batch is begun
+                self.warning = await self._who_reads()
+                self._writer.halt(StoreError(self.warning))
+                await deferLater(self._reactor, _TRY_AGAIN_SECONDS)
+                self._writer.resume()
+                done = await self._attempt(connections)
+        finally:
+            if not self._is_halted():
+                self._writer.resume(connections.writing)
+        return done
+
+    async def _who_reads(self) -> str:
+        """Say who keeps the log from being begun anew."""
+        pool = self._reactor.getThreadPool()
+        found = await deferToThreadPool(
+            self._reactor, pool, lambda: readers(self._path, self._proc)
+        )
+        others = ", ".join(str(pid) for pid in found if pid != os.getpid())
+        grown = (
+            f"the write-ahead log has grown to {format_size(self._wal_bytes)}, of at most"
+            f" {format_size(self._most_bytes)}"
+        )
+        if others:
+            return (
+                f"{grown}: another program reads the database all the time; end it (pid {others})"
+            )
+        return (
+            f"{grown}: a copy of the database is made, or another program reads it all the time"
+            f" (fuser -v {shell_word(str(self._path))} names it)"
+        )
 
     def _try(self) -> Deferred[bool]:
         return self._writer.run(checkpoint, in_transaction=False, makes_room=True)

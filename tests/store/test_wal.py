@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -12,11 +14,14 @@ from threading import Event
 from typing import Any
 
 import pytest
+from twisted.internet import reactor, task
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
 
 from etlmon.errors import StoreError
+from etlmon.store import database, wal
 from etlmon.store.database import StoreService
-from etlmon.store.wal import has_reset_bug
+from etlmon.store.wal import has_reset_bug, readers
+from tests.store.test_damage import run_of
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 Size = Callable[..., int]
@@ -122,6 +127,98 @@ async def test_another_program_that_reads_is_in_the_way(
         other.execute("ROLLBACK")
     assert await store.checkpoint() is True
     assert size("-wal") == 0
+
+
+READER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN")
+connection.execute("SELECT count(*) FROM collector_run").fetchone()
+print("reads", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let the log have small bounds; give the greatest."""
+    monkeypatch.setattr(wal, "_LARGE_BYTES", 1 << 16)
+    monkeypatch.setattr(wal, "_LARGEST_BYTES", 1 << 17)
+    monkeypatch.setattr(wal, "_MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(wal, "_LEAST_MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(wal, "_TRY_AGAIN_SECONDS", 0.5)
+    monkeypatch.setattr(database, "_LOOK_EVERY_SECONDS", 0.0)
+    return 1 << 20
+
+
+@pytest.fixture
+def other(store: StoreService, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Give another program that has the database open in a read transaction."""
+    with subprocess.Popen(
+        [sys.executable, "-c", READER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as one:
+        assert one.stdout is not None
+        assert one.stdout.readline() == b"reads\n"
+        yield one
+
+
+async def test_another_program_that_reads_for_ever_fills_no_disk(
+    small: int,
+    store: StoreService,
+    other: subprocess.Popen[bytes],
+    until: Until,
+    size: Size,
+    flush_logged_errors: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is written beyond a bound; who it is, is told; and all goes on when it has ended."""
+    writing = store.run(insert)
+    while "end it" not in str(store.health().reason):
+        await task.deferLater(reactor, 0.002)
+        if writing.called:
+            writing = store.run(insert)
+    await until(lambda: f"end it (pid {other.pid})" in str(store.health().reason))
+    before = size("-wal")
+    assert before < 2 * small, "it was tried again at once"
+    monkeypatch.setattr(wal, "_TRY_AGAIN_SECONDS", 0.01)
+    for number in range(20):
+        await store.write([run_of(number)])
+    for _ in range(20):
+        await task.deferLater(reactor, 0.01)
+    assert size("-wal") == before
+    assert store.health().held_records == 20
+    assert store.health().state == "degraded"
+    assert str(store.warning).startswith("The write-ahead log has grown to")
+    other.terminate()
+    await writing
+    await until(lambda: not store.health().held_records and store.warning is None)
+    assert size("-wal") < before
+    flush_logged_errors("takes no writes")
+
+
+async def test_a_stop_meanwhile_stores_what_waits(
+    small: int, path: Path, until: Until, size: Size, flush_logged_errors: Callable[..., Any]
+) -> None:
+    store = StoreService(path, reactor, lambda: 0.0)
+    store.startService()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM collector_run").fetchone()
+        while size("-wal") < small:
+            await store.run(insert)
+        await until(lambda: "a copy of the database is made, or" in str(store.health().reason))
+        await store.write([run_of(-1)])
+        await store.stopService()
+    with closing(sqlite3.connect(path)) as connection:
+        rows = "SELECT count(*) FROM collector_run WHERE records = -1"
+        assert connection.execute(rows).fetchone() == (1,)
+    flush_logged_errors("takes no writes")
+
+
+def test_who_reads_is_not_known_everywhere(path: Path) -> None:
+    assert readers(path, Path("/proc")) == []
+    path.with_name(f"{path.name}-shm").touch()
+    assert readers(path, path.parent / "none") == []
 
 
 async def test_two_at_once_are_one(store: StoreService) -> None:
