@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from twisted.logger import Logger
+
 from etlmon import __version__
 from etlmon.errors import StoreError
 from etlmon.store.damage import DamagedError, is_damage
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from etlmon.store.tables.base import Table
 
+_log = Logger()
 _NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
 _RECORD = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -124,7 +127,7 @@ def _upgrade(
     words = ""
     for share in (0.0, *SHARES):
         try:
-            _apply(connection, missing, now_ms, share, histories)
+            deleted = _apply(connection, missing, now_ms, share, histories)
         except _FailedError as failed:
             error = failed.error
             words = f"{path}: {failed}; the database is as it was before it"
@@ -135,6 +138,12 @@ def _upgrade(
             if not histories or by_the_disk((directory,)):
                 raise NoRoomError(words, is_over) from error
         else:
+            if deleted:
+                _log.warn(
+                    "The {rows} oldest rows of the largest history went for the upgrade before"
+                    " their time: node.db_max_bytes left no room. The copy of before has them.",
+                    rows=deleted,
+                )
             return
     raise StoreError(f"{words}; allow a larger node.db_max_bytes")
 
@@ -170,13 +179,16 @@ def _apply(
     now_ms: int,
     share: float,
     histories: Sequence[Table],
-) -> None:
-    """Apply migrations, without a share of the rows of the largest history; all or none of them."""
-    step = steps[0]
+) -> int:
+    """Apply migrations, all or none of them, without a share of the rows of the largest history.
+
+    Gives how many rows that were.
+    """
+    step, deleted = steps[0], 0
     try:
         connection.execute("BEGIN IMMEDIATE")
         if share:
-            _cut(connection.cursor(), histories, share)
+            deleted = _cut(connection.cursor(), histories, share)
         connection.execute(_RECORD)
         for step in steps:
             for statement in _statements(step.sql):
@@ -191,20 +203,20 @@ def _apply(
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+    return deleted
 
 
-def _cut(cursor: sqlite3.Cursor, histories: Sequence[Table], share: float) -> None:
+def _cut(cursor: sqlite3.Cursor, histories: Sequence[Table], share: float) -> int:
     """Delete the oldest rows of the largest history that this schema knows as today's does."""
     for table in largest_first(cursor, histories):
         cursor.execute("SAVEPOINT cut")
         try:
-            delete_share(table, share)(cursor)
+            return delete_share(table, share)(cursor)
         except sqlite3.OperationalError as error:
             if is_full(error):
                 raise
             cursor.execute("ROLLBACK TO cut")
-        else:
-            return
+    return 0
 
 
 def _statements(sql: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor, task
+from twisted.logger import capturedLogs
 
 from etlmon.config.node import RetentionSection
 from etlmon.errors import StoreError
@@ -125,6 +126,27 @@ async def test_damage_that_an_upgrade_meets(
     assert await has_stored(store) == (6 if is_index else 0)
     await store.stopService()
     flush_logged_errors("is damaged")
+
+
+async def test_an_upgrade_keeps_to_the_greatest_size(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(path)
+    most_bytes = path.stat().st_size + (64 << 10)  # noqa: ASYNC240
+    known = load_migrations()
+    sql = "CREATE INDEX collector_run_by_instance ON collector_run (instance, records)"
+    upgrade = Migration(known[-1].schema_version + 1, "upgrade", sql)
+    monkeypatch.setattr(open_module, "load_migrations", lambda: (*known, upgrade))
+    store = StoreService(path, reactor, lambda: NOW, max_bytes=most_bytes)
+    with capturedLogs() as logged:
+        store.startService()
+    assert store.health().schema_version == upgrade.schema_version
+    rows = await has_stored(store)
+    assert 0 < rows < 2_000
+    assert [event["rows"] for event in logged if "rows" in event] == [2_000 - rows]
+    await store.checkpoint()
+    assert path.stat().st_size <= most_bytes  # noqa: ASYNC240
+    await store.stopService()
 
 
 async def test_what_has_no_room_is_not_tried_before_there_is_more(
