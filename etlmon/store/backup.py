@@ -50,6 +50,7 @@ def back_up(
     cancelled: Callable[[], bool] = lambda: False,
     *,
     is_alone: bool = False,
+    spare_bytes: int = 0,
 ) -> Copied:
     """Copy the database to ``target``, also while a node writes to it.
 
@@ -57,6 +58,7 @@ def back_up(
     directory is made if need be. A file that is there already is not replaced. ``cancelled`` is
     asked now and then whether to give up. ``is_alone``: this process has no connection to the
     database, and gets none meanwhile; one that has cannot copy what is on a read-only file system.
+    ``spare_bytes`` must stay free on the database's own disk, if the copy goes there.
     Blocks. Raises StoreError; DamagedError where the copy is no sound database.
     """
     _refuse_existing(target)
@@ -67,7 +69,9 @@ def back_up(
     made = half_made(target)
     try:
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        refuse_without_room(database.stat().st_size, target.parent)
+        is_own_disk = target.parent.stat().st_dev == database.stat().st_dev
+        needed_bytes = database.stat().st_size + (spare_bytes if is_own_disk else 0)
+        refuse_without_room(needed_bytes, target.parent)
         os.close(make(made))
         try:
             view = _view(database)

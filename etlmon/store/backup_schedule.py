@@ -30,6 +30,9 @@ _LOOK_EVERY_SECONDS = 60.0
 _RETRY_SECONDS = 3600.0
 """After a copy that could not be made, as on a full disk."""
 
+_SPARE_BYTES = 64 << 20
+"""Left free on the database's own disk: a copy that fills it would stop the storing for good."""
+
 
 @dataclass(frozen=True)
 class _Copy:
@@ -118,7 +121,9 @@ class BackupService(TimerService):
             if newest is not None and wall - made_at(newest) < section.every:
                 return _Copy(newest, newest.stat().st_size, is_new=False)
             target = directory / backup_name(wall)
-            made = back_up(self._store.path, target, self._given_up.is_set)
+            made = back_up(
+                self._store.path, target, self._given_up.is_set, spare_bytes=_SPARE_BYTES
+            )
             rotate(directory, section.keep, wall)
         except OSError as error:
             raise StoreError(f"cannot keep copies in {directory}: {error.strerror}") from error

@@ -488,6 +488,29 @@ class TestSchedule:
         await store.stopService()
         flush_logged_errors("is damaged", "No copy of the database")
 
+    async def test_leaves_room_for_the_node_on_its_own_disk(
+        self,
+        service: BackupService,
+        path: Path,
+        turned: Turned,
+        until: Until,
+        flush_logged_errors: Flush,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The copy would stay there, and nothing could be stored any more."""
+        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
+        usage = type(shutil.disk_usage(path.parent))
+        needed = path.stat().st_size + (64 << 20)  # noqa: ASYNC240
+        free = needed - 1
+        monkeypatch.setattr(shutil, "disk_usage", lambda _directory: usage(0, 0, free))
+        turned.clock.advance(3660)
+        await until(lambda: service.state().state == "error")  # type: ignore[union-attr]
+        assert f"{needed} are needed" in str(service.state().last_error)  # type: ignore[union-attr]
+        free = needed
+        turned.clock.advance(3660)
+        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
+        flush_logged_errors("No copy of the database")
+
     async def test_without_a_section_nothing_is_done(self, store: StoreService) -> None:
         service = BackupService(store, None, Turned(), lambda: NOW)
         service.startService()
