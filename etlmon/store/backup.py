@@ -278,7 +278,7 @@ def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: 
     """
     try:
         with closing(sqlite3.connect(found, isolation_level=None)) as connection:
-            is_mended = mend_indexes(connection, found, cancelled) is not None
+            is_mended = mend_indexes(connection, found, cancelled)
             present = schema_version(connection)
             connection.execute("PRAGMA journal_mode = DELETE").fetchone()  # so that it is one file
     except DamagedError as error:

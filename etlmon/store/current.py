@@ -27,7 +27,7 @@ from etlmon.store.damage import (
     stamp,
 )
 from etlmon.store.faults import NoRoomError, why_not_yet
-from etlmon.store.indexes import Mended, mend_indexes
+from etlmon.store.indexes import mend_indexes
 from etlmon.store.leftovers import clear
 from etlmon.store.lock import DatabaseLock, lock
 from etlmon.store.ondisk import InUse, look
@@ -238,11 +238,9 @@ class CurrentDatabase:
                 return False
             with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
                 writer_pragmas(connection, self._max_bytes)
-                mended = mend_indexes(connection, self.path, lambda: self._is_left, self._histories)
+                return self._mend_by(connection)
         except (DamagedError, sqlite3.Error):
             return False
-        self._note_mended(mended)
-        return mended is not None
 
     def _note_set_aside(self) -> None:
         """Find what was set aside by a node that was killed before it had begun another one.
@@ -345,24 +343,27 @@ class CurrentDatabase:
         By the connection that writes: no other may write or check point, and none has its limit.
         """
         try:
-            mended = await damaged.writing.runWithConnection(
-                mend_indexes, self.path, lambda: self._is_left, self._histories
-            )
+            await damaged.writing.runWithConnection(self._mend_by)
         except DamagedError as found:
             return str(found)
-        self._note_mended(mended)
         return None
 
-    def _note_mended(self, mended: Mended | None) -> None:
-        if mended is not None:
-            self.log.warn("An index of the database was damaged: all are made anew.")
-        if mended is not None and mended.early_rows:
-            self.early_rows += mended.early_rows
-            self.log.warn(
-                "The {rows} oldest rows of the largest history went for that before their time:"
-                " node.db_max_bytes left no room.",
-                rows=mended.early_rows,
-            )
+    def _mend_by(self, connection: sqlite3.Connection) -> bool:
+        """Mend indexes, if any is damaged; tell whether it was. Blocks."""
+        is_mended = mend_indexes(
+            connection, self.path, lambda: self._is_left, self._histories, self._note_early
+        )
+        if is_mended:
+            self.log.warn("An index of the database was damaged: those of its table are made anew.")
+        return is_mended
+
+    def _note_early(self, rows: int) -> None:
+        self.early_rows += rows
+        self.log.warn(
+            "The {rows} oldest rows of the largest history went before their time, so that an index"
+            " could be made anew: node.db_max_bytes left no room.",
+            rows=rows,
+        )
 
     async def _open_later(self, writer: Writer) -> None:
         """Open the database that could not be at the start."""

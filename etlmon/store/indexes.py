@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
@@ -27,43 +26,38 @@ _SPARE = 1.5
 """Pages are not full to the last byte, and a sort has some twice on its way."""
 
 
-@dataclass(frozen=True)
-class Mended:
-    """What it took to make the indexes anew."""
-
-    early_rows: int = 0
-    """Rows that went for it before their time."""
-
-
 def mend_indexes(
     connection: sqlite3.Connection,
     path: Path,
     cancelled: Callable[[], bool] = lambda: False,
     histories: Sequence[Table] = (),
-) -> Mended | None:
-    """Check all of a database, and make its indexes anew if one does not fit its table.
+    went: Callable[[int], None] = lambda _rows: None,
+) -> bool:
+    """Check all of a database, and make the indexes anew of each table that one does not fit.
 
-    One after the other, so that the write-ahead log holds no more than the largest. None if all do
-    fit. Nobody else may write meanwhile. ``connection`` is in autocommit mode, to the database at
-    ``path``; ``cancelled`` is asked now and then whether to give up. ``histories`` are the tables
-    of which the oldest rows go where the greatest size is in the way that the connection has; none
-    where it has none. Blocks.
+    One after the other, so that the write-ahead log holds no more than the largest. Gives whether
+    there were any. Nobody else may write meanwhile. ``connection`` is in autocommit mode, to the
+    database at ``path``; ``cancelled`` is asked now and then whether to give up. ``histories`` are
+    the tables of which the oldest rows go where the greatest size is in the way that the connection
+    has; none where it has none. ``went`` is told how many that were. Blocks.
 
     Raises DamagedError where it is not sound then, NoRoomError where the disk is in the way, else
     StoreError.
     """
     connection.set_progress_handler(cancelled, _STEPS_BETWEEN_LOOKS)
     try:
-        if _full_check(connection) == "ok":
-            return None
-        early_rows = 0
+        if _check(connection, "1") == "ok":
+            return False
         with temporary_files(connection):
-            for table, index in connection.execute(
-                "SELECT tbl_name, name FROM sqlite_schema WHERE type = 'index'"
-            ).fetchall():
-                early_rows += _make_anew(connection, path, table, index, histories)
-                begin_anew(connection, path)
-        found = _full_check(connection)
+            for table, indexes in _indexes(connection).items():
+                if _check(connection, quoted(table)) == "ok":
+                    continue
+                for index in indexes:
+                    deleted = _make_anew(connection, path, table, index, histories)
+                    if deleted:
+                        went(deleted)
+                    begin_anew(connection, path)
+        found = _check(connection, "1")
     except sqlite3.Error as error:
         if is_damage(error) or isinstance(error, sqlite3.IntegrityError):
             raise DamagedError(str(error)) from error
@@ -72,11 +66,21 @@ def mend_indexes(
         connection.set_progress_handler(None, 0)
     if found != "ok":
         raise DamagedError(found[:MOST_CHARACTERS])
-    return Mended(early_rows)
+    return True
 
 
-def _full_check(connection: sqlite3.Connection) -> str:
-    return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+def _check(connection: sqlite3.Connection, what: str) -> str:
+    return str(connection.execute(f"PRAGMA integrity_check({what})").fetchone()[0])
+
+
+def _indexes(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Give the indexes of each table that has any."""
+    found: dict[str, list[str]] = {}
+    for table, index in connection.execute(
+        "SELECT tbl_name, name FROM sqlite_schema WHERE type = 'index'"
+    ):
+        found.setdefault(table, []).append(index)
+    return found
 
 
 def _make_anew(
@@ -90,7 +94,7 @@ def _make_anew(
     needed_bytes = round(_SPARE * index_bytes(connection.cursor(), table, index))
     lacking = lacking_room(path, needed_bytes)
     if lacking is not None:
-        raise _no_room(index, lacking, lambda: lacking_room(path, needed_bytes) is None)
+        raise _no_room(table, index, lacking, lambda: lacking_room(path, needed_bytes) is None)
     places = path.resolve().parent, temporary_directory()
     is_over = more_room(places)
     for share in (0.0, *SHARES):
@@ -106,12 +110,15 @@ def _make_anew(
             with suppress(sqlite3.Error):  # what was begun takes room in the log still
                 begin_anew(connection, path, least_bytes=0)
             if is_disk or not histories:
-                raise _no_room(index, "more free space on the disk", is_over) from error
-    raise _no_room(index, "a larger node.db_max_bytes", lambda: True)
+                raise _no_room(table, index, "more free space on the disk", is_over) from error
+    # Without rows it fits in any size: something like a quota is in the way, which nobody tells.
+    raise _no_room(table, index, "more free space, or a larger node.db_max_bytes", lambda: True)
 
 
-def _no_room(index: str, what: str, is_over: Callable[[], bool]) -> NoRoomError:
-    return NoRoomError(f"the index {index} is damaged, and making it anew needs {what}", is_over)
+def _no_room(table: str, index: str, what: str, is_over: Callable[[], bool]) -> NoRoomError:
+    return NoRoomError(
+        f"an index of {table} is damaged, and making {index} anew needs {what}", is_over
+    )
 
 
 def _make_anew_with_less(

@@ -145,7 +145,8 @@ def _upgrade(
                     rows=deleted,
                 )
             return
-    raise StoreError(f"{words}; allow a larger node.db_max_bytes")
+    # Without rows it fits in any size: something like a quota is in the way, which nobody tells.
+    raise NoRoomError(f"{words}; free space, or allow a larger node.db_max_bytes", lambda: True)
 
 
 class _FailedError(Exception):

@@ -329,9 +329,13 @@ async def test_found_by_a_read(path: Path, until: Until, flush_logged_errors: Fl
     flush_logged_errors("is damaged")
 
 
-def spoil_index(path: Path, rows: int = 1) -> None:
+def spoil_index(
+    path: Path,
+    rows: int = 1,
+    name: str = "collector_run_by_time",
+    insert: str = "INTO collector_run SELECT 'b', 'x', i - 1, 0, 'ok', NULL, 7 + i",
+) -> None:
     """Leave rows out of an index, number 7 and more, which the quick check does not see."""
-    name = "collector_run_by_time"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         (number,) = connection.execute("PRAGMA schema_version").fetchone()
         row = connection.execute(
@@ -343,7 +347,7 @@ def spoil_index(path: Path, rows: int = 1) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
-            " INSERT INTO collector_run SELECT 'b', 'x', i - 1, 0, 'ok', NULL, 7 + i FROM n",
+            f" INSERT {insert} FROM n",
             (rows - 1,),
         )
         connection.execute("PRAGMA writable_schema = ON")

@@ -14,7 +14,7 @@ from twisted.internet import reactor
 from etlmon.store import current, indexes
 from etlmon.store.database import StoreService
 from etlmon.store.faults import NoRoomError
-from etlmon.store.indexes import Mended, mend_indexes
+from etlmon.store.indexes import mend_indexes
 from etlmon.store.open import limit
 from etlmon.store.tables.all import HISTORIES
 from tests.store.test_damage import make, run_of, spoil_index
@@ -49,31 +49,54 @@ def most_bytes(path: Path) -> int:
 
 
 def test_they_fit_then(connection: sqlite3.Connection, path: Path) -> None:
-    assert mend_indexes(connection, path) == Mended()
+    assert mend_indexes(connection, path) is True
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert mend_indexes(connection, path) is None
+    assert mend_indexes(connection, path) is False
 
 
-@pytest.mark.parametrize("of", ["collector_run", "other"])
-def test_one_without_room_has_it_for_fewer_rows(path: Path, most_bytes: int, of: str) -> None:
-    """The greatest size holds. Whose index it is, the oldest of the largest history go."""
+def mended(path: Path, most_bytes: int) -> list[int]:
+    """Mend it below a greatest size; give how many rows went."""
+    schema = "SELECT name, sql FROM sqlite_schema ORDER BY 1"
+    went: list[int] = []
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        if of == "other":
-            connection.execute("CREATE TABLE other (x TEXT)")
-            connection.execute("CREATE INDEX a_other_by_x ON other (x)")
         limit(connection, most_bytes)
-        before = connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY 1").fetchall()
-        mended = mend_indexes(connection, path, histories=HISTORIES)
+        before = connection.execute(schema).fetchall()
+        assert mend_indexes(connection, path, histories=HISTORIES, went=went.append) is True
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert (
-            before
-            == connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY 1").fetchall()
-        )
-        numbers = [number for (number,) in connection.execute(NUMBERS)]
-    assert mended is not None
-    assert 0 < mended.early_rows < ROWS
-    assert numbers == list(range(7 + mended.early_rows, 7 + ROWS))
+        assert connection.execute(schema).fetchall() == before
     assert path.stat().st_size <= most_bytes
+    return went
+
+
+def test_one_without_room_has_it_for_fewer_rows(path: Path, most_bytes: int, sql: Sql) -> None:
+    """The greatest size holds, and the oldest rows go for that."""
+    (gone,) = mended(path, most_bytes)
+    assert 0 < gone < ROWS
+    assert [number for (number,) in sql(NUMBERS)] == list(range(7 + gone, 7 + ROWS))
+
+
+def test_so_has_one_of_another_table(path: Path, sql: Sql) -> None:
+    """Which may be no history, or have few rows: those of the largest history go."""
+    make(path)
+    sql("CREATE TABLE other (x TEXT)")
+    sql("CREATE INDEX other_by_x ON other (x)")
+    spoil_index(path, 1_000, "other_by_x", "INTO other SELECT printf('%0200d', i)")
+    assert mended(path, path.stat().st_size + SPARE_BYTES) == [500]
+    assert [number for (number,) in sql(NUMBERS)] == list(range(500, 2_000))
+    assert sql("SELECT count(*) FROM other") == [(1_000,)]
+
+
+def test_those_of_sound_tables_are_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be large: without room for them nothing would be mended."""
+    make(path)
+    row = "INTO path_history SELECT 'id', i, 0, 0, 0, 1, 'OK', 0"
+    spoil_index(path, name="path_history_by_time", insert=row)
+    asked: list[str] = []
+    bytes_of = indexes.index_bytes
+    monkeypatch.setattr(indexes, "index_bytes", lambda *how: asked.append(how[1]) or bytes_of(*how))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        assert mend_indexes(connection, path) is True
+    assert set(asked) == {"path_history"}
 
 
 def test_without_histories_it_says_so(path: Path, most_bytes: int) -> None:
@@ -121,7 +144,9 @@ async def test_a_disk_without_room_is_waited_for(
     store = StoreService(path, reactor, lambda: NOW)
     store.startService()
     done = store.run(lambda cursor: cursor.execute("DELETE FROM collector_run WHERE records = 7"))
-    await until(lambda: "making it anew needs 9999 bytes" in str(store.health().reason))
+    await until(
+        lambda: "making collector_run_by_time anew needs 9999 bytes" in str(store.health().reason)
+    )
     await store.write([run_of(-1)])
     assert store.health().held_records == 1
     rows = "SELECT count(*) FROM collector_run NOT INDEXED"
@@ -146,6 +171,8 @@ async def test_at_a_stop_it_is_given_up(
     store.write([run_of(1)])
     done = store.run(lambda cursor: cursor.execute("DELETE FROM collector_run WHERE records = 7"))
     done.addErrback(lambda _: None)
-    await until(lambda: "making it anew needs room" in str(store.health().reason))
+    await until(
+        lambda: "making collector_run_by_time anew needs room" in str(store.health().reason)
+    )
     await store.stopService()
     flush_logged_errors("takes no writes", "not stored")
