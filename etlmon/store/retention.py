@@ -70,6 +70,7 @@ class RetentionService(TimerService):
         super().__init__(_EVERY_SECONDS, self._tick)
         self.clock: Any = clock
         self._store = store
+        self._names = [table.name for table in tables]
         self._tables = [table for table in tables if table.time_column is not None]
         self.room = Room(store, self._tables, max_bytes, clock)
         self.limits = limits
@@ -187,7 +188,8 @@ class RetentionService(TimerService):
                 await self._delete(table, math.ceil(size.rows * (1 - limit / size.bytes)))
 
     def _sizes(self, cursor: sqlite3.Cursor) -> dict[str, sizes.Size]:
-        return sizes.reckon(cursor, [table.name for table in self._tables])
+        # With those that are no histories: else their pages would be shared out to the others.
+        return sizes.reckon(cursor, self._names)
 
     async def _trim_rows(self, table: Table, most: int) -> None:
         """Delete what a table has beyond so many rows.

@@ -16,7 +16,7 @@ from etlmon.config.node import NodeConfig, RetentionSection
 from etlmon.errors import StoreError
 from etlmon.records.audit import AuditEvent
 from etlmon.records.health import CollectorRun
-from etlmon.records.log import LogBlock
+from etlmon.records.log import LogBlock, LogFileRead
 from etlmon.records.path import EndedScan
 from etlmon.store.database import StoreService
 from etlmon.store.retention import RetentionService
@@ -649,3 +649,21 @@ async def test_within_its_bytes_nothing_goes(store: StoreService) -> None:
     await store.write([run_of(number, NOW) for number in range(100)])
     await trim(store, max_bytes=1_000_000)
     assert await store.read(count) == 100
+
+
+async def test_bytes_of_what_is_no_history_count_for_none(store: StoreService) -> None:
+    """A pattern of logs may stand for thousands of files, with a position of each."""
+    await store.write([run_of(number, NOW) for number in range(1_000)])
+    files = [
+        LogFileRead(
+            log_name="app",
+            log_path=f"/{number:0200}",
+            state="waiting",
+            updated_at=utc(NOW),
+            cursor=None,
+        )
+        for number in range(10_000)
+    ]
+    await store.write(files)
+    await trim(store, max_bytes=1_000_000)
+    assert await store.read(count) == 1_000
