@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def vacuum(cursor: sqlite3.Cursor) -> None:
-    """Write the file anew, by way of a file for temporary data: memory may not hold all of it."""
+    """Write the file anew, by way of a file for temporary data: memory may not hold all of it.
+
+    One that was put together by hand (``.dump``) gives pages back from then on, as others do.
+    """
+    cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
     with temporary_files(cursor):
         cursor.execute("VACUUM")
 

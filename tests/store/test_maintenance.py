@@ -169,6 +169,23 @@ async def test_a_full_one_writes_the_file_anew(
     assert await store.read(lambda c: c.execute("PRAGMA auto_vacuum").fetchone()) == (2,)
 
 
+async def test_a_full_one_lets_a_database_shrink_that_could_not(
+    store: StoreService, maintenance: MaintenanceService, until: Until
+) -> None:
+    """What was made from a dump, as after damage, keeps its free pages for ever."""
+
+    def forget_how(cursor: sqlite3.Cursor) -> int:
+        cursor.execute("PRAGMA auto_vacuum = NONE")
+        cursor.execute("VACUUM")
+        found: int = cursor.execute("PRAGMA auto_vacuum").fetchone()[0]
+        return found
+
+    assert await store.run(forget_how, in_transaction=False) == 0
+    assert maintenance.compact(full=True) is not None
+    await until(lambda: maintenance.compaction.state != "running")  # type: ignore[union-attr]
+    assert await store.read(lambda c: c.execute("PRAGMA auto_vacuum").fetchone()) == (2,)
+
+
 class TestRoomForAFullOne:
     @pytest.fixture
     def free(self, monkeypatch: pytest.MonkeyPatch) -> dict[Path, int]:
