@@ -98,14 +98,15 @@ def more_room(places: Iterable[Path]) -> Callable[[], bool]:
 
 
 def explained(error: sqlite3.Error, path: Path) -> sqlite3.Error:
-    """Give an error with what hinders in its words, where SQLite says "disk I/O error". Blocks.
+    """Give an error with what hinders in its words, where SQLite does not tell. Blocks.
 
-    ``path`` is the database's.
+    That is where it says "disk I/O error", or "database or disk is full". ``path`` is that of the
+    database.
     """
-    if error.sqlite_errorcode & 0xFF not in _BY_THE_DISK:
+    if error.sqlite_errorcode & 0xFF not in _BY_THE_DISK | {sqlite3.SQLITE_FULL}:
         return error
     why = hindrance(path.resolve().parent)
-    if why is None:
+    if why is None or (is_full(error) and why != _FULL):
         return error
     plain = type(error)(f"{why}: {error}")
     plain.sqlite_errorcode = error.sqlite_errorcode

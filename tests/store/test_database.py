@@ -300,7 +300,7 @@ def test_disk_full_until_there_is_space(tmp_path: Path) -> None:
     )
     assert json.loads(found.stdout) == {
         "was_degraded": True,
-        "last_error": "database or disk is full",
+        "last_error": "the disk is full: database or disk is full",
         "state": "ok",
         "in_order": True,
         "rows": 2000,

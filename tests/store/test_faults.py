@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,6 +95,24 @@ def test_what_the_kernel_says_of_a_new_file_counts(
     assert hindrance(tmp_path) is None
     monkeypatch.setattr(os, "open", refuse)
     assert hindrance(tmp_path) == why
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ("the disk is full", "the disk is full: database or disk is full"),
+        ("the file system is read-only", "database or disk is full"),
+        (None, "database or disk is full"),
+    ],
+)
+def test_which_of_both_is_full_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, why: str | None, words: str
+) -> None:
+    monkeypatch.setattr(faults, "hindrance", lambda _directory: why)
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    told = faults.explained(error, path)
+    assert (str(told), faults.is_full(told)) == (words, True)
 
 
 async def test_a_commit_that_fails_by_it_tells_so(
