@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ def lock(path: Path, proc: Path = Path("/proc")) -> DatabaseLock:
     real = path.resolve()  # by whatever name a node knows the database, there is one lock
     lock_path = real.with_name(real.name + ".lock")
     try:
-        file = open(lock_path, "a+b", buffering=0)  # noqa: SIM115, PTH123 - it stays open
+        file = _opened(lock_path)
     except OSError as error:
         raise StoreError(f"cannot open the lock {lock_path}: {error.strerror}") from error
     try:
@@ -58,6 +59,20 @@ def lock(path: Path, proc: Path = Path("/proc")) -> DatabaseLock:
         file.truncate(0)
         file.write(b"%d\n" % os.getpid())
     return held
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open the lock's file, which is made where there is none.
+
+    As with the database, others may not open it, whatever the umask: who can may take the lock.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o640)
+    with suppress(OSError):  # of another user, who sees to it himself
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode) and found.st_mode & 0o137:
+            os.fchmod(descriptor, 0o640)
+    return os.fdopen(descriptor, "a+b", buffering=0)
 
 
 class DatabaseLock:

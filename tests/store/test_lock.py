@@ -71,6 +71,21 @@ def test_lock_file_with_nonsense_in_it(path: Path) -> None:
             lock(path)
 
 
+@pytest.mark.parametrize("before", [None, 0o666])
+def test_others_may_not_open_the_lock(path: Path, before: int | None) -> None:
+    """A lock needs no more than that: whoever may read the file could keep each node from it."""
+    file = path.with_name("etlmon.db.lock")
+    if before is not None:
+        file.touch()
+        file.chmod(before)
+    umask = os.umask(0)
+    try:
+        lock(path).close()
+    finally:
+        os.umask(umask)
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
 def test_lock_in_a_directory_of_others(
     open_directory: Path, unprivileged: Callable[[], Any]
 ) -> None:
