@@ -60,7 +60,6 @@ class BackupService(TimerService):
     ) -> None:
         super().__init__(_LOOK_EVERY_SECONDS, self._tick)
         self.clock: Any = clock
-        self.section = section
         self._store = store
         self._wall_clock = wall_clock
         self._given_up = Event()
@@ -68,6 +67,17 @@ class BackupService(TimerService):
         self._last: _Copy | None = None
         self._error: tuple[str, float] | None = None
         self._failed_at: float | None = None
+        self.section = section
+
+    @property
+    def section(self) -> BackupSection | None:
+        """Where copies go, and when; None for no copies. Who sets it has seen to what was wrong."""
+        return self._section
+
+    @section.setter
+    def section(self, section: BackupSection | None) -> None:
+        self._section = section
+        self._failed_at = None
 
     def startService(self) -> None:
         """Begin to look."""

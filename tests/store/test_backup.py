@@ -424,6 +424,30 @@ class TestSchedule:
         assert names == [backup_name(NOW), backup_name(NOW + 3600 * 6)]
         await service.stopService()
 
+    async def test_after_a_reload_what_failed_is_tried_again(
+        self,
+        store: StoreService,
+        tmp_path: Path,
+        turned: Turned,
+        until: Until,
+        flush_logged_errors: Flush,
+    ) -> None:
+        """Not after an hour: somebody has just mended it, and looks whether that helped."""
+        in_the_way = tmp_path / "copies"
+        in_the_way.touch()
+        section = BackupSection(directory=str(in_the_way), every=3600.0)
+        service = BackupService(store, section, turned, lambda: NOW + turned.seconds())
+        service.startService()
+        await until(lambda: service.state().state == "error")  # type: ignore[union-attr]
+        in_the_way.unlink()
+        turned.clock.advance(60)
+        assert service.state().state == "error"  # type: ignore[union-attr]
+        service.section = section
+        turned.clock.advance(60)
+        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
+        await service.stopService()
+        flush_logged_errors("No copy of the database")
+
     async def test_a_copy_made_before_the_start_counts(
         self, store: StoreService, path: Path, tmp_path: Path, until: Until
     ) -> None:
