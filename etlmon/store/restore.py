@@ -46,7 +46,7 @@ def restore(copy: Path, database: Path, wall_seconds: float) -> Path | None:
             owner, reader = owner_of(database), owner_of(copy)
             with acting_as(reader):
                 source = opened.enter_context(_open_copy(copy, reader))
-                log = _open_log(copy)
+                log = _open_log(copy, os.fstat(source.fileno()).st_uid)
         except OSError as error:
             raise StoreError(f"cannot restore {database}: {error.strerror or error}") from error
         if log is not None:
@@ -81,17 +81,28 @@ def _open_copy(copy: Path, reader: int) -> IO[bytes]:
     return source
 
 
-def _open_log(copy: Path) -> IO[bytes] | None:
-    """Open the log beside a copy, as one that was set aside has it; None if there is none."""
+def _open_log(copy: Path, owner: int) -> IO[bytes] | None:
+    """Open the log beside a copy, as one that was set aside has it; None if there is none.
+
+    Raises StoreError where it is neither the owner's of the copy nor root's: where everybody may
+    make files, as in /tmp, anybody could have put it there, and it takes the place of all pages.
+    """
     real = copy.resolve()
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
         log = os.fdopen(os.open(real.with_name(f"{real.name}-wal"), flags), "rb")
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(os.fstat(log.fileno()).st_mode):
+    found = os.fstat(log.fileno())
+    if not stat.S_ISREG(found.st_mode):
         log.close()
         return None
+    if found.st_uid not in (0, owner):
+        log.close()
+        raise StoreError(
+            f"{copy}-wal is of {user_name(found.st_uid)}, and {copy} of {user_name(owner)}: "
+            "remove it, or chown it if it belongs to that"
+        )
     return log
 
 

@@ -17,6 +17,7 @@ from etlmon.store.backup import back_up
 from etlmon.store.damage import DamagedError
 from etlmon.store.open import prepare
 from etlmon.store.restore import restore
+from tests.store.conftest import NOBODY
 from tests.store.killed import killed
 from tests.store.test_backup import NOW, numbers
 from tests.store.test_damage import spoil
@@ -153,6 +154,24 @@ def test_the_log_beside_a_copy_is_brought_in(path: Path, copy: Path, tmp_path: P
     assert numbers(path) == OLD
     assert {one: one.read_bytes() for one in both.iterdir()} == content
     assert not list(tmp_path.glob("*restored*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to give a file away")
+def test_the_log_of_somebody_else_is_refused(path: Path, copy: Path, tmp_path: Path) -> None:
+    """In /tmp anybody can put one beside a copy: it would be the content of the database."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    shutil.copy(copy, shared / "copy")
+    log = shared / "copy-wal"
+    log.write_bytes(b"planted")
+    os.chown(log, NOBODY, NOBODY)
+    with pytest.raises(StoreError, match=r"-wal is of nobody, and .* of root: remove it"):
+        restore(shared / "copy", path, NOW)
+    assert numbers(path) == OLD
+    os.chown(log, 0, 0)
+    restore(shared / "copy", path, NOW)
+    assert numbers(path) == NEW
 
 
 def test_nothing_is_begun_that_the_disk_has_no_room_for(
