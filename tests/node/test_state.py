@@ -22,6 +22,16 @@ async def test_health_tells_of_every_part(node: NodeService) -> None:
     assert health.database.commits >= 2
 
 
+async def test_a_write_ahead_log_that_somebody_lets_grow_is_told(
+    node: NodeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forgotten sqlite3 shell does: nothing is wrong with the node."""
+    checkpoints = node.store._checkpoints
+    assert node.health().warnings == []
+    monkeypatch.setattr(checkpoints, "warning", "the write-ahead log has grown to 50MiB")
+    assert node.health().warnings == ["The write-ahead log has grown to 50MiB."]
+
+
 async def test_a_node_is_ready_while_its_parts_do_their_work(
     node: NodeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
