@@ -93,6 +93,8 @@ def back_up(
         return Copied(target.stat().st_size, is_mended)
     except (OSError, sqlite3.Error, StoreError) as error:
         kind = DamagedError if isinstance(error, DamagedError) else StoreError
+        if isinstance(error, sqlite3.Error) and (plain := explained(error, database)) is not error:
+            raise kind(f"cannot copy {database}: {plain}") from error
         raise kind(f"cannot copy {database} to {target}: {_words(error, target)}") from error
     finally:
         with suppress(OSError):

@@ -21,8 +21,10 @@ _BRINK_BYTES = 4 << 20
 """What was given back since a large transaction failed is not more than that."""
 _FULL = "the disk is full"
 READ_ONLY = "the file system is read-only"
+_FAILS = "the disk fails, see dmesg"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 _BY_THE_DISK = frozenset((sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY))
 
 # The database's troubles, not the batch's: worth trying again. The low byte is the primary code.
@@ -58,7 +60,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def hindrance(directory: Path) -> str | None:
-    """Say why nothing can be written in a directory: its file system is full, or read-only. Blocks.
+    """Say why nothing can be written in a directory: it is full, read-only, or fails. Blocks.
 
     None for any other reason, and for none. It is tried with a file that never has a name: one that
     the kernel has made read-only after an error does not say so when asked.
@@ -70,6 +72,8 @@ def hindrance(directory: Path) -> str | None:
             return READ_ONLY
         if error.errno in _NO_ROOM:
             return _FULL
+        if error.errno == errno.EIO:
+            return _FAILS
     try:
         found = os.statvfs(directory)
     except OSError:
@@ -100,13 +104,14 @@ def more_room(places: Iterable[Path]) -> Callable[[], bool]:
 def explained(error: sqlite3.Error, path: Path) -> sqlite3.Error:
     """Give an error with what hinders in its words, where SQLite does not tell. Blocks.
 
-    That is where it says "disk I/O error", or "database or disk is full". ``path`` is that of the
-    database.
+    That is where it says "disk I/O error", or "database or disk is full", or takes for damage what
+    a disk that fails does not give. ``path`` is that of the database.
     """
-    if error.sqlite_errorcode & 0xFF not in _BY_THE_DISK | {sqlite3.SQLITE_FULL}:
+    code = error.sqlite_errorcode & 0xFF
+    if code not in _BY_THE_DISK | _DAMAGED | {sqlite3.SQLITE_FULL}:
         return error
     why = hindrance(path.resolve().parent)
-    if why is None or (is_full(error) and why != _FULL):
+    if why is None or (is_full(error) and why != _FULL) or (code in _DAMAGED and why != _FAILS):
         return error
     plain = type(error)(f"{why}: {error}")
     plain.sqlite_errorcode = error.sqlite_errorcode

@@ -166,6 +166,25 @@ class TestCopying:
         with pytest.raises(StoreError, match="cannot copy"):
             back_up(made, tmp_path / place)
 
+    def test_a_disk_that_fails_is_named(
+        self, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """That of the database: the one that the copy goes to is well."""
+
+        def fail(_database: Path) -> sqlite3.Connection:
+            error = sqlite3.OperationalError("unable to open database file")
+            error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+            raise error
+
+        monkeypatch.setattr(backup, "_view", fail)
+        monkeypatch.setattr(
+            "etlmon.store.faults.hindrance",
+            lambda directory: "the disk fails, see dmesg" if directory == made.parent else None,
+        )
+        target = tmp_path / "copies" / "copy.db"
+        with pytest.raises(StoreError, match=rf"cannot copy {made}: the disk fails, see dmesg: "):
+            back_up(made, target)
+
     def test_no_database(self, path: Path, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="there is no database"):
             back_up(path, tmp_path / "copy.db")

@@ -81,6 +81,7 @@ def test_on_a_read_only_file_system(path: Path, tmp_path: Path) -> None:
     [
         (errno.EROFS, "the file system is read-only"),
         (errno.ENOSPC, "the disk is full"),
+        (errno.EIO, "the disk fails, see dmesg"),
         (errno.EOPNOTSUPP, None),
     ],
 )
@@ -113,6 +114,28 @@ def test_which_of_both_is_full_is_told(
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
     told = faults.explained(error, path)
     assert (str(told), faults.is_full(told)) == (words, True)
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        (
+            "the disk fails, see dmesg",
+            "the disk fails, see dmesg: database disk image is malformed",
+        ),
+        ("the disk is full", "database disk image is malformed"),
+        (None, "database disk image is malformed"),
+    ],
+)
+def test_what_a_disk_does_not_give_is_no_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch, why: str | None, words: str
+) -> None:
+    """SQLite reads zeros then. What to do about it is to look at the disk."""
+    monkeypatch.setattr(faults, "hindrance", lambda _directory: why)
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    told = faults.explained(error, path)
+    assert (str(told), told.sqlite_errorcode) == (words, sqlite3.SQLITE_CORRUPT)
 
 
 async def test_a_commit_that_fails_by_it_tells_so(
