@@ -120,7 +120,10 @@ class Checkpoints:
     def mind(self, wal_bytes: int) -> None:
         """Begin where the log is large; where others prevent that, not all the time."""
         self._wal_bytes = wal_bytes
-        if wal_bytes < _LARGE_BYTES or self._going_on is not None:
+        if self._going_on is not None:
+            return
+        if wal_bytes < _LARGE_BYTES:
+            self.warning = None  # if another database has taken the place of that one
             return
         is_urgent = not self._held_by_others or wal_bytes >= self._most_bytes
         wait = 0.0 if is_urgent else _TRY_AGAIN_SECONDS
@@ -206,7 +209,8 @@ class Checkpoints:
         )
         if others:
             return (
-                f"{grown}: another program reads the database all the time; end it (pid {others})"
+                f"{grown}: another program (pid {others}) reads the database all the time; end it,"
+                " unless it makes a copy"
             )
         return (
             f"{grown}: a copy of the database is made, or another program reads it all the time"

@@ -173,11 +173,11 @@ async def test_another_program_that_reads_for_ever_fills_no_disk(
 ) -> None:
     """Nothing is written beyond a bound; who it is, is told; and all goes on when it has ended."""
     writing = store.run(insert)
-    while "end it" not in str(store.health().reason):
+    while "unless it makes a copy" not in str(store.health().reason):
         await task.deferLater(reactor, 0.002)
         if writing.called:
             writing = store.run(insert)
-    await until(lambda: f"end it (pid {other.pid})" in str(store.health().reason))
+    await until(lambda: f"another program (pid {other.pid}) reads" in str(store.health().reason))
     before = size("-wal")
     assert before < 2 * small, "it was tried again at once"
     monkeypatch.setattr(wal, "_TRY_AGAIN_SECONDS", 0.01)
@@ -194,6 +194,15 @@ async def test_another_program_that_reads_for_ever_fills_no_disk(
     await until(lambda: not store.health().held_records and store.warning is None)
     assert size("-wal") < before
     flush_logged_errors("takes no writes")
+
+
+async def test_nobody_is_told_of_a_log_that_is_small_again(store: StoreService) -> None:
+    """As after another database has taken the place of a damaged one."""
+    checkpoints = store._checkpoints
+    assert checkpoints is not None
+    checkpoints.warning = "the write-ahead log has grown"
+    checkpoints.mind(1 << 20)
+    assert store.warning is None
 
 
 async def test_a_stop_meanwhile_stores_what_waits(
