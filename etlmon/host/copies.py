@@ -40,7 +40,7 @@ _MARGIN_NS = 1_000_000_000
 def find_copy(
     position: Position,
     path: bytes,
-    since_ns: int,
+    since_ns: int | None,
     live: Generation,
     proc: bytes,
     has_seen: Callable[[Generation], bool],
@@ -49,14 +49,17 @@ def find_copy(
 
     It has come into being ``since_ns``, nobody writes to it, and it holds what was read of the
     file, as far as that is known. Files of one program begin alike: where it is little that was
-    read a file that was there before, or what the file itself begins with anew, is no copy. Neither
+    read a file that was there before, or what the file itself begins with anew, is no copy, nor is
+    any after a restart, when ``since_ns`` is not known and much may have been made since. Neither
     is what one ``has_seen``, which may raise OSError.
     """
     if not position.head_bytes or not position.offset:
         return None
-    directory = os.path.dirname(os.path.realpath(path))
-    since_ns -= _TICK_NS
     is_much = position.offset >= HEAD_BYTES + TAIL_BYTES
+    if since_ns is None and not is_much:
+        return None
+    directory = os.path.dirname(os.path.realpath(path))
+    since_ns = (position.modified_ns if since_ns is None else since_ns) - _TICK_NS
     for name in _changed_since(directory, since_ns, position.offset, live.identity):
         generation = open_at(name, position)
         if generation is None:

@@ -74,7 +74,8 @@ class Follower:
     is read from its beginning. ``find_begin`` may find a later place than the beginning of the one
     that is there. ``missed`` tells why lines before the end at which it begins may be missing: it
     becomes a mark. Copies that were made by hand are found by ``wall_clock`` (seconds since the
-    epoch) only. Raises ValueError for a cursor that is none.
+    epoch), and without it only where much was read of what they hold. Raises ValueError for a
+    cursor that is none.
     """
 
     def __init__(

@@ -95,7 +95,7 @@ def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool 
     live = source.generation
     files = rotated(queue.path)
     copy = find_unknown(queue, position, files, but=live.identity)
-    if copy is None and queue.read_to_ns is not None:
+    if copy is None:
         copy = find_copy(position, queue.path, queue.read_to_ns, live, queue.proc, queue.has_seen)
     if copy is None:
         copy = _find_short(queue, position, files, began)

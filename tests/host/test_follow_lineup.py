@@ -113,6 +113,30 @@ class TestTruncation:
         log.restart()
         assert log.read() == []
 
+    @pytest.mark.parametrize("is_much", [False, True])
+    def test_rest_comes_from_a_copy_of_any_name_after_a_restart(
+        self, log: Log, is_much: bool
+    ) -> None:
+        """Where little was read any file of the program might be one: that is told, not read."""
+        log.lines.clear()
+        log.stop()
+        log.cursor = None
+        log.path.write_text("banner\n" * (1000 if is_much else 1))
+        log.follow("beginning")
+        log.read()
+        log.stop()
+        log.write("rest")
+        shutil.copyfile(log.path, log.path.with_name("kept"))
+        log.path.write_text("next\n")
+        log.follow()
+        log.read()
+        rest = ["rest"] if is_much else []
+        assert [line for line in log.lines if line != "banner"] == [*rest, "next"]
+        assert log.flags == [("truncated",)]
+        assert ("no copy found" in str(log.marks[0].detail)) == (not is_much)
+        log.restart()
+        assert log.read() == []
+
     def test_copy_that_is_written_over_before_it_is_read(self, log: Log) -> None:
         """Nothing that stands in it now is taken for what stood in the file."""
         copy = log.path.with_name("kept")
