@@ -166,7 +166,7 @@ class Follower:
             newest_ns = max((one.modified_ns for one in rotated(self.path)), default=0)
             self._queue.last = Position(0, 0, 0, 0, "", "", 0, newest_ns + 1, "")
             self._queue.past.append(self._queue.last)
-        if status is not None:
+        if status is not None and not status.st_size:
             leave_out(self._queue, status.st_mtime_ns)
         if self._missed is not None and self._begin == "end":
             self._queue.wait(Mark(("gap",), None, self._missed))

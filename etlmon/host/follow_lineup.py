@@ -80,7 +80,8 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> b
 def leave_out(queue: Queue, since_ns: int) -> None:
     """Count the rotated files that are there, and were written ``since_ns``, as read.
 
-    Where a log is followed for the first time they may be as old as it is: they were there before.
+    Where a log is followed for the first time, and is empty, they may be as old as it is: they are
+    no copies of what is written to it from now on.
     """
     for one in rotated(queue.path):
         if one.modified_ns >= since_ns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,33 @@ class TestWhichFiles:
         write(logs / "a.log", "b")
         write(logs / "b.log", "b")
         assert one.run() == []
+
+
+class TestCopyMadeByHandThatThePatternNames:
+    """It is a copy of the one, which has its rest read from there, and a log of its own."""
+
+    @pytest.mark.parametrize("is_seen", [False, True], ids=["at-once", "before-the-cut"])
+    @pytest.mark.parametrize("restart", [False, True])
+    def test_all_lines_of_each_come_once(
+        self, follow: Follow, logs: Path, is_seen: bool, restart: bool
+    ) -> None:
+        one = follow("*.log", start="beginning")
+        write(logs / "app.log", *range(2_000))
+        one.run()
+        if restart:
+            one.end()
+            one.begin_anew()
+        write(logs / "app.log", "rest")
+        shutil.copyfile(logs / "app.log", logs / "kept.log")
+        if is_seen:
+            one.run()
+        (logs / "app.log").write_text("next\n")
+        for _ in range(3):
+            one.run()
+        whole = [*map(str, range(2_000)), "rest"]
+        assert [line for line in one.lines["app.log"] if line is not None] == [*whole, "next"]
+        assert one.lines.get("kept.log", whole) == whole
+        assert one.flags == [("truncated",)]
 
 
 class TestFilesThatGo:
