@@ -268,7 +268,9 @@ class Generation:
             self.seek(position.offset)
         except RewrittenError:
             return False
-        return digest(self.tail) == position.tail_hash
+        # What is known of it from now on: it may have been cut off since the first bytes were read.
+        begins = digest(self.head[: position.head_bytes]) == position.head_hash
+        return begins and digest(self.tail) == position.tail_hash
 
     def close(self) -> None:
         """Close the file."""

@@ -362,8 +362,8 @@ def test_copies_as_old_as_the_cut(tmp_path: Path, restart: bool, is_empty: bool)
     log.stop()
 
 
-class TestOfAFileInWhichNothingHasBeenSeen:
-    """Nothing tells that it was cut off, but what rotation has made meanwhile."""
+class TestOfAFileOfWhichNothingHasBeenRead:
+    """Little tells that it was cut off, but what rotation has made meanwhile."""
 
     @pytest.fixture(autouse=True)
     def empty(self, log: Log, begun: None) -> None:
@@ -404,6 +404,28 @@ class TestOfAFileInWhichNothingHasBeenSeen:
         wait_for_tick()
         monkeypatch.setattr(Generation, "_at", once)
         log.read()
+        log.read()
+        assert (log.lines, log.flags) == (["1", "2"], [("truncated",)])
+
+    def test_seen_and_cut_off_as_it_is_found_again(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of which nothing had been read."""
+        assert log.follower is not None
+        log.write("1")
+        log.follower.look(log.now)
+        log.cursor = log.follower.cursor()
+        log.stop()
+        seek = Generation.seek
+
+        def once(generation: Generation, offset: int) -> None:
+            monkeypatch.undo()
+            copytruncate(log)
+            log.write("2")
+            seek(generation, offset)
+
+        monkeypatch.setattr(Generation, "seek", once)
+        log.follow()
         log.read()
         assert (log.lines, log.flags) == (["1", "2"], [("truncated",)])
 
