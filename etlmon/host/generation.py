@@ -1,8 +1,8 @@
 """One file that lines are read from, known by what it is and not by its name.
 
 Names move on when logs rotate, and inode numbers are given out again at once. A file is known by
-device and inode *and* by its first bytes and those before the place where reading stopped: a file
-that was cut off and has grown again is not the same.
+device and inode *and* by when it was made, its first bytes and those before the place where reading
+stopped: a file that was cut off and has grown again is not the same.
 """
 
 from __future__ import annotations
