@@ -20,7 +20,7 @@ from etlmon.store.faults import READ_ONLY, explained, hindrance
 from etlmon.store.files import make, rename_anew, sync
 from etlmon.store.indexes import mend_indexes
 from etlmon.store.leftovers import clear, clear_half_made, half_made
-from etlmon.store.migrate import load_migrations, schema_version
+from etlmon.store.migrate import lacking, load_migrations, schema_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -283,6 +283,7 @@ def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: 
             is_mended = mend_indexes(connection, found, cancelled)
             present = schema_version(connection)
             connection.execute("PRAGMA journal_mode = DELETE").fetchone()  # so that it is one file
+            lacks = lacking(connection, present)
     except DamagedError as error:
         raise DamagedError(f"{copy} is damaged: {error}") from error
     except sqlite3.Error as error:
@@ -294,6 +295,10 @@ def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: 
         raise StoreError(
             f"{copy} has schema {present}, this etlmon knows up to {newest}; "
             "install the newer etlmon first"
+        )
+    if lacks is not None:
+        raise StoreError(
+            f"{copy} has no {lacks}, which schema {present} has: it is not whole; use another copy"
         )
     return is_mended
 

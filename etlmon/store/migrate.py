@@ -84,6 +84,31 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return newest or 0
 
 
+def lacking(connection: sqlite3.Connection, version: int) -> str | None:
+    """Name a table or column that a database of a schema has not got; None if all are there.
+
+    Of a schema that is not known here nothing is said.
+    """
+    steps = [step for step in load_migrations() if step.schema_version <= version]
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as whole:
+        for step in steps:
+            whole.executescript(step.sql)
+        known, present = _columns(whole), _columns(connection)
+    for table, column in sorted(known - present):
+        is_there = any(name == table for name, _ in present)
+        return f"column {column} of the table {table}" if is_there else f"table {table}"
+    return None
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    return set(
+        connection.execute(
+            "SELECT t.name, c.name FROM pragma_table_list t, pragma_table_info(t.name) c"
+            " WHERE t.schema = 'main' AND t.type = 'table'"
+        )
+    )
+
+
 def migrate(
     connection: sqlite3.Connection,
     path: Path,
