@@ -12,6 +12,8 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from etlmon.text import shell_word
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -51,9 +53,31 @@ def owner_of(path: Path) -> int:
     """Give the first user besides root who could exchange what is on the way to ``path``, or at it.
 
     0 where nobody but root can. What is not there yet is of whoever owns the way to it. Links are
-    followed as long as only root can have made them. Blocks. Raises OSError where that leads round.
+    followed as long as only root can have made them. Blocks. Raises OSError where that leads round;
+    for root, too, where a directory of root's on the way lets others exchange what is in it: there
+    nobody's rights alone would do.
     """
-    return next((found.st_uid for _, found in way_to(path) if found.st_uid != 0), 0)
+    for at, found in way_to(path):
+        if found.st_uid != 0:
+            return found.st_uid
+        if os.geteuid() == 0 and (writers := _writers_of(found)) is not None:
+            raise OSError(
+                f"{at} is root's, and {writers} may exchange the files in it: "
+                f"chmod go-w {shell_word(at)}, or chmod +t, or name a place elsewhere"
+            )
+    return 0
+
+
+def _writers_of(found: os.stat_result) -> str | None:
+    """Name who besides its owner may exchange what is in a directory; None if nobody may.
+
+    Where it is sticky, as /tmp is, others may add to it, and exchange only what is theirs.
+    """
+    if not stat.S_ISDIR(found.st_mode) or found.st_mode & stat.S_ISVTX:
+        return None
+    if found.st_mode & stat.S_IWOTH:
+        return "everybody"
+    return "its group" if found.st_mode & stat.S_IWGRP and found.st_gid != 0 else None
 
 
 @contextmanager

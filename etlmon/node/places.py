@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from etlmon.store.backup import backup_name
+from etlmon.store.rotation import backup_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ def database_path(config: NodeConfig) -> Path:
 def backup_path(config: NodeConfig, wall_seconds: float) -> Path:
     """Give where a copy of the database goes that is made at a moment."""
     place = None if config.backup is None else Path(config.backup.directory)
-    return (place or database_path(config).parent) / backup_name(wall_seconds)
+    return (place or database_path(config).parent) / backup_name(node_name(config), wall_seconds)
 
 
 def node_name(config: NodeConfig) -> str:

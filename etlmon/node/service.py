@@ -148,7 +148,9 @@ class NodeService(Service):
         self.maintenance = MaintenanceService(
             self.store, TABLES, config.retention_of, reactor, wall_clock
         )
-        self.backups = BackupService(self.store, config.backup, reactor, wall_clock)
+        self.backups = BackupService(
+            self.store, config.backup, node_name(config), reactor, wall_clock
+        )
         self.admission = (
             None
             if config.auth is None

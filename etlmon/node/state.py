@@ -131,9 +131,8 @@ class NodeState:
             warnings.append(node.store.warning)
         if node.retention.room.warning is not None:
             warnings.append(node.retention.room.warning)
-        backup = node.backups.state()
-        if backup is not None and backup.state == "error":
-            warnings.append(f"No copy of the database could be made: {backup.last_error}")
+        if node.backups.warning is not None:
+            warnings.append(node.backups.warning)
         return warnings
 
     def _warnings_of_access(self) -> list[str]:

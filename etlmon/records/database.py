@@ -42,7 +42,13 @@ class BackupState(Record, frozen=True, kw_only=True):
     """The newest copy of the database on the schedule, and the next."""
 
     directory: Annotated[str, about("Where the copies are.")]
-    state: Annotated[str, about("waiting, running, or how the last one ended: ok, error.")]
+    state: Annotated[
+        str,
+        about(
+            "waiting, running, hanging: its directory has not answered for a minute, "
+            "or how the last one ended: ok, error."
+        ),
+    ]
     last_path: Annotated[str | None, about("The newest good copy.")] = None
     last_at: Annotated[datetime | None, about("When it was made, UTC.")] = None
     last_bytes: Annotated[int | None, about("Its size, bytes.")] = None

@@ -1,38 +1,36 @@
-"""Copies of the database: made while the node writes, checked, and kept in number."""
+"""Copies of the database: made while the node writes, checked, and whole when they have a name."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import sqlite3
+import stat
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, group_of, owner_of
-from etlmon.store.damage import DamagedError, is_emptied, read_only_uri, stamp
+from etlmon.store.damage import DamagedError, is_damage, is_emptied, read_only_uri
 from etlmon.store.faults import READ_ONLY, explained, hindrance
 from etlmon.store.files import make, rename_anew, sync
 from etlmon.store.indexes import mend_indexes
 from etlmon.store.leftovers import clear, clear_half_made, half_made
 from etlmon.store.migrate import lacking, load_migrations, schema_version
+from etlmon.text import shell_word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
     from typing import IO
 
 _PAGES_A_STEP = 1_000
-_NAME = re.compile(r"etlmon-([0-9]{8}T[0-9]{6}Z)\.db")
-
-
-def backup_name(wall_seconds: float) -> str:
-    """Give the name of a copy made at a moment; such names sort by time."""
-    return f"etlmon-{stamp(wall_seconds)}.db"
+_SEEN_TO = (
+    "a node that runs, or is started, keeps it under another name and begins a new one; "
+    "`etlmon restore` puts an older copy back"
+)
 
 
 @dataclass(frozen=True)
@@ -55,44 +53,35 @@ def back_up(
     """Copy the database to ``target``, also while a node writes to it.
 
     The copy is one read transaction's view, checked, and on the disk when this returns. Its
-    directory is made if need be. A file that is there already is not replaced. ``cancelled`` is
-    asked now and then whether to give up. ``is_alone``: this process has no connection to the
-    database, and gets none meanwhile; one that has cannot copy what is on a read-only file system.
-    ``spare_bytes`` must stay free on the database's own disk, if the copy goes there.
-    Blocks. Raises StoreError; DamagedError where the copy is no sound database.
+    directory is made if need be, and none above. A file that is there already is not replaced.
+    ``cancelled`` is asked now and then whether to give up. ``is_alone``: this process has no
+    connection to the database, and gets none meanwhile; one that has cannot copy what is on a
+    read-only file system. ``spare_bytes`` must stay free on the database's own disk, if the copy
+    goes there. Blocks. Raises StoreError; DamagedError where the copy is no sound database.
     """
     _refuse_existing(target)
     if not database.exists():
         raise StoreError(f"there is no database {database}")
     if is_emptied(database):  # SQLite would delete the log, even where it may only read
-        raise StoreError(f"{database} is damaged: the file is empty")
+        raise StoreError(f"{database} is damaged: the file is empty; {_SEEN_TO}")
     made = half_made(target)
     try:
-        target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_place(target.parent)
         is_own_disk = target.parent.stat().st_dev == database.stat().st_dev
         needed_bytes = database.stat().st_size + (spare_bytes if is_own_disk else 0)
         refuse_without_room(needed_bytes, target.parent)
-        os.close(make(made))
+        descriptor = make(made)
         try:
-            view = _view(database)
-        except sqlite3.Error as error:
-            if hindrance(database.resolve().parent) != READ_ONLY:
-                raise
-            if not is_alone:
-                raise StoreError(
-                    f"{database} is on a read-only file system; `etlmon backup --to` copies it"
-                ) from error
-            _copy_at_rest(database, made)
-        else:
-            with closing(view):
-                _copy(view, made, cancelled)
-        is_mended = make_sound(made, target, cancelled)
-        sync(made)
+            is_mended = _fill(made, descriptor, database, target, cancelled, is_alone=is_alone)
+            os.fsync(descriptor)
+            _refuse_exchanged(made, descriptor)
+        finally:
+            os.close(descriptor)  # no sooner: that takes the locks from it that SQLite has there
         rename_anew(made, target)
         sync(target.parent)
         return Copied(target.stat().st_size, is_mended)
     except (OSError, sqlite3.Error, StoreError) as error:
-        kind = DamagedError if isinstance(error, DamagedError) else StoreError
+        kind = DamagedError if is_damage(error) else StoreError
         if isinstance(error, sqlite3.Error) and (plain := explained(error, database)) is not error:
             raise kind(f"cannot copy {database}: {plain}") from error
         raise kind(f"cannot copy {database} to {target}: {_words(error, target)}") from error
@@ -101,32 +90,93 @@ def back_up(
             made.unlink(missing_ok=True)
 
 
+def make_place(directory: Path) -> None:
+    """Make the directory for copies, if it is not there, but none above it.
+
+    Without the disk that it is on all would go to another, which may be the database's. Blocks.
+    Raises OSError; StoreError where something is missing, or in the way.
+    """
+    try:
+        directory.mkdir(mode=0o750)
+    except FileExistsError as error:
+        if not directory.is_dir():
+            raise StoreError(f"{directory} is no directory") from error
+    except FileNotFoundError as error:
+        above = directory.parent
+        missing = next((one for one in reversed(above.parents) if not one.exists()), above)
+        raise StoreError(
+            f"{missing} is not there: mount its file system, or mkdir -p {shell_word(str(above))}"
+        ) from error
+
+
+def _fill(
+    made: Path,
+    descriptor: int,
+    database: Path,
+    target: Path,
+    cancelled: Callable[[], bool],
+    *,
+    is_alone: bool,
+) -> bool:
+    """Copy into a file that is empty, and check that; give whether an index had to be mended."""
+    try:
+        view = _view(database)
+    except sqlite3.Error as error:
+        if hindrance(database.resolve().parent) != READ_ONLY:
+            raise
+        if not is_alone:
+            raise StoreError(
+                f"{database} is on a read-only file system; `etlmon backup --to` copies it"
+            ) from error
+        _copy_at_rest(database, made, descriptor)
+    else:
+        with closing(view):
+            _copy(view, made, cancelled)
+    return make_sound(made, target, cancelled)
+
+
+def _refuse_exchanged(made: Path, descriptor: int) -> None:
+    """Raise StoreError where a file does not bear its name any more.
+
+    SQLite knows files by their names: where others may exchange those, it has written elsewhere.
+    """
+    if not os.path.samestat(made.lstat(), os.fstat(descriptor)):
+        raise StoreError(
+            f"somebody has exchanged {made} meanwhile; name a directory where nobody else may write"
+        )
+
+
 def _words(error: OSError | sqlite3.Error | StoreError, target: Path) -> object:
+    if is_damage(error):
+        found = error.__cause__ if isinstance(error, DamagedError) else error
+        return f"the database is damaged: {found}; {_SEEN_TO}"
     if isinstance(error, FileExistsError):
         return "a file of that name exists since a moment ago; name another"
     if isinstance(error, sqlite3.Error):
         return explained(error, target)
     if isinstance(error, OSError) and error.errno == errno.EROFS:
         return f"{target.parent} is on a read-only file system; name a file elsewhere"
-    return error.strerror if isinstance(error, OSError) else error
+    return (error.strerror or error) if isinstance(error, OSError) else error
 
 
 def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> Copied:
     """Copy as ``back_up`` does, for root too: with the rights of those whose directories they are.
 
-    A directory that must be made is the database's owner's; a copy where only root can write is
-    root's, and made beside the database first. What killed ones have left there goes away, and
+    A directory that must be made is the database's owner's. A copy where only root can write is
+    root's, and made beside the database first; so is one where everybody may make files, who could
+    put one there that SQLite takes for its own. What killed ones have left there goes away, and
     where the copy goes. Not for a process with threads.
     """
     try:
-        reader, writer = owner_of(database), owner_of(target)
+        reader = owner_of(database)
         with acting_as(reader):
             clear(database, wall_seconds, is_locked=False)
-        if os.geteuid() == 0 and writer == 0 and not target.parent.exists():
-            target.parent.mkdir(mode=0o750, parents=True)
-            os.chown(target.parent, reader, group_of(reader))
-            writer = reader
-        if os.geteuid() != 0 or reader == writer:
+        if os.geteuid() == 0 and owner_of(target) == 0 and not target.parent.exists():
+            make_place(target.parent)
+            os.chown(target.parent, reader, group_of(reader), follow_symlinks=False)
+        writer = owner_of(target)  # only now: somebody may have made it meanwhile
+        is_own = os.geteuid() != 0 or reader == writer
+        if is_own and not _is_open_to_all(target.parent):
             with acting_as(reader):
                 clear_half_made(target.parent, wall_seconds)
                 return back_up(database, target, is_alone=True)
@@ -140,6 +190,15 @@ def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> Copie
         return copied
     except OSError as error:
         raise StoreError(f"cannot copy {database} to {target}: {_words(error, target)}") from error
+
+
+def _is_open_to_all(directory: Path) -> bool:
+    """Whether everybody may make files there, and exchange none, as in /tmp."""
+    try:
+        mode = directory.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return bool(mode & stat.S_ISVTX and mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _passing_copy(database: Path) -> tuple[IO[bytes], Copied]:
@@ -163,48 +222,6 @@ def _write(source: IO[bytes], target: Path) -> None:
         sync(target.parent)
     finally:
         made.unlink(missing_ok=True)
-
-
-def made_at(copy: Path) -> float:
-    """Give when a scheduled copy was made, seconds since the epoch, by its name.
-
-    Raises ValueError if it is not the name of one.
-    """
-    found = _NAME.fullmatch(copy.name)
-    text = found[1] if found else copy.name
-    return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-
-
-def newest_backup(directory: Path, wall_seconds: float) -> Path | None:
-    """Give the newest scheduled copy in a directory.
-
-    One from the future was made by a clock that was wrong: it tells nothing.
-    """
-    return max((one for one in _backups(directory) if made_at(one) <= wall_seconds), default=None)
-
-
-def rotate(directory: Path, keep: int, wall_seconds: float) -> list[Path]:
-    """Remove all but the newest ``keep`` scheduled copies, and nothing else; give what went.
-
-    Those from the future count as the oldest: they may not push out what is made now. What was half
-    made by one that was killed goes, too.
-    """
-    newest_first = sorted(
-        _backups(directory), key=lambda one: (made_at(one) <= wall_seconds, one), reverse=True
-    )
-    gone = newest_first[keep:]
-    for path in gone:
-        path.unlink(missing_ok=True)
-    return gone + clear_half_made(directory, wall_seconds)
-
-
-def _backups(directory: Path) -> Iterator[Path]:
-    with suppress(FileNotFoundError):
-        for path in directory.iterdir():
-            with suppress(ValueError):
-                made_at(path)
-                if path.is_file():
-                    yield path
 
 
 def _view(database: Path) -> sqlite3.Connection:
@@ -234,7 +251,7 @@ def _copy(view: sqlite3.Connection, target: Path, cancelled: Callable[[], bool])
         view.backup(copy, pages=_PAGES_A_STEP, progress=look)
 
 
-def _copy_at_rest(database: Path, target: Path) -> None:
+def _copy_at_rest(database: Path, target: Path, descriptor: int) -> None:
     """Copy a database, log and all, from a file system that is read-only.
 
     There SQLite itself can read none that has a log, or had one. Nobody writes to it, unless the
@@ -246,16 +263,21 @@ def _copy_at_rest(database: Path, target: Path) -> None:
     copied = target.with_name(f"{target.name}-wal")
     before = _state(real), _state(log)
     try:
-        shutil.copyfile(real, target)
+        _copy_content(real, os.dup(descriptor))
         if log.exists():
-            os.close(make(copied))
-            shutil.copyfile(log, copied)
+            _copy_content(log, make(copied))
         if (_state(real), _state(log)) != before:
             raise StoreError(f"{database} was written to meanwhile; try again")
         with closing(sqlite3.connect(target, isolation_level=None)) as copy:
             copy.execute("PRAGMA journal_mode = DELETE").fetchone()
     finally:
         copied.unlink(missing_ok=True)
+
+
+def _copy_content(source: Path, descriptor: int) -> None:
+    """Copy into an empty file, whatever bears its name now, and close that."""
+    with os.fdopen(descriptor, "wb") as target, source.open("rb") as file:
+        shutil.copyfileobj(file, target)
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

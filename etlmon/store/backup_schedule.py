@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from etlmon.errors import StoreError
 from etlmon.records.database import BackupState
-from etlmon.store.backup import back_up, backup_name, made_at, newest_backup, rotate
+from etlmon.store.backup_process import COMMAND, CopyUnderWay, GivenUpError
 from etlmon.store.damage import DamagedError
+from etlmon.store.rotation import made_at
 from etlmon.units import utc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from twisted.python.failure import Failure
 
@@ -29,24 +28,16 @@ if TYPE_CHECKING:
 _LOOK_EVERY_SECONDS = 60.0
 _RETRY_SECONDS = 3600.0
 """After a copy that could not be made, as on a full disk."""
-
-_SPARE_BYTES = 64 << 20
-"""Left free on the database's own disk: a copy that fills it would stop the storing for good."""
-
-
-@dataclass(frozen=True)
-class _Copy:
-    path: Path
-    size_bytes: int
-    is_new: bool
-    is_mended: bool = False
-    """Whether an index of the database is damaged, which the copy's are not any more."""
+_LOOK_AGAIN_SECONDS = 3600.0
+"""Into the directory, though no copy is due: somebody may have removed the newest."""
 
 
 class BackupService(TimerService):
     """Looks once a minute whether a copy is due; the newest copy's name tells, also after a start.
 
-    Without a section in the configuration it does nothing.
+    The directory is looked into by a child only, which makes the copy, too: it may be on a mount
+    that hangs. There is never more than one. Without a section in the configuration nothing is
+    done.
     """
 
     log = Logger()
@@ -55,16 +46,21 @@ class BackupService(TimerService):
         self,
         store: StoreService,
         section: BackupSection | None,
+        node: str,
         clock: Any,
         wall_clock: Callable[[], float],
+        command: Sequence[str] = COMMAND,
     ) -> None:
+        """``node`` is its name, which the copies get. ``command`` is the program of the child."""
         super().__init__(_LOOK_EVERY_SECONDS, self._tick)
         self.clock: Any = clock
         self._store = store
+        self._node = node
         self._wall_clock = wall_clock
-        self._given_up = Event()
-        self._running: Deferred[Any] | None = None
-        self._last: _Copy | None = None
+        self._command = command
+        self._child: CopyUnderWay | None = None
+        self._last: dict[str, Any] | None = None
+        self._looked_at = -math.inf
         self._error: tuple[str, float] | None = None
         self._failed_at: float | None = None
         self.section = section
@@ -78,17 +74,30 @@ class BackupService(TimerService):
     def section(self, section: BackupSection | None) -> None:
         self._section = section
         self._failed_at = None
-
-    def startService(self) -> None:
-        """Begin to look."""
-        self._given_up.clear()
-        super().startService()
+        self._looked_at = -math.inf
+        child = self._child
+        if child is not None and (section is None or section.directory != child.directory):
+            child.stop()
 
     def stopService(self) -> Deferred[Any]:
-        """Give up a copy under way; fires when its thread has left the database alone."""
-        self._given_up.set()
+        """Give up a copy under way; fires when its process has ended, or cannot be ended."""
         stopped: Deferred[Any] = super().stopService()
+        if self._child is not None:
+            self._child.stop()
         return stopped
+
+    @property
+    def warning(self) -> str | None:
+        """What an operator should know: that a copy hangs, or could not be made."""
+        child, state = self._child, self.state()
+        if child is not None and state is not None and state.state == "hanging":
+            return (
+                f"The copy of the database hangs: {state.directory} has not answered for"
+                f" {round(child.quiet_seconds)} s; look at its file system, and its server."
+            )
+        if self._error is not None and state is not None:
+            return f"No copy of the database could be made: {self._error[0]}"
+        return None
 
     def state(self) -> BackupState | None:
         """Tell of the newest copy and the next; None without a schedule."""
@@ -96,74 +105,90 @@ class BackupService(TimerService):
         if section is None:
             return None
         last = self._last
-        ended = "waiting" if last is None else "ok"
-        last_at = None if last is None else made_at(last.path)
+        last_at = None if last is None else made_at(Path(last["path"]).name)
         return BackupState(
             directory=section.directory,
-            state="running" if self._running else "error" if self._error else ended,
-            last_path=None if last is None else str(last.path),
+            state=self._state(),
+            last_path=None if last is None else last["path"],
             last_at=None if last_at is None else utc(last_at),
-            last_bytes=None if last is None else last.size_bytes,
+            last_bytes=None if last is None else last["size_bytes"],
             last_error=None if self._error is None else self._error[0],
             last_error_at=None if self._error is None else utc(self._error[1]),
             next_at=None if last_at is None else utc(last_at + section.every),
         )
 
+    def _state(self) -> str:
+        if self._child is not None and not self._child.ended.called:
+            return "hanging" if self._child.is_quiet else "running"
+        if self._error is not None:
+            return "error"
+        return "waiting" if self._last is None else "ok"
+
     def _tick(self) -> Deferred[None] | None:
         section = self.section
-        if section is None:
+        if section is None or self._child is not None or not self._is_due(section):
             return None
+        self._looked_at = self.clock.seconds()
+        order = {
+            "database": str(self._store.path.absolute()),
+            "directory": section.directory,
+            "node": self._node,
+            "every": section.every,
+            "keep": section.keep,
+            "wall_seconds": self._wall_clock(),
+        }
+        try:
+            child = self._child = CopyUnderWay(self.clock, order, self._command)
+        except StoreError as error:
+            self._note(error)
+            return None
+        made = child.ended.addCallback(self._copied)
+        return made.addErrback(self._failed).addBoth(self._ended, child)
+
+    def _is_due(self, section: BackupSection) -> bool:
+        """Whether it is time to look into the directory, and to make a copy if need be."""
         now = self.clock.seconds()
         if self._failed_at is not None and now - self._failed_at < _RETRY_SECONDS:
-            return None
-        self._running = deferToThreadPool(
-            self.clock, self.clock.getThreadPool(), self._look_and_copy, section
-        )
-        return self._running.addCallbacks(self._copied, self._failed).addBoth(self._ended)
+            return False
+        if self._last is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS:
+            return True
+        since = self._wall_clock() - made_at(Path(self._last["path"]).name)
+        return not 0 <= since < section.every
 
-    def _look_and_copy(self, section: BackupSection) -> _Copy:
-        """Give the newest copy, made now if it was due. In a thread."""
-        directory = Path(section.directory)
-        wall = self._wall_clock()
-        try:
-            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            newest = newest_backup(directory, wall)
-            if newest is not None and wall - made_at(newest) < section.every:
-                return _Copy(newest, newest.stat().st_size, is_new=False)
-            target = directory / backup_name(wall)
-            made = back_up(
-                self._store.path, target, self._given_up.is_set, spare_bytes=_SPARE_BYTES
-            )
-            rotate(directory, section.keep, wall)
-        except OSError as error:
-            raise StoreError(f"cannot keep copies in {directory}: {error.strerror}") from error
-        return _Copy(target, made.size_bytes, is_new=True, is_mended=made.is_mended)
-
-    def _copied(self, copy: _Copy) -> None:
+    def _copied(self, copy: dict[str, Any]) -> None:
         self._last, self._error, self._failed_at = copy, None, None
-        if copy.is_new:
+        if copy["is_new"]:
             self.log.info(
                 "The database has been copied to {path}, {size} bytes.",
-                path=str(copy.path),
-                size=copy.size_bytes,
+                path=copy["path"],
+                size=copy["size_bytes"],
             )
-        if copy.is_mended:
+        if copy.get("is_mended"):
             self._store.suspect(DamagedError("an index does not fit its table"))
 
     def _failed(self, failure: Failure) -> None:
-        if self._given_up.is_set():
+        if failure.check(GivenUpError):
             return
-        self._failed_at = self.clock.seconds()
-        words = str(failure.value)
-        if self._error is None or self._error[0] != words:
-            if failure.check(StoreError):
-                self.log.error("No copy of the database: {error}", error=words)
-            else:
-                self.log.failure("No copy of the database.", failure)
-        self._error = (words, self._wall_clock())
+        if not failure.check(StoreError):
+            self.log.failure("No copy of the database.", failure)
+        assert failure.value is not None
+        self._note(failure.value)
         if failure.check(DamagedError):
-            assert failure.value is not None
             self._store.suspect(failure.value)
 
-    def _ended(self, _: object) -> None:
-        self._running = None
+    def _note(self, error: BaseException) -> None:
+        self._failed_at = self.clock.seconds()
+        words = str(error)
+        if self._error is None or self._error[0] != words:
+            self.log.error("No copy of the database: {error}", error=words)
+        self._error = (words, self._wall_clock())
+
+    def _ended(self, _: object, child: CopyUnderWay) -> None:
+        section = self.section
+        if child.gone.called or section is None or section.directory != child.directory:
+            self._child = None
+        else:
+            child.gone.addCallback(self._answers_again)
+
+    def _answers_again(self, _: object) -> None:
+        self._child = self._failed_at = None

@@ -35,9 +35,18 @@ def half_restored(database: Path) -> Path:
     return database.with_name(f"{database.name}{_RESTORED}{secrets.token_hex(8)}")
 
 
-def clear_half_made(directory: Path, wall_seconds: float) -> list[Path]:
-    """Remove what was half made in a directory and is nobody's any more; give what went. Blocks."""
-    return _remove(directory, lambda path: _is_abandoned(path, wall_seconds))
+def clear_half_made(
+    directory: Path, wall_seconds: float, is_ours: Callable[[str], bool] = lambda _name: True
+) -> list[Path]:
+    """Remove what was half made in a directory and is nobody's any more; give what went. Blocks.
+
+    ``is_ours`` is asked for each name by which it was to be known. What other hosts make in the
+    same directory is theirs: their clock may be another.
+    """
+    return _remove(
+        directory,
+        lambda path: is_ours(path.name.partition(_PART)[0]) and _is_abandoned(path, wall_seconds),
+    )
 
 
 def clear(

@@ -147,3 +147,23 @@ def test_a_server_that_falls_silent_in_the_middle_of_a_scan(
     node.get_until("health", lambda health: not health["stuck_workers"])
     node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "ok")
     assert node.end() == 0
+
+
+def test_copies_of_the_database_that_go_there(
+    start: Callable[..., Any],
+    write_config: Callable[..., Path],
+    etlmon: str,
+    hungfs: HungFilesystem,
+) -> None:
+    """The child that makes them cannot be killed; the node answers, and ends in time."""
+    hungfs.tell("hang")
+    config = write_config(
+        f"backup: {{directory: {hungfs.point}}}\ndisk: {{probe_timeout: 500ms}}\n"
+    )
+    node = start(etlmon, "node", "-c", str(config))
+    health = node.get_until("health", lambda health: health["database"]["commits"])
+    hungfs.expect("parked")
+    assert health["database"]["state"] == "ok"
+    assert node.get("admin/db")["backup"]["state"] == "running"
+    assert node.end() == 0
+    assert "Traceback" not in node.said

@@ -14,29 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_twisted
-from twisted.internet import reactor, task, threads
+from twisted.internet import threads
 
-from etlmon.config.node import BackupSection
 from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
 from etlmon.store import backup
-from etlmon.store.backup import (
-    Copied,
-    back_up,
-    back_up_for_root,
-    backup_name,
-    newest_backup,
-    rotate,
-)
-from etlmon.store.backup_schedule import BackupService
+from etlmon.store.backup import Copied, back_up, back_up_for_root
+from etlmon.store.damage import DamagedError
 from etlmon.store.database import StoreService
-from etlmon.store.leftovers import half_made as half_made_name
 from etlmon.store.lock import lock
 from etlmon.store.open import prepare
 from etlmon.store.restore import restore
 from etlmon.units import utc
-from tests.store.test_damage import make, spoil, spoil_index
+from tests.store.test_damage import spoil, spoil_index
 from tests.waiting import PATIENCE_SECONDS
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -85,11 +75,45 @@ class TestCopying:
     def test_its_directory_is_made_for_the_owner_of_the_database(
         self, made: Path, tmp_path: Path
     ) -> None:
-        target = tmp_path / "var" / "backups" / "copy.db"
+        target = tmp_path / "backups" / "copy.db"
         back_up_for_root(made, target, NOW)
         assert numbers(target) == [7]
         status, owner = target.parent.stat(), made.stat()
         assert (status.st_mode & 0o777, status.st_uid) == (0o750, owner.st_uid)
+
+    def test_makes_no_directory_above_its_own(self, made: Path, tmp_path: Path) -> None:
+        """Without the disk that is mounted there they would go to another."""
+        target = tmp_path / "mnt" / "disk" / "etlmon" / "copy.db"
+        words = (
+            rf"{tmp_path}/mnt is not there: mount its file system, or mkdir -p {tmp_path}/mnt/disk$"
+        )
+        for copy in (lambda: back_up(made, target), lambda: back_up_for_root(made, target, NOW)):
+            with pytest.raises(StoreError, match=words):
+                copy()
+        assert not (tmp_path / "mnt").exists()
+
+    def test_of_a_damaged_database_says_what_to_do(self, made: Path, tmp_path: Path) -> None:
+        spoil(made, 0)
+        with pytest.raises(DamagedError, match=r"database is damaged: .*`etlmon restore` puts"):
+            back_up(made, tmp_path / "copy.db")
+        assert not list(tmp_path.glob("copy*"))
+
+    def test_tells_where_its_file_is_exchanged_meanwhile(
+        self, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where others may exchange names, SQLite writes to whatever bears the copy's."""
+        sound = backup.make_sound
+
+        def exchange(found: Path, *how: Any) -> bool:
+            is_mended = sound(found, *how)
+            found.rename(found.with_name("away"))
+            found.symlink_to("away")
+            return is_mended
+
+        monkeypatch.setattr(backup, "make_sound", exchange)
+        with pytest.raises(StoreError, match="somebody has exchanged"):
+            back_up(made, tmp_path / "copy.db")
+        assert not list(tmp_path.glob("copy*"))
 
     def test_one_that_was_emptied_keeps_its_log(self, made: Path, tmp_path: Path) -> None:
         """SQLite deletes the log beside an empty file, also where it opens that for reading."""
@@ -260,14 +284,14 @@ class TestOnAReadOnlyFileSystem:
         self, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It may be read-only for this process alone, as in a container."""
-        copied = shutil.copyfile
+        copied = shutil.copyfileobj
 
-        def write_meanwhile(source: Path, target: Path) -> None:
-            copied(source, target)
+        def write_meanwhile(*how: Any) -> None:
+            copied(*how)
             with closing(sqlite3.connect(made)) as connection, connection:
                 connection.execute("UPDATE collector_run SET records = 8")
 
-        monkeypatch.setattr(shutil, "copyfile", write_meanwhile)
+        monkeypatch.setattr(shutil, "copyfileobj", write_meanwhile)
         with pytest.raises(StoreError, match="was written to meanwhile; try again"):
             back_up(made, tmp_path / "copy.db", is_alone=True)
         assert not list(tmp_path.glob("copy*"))
@@ -351,211 +375,27 @@ class TestRestoring:
         with pytest.raises(StoreError, match=r"has schema 9999.*install the newer"):
             restore(copy, made, NOW)
 
+    @pytest.mark.parametrize(
+        ("statement", "words"),
+        [
+            ("DROP TABLE log_lines", "has no table log_lines, which schema"),
+            ("ALTER TABLE cron_jobs DROP COLUMN late_since", "has no column late_since of the tab"),
+        ],
+    )
+    def test_refuses_what_lacks_something(
+        self, made: Path, tmp_path: Path, statement: str, words: str
+    ) -> None:
+        """A node would begin with it, and end at the first row."""
+        copy = tmp_path / "copy.db"
+        back_up(made, copy)
+        with closing(sqlite3.connect(copy)) as connection, connection:
+            connection.execute(statement)
+        with pytest.raises(StoreError, match=f"{words}.*it is not whole; use another copy"):
+            restore(copy, made, NOW)
+        assert numbers(made) == [7]
+
     def test_refuses_the_database_itself(self, made: Path) -> None:
         with pytest.raises(StoreError, match="is the database itself"):
             restore(made, made, NOW)
         with lock(made):
             pass
-
-
-class TestRotating:
-    def test_only_our_copies_go(self, tmp_path: Path) -> None:
-        for hour in range(5):
-            (tmp_path / backup_name(NOW + 3600 * hour)).touch()
-        one, half_made = (half_made_name(tmp_path / backup_name(NOW)) for _ in range(2))
-        for path, seconds in ((one, 82_801), (half_made, 82_799)):
-            path.touch()
-            os.utime(path, (NOW + seconds, NOW + seconds))
-        (tmp_path / "precious.db").touch()
-        (tmp_path / "etlmon-20269999T000000Z.db").touch()  # no day of any year
-        gone = rotate(tmp_path, 2, NOW + 86_400)
-        assert len(gone) == 4
-        assert half_made in gone
-        assert newest_backup(tmp_path, NOW + 86_400) == tmp_path / backup_name(NOW + 4 * 3600)
-        assert len(list(tmp_path.iterdir())) == 5
-
-    def test_without_a_directory(self, tmp_path: Path) -> None:
-        assert newest_backup(tmp_path / "none", NOW) is None
-        assert rotate(tmp_path / "none", 1, NOW) == []
-
-
-class Turned:
-    """The reactor with a clock that the test turns."""
-
-    def __init__(self) -> None:
-        self.clock = task.Clock()
-        self.seconds = self.clock.seconds
-        self.callLater = self.clock.callLater
-        self.getThreadPool = reactor.getThreadPool  # type: ignore[attr-defined]
-        self.callFromThread = reactor.callFromThread  # type: ignore[attr-defined]
-
-
-class TestSchedule:
-    @pytest.fixture
-    def turned(self) -> Turned:
-        return Turned()
-
-    @pytest.fixture
-    def service(self, store: StoreService, tmp_path: Path, turned: Turned) -> Any:
-        section = BackupSection(directory=str(tmp_path / "copies"), every=3600.0, keep=2)
-        service = BackupService(store, section, turned, lambda: NOW + turned.seconds())
-        service.startService()
-        yield service
-        pytest_twisted.blockon(service.stopService())
-
-    async def test_copies_when_due_and_keeps_the_newest(
-        self, service: BackupService, turned: Turned, tmp_path: Path, until: Until
-    ) -> None:
-        def names() -> list[str]:
-            return sorted(one.name for one in (tmp_path / "copies").glob("*.db"))
-
-        for hour in range(4):
-            await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
-            assert names()[-1] == backup_name(NOW + 3600 * hour)
-            turned.clock.advance(1800)
-            await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
-            assert names()[-1] == backup_name(NOW + 3600 * hour), "not before it is due"
-            turned.clock.advance(1800)
-        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
-        assert len(names()) == 2
-        state = service.state()
-        assert state is not None
-        assert state.last_at == utc(NOW + 4 * 3600)
-        assert state.next_at == utc(NOW + 5 * 3600)
-        assert state.last_bytes == (tmp_path / "copies" / names()[-1]).stat().st_size
-
-    async def test_a_clock_that_was_ahead_and_is_set_back(
-        self, store: StoreService, tmp_path: Path, turned: Turned, until: Until
-    ) -> None:
-        """Its copies push out none that is made now, and make no copy due each minute."""
-        copies = tmp_path / "copies"
-        copies.mkdir()
-        for hour in (5, 6):
-            (copies / backup_name(NOW + 3600 * hour)).touch()
-        section = BackupSection(directory=str(copies), every=3600.0, keep=2)
-        service = BackupService(store, section, turned, lambda: NOW + turned.seconds())
-        service.startService()
-        for _ in range(3):
-            await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
-            turned.clock.advance(60)
-        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
-        names = sorted(one.name for one in copies.iterdir())
-        assert names == [backup_name(NOW), backup_name(NOW + 3600 * 6)]
-        await service.stopService()
-
-    async def test_after_a_reload_what_failed_is_tried_again(
-        self,
-        store: StoreService,
-        tmp_path: Path,
-        turned: Turned,
-        until: Until,
-        flush_logged_errors: Flush,
-    ) -> None:
-        """Not after an hour: somebody has just mended it, and looks whether that helped."""
-        in_the_way = tmp_path / "copies"
-        in_the_way.touch()
-        section = BackupSection(directory=str(in_the_way), every=3600.0)
-        service = BackupService(store, section, turned, lambda: NOW + turned.seconds())
-        service.startService()
-        await until(lambda: service.state().state == "error")  # type: ignore[union-attr]
-        in_the_way.unlink()
-        turned.clock.advance(60)
-        assert service.state().state == "error"  # type: ignore[union-attr]
-        service.section = section
-        turned.clock.advance(60)
-        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
-        await service.stopService()
-        flush_logged_errors("No copy of the database")
-
-    async def test_a_copy_made_before_the_start_counts(
-        self, store: StoreService, path: Path, tmp_path: Path, until: Until
-    ) -> None:
-        copies = tmp_path / "copies"
-        copies.mkdir()
-        before = copies / backup_name(NOW - 1000)
-        back_up(path, before)
-        section = BackupSection(directory=str(copies), every=3600.0, keep=2)
-        service = BackupService(store, section, Turned(), lambda: NOW)
-        service.startService()
-        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
-        assert list(copies.iterdir()) == [before]
-        assert service.state().last_at == utc(NOW - 1000)  # type: ignore[union-attr]
-        await service.stopService()
-
-    async def test_trouble_is_told_once_and_tried_again(
-        self,
-        store: StoreService,
-        tmp_path: Path,
-        turned: Turned,
-        until: Until,
-        flush_logged_errors: Flush,
-    ) -> None:
-        (tmp_path / "copies").write_text("in the way")
-        section = BackupSection(directory=str(tmp_path / "copies"), every=3600.0, keep=2)
-        service = BackupService(store, section, turned, lambda: NOW + turned.seconds())
-        service.startService()
-        await until(lambda: service.state().state == "error")  # type: ignore[union-attr]
-        assert "cannot keep copies in" in str(service.state().last_error)  # type: ignore[union-attr]
-        turned.clock.advance(1800)
-        (tmp_path / "copies").unlink()
-        turned.clock.advance(1860)
-        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
-        assert len(flush_logged_errors("No copy of the database")) == 1
-        await service.stopService()
-
-    @pytest.mark.parametrize("is_index", [False, True])
-    async def test_damage_that_a_copy_shows_is_seen_to(
-        self, path: Path, tmp_path: Path, until: Until, flush_logged_errors: Flush, is_index: bool
-    ) -> None:
-        """An index is made anew in the database, too; else it is set aside."""
-        make(path)
-        if is_index:
-            spoil_index(path)
-        else:
-            spoil(path, path.stat().st_size // 8192 * 4096)  # noqa: ASYNC240 - not read at start
-        store = StoreService(path, reactor, lambda: NOW)
-        store.startService()
-        section = BackupSection(directory=str(tmp_path / "copies"), every=3600.0, keep=2)
-        service = BackupService(store, section, Turned(), lambda: NOW)
-        service.startService()
-        ended = "ok" if is_index else "error"
-        await until(lambda: service.state().state == ended)  # type: ignore[union-attr]
-        await until(lambda: is_index or store.set_aside is not None)
-        await until(lambda: store.health().state == "ok")
-        assert (store.set_aside is None) is is_index
-        (told,) = await store.read(
-            lambda cursor: cursor.execute("PRAGMA integrity_check").fetchone()
-        )
-        assert told == "ok"
-        await service.stopService()
-        await store.stopService()
-        flush_logged_errors("is damaged", "No copy of the database")
-
-    async def test_leaves_room_for_the_node_on_its_own_disk(
-        self,
-        service: BackupService,
-        path: Path,
-        turned: Turned,
-        until: Until,
-        flush_logged_errors: Flush,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        """The copy would stay there, and nothing could be stored any more."""
-        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
-        usage = type(shutil.disk_usage(path.parent))
-        needed = path.stat().st_size + (64 << 20)  # noqa: ASYNC240
-        free = needed - 1
-        monkeypatch.setattr(shutil, "disk_usage", lambda _directory: usage(0, 0, free))
-        turned.clock.advance(3660)
-        await until(lambda: service.state().state == "error")  # type: ignore[union-attr]
-        assert f"{needed} are needed" in str(service.state().last_error)  # type: ignore[union-attr]
-        free = needed
-        turned.clock.advance(3660)
-        await until(lambda: service.state().state == "ok")  # type: ignore[union-attr]
-        flush_logged_errors("No copy of the database")
-
-    async def test_without_a_section_nothing_is_done(self, store: StoreService) -> None:
-        service = BackupService(store, None, Turned(), lambda: NOW)
-        service.startService()
-        assert service.state() is None
-        await service.stopService()

@@ -15,6 +15,7 @@ import pytest
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of
+from etlmon.store import backup
 from etlmon.store.backup import back_up_for_root
 from etlmon.store.open import prepare
 from etlmon.store.restore import restore
@@ -108,10 +109,68 @@ class TestCopying:
         assert [*target.parent.iterdir()] == [target]
 
     def test_into_one_that_is_made(self, place: Path, database: Path) -> None:
-        target = place / "backups" / "etlmon" / "copy.db"
+        target = place / "backups" / "copy.db"
         back_up_for_root(database, target, NOW)
         assert (mine(target.parent), mine(target)) == ((USER, 0o750), (USER, 0o640))
-        assert mine(target.parent.parent)[0] == 0
+
+    def test_into_one_that_somebody_is_quicker_to_make(
+        self, place: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is his then, and so is what is done there."""
+        target = place / "backups" / "copy.db"
+
+        def look(path: Path) -> int:
+            found = owner_of(path)
+            if path == target and not target.parent.exists():
+                target.parent.mkdir()
+                os.chown(target.parent, USER, USER)
+            return found
+
+        monkeypatch.setattr(backup, "owner_of", look)
+        back_up_for_root(database, target, NOW)
+        assert mine(target) == (USER, 0o640)
+
+    @pytest.mark.parametrize("mode", [0o2775, 0o777])
+    def test_not_into_one_of_root_where_others_may_exchange_names(
+        self, place: Path, database: Path, mode: int
+    ) -> None:
+        shared = place / "shared"
+        shared.mkdir()
+        os.chown(shared, 0, USER)
+        shared.chmod(mode)
+        words = (
+            rf"{shared} is root's, and (its group|everybody) may exchange .* chmod go-w {shared}"
+        )
+        with pytest.raises(StoreError, match=words):
+            back_up_for_root(database, shared / "copy.db", NOW)
+        shutil.copyfile(database, shared / "copy.db")
+        with pytest.raises(StoreError, match=words):
+            restore(shared / "copy.db", database, NOW)
+        assert [one.name for one in shared.iterdir()] == ["copy.db"]
+
+    def test_into_one_where_everybody_may_make_files(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A journal that somebody puts beside the copy under way is SQLite's own, for SQLite."""
+        own = place / "root"
+        own.mkdir(mode=0o700)
+        path = own / "etlmon.db"
+        prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+        shared = place / "tmp"
+        shared.mkdir()
+        shared.chmod(0o1777)
+        opened: list[str] = []
+        connect = sqlite3.connect
+
+        def note(name: Any, **how: Any) -> sqlite3.Connection:
+            opened.append(str(name))
+            return connect(name, **how)
+
+        monkeypatch.setattr(sqlite3, "connect", note)
+        back_up_for_root(path, shared / "copy.db", NOW)
+        assert mine(shared / "copy.db") == (0, 0o640)
+        assert opened
+        assert not [name for name in opened if str(shared) in name]
 
     @pytest.mark.parametrize("name", ["copy.db", "part"])
     def test_follows_no_planted_link(

@@ -25,7 +25,7 @@ OLD = {
     PART,
     f"{PART}.etlmon-part-{CHANCE}-journal",
     f"before-upgrade.db.etlmon-part-{CHANCE}",
-    f"etlmon-20270101T000000Z.db.etlmon-part-{CHANCE}",
+    f"etlmon-etl-01-20270101T000000Z.db.etlmon-part-{CHANCE}",
 }
 UNDER_LOCK = {
     f"etlmon.db.restored-{CHANCE}",
@@ -41,8 +41,8 @@ KEPT = {
     "etlmon.db.restored",
     "etlmon.db.restored-yesterday",
     "etlmon.db.part",
-    "etlmon-20270101T000000Z.db",
-    "etlmon-20270101T000000Z.db.part",
+    "etlmon-etl-01-20270101T000000Z.db",
+    "etlmon-etl-01-20270101T000000Z.db.part",
     f"other.db.restored-{CHANCE}",
 }
 NEW = "etlmon.db.etlmon-part-fedcba9876543210"

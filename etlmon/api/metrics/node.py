@@ -188,8 +188,9 @@ def _database(database: DatabaseHealth, figures: NodeFigures) -> Iterator[Metric
     )
     yield one(
         "backup_ok",
-        "1 if the newest copy on schedule could be made; absent without a schedule.",
-        None if backup is None else backup.last_error is None,
+        "1 if the newest copy on schedule could be made, and none hangs; absent without a"
+        " schedule.",
+        None if backup is None else backup.last_error is None and backup.state != "hanging",
     )
     yield one(
         "backup_timestamp_seconds",

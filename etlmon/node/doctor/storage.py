@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.node.doctor.base import Finding, is_there
-from etlmon.node.places import database_path
-from etlmon.store.backup import newest_backup
+from etlmon.node.places import database_path, node_name
 from etlmon.store.damage import SIDE_FILES, check, looks_like_database, read_only_uri
 from etlmon.store.migrate import load_migrations, schema_version
+from etlmon.store.rotation import KeptCopies
 from etlmon.text import shell_word
 
 if TYPE_CHECKING:
@@ -103,7 +103,10 @@ def _copy(config: NodeConfig) -> str:
     newest = None
     if config.backup is not None:
         with suppress(OSError):
-            newest = newest_backup(Path(config.backup.directory), time.time())
+            copies = KeptCopies(
+                Path(config.backup.directory), node_name(config), database_path(config)
+            )
+            newest = copies.newest(time.time())
     return "COPY" if newest is None else shell_word(str(newest))
 
 

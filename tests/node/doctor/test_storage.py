@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from etlmon.node.doctor import storage
 from etlmon.node.doctor.base import Finding, Host
 from etlmon.store.backup import back_up
+from etlmon.store.rotation import backup_name
 from tests.node.doctor.conftest import config
 from tests.store.test_damage import make, spoil
 
@@ -38,8 +40,13 @@ class TestDamage:
         assert list(path.parent.iterdir()) == [path]
 
     def test_is_told_with_the_newest_copy(self, path: Path) -> None:
-        copy = path.parent / "copies" / "etlmon-20260101T000000Z.db"
-        back_up(path, copy)
+        copies = path.parent / "copies"
+        copy, later = (
+            copies / backup_name(node, seconds)
+            for node, seconds in ((socket.gethostname(), 0), ("another", 1))
+        )
+        for each in (copy, later, copies / "etlmon-20260101T000000Z.db"):
+            back_up(path, each)
         spoil(path)
         (one,) = damage(path)
         assert one.level == "problem"
