@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from etlmon import __version__
 from etlmon.api.metrics.node import NodeFigures
 from etlmon.collectors.base import Warned
@@ -42,7 +44,7 @@ class NodeState:
     def health(self) -> Health:
         """Tell how the node is."""
         node = self._node
-        database = node.store.health()
+        database = replace(node.store.health(), content=node.maintenance.content)
         collectors = [service.health() for service in node.collectors]
         return Health(
             node_name=node_name(node.config),

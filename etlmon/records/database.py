@@ -8,6 +8,23 @@ from typing import Annotated
 from etlmon.records.base import Record, RequestBody, about
 
 
+class TableContent(Record, frozen=True, kw_only=True):
+    """How much is in one table."""
+
+    table: Annotated[str, about("The table.")]
+    rows: Annotated[int, about("Rows in it, as in TableFigures.")]
+    size_bytes: Annotated[int, about("Bytes of it and its indexes, reckoned from a sample.")]
+    bytes_last_day: Annotated[int | None, about("What the last 24 hours added, reckoned.")] = None
+
+
+class DatabaseContent(Record, frozen=True, kw_only=True):
+    """What is in the database, as it was when it was looked at last; /admin/db looks anew."""
+
+    taken_at: Annotated[datetime, about("When that was, UTC; every 10 minutes.")]
+    bytes_last_day: Annotated[int, about("What the 24 hours before added, reckoned.")]
+    tables: Annotated[list[TableContent], about("Each table, the largest first.")]
+
+
 class TableFigures(Record, frozen=True, kw_only=True):
     """How large one table is."""
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from etlmon.records.base import Record, about
+from etlmon.records.database import DatabaseContent
 
 
 class CollectorRun(Record, frozen=True, kw_only=True):
@@ -56,6 +57,10 @@ class DatabaseHealth(Record, frozen=True, kw_only=True):
     ] = None
     path: Annotated[str, about("Where the database file is.")]
     size_bytes: Annotated[int | None, about("Size of the database file.")]
+    free_bytes: Annotated[
+        int | None,
+        about("Of it, pages that nothing uses, as of the newest commit; null before the first."),
+    ] = None
     wal_bytes: Annotated[int | None, about("Size of the write-ahead log beside it.")]
     schema_version: Annotated[int, about("Number of the newest migration that it holds.")]
     sqlite_version: Annotated[str, about("The SQLite library in use.")]
@@ -74,6 +79,10 @@ class DatabaseHealth(Record, frozen=True, kw_only=True):
     early_rows: Annotated[
         int, about("Rows that went before their time since the node began, to stay below it.")
     ] = 0
+    content: Annotated[
+        DatabaseContent | None,
+        about("Rows and bytes of each table, null in the first seconds after the start."),
+    ] = None
     last_commit_at: Annotated[datetime | None, about("When the newest commit ended, UTC.")] = None
     last_error: Annotated[str | None, about("The newest error, null if there was none.")] = None
     last_error_at: Annotated[datetime | None, about("When it came, UTC.")] = None

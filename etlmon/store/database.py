@@ -246,12 +246,13 @@ class StoreService(Service):
         state = self._writer.state
         self._look_later()
         files = self._current.files
-        reason = self.reason
+        reason, pages = self.reason, self.pages
         return DatabaseHealth(
             state="ok" if reason is None else "degraded",
             reason=reason,
             path=str(self.path),
             size_bytes=files.found.size_bytes,
+            free_bytes=None if pages is None else pages.free_pages * pages.page_bytes,
             wal_bytes=files.found.wal_bytes,
             schema_version=self._current.schema_version,
             sqlite_version=sqlite3.sqlite_version,

@@ -14,7 +14,14 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from etlmon.errors import StoreError
-from etlmon.records.database import CompactJob, DatabaseCheck, DatabaseFigures, TableFigures
+from etlmon.records.database import (
+    CompactJob,
+    DatabaseCheck,
+    DatabaseContent,
+    DatabaseFigures,
+    TableContent,
+    TableFigures,
+)
 from etlmon.store import sizes
 from etlmon.store.damage import DamagedError, check
 from etlmon.store.deletions import free_pages
@@ -23,7 +30,7 @@ from etlmon.store.vacuum import lacking_room, vacuum
 from etlmon.units import from_millis, utc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import TypeVar
 
     from etlmon.config.node import RetentionSection
@@ -40,12 +47,15 @@ _AGAIN_SECONDS = 600.0
 _MOST_CHECKED_BYTES = 256 << 20
 """A larger table would hold a read transaction open for seconds; SQLite cannot be interrupted."""
 _DAY_MS = 86_400_000
+_LOOK_FIRST_AFTER_SECONDS, _LOOK_EVERY_SECONDS = 5.0, 600.0
+"""Into the tables, which takes some 10 ms in a reader's thread."""
 
 
 class MaintenanceService(TimerService):
     """Once a day, first ten minutes after the start: a check, and what ``optimize`` wants.
 
-    What copies that were killed have left goes, too.
+    What copies that were killed have left goes, too. Every ten minutes it looks how much is in the
+    tables, so that ``/health`` can tell from memory.
 
     Compaction runs on request. What is told is kept in memory; the next start begins anew.
     """
@@ -64,21 +74,26 @@ class MaintenanceService(TimerService):
         self.clock: Any = clock
         self.limits = limits
         self.check: DatabaseCheck | None = None
+        self.content: DatabaseContent | None = None
+        """What was in the tables when they were looked at last."""
         self.compaction: CompactJob | None = None
         self._store = store
         self._tables = tables
         self._wall_clock = wall_clock
         self._first: Any = None
+        self._look: Any = None
         self._running: set[Deferred[None]] = set()
 
     def startService(self) -> None:
         """Begin the schedule; the hour after a start has enough to do."""
+        self._look = self.clock.callLater(_LOOK_FIRST_AFTER_SECONDS, self._take_content)
         self._first = self.clock.callLater(_FIRST_AFTER_SECONDS, super().startService)
 
     def stopService(self) -> Deferred[Any]:
         """End the schedule, and no longer wait for what is under way; SQLite ends it."""
-        if self._first is not None and self._first.active():
-            self._first.cancel()
+        for waiting in (self._first, self._look):
+            if waiting is not None and waiting.active():
+                waiting.cancel()
         stopped = maybeDeferred(super().stopService) if self.running else succeed(None)
         for running in tuple(self._running):
             running.cancel()
@@ -106,10 +121,7 @@ class MaintenanceService(TimerService):
 
     async def figures(self, backup: BackupState | None) -> DatabaseFigures:
         """Give the database in figures. Raises StoreError if it cannot be read."""
-        now_ms = int(self._wall_clock() * 1000)
-        pages, tables = await self._store.read(
-            lambda cursor: (sizes.pages(cursor), self._table_figures(cursor, now_ms))
-        )
+        pages, tables = await self._look_into_tables()
         health = self._store.health()
         return DatabaseFigures(
             path=str(self._store.path),
@@ -119,13 +131,43 @@ class MaintenanceService(TimerService):
             wal_bytes=health.wal_bytes or 0,
             page_bytes=pages.page_bytes,
             max_bytes=self._store.max_bytes,
-            bytes_last_day=sum(table.bytes_last_day or 0 for table in tables),
+            bytes_last_day=_last_day(tables),
             schema_version=health.schema_version,
             tables=tables,
             check=self.check,
             backup=backup,
             compaction=self.compaction,
         )
+
+    async def _look_into_tables(self) -> tuple[sizes.Pages, list[TableFigures]]:
+        wall_seconds = self._wall_clock()
+        pages, tables = await self._store.read(
+            lambda cursor: (
+                sizes.pages(cursor),
+                self._table_figures(cursor, int(wall_seconds * 1000)),
+            )
+        )
+        self.content = DatabaseContent(
+            taken_at=utc(wall_seconds),
+            bytes_last_day=_last_day(tables),
+            tables=[
+                TableContent(
+                    table=one.table,
+                    rows=one.rows,
+                    size_bytes=one.size_bytes,
+                    bytes_last_day=one.bytes_last_day,
+                )
+                for one in tables
+            ],
+        )
+        return pages, tables
+
+    def _take_content(self) -> None:
+        self._look = self.clock.callLater(_LOOK_EVERY_SECONDS, self._take_content)
+        looking = Deferred.fromCoroutine(self._look_into_tables())
+        # A database that cannot be read is told of by the store; the figures say when they are of.
+        looking.addErrback(lambda failure: failure.trap(StoreError, CancelledError))
+        self._watch(looking.addCallback(lambda _: None))
 
     def _table_figures(self, cursor: sqlite3.Cursor, now_ms: int) -> list[TableFigures]:
         known = {table.name: table for table in self._tables}
@@ -257,6 +299,10 @@ class MaintenanceService(TimerService):
 
     def _in_thread(self, function: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self.clock, self.clock.getThreadPool(), function)
+
+
+def _last_day(tables: Iterable[TableFigures]) -> int:
+    return sum(table.bytes_last_day or 0 for table in tables)
 
 
 def _all_sizes(cursor: sqlite3.Cursor) -> dict[str, sizes.Size]:

@@ -22,6 +22,15 @@ async def test_health_tells_of_every_part(node: NodeService) -> None:
     assert health.database.commits >= 2
 
 
+async def test_health_tells_how_much_is_in_the_database(node: NodeService) -> None:
+    assert node.health().database.content is None
+    await node.maintenance.figures(None)
+    database = node.health().database
+    assert database.content is not None
+    assert {one.table for one in database.content.tables} >= {"path_stats", "log_lines"}
+    assert database.free_bytes is not None
+
+
 async def test_a_write_ahead_log_that_somebody_lets_grow_is_told(
     node: NodeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

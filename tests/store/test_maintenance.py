@@ -90,6 +90,35 @@ async def test_figures(store: StoreService, maintenance: MaintenanceService, siz
     assert (figures.check, figures.backup, figures.compaction) == (None, None, None)
 
 
+async def test_health_has_them_from_memory_every_ten_minutes(
+    store: StoreService, maintenance: MaintenanceService, turned: Turned, until: Until
+) -> None:
+    """How much is in the tables, and when it was looked at."""
+
+    def rows() -> int | None:
+        content = maintenance.content
+        return (
+            None if content is None else {t.table: t.rows for t in content.tables}["collector_run"]
+        )
+
+    await store.write([run_of(n, NOW - 100) for n in range(300)])
+    assert maintenance.content is None
+    turned.clock.advance(5)
+    await until(lambda: rows() == 300)
+    assert maintenance.content is not None
+    assert maintenance.content.taken_at == utc(NOW)
+    found = await maintenance.figures(None)
+    assert maintenance.content.bytes_last_day == found.bytes_last_day > 0
+    assert store.health().free_bytes == found.free_bytes
+    await store.write([run_of(n, NOW - 100) for n in range(10)])
+    turned.clock.advance(599)
+    assert rows() == 300
+    turned.clock.advance(1)
+    await until(lambda: rows() == 310)
+    await maintenance.stopService()
+    assert not turned.clock.getDelayedCalls()
+
+
 async def test_figures_of_a_table_that_has_no_index_by_time(
     store: StoreService, maintenance: MaintenanceService
 ) -> None:

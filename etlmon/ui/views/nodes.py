@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from etlmon.records.database import DatabaseContent
 from etlmon.records.health import CollectorHealth, Health, StuckWorker
 from etlmon.ui.format import format_bytes, format_moment, format_seconds, text_width, visible
 from etlmon.ui.session import Session
@@ -143,8 +144,12 @@ class NodeView(DetailView):
         lines += [[], [("heading", "COLLECTORS")], *_collector_lines(health, session.now)]
         lines += [[], [("heading", "DATABASE")]]
         for name in health.database.__struct_fields__:
+            if name == "content":
+                continue
             value = field_piece(name, getattr(health.database, name))
             lines.append([("dim", f"  {name.ljust(18)}"), value])
+        if (content := health.database.content) is not None:
+            lines += [[], *_content_lines(content, session.now)]
         return lines
 
 
@@ -186,6 +191,21 @@ def _collector_lines(health: Health, now: datetime) -> list[list[Piece]]:
         if collector.last_error is not None and collector.last_error_at is not None:
             moment = when(collector.last_error_at, now)[1]
             lines.append([("warning", f"      {moment}  {visible(collector.last_error)}")])
+    return lines
+
+
+def _content_lines(content: DatabaseContent, now: datetime) -> list[list[Piece]]:
+    """Give a line for each table that has rows, and what a day adds to it."""
+    taken = when(content.taken_at, now)[1]
+    a_day = format_bytes(content.bytes_last_day)
+    lines: list[list[Piece]] = [
+        [("heading", "TABLES"), ("dim", f"  as of {taken}; {a_day} in the last 24 h")]
+    ]
+    for one in content.tables:
+        if one.rows:
+            added = "" if one.bytes_last_day is None else format_bytes(one.bytes_last_day)
+            figures = f"{one.rows:>12,} rows {format_bytes(one.size_bytes):>10} {added:>10}"
+            lines.append([("dim", f"  {visible(one.table).ljust(18)}"), ("text", figures)])
     return lines
 
 
