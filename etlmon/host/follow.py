@@ -26,7 +26,7 @@ from typing import Literal
 from etlmon.host.cursor import Cursor, decode, encode, without
 from etlmon.host.follow_aside import Aside
 from etlmon.host.follow_cut import cut_off, refresh
-from etlmon.host.follow_known import known_elsewhere, knows
+from etlmon.host.follow_known import known, known_elsewhere, knows
 from etlmon.host.follow_lineup import leave_out, line_up_unseen
 from etlmon.host.follow_queue import (
     Limits,
@@ -362,6 +362,11 @@ class Follower:
     def knows(self, path: bytes, identity: tuple[int, int]) -> bool:
         """Whether a file, by its name and its device and inode, is read here, or was lately."""
         return knows(self._queue, self._saved, path, identity)
+
+    @property
+    def known(self) -> set[tuple[int, int]]:
+        """Device and inode of all files that ``knows`` may tell of."""
+        return known(self._queue, self._saved)
 
     def hand_over(self, path: bytes, identity: tuple[int, int]) -> str | None:
         """Give up a file that is known here, and give the cursor to go on in it by another name.

@@ -22,14 +22,23 @@ def knows(queue: Queue, saved: Cursor | None, path: bytes, identity: tuple[int, 
     )
 
 
+def known(queue: Queue, saved: Cursor | None) -> set[tuple[int, int]]:
+    """Give device and inode of all files that ``knows`` may know."""
+    positions = queue.past
+    if saved is not None:
+        positions = [*_waiting(saved), *saved.held, *saved.past]
+    read = {source.generation.identity for source in queue.sources()}
+    return read.union(position.identity for position in positions)
+
+
 def known_elsewhere(
     queue: Queue, saved: Cursor | None, path: bytes, identity: tuple[int, int]
 ) -> Position | None:
     """Give the place in a file that is known, is not open and does not bear the name any more."""
     if identity in {source.generation.identity for source in queue.sources()}:
         return None
-    known = queue.past if saved is None else [*_waiting(saved), *saved.held, *saved.past]
-    for position in known:
+    positions = queue.past if saved is None else [*_waiting(saved), *saved.held, *saved.past]
+    for position in positions:
         if position.identity != identity or is_same(queue.path, position):
             continue
         if is_at(path, position):

@@ -81,30 +81,31 @@ def _list(path: bytes) -> dict[bytes, Rotated]:
     found: dict[bytes, Rotated] = {}
     for base in {os.path.abspath(path), os.path.realpath(path)}:
         directory, name = os.path.split(base)
-        pattern = _pattern(name)
+        stem, ending = os.path.splitext(name)
+        pattern = _pattern(ending)
         try:
-            entries = os.scandir(directory)
+            entries = os.listdir(directory)
         except OSError:
             continue
-        with entries:
-            for entry in entries:
-                match = pattern.fullmatch(entry.name)
-                if match is None:
-                    continue
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except OSError:  # gone meanwhile
-                    continue
-                if stat.S_ISREG(status.st_mode):
-                    found[entry.path] = Rotated(
-                        entry.path,
-                        (status.st_dev, status.st_ino),
-                        status.st_size,
-                        status.st_mtime_ns,
-                        status.st_ctime_ns,
-                        (match["a"] or match["b"])[1:],
-                        birth_ns(entry.path),
-                    )
+        for entry in entries:  # of thousands, hardly one
+            match = pattern.fullmatch(entry, len(stem)) if entry.startswith(stem) else None
+            if match is None:
+                continue
+            place = os.path.join(directory, entry)
+            try:
+                status = os.lstat(place)
+            except OSError:  # gone meanwhile
+                continue
+            if stat.S_ISREG(status.st_mode):
+                found[place] = Rotated(
+                    place,
+                    (status.st_dev, status.st_ino),
+                    status.st_size,
+                    status.st_mtime_ns,
+                    status.st_ctime_ns,
+                    (match["a"] or match["b"])[1:],
+                    birth_ns(place),
+                )
     return found
 
 
@@ -227,11 +228,10 @@ def _is_later(one: Rotated, own: Rotated | None, last_modified_ns: int) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _pattern(name: bytes) -> re.Pattern[bytes]:
-    """Give what matches the names that rotation makes of a name."""
-    stem, ending = os.path.splitext(name)
-    after = rb"%s(?P<a>%s)%s" % (re.escape(name), _MARK, _PACKED)
-    within = rb"%s(?P<b>%s)%s%s" % (re.escape(stem), _MARK, re.escape(ending), _PACKED)
+def _pattern(ending: bytes) -> re.Pattern[bytes]:
+    """Give what matches the names that rotation makes of a name, beyond its stem."""
+    after = rb"%s(?P<a>%s)%s" % (re.escape(ending), _MARK, _PACKED)
+    within = rb"(?P<b>%s)%s%s" % (_MARK, re.escape(ending), _PACKED)
     return re.compile(b"%s|%s" % (after, within if ending else rb"(?P<b>(?!))"))
 
 

@@ -55,8 +55,8 @@ class _File:
     """What is known of a file besides what is read from it."""
 
     stream: Stream
-    is_new: bool = True
-    """Whether nobody has looked at it yet."""
+    waits: bool = True
+    """Whether it is to be opened: it is new, or has changed since it was put to sleep."""
     seen: tuple[int, int, int] | None = None
     """Inode, size and time of it when it was put to sleep."""
     missing_since: float | None = None
@@ -104,6 +104,8 @@ class Streams:
         self._turn = 0
         self._looked_at: float | None = None
         self._came: Counter[bytes] = Counter()
+        self._knowing: dict[tuple[int, int], list[Stream]] | None = None
+        """Who may know a file, by its device and inode; None where that must be asked anew."""
         self._waits_for_match: LogFileRead | None = None
         self._closed: str | None = None
         """Why no file of the pattern can be seen."""
@@ -152,13 +154,16 @@ class Streams:
             records += self._find_files(now, wall)
         if came:
             self._came.update(came)
-        self._wake(now, all_again=all_again, reads=reads)
-        if all_again or self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS:
+        looks = all_again or self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS
+        if looks:  # first: one with something to read is not put to sleep
             self._look(now)
+        self._wake(now, all_again=all_again, reads=reads)
+        if looks:
+            self._came.clear()
         has_read: set[Stream] = set()
         is_done = True
         if reads:
-            is_done = self._read(now, wall, records, has_read)
+            is_done = self._read(now, wall, records, has_read) and not self._has_room
         for file in self._files.values():
             stream = file.stream
             if stream.is_asleep and stream not in has_read and not all_again:
@@ -208,6 +213,7 @@ class Streams:
         if self.is_pattern and not self._has_begun:  # one of those found may be new as a name only
             self._add_saved()
         known = {path_bytes(name) for name in (*self._files, *self._cursors)}
+        self._knowing = None
         paths = self._search.find(now, known, self._belongs_to_another)
         records: list[Record] = []
         if not self._has_begun:
@@ -277,13 +283,22 @@ class Streams:
         if name in self._files:
             return False
         identity = (status.st_dev, status.st_ino)
-        for file in self._files.values():
-            if file.stream.follower.knows(path, identity):
-                cursor = file.stream.follower.hand_over(path, identity)
+        for stream in self._who_may_know(identity):
+            if stream.follower.knows(path, identity):
+                cursor = stream.follower.hand_over(path, identity)
                 if cursor is None:
                     return True
                 self._cursors[name] = cursor
         return False
+
+    def _who_may_know(self, identity: tuple[int, int]) -> list[Stream]:
+        """Give those to be asked of a file: each of thousands about all others takes minutes."""
+        if self._knowing is None:
+            self._knowing = {}
+            for file in self._files.values():
+                for one in file.stream.follower.known:
+                    self._knowing.setdefault(one, []).append(file.stream)
+        return self._knowing.get(identity, [])
 
     def _forget(self, now: float) -> list[Record]:
         """Give up the files that are gone for a while, and have been read to their ends."""
@@ -330,29 +345,33 @@ class Streams:
 
     def _wake(self, now: float, *, all_again: bool, reads: bool) -> None:
         """Open the files that are new or have changed, as many as may be open at once."""
-        wanting = [
-            file
-            for file in self._files.values()
-            if self._wants(file, all_again) or (reads and file.stream.waits_asleep)
-        ]
-        if not wanting:
+        for file in self._files.values():
+            stream = file.stream
+            if stream.is_asleep and not file.waits:
+                has_changed = all_again and signature(stream.path) != file.seen
+                file.waits = has_changed or (reads and stream.waits_asleep)
+        waiting = [file for file in self._files.values() if file.waits]
+        if not waiting:
             return
         open_files = [file for file in self._files.values() if not file.stream.is_asleep]
-        for file in wanting:
+        for file in waiting:
             if len(open_files) >= self._settings.max_open_files:
                 idle = next((one for one in open_files if one.stream.is_idle), None)
                 if idle is None:
                     return  # when those have been read it is its turn
                 open_files.remove(idle)
                 self._put_to_sleep(idle)
-            file.is_new = False
-            file.stream.look(now)
+            file.waits = False
+            file.stream.look(now, self._came.pop(file.stream.path, 0))
             open_files.append(file)
 
-    def _wants(self, file: _File, all_again: bool) -> bool:
-        if not file.stream.is_asleep:
-            return False
-        return file.is_new or (all_again and signature(file.stream.path) != file.seen)
+    @property
+    def _has_room(self) -> bool:
+        """Whether a file that waits can be opened now, for one that is open has been read."""
+        files = self._files.values()
+        return any(file.waits for file in files) and any(
+            not file.stream.is_asleep and file.stream.is_idle for file in files
+        )
 
     def _put_to_sleep(self, file: _File) -> None:
         # Before it sleeps: what changes meanwhile is seen at the next look.
@@ -363,8 +382,7 @@ class Streams:
         self._looked_at = now
         for file in self._files.values():
             if not file.stream.is_asleep:
-                file.stream.look(now, self._came[file.stream.path])
-        self._came.clear()
+                file.stream.look(now, self._came.pop(file.stream.path, 0))
 
     # --- reading in turn --------------------------------------------------------------------------
 

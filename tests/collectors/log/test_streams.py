@@ -11,6 +11,7 @@ import pytest
 
 from etlmon.collectors.log import search
 from etlmon.errors import CollectedInPart
+from etlmon.host.follow import Follower
 from etlmon.host.lines import LineReader
 from tests.collectors.log.conftest import Follow, open_files, write
 
@@ -260,6 +261,35 @@ class TestManyFiles:
         assert modes.count("poll (max_open_files)") == 4
         one.run()
         assert {(told.offset, told.size) for told in one.told.values()} == {(12, 12)}
+
+    def test_all_that_have_changed_are_read_in_one_run(self, follow: Follow, logs: Path) -> None:
+        """A few at a time, or what is written to thousands would wait for minutes."""
+        one = follow("*.log", start="beginning", max_open_files=2)
+        for turn in range(2):
+            for number in range(7):
+                write(logs / f"{number}.log", f"{number} {turn}")
+            assert sorted(map(str, one.run())) == [f"{number} {turn}" for number in range(7)]
+        assert open_files(logs) <= 2
+
+    def test_new_ones_are_not_compared_with_all_others(
+        self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = follow("*.log", start="beginning")
+        write(logs / "0.log", 0)
+        one.run()
+        asked: list[bytes] = []
+        knows = Follower.knows
+
+        def noted(self: Follower, path: bytes, identity: tuple[int, int]) -> bool:
+            asked.append(path)
+            return knows(self, path, identity)
+
+        monkeypatch.setattr(Follower, "knows", noted)
+        for number in range(1, 9):
+            write(logs / f"{number}.log", number)
+        (logs / "0.log").rename(logs / "moved.log")
+        one.run()
+        assert set(asked) == {bytes(logs / "moved.log")}
 
     def test_one_that_sleeps_is_read_to_its_end_when_it_rotates(
         self, follow: Follow, logs: Path
