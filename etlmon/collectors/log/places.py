@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from etlmon.text import host_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 def fixed_part(pattern: bytes) -> bytes:
@@ -18,6 +18,42 @@ def fixed_part(pattern: bytes) -> bytes:
     parts = pattern.split(b"/")
     fixed = [part for place, part in enumerate(parts) if not _is_magic(parts[: place + 1])]
     return b"/".join(fixed) + (b"/" if len(fixed) < len(parts) else b"")
+
+
+def expanded(pattern: bytes) -> list[bytes]:
+    """Give what a pattern matches, as ``glob`` does, but for links: ``**`` goes through none.
+
+    Two links to a directory above them make more paths than can ever be gone through.
+    """
+    before, found, after = b"/".join([b"", pattern, b""]).partition(b"/**/")
+    if not found:
+        return glob.glob(pattern)
+    first, rest = before[1:], after[:-1]
+    paths: dict[bytes, None] = {}
+    for top in glob.glob(first + b"/"):
+        for directory, names in _below(top):
+            if rest:
+                matching = expanded(glob.escape(directory) + rest)
+            else:
+                matching = [directory.rstrip(b"/") or b"/", *(directory + name for name in names)]
+            paths.update(dict.fromkeys(matching))
+    return list(paths)
+
+
+def _below(top: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Give a directory and all below it, each with a slash, and the names in it; none hidden."""
+    left = [top]
+    while left:
+        directory = left.pop()
+        names = []
+        with suppress(OSError), os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.startswith(b"."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(directory + entry.name + b"/")
+                names.append(entry.name)
+        yield directory, names
 
 
 def unseen(fixed: bytes) -> str | None:

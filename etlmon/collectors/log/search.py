@@ -9,7 +9,7 @@ import stat
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
-from etlmon.collectors.log.places import changed_ns, count_names, fixed_part
+from etlmon.collectors.log.places import changed_ns, count_names, expanded, fixed_part
 from etlmon.host.generation import COMPRESSED
 from etlmon.host.rotated import bases
 
@@ -75,9 +75,9 @@ class Search:
         if self._is_settled and self._are_unchanged() and self.paths <= known:
             return []
         directory, before = os.path.dirname(self._pattern), self.directories
-        parents = glob.glob(directory, recursive=True)
+        parents = expanded(directory)
         self.directories = {one: changed_ns(one) for one in parents if os.path.isdir(one)}
-        found = glob.glob(self._pattern, recursive=True)
+        found = expanded(self._pattern)
         paths, is_all = self._matches(found, {*found, *known}, belongs_to_another)
         # Not where directories may come, nor where one may change again within its tick.
         self._is_settled = (

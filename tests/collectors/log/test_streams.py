@@ -40,6 +40,22 @@ class TestWhichFiles:
         write(logs / "day" / "x.log", "a")
         assert one.run() == ["a"]
 
+    def test_in_all_directories_below_but_through_no_links(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        """Two that lead upwards make more paths than there is time for."""
+        for name in ("a.log", "one/b.log", "one/[two]/c.log", "one/.hidden/no.log"):
+            (logs / name).parent.mkdir(exist_ok=True)
+            write(logs / name, name)
+        elsewhere = logs.parent / "elsewhere"
+        elsewhere.mkdir()
+        write(elsewhere / "d.log", "d.log")
+        (logs / "link").symlink_to(elsewhere)
+        (logs / "link.log").symlink_to(elsewhere / "d.log")
+        one = follow("**/*.log", start="beginning")
+        one.run()
+        assert set(one.lines) == {"a.log", "b.log", "c.log", "link.log"}
+
     def test_those_that_came_while_nobody_looked_are_new(self, follow: Follow, logs: Path) -> None:
         write(logs / "a.log", "old")
         one = follow("*.log")
