@@ -15,10 +15,11 @@ from etlmon.ui.moments import EXAMPLES, read_moment
 from etlmon.ui.session import Session, Want
 from etlmon.ui.views.base import Around, View, when
 from etlmon.ui.views.logfiles import short_names, standing_pieces, together
-from etlmon.ui.widgets.line import Piece
+from etlmon.ui.widgets.line import Piece, cut
 from etlmon.ui.widgets.scroll import Scroll
 
 _MOST_LETTERS = 1_000
+_MOST_TITLE_COLUMNS = 40
 _SHIFT_COLUMNS = 20
 _MOST_SHIFT_COLUMNS = 128 << 10
 _BACK_AGAIN_SECONDS = 10.0
@@ -381,7 +382,8 @@ class LogView(View):
 
     def _heading(self, feed: LogFeed) -> list[Piece]:
         news = max(0, feed.heard_lines - self._seen_lines)
-        line: list[Piece] = [("title", f"{self.title}  ")]
+        title = cut(self.title, _MOST_TITLE_COLUMNS, keep_end=True)  # how things stand has its room
+        line: list[Piece] = [("title", f"{title}  ")]
         if feed.is_frozen:
             line.append(("warning", f"\u2016 frozen, {news:,} new  "))
         elif self.scroll.follows and feed.is_at_tail:

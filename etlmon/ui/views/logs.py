@@ -20,7 +20,9 @@ from etlmon.ui.views.states import severity, state_piece
 from etlmon.ui.widgets.line import Piece
 from etlmon.ui.widgets.table import Column, Table, numbers
 
-WANT = Want(LOGS, Page(limit=1000))
+_MOST_PAGES = 50
+"""A pattern may match ten thousand files; those of the other logs are to be seen, too."""
+WANT = Want(LOGS, Page(limit=1000), _MOST_PAGES)
 _SAMPLES = 6
 """Answers over which a rate is taken: at the usual two seconds, ten."""
 

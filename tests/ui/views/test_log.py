@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from etlmon.client.http import Reply
+from etlmon.collectors.log.search import MOST_FILES
 from etlmon.patterns import Pattern
 from etlmon.records.log import LogLine, LogSwitchAnswer
 from etlmon.ui import stretch
@@ -445,6 +447,27 @@ def test_a_log_of_several_files_is_opened_by_file(
     made.start()
     made.press("/", *"merge", "enter", "enter")
     assert "path=%2Fdata%2Fjobs%2Fmerge.log" in made.client.streams[-1].target
+
+
+def test_a_long_path_leaves_room_for_how_things_stand(
+    stage: Callable[..., Any], recorded: dict[str, Any]
+) -> None:
+    made = stage("etl", view="Logs")
+    path = "/data/" + "customers/" * 6 + "merge.log"
+    long, other = (
+        msgspec.structs.replace(recorded["list_logs"][0], path=one)
+        for one in (path, "/data/other.log")
+    )
+    made.client.answers = recorded | {"list_logs": [long, other]}
+    made.start()
+    made.press("/", *"merge", "enter", "enter", "p")
+    assert "merge.log  ‖ frozen" in heading(made)
+
+
+def test_more_files_than_a_pattern_may_match_are_asked_for(opened: Callable[..., Any]) -> None:
+    """Or the logs whose names come after it would not be seen."""
+    (want,) = opened([]).screen.view.wants
+    assert want.pages * want.query.limit > MOST_FILES
 
 
 def test_all_files_of_a_log_are_shown_together(
