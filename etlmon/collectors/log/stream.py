@@ -173,8 +173,16 @@ class Stream:
 
     @property
     def has_rotated(self) -> bool:
-        """Whether files that have lost the name are still read."""
-        return not self.is_asleep and self.follower.rotated_files > 0
+        """Whether files that have lost the name are still read, or are to be read on."""
+        if self.is_asleep:
+            return self._asleep is not None and self._asleep.rotated_files > 0
+        return self.follower.rotated_files > 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last look showed no such file, and none that has lost the name is read."""
+        standing = self._standing
+        return standing is not None and not standing.is_there and not self.has_rotated
 
     @property
     def is_drained(self) -> bool:
@@ -198,6 +206,11 @@ class Stream:
         return asleep is not None and asleep.lag_bytes > 0
 
     @property
+    def _standing(self) -> Standing | None:
+        """How it stood at the last look; None before the first."""
+        return self._asleep if self.is_asleep else self.follower.standing()
+
+    @property
     def signature(self) -> tuple[int, int, int] | None:
         """Inode, size and time of the file, as of the last look; None if there is none."""
         return self.follower.signature
@@ -212,13 +225,13 @@ class Stream:
         self, now: float, wall: datetime, watch_mode: str, *, is_paused: bool, has_read: bool
     ) -> Iterator[LogFileRead]:
         """Give how far the file has been read, if that is news."""
-        standing = self._asleep if self.is_asleep and self._asleep else self.follower.standing()
+        standing = self._standing or self.follower.standing()
         state: LogState
         if self.error is not None:
             state = "error"
         elif is_paused:
             state = "paused"
-        elif standing.is_there or self.is_asleep:
+        elif standing.is_there or self._standing is None:
             state = "following"
         else:
             state = "waiting"

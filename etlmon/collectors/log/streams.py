@@ -176,7 +176,9 @@ class Streams:
             )
             if not reads and stream.holds_too_much:
                 self._put_to_sleep(file)
-        has_rotated = any(file.stream.has_rotated for file in self._files.values())
+        has_rotated = any(
+            file.stream.has_rotated for file in self._files.values() if not file.stream.is_asleep
+        )
         self._names = None if has_rotated else self._search.is_own
         return Step(records, is_done, frozenset(self._search.directories), self._trouble())
 
@@ -311,10 +313,10 @@ class Streams:
                 continue
             if file.missing_since is None:
                 file.missing_since = now
-            standing = stream.follower.standing()
-            is_over = not standing.is_there and not standing.rotated_files
             # One that sleeps may be there: more match than are taken.
-            if is_over and not stream.is_asleep and now - file.missing_since >= _GONE_SECONDS:
+            may_be_there = stream.is_asleep and signature(stream.path) is not None
+            is_over = stream.is_over and not file.waits and not may_be_there
+            if is_over and now - file.missing_since >= _GONE_SECONDS:
                 stream.sleep()
                 del self._files[name]
                 self._cursors.pop(name, None)
@@ -349,7 +351,8 @@ class Streams:
             stream = file.stream
             if stream.is_asleep and not file.waits:
                 has_changed = all_again and signature(stream.path) != file.seen
-                file.waits = has_changed or (reads and stream.waits_asleep)
+                has_more = stream.waits_asleep or (all_again and stream.has_rotated)
+                file.waits = has_changed or (reads and has_more)
         waiting = [file for file in self._files.values() if file.waits]
         if not waiting:
             return

@@ -217,6 +217,20 @@ class TestFilesThatGo:
         assert one.cursors == {}
         assert one.told["*.log"].error_message == "no file matches"
 
+    def test_are_forgotten_though_more_than_may_be_open(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", start="beginning", max_open_files=1)
+        for name in ("a.log", "b.log", "c.log"):
+            write(logs / name, name)
+        one.run()
+        for name in ("a.log", "b.log", "c.log"):
+            (logs / name).unlink()
+        one.run()
+        one.run()
+        assert {told.state for told in one.told.values()} == {"waiting"}
+        one.run(61)
+        assert set(one.told) == {"*.log"}
+        assert one.cursors == {}
+
     def test_not_before_they_have_been_read(self, follow: Follow, logs: Path) -> None:
         one = follow("*.log", start="beginning")
         write(logs / "a.log", "a")
@@ -322,6 +336,22 @@ class TestManyFiles:
         while one.run():
             pass
         assert one.lines == {"a.log": ["1", "2", "3"], "b.log": ["1", "2", "3"]}
+
+    def test_what_is_written_late_to_a_rotated_one_is_read_though_its_log_sleeps(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        one = follow("*.log", start="beginning", max_open_files=1)
+        write(logs / "a.log", "1")
+        one.run()
+        with (logs / "a.log").open("a") as writer:
+            (logs / "a.log").rename(logs / "a.log.1")
+            write(logs / "a.log", "2")
+            one.run()
+            write(logs / "b.log", "b")
+            one.run()
+            writer.write("late\n")
+        one.run()
+        assert one.lines == {"a.log": ["1", "2", "late"], "b.log": ["b"]}
 
     def test_a_long_one_does_not_keep_others_waiting(self, follow: Follow, logs: Path) -> None:
         one = follow("*.log", start="beginning")
