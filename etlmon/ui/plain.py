@@ -6,6 +6,7 @@ import json
 import random
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -13,6 +14,7 @@ from twisted.python.failure import Failure
 
 from etlmon.client.backoff import BackOff
 from etlmon.client.stream import follow
+from etlmon.contract.logs import LogLinesQuery
 from etlmon.records.base import Record
 from etlmon.records.log import LogLine
 from etlmon.records.xferlog import XferlogEntry
@@ -21,7 +23,7 @@ from etlmon.ui.format import format_line, format_transfer, text_fields, text_tab
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from etlmon.client.http import ClientError, NodeClient
+    from etlmon.client.http import ClientError, NodeClient, Reply
     from etlmon.contract.endpoint import Endpoint
     from etlmon.contract.query import Query
 
@@ -123,11 +125,34 @@ async def _fetch(client: NodeClient, endpoint: Endpoint[Any, Any, Any], query: Q
     """Give the value of an answer, or all the items of a list if the query names no ``limit``."""
     reply = await client.call(endpoint, query)
     value = reply.value
+    if isinstance(query, LogLinesQuery):
+        return await _lines(client, endpoint, query, reply)
     if isinstance(value, list) and not _is_limited(query):
         while reply.next_page is not None:
             reply = await client.call(endpoint, page=reply.next_page)
             value.extend(reply.value)
     return value
+
+
+async def _lines(
+    client: NodeClient, endpoint: Endpoint[Any, Any, Any], query: LogLinesQuery, reply: Reply[Any]
+) -> list[Any]:
+    """Go on where an answer has fewer lines than are asked for, and there are more.
+
+    One holds a thousand at most, and a search may have to end before it has found any.
+    """
+    found = list(reply.value)
+    while (page := reply.next_page or reply.previous_page) is not None:
+        most = query.lines
+        if most is None:
+            most = int(parse_qs(urlsplit(page).query).get("lines", ["0"])[0])
+        if len(found) >= most:
+            break
+        is_newer = reply.next_page is not None
+        reply = await client.call(endpoint, page=page)
+        more = reply.value[: most - len(found)] if is_newer else reply.value[len(found) - most :]
+        found = [*found, *more] if is_newer else [*more, *found]
+    return found
 
 
 def _is_limited(query: Query) -> bool:

@@ -54,6 +54,38 @@ async def test_a_limit_gives_one_page() -> None:
     assert "/b" not in text
 
 
+class Lines:
+    """Gives the newest lines, or the oldest, some at a time; a search may give none."""
+
+    def __init__(self, *pages: list[int], newer: bool = False) -> None:
+        self.pages = list(pages)
+        self.newer = newer
+
+    async def call(self, _endpoint: Any, _query: Any = None, *, page: str | None = None) -> Reply:
+        at = utc(1_800_000_000.0)
+        numbers = self.pages.pop(0)
+        found = [LogLine(id=n, log_name="a", log_path="/a", created_at=at) for n in numbers]
+        rest = "/logs/a?lines=3&before=7" if self.pages else None
+        return Reply(found, b"", rest, None) if self.newer else Reply(found, b"", None, rest)
+
+
+@pytest.mark.parametrize(
+    ("query", "client", "expected"),
+    [
+        ({"lines": 5}, Lines([7, 8, 9], [4, 5, 6], [1, 2, 3]), [5, 6, 7, 8, 9]),
+        ({"lines": 5}, Lines([7, 8, 9]), [7, 8, 9]),
+        ({"match": "x"}, Lines([], [9], [], [5, 6], [1]), [5, 6, 9]),
+        ({"after": 0, "lines": 4}, Lines([1], [], [2, 3, 4, 5], newer=True), [1, 2, 3, 4]),
+        ({"lines": 0}, Lines([]), []),
+    ],
+)
+async def test_as_many_lines_as_are_asked_for(
+    query: dict[str, Any], client: Any, expected: list[int]
+) -> None:
+    text = await fetch_json(client, LOG_LINES, LogLinesQuery(name="a", **query))
+    assert [line["id"] for line in msgspec.json.decode(text)] == expected
+
+
 async def test_an_empty_list_is_said_in_words_and_is_an_array_for_programs() -> None:
     assert await fetch_text(FakeClient([]), PATHS, Page()) == "Nothing there yet."
     assert await fetch_json(FakeClient([]), PATHS, Page()) == "[]"
