@@ -32,7 +32,9 @@ class EventParser:
 
     def __init__(self, last_id: str = "") -> None:
         self.last_id = last_id
-        self._buffer = b""
+        self._buffer = bytearray()
+        self._seen = 0
+        """Up to where it holds no end of a line; a long one comes in hundreds of pieces."""
         self._begun = False
         self._data: list[str] = []
         self._size = 0
@@ -49,19 +51,22 @@ class EventParser:
             self._buffer = self._buffer.removeprefix(_BYTE_ORDER_MARK)
         events = []
         start = 0
-        for end in _LINE_END.finditer(self._buffer):
+        seen = len(self._buffer)
+        for end in _LINE_END.finditer(self._buffer, self._seen):
             if end[0] == b"\r" and end.end() == len(self._buffer):
-                break  # its LF may come with the next piece
+                seen = end.start()  # its LF may come with the next piece
+                break
             event = self._take(self._buffer[start : end.start()])
             start = end.end()
             if event is not None:
                 events.append(event)
         self._buffer = self._buffer[start:]
+        self._seen = seen - start
         if len(self._buffer) + self._size > _MOST_BYTES:
             raise EventTooLargeError(f"an event of more than {_MOST_BYTES:,} bytes")
         return events
 
-    def _take(self, line: bytes) -> Event | None:
+    def _take(self, line: bytearray) -> Event | None:
         """Take one line; give the event that an empty one ends."""
         if not line:
             return self._end()

@@ -31,6 +31,9 @@ from etlmon.units import (
 
 LONGEST_SECONDS = 36500 * 86400.0
 LARGEST_INTEGER = 2**63 - 1  # what SQLite and JSON readers hold
+LONGEST_LINE_BYTES = 1 << 20
+"""In JSON each byte of a line may take six (a control character does), and clients take no event of
+more than 8 MiB."""
 
 _DIGITS = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
@@ -265,6 +268,8 @@ _ENCODING = Kind("a known encoding", "utf-8, latin-1, cp949", _read_encoding)
 
 Size = Annotated[int, of_kind(_SIZE, ge=1)]
 """Bytes, written alone or with a unit: ``64KiB``."""
+LineSize = Annotated[int, of_kind(_SIZE, ge=1, le=LONGEST_LINE_BYTES)]
+"""Bytes of a line that is kept: no more than clients take as one event."""
 AbsolutePath = Annotated[str, of_kind(_ABSOLUTE)]
 """A path from ``/``, kept as written; a glob where the field says so."""
 HomePath = Annotated[str, of_kind(_HOME)]

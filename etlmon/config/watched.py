@@ -14,6 +14,7 @@ from etlmon.config.kinds import (
     Duration,
     EncodingName,
     Interval,
+    LineSize,
     Moment,
     PatternText,
     SignalName,
@@ -175,7 +176,9 @@ class LogSection(Section, frozen=True, kw_only=True):
     ] = "end"
     encoding: Annotated[EncodingName, about("Encoding of the file.")] = "utf-8"
     strip_cr: Annotated[bool, about("Drop the CR of lines that end in CR LF.")] = False
-    max_line_bytes: Annotated[Size, about("A longer line is cut, and marked so.")] = 64 << 10
+    max_line_bytes: Annotated[
+        LineSize, about("A longer line is cut, and marked so; 1MiB at most.")
+    ] = 64 << 10
     partial_timeout: Annotated[
         Duration, about("How long to wait for the end of a last line before it is taken as it is.")
     ] = 5.0

@@ -84,9 +84,9 @@ def time_text(line: LogLine, how: TimeFormat, now: datetime) -> str:
     if how == "ago":
         seconds = max(0.0, (now - line.created_at).total_seconds())
         return f"{format_seconds(seconds if seconds < 60 else round(seconds)):>8}"
-    moment = line.logged_at if how == "own" else line.created_at
-    if moment is None:
-        return " " * 13 + "-"
+    if how == "own":
+        return _own_time_text(line.logged_at, now)
+    moment = line.created_at
     if how == "UTC":
         text = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
         is_today = text[:10] == now.astimezone(UTC).strftime("%Y-%m-%d")
@@ -95,6 +95,18 @@ def time_text(line: LogLine, how: TimeFormat, now: datetime) -> str:
         is_today = text[:10] == format_moment(now)[:10]
     shown = f"{text[11:]}.{moment.microsecond // 1000:03}" if is_today else text[5:]
     return f"{shown + 'Z':<15}" if how == "UTC" else f"{shown:<14}"
+
+
+def _own_time_text(moment: datetime | None, now: datetime) -> str:
+    """Give what a line tells, be it of any year: what was read is no older than what is kept."""
+    if moment is None:
+        return " " * 18 + "-"
+    text, today = format_moment(moment), format_moment(now)
+    if text[:10] == today[:10]:
+        text = f"{text[11:]}.{moment.microsecond // 1000:03}"
+    elif text[:4] == today[:4]:
+        text = text[5:]
+    return f"{text:<19}"
 
 
 class LineStyle:
@@ -133,7 +145,7 @@ class LineStyle:
         if self.wraps:
             return _wrapped(before, [*text, *_flags(line)], width, room, len(line.line))
         if self.shift:
-            return [[*before, *_shifted([*text, *_flags(line)], self.shift)]]
+            return [[*before, *_shifted([*text, *_flags(line)], self.shift, room)]]
         return [[*before, *_begun(text, room), *_flags(line)]]
 
     def matches(self, line: LogLine) -> bool:
@@ -182,12 +194,13 @@ def _begun(pieces: Sequence[Piece], room: int) -> list[Piece]:
     return kept
 
 
-def _shifted(pieces: Sequence[Piece], shift: int) -> list[Piece]:
+def _shifted(pieces: Sequence[Piece], shift: int, room: int) -> list[Piece]:
     """Leave out columns at the left; a mark says that there is something."""
     kept: list[Piece] = [("dim", "\u2026")]
     left = shift + 1
+    most = 4 * (shift + room) + 64  # as in _begun
     for style, given in pieces:
-        text = given
+        text = given[:most]
         if left > 0 and text.isascii() and text.isprintable():
             text, left = text[left:], left - len(text)
         elif left > 0:

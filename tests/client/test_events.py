@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,6 +124,22 @@ def test_an_event_that_does_not_end_is_refused(
     monkeypatch.setattr(events, "_MOST_BYTES", 100)
     with pytest.raises(EventTooLargeError, match="100 bytes"):
         parse(*[piece] * 4)
+
+
+def test_each_byte_of_a_long_line_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+
+    class LineEnd:
+        def finditer(self, text: bytearray, begin: int = 0) -> Iterator[re.Match[bytes]]:
+            looked_at.append(len(text) - begin)
+            return line_end.finditer(text, begin)
+
+    line_end = events._LINE_END
+    monkeypatch.setattr(events, "_LINE_END", LineEnd())
+    assert parse(b"data: ", *[b"x" * 1_000] * 100, b"\r", b"\n\n") == [
+        Event("message", "x" * 100_000, "")
+    ]
+    assert sum(looked_at) <= 100_010
 
 
 def test_many_events_are_no_large_event(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,6 +235,10 @@ MISTAKES = [
         "node: {db_max_bytes: 99999999TiB}",
         'node.db_max_bytes: "99999999TiB" is too large; write at most 9223372036854775807',
     ),
+    (
+        "logs: [{name: a, path: /a, max_line_bytes: 3MiB}]",
+        'logs[0].max_line_bytes: "3MiB" is out of range; write 1 to 1MiB',
+    ),
     ("workers: {processes: 0}", "workers.processes: 0 is out of range; write 1 or more"),
     (
         "workers: {memory_limit: 1MiB}",
