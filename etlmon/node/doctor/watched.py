@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etlmon.collectors.log.search import Search
 from etlmon.host.mounts import read_mounts
 from etlmon.node.doctor.access import closed_above, for_group, readable, unreadable
 from etlmon.node.doctor.base import Finding, drop_in, is_there
@@ -67,10 +68,14 @@ def logs(host: Host, config: NodeConfig) -> Iterator[Finding]:
     """Each log can be read, and rotation does not destroy lines."""
     copied = _copytruncated(host.root)
     for section in config.logs:
-        found = sorted(glob.glob(section.path))[:_MOST_FILES]  # noqa: PTH207 - not below a root
+        found = _files(section)
         if not found:
             yield _not_seen(host, section)
-        for path in found:
+        if len(found) > _MOST_FILES:
+            left_out = len(found) - _MOST_FILES
+            text = f"{section.name}: {left_out:,} files more, written earlier, are not looked at"
+            yield Finding("ok", "log", text)
+        for path in sorted(found[:_MOST_FILES]):
             yield readable(host, "log", path)
             if path in copied:
                 yield Finding(
@@ -80,6 +85,13 @@ def logs(host: Host, config: NodeConfig) -> Iterator[Finding]:
                     f"in {copied[path]} write create instead of copytruncate, and have the "
                     "program reopen its log in postrotate",
                 )
+
+
+def _files(section: LogSection) -> list[str]:
+    """Give the files that the node would read for a log, those that were written last first."""
+    search = Search(os.fsencode(section.path))
+    found = search.find(0.0, frozenset(), lambda _path, _status: False)
+    return [os.fsdecode(path) for path in found if os.path.lexists(path)]
 
 
 def _not_seen(host: Host, section: LogSection) -> Finding:

@@ -83,6 +83,29 @@ class TestMounts:
 
 
 class TestLogs:
+    def test_those_are_looked_at_that_the_node_reads(self, tmp_path: Path) -> None:
+        """Below all directories, through no links there; not what rotation has put aside."""
+        for name in ("a.log", "deep/er/b.log", "a.log.1", "a.log.2.gz", "elsewhere/c.txt"):
+            make(tmp_path, f"logs/{name}")
+        (tmp_path / "logs/deep/up").symlink_to(tmp_path / "logs")
+        text = f"logs: [{{name: etl, path: '{tmp_path}/logs/**/*.log*'}}]"
+        assert found(watched.logs, Host(root=tmp_path), text) == [
+            ("ok", f"{tmp_path}/logs/{name}: can be read") for name in ("a.log", "deep/er/b.log")
+        ]
+
+    def test_of_very_many_the_newest_are_looked_at(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(watched, "_MOST_FILES", 2)
+        for age, name in enumerate("dacb"):
+            os.utime(make(tmp_path, f"{name}.log"), (1_000 - age, 1_000 - age))
+        text = f"logs: [{{name: etl, path: '{tmp_path}/*.log'}}]"
+        assert found(watched.logs, Host(root=tmp_path), text) == [
+            ("ok", "etl: 2 files more, written earlier, are not looked at"),
+            ("ok", f"{tmp_path}/a.log: can be read"),
+            ("ok", f"{tmp_path}/d.log: can be read"),
+        ]
+
     def test_logrotate_that_truncates_is_found(self, tmp_path: Path) -> None:
         log = make(tmp_path, "var/etl.log", "x\n")
         make(
