@@ -87,9 +87,11 @@ def lines_canvas(lines: Sequence[Sequence[Piece]], width: int) -> TextCanvas:
     for pieces in lines:
         line = ""
         spans: list[tuple[Hashable, int]] = []
-        for style, given in pieces:
+        for place, (style, given) in enumerate(pieces):
             left = width - text_width(line)
             words = visible(given)
+            if text_width(words) == left and any(text for _, text in pieces[place + 1 :]):
+                words += _CUT  # what follows has no room to say that there is more
             shown = cut(words, left)
             if text_width(line + shown) > width:  # the end of one and the beginning of the next
                 shown = cut(words, left - 1)  # make one wide character together

@@ -124,6 +124,12 @@ def test_styles_go_with_their_text() -> None:
     assert list(canvas.content()) == [[("ok", None, "한".encode()), ("text", None, b"b  ")]]
 
 
+def test_what_is_cut_between_two_pieces_says_so() -> None:
+    """A line that is full of matches has such a place at each."""
+    canvas = lines_canvas([[("match", "a"), ("text", "b")] * 9, [("ok", "abcd"), ("ok", "")]], 4)
+    assert [text.decode() for text in canvas.text] == ["aba\u2026", "abcd"]
+
+
 def test_pieces_that_grow_together_are_not_wider_than_the_line() -> None:
     for width in range(1, 6):
         canvas = lines_canvas([[("ok", "a0"), ("text", "\ufe0f"), ("ok", "bc")]], width)
