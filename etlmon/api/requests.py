@@ -139,7 +139,13 @@ def parse_query(request: Request, wanted: type[Q], guarded: Mapping[str, str]) -
         )
     except ValueError as error:
         raise ApiError(400, "bad-query", f"The query string cannot be read: {error}.") from error
-    return read_query(pairs, wanted, {name: unquote(text) for name, text in guarded.items()})
+    try:
+        return read_query(pairs, wanted, {name: unquote(text) for name, text in guarded.items()})
+    except ApiError as error:
+        if b"+" not in raw or error.problem != "bad-parameter":
+            raise
+        detail = f"{error.detail} A + stands for a space in a URL; write %2B for it."
+        raise ApiError(400, error.problem, detail) from error
 
 
 def parse_body(raw: bytes, content_type: bytes | None, wanted: type[T]) -> T:

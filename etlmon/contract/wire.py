@@ -74,7 +74,7 @@ _FORMS = {
     str: _Form(re.compile("[^\ud800-\udfff]*"), "UTF-8"),
     datetime: _Form(
         re.compile("(19[7-9]|[2-9][0-9]{2})[0-9]-.+:.+"),
-        "a moment from 1970 on, such as 2026-01-31T12:00:00Z, its + written as %2B",
+        "a moment from 1970 on, such as 2026-01-31T12:00:00Z or 2026-01-31T13:00:00+01:00",
     ),
 }
 

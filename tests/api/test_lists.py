@@ -101,7 +101,10 @@ async def test_a_bad_parameter_is_named(api, query: str, says: str) -> None:
         ("mount_point=/&since=null", "since: must be a moment"),
         ("mount_point=/&until=0001-01-01T00:00:00Z", "until: must be a moment from 1970 on"),
         ("mount_point=/&since=2026-01-01T00:00:00", "since: Expected datetime with a timezone"),
-        ("mount_point=/&since=2026-01-01T00:00:00+01:00", "since: Invalid RFC3339"),
+        (
+            "mount_point=/&since=2026-01-01T00:00:00+01:00",
+            "since: Invalid RFC3339 encoded datetime. A + stands for a space in a URL; write %2B",
+        ),
         ("mount_point=/&since=2026-13-01T00:00:00Z", "since: Invalid RFC3339"),
         ("mount_point=/&points=1001", "points: Expected int <= 1000."),
         (

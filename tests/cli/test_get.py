@@ -67,6 +67,12 @@ def node(tmp_path_factory) -> Iterator[str]:
         (("fs", "limti=5"), 1, "did you mean limit?\n"),
         (("fs", "limit=1", "limit=2"), 1, "etlmon: The parameter limit is given twice.\n"),
         (("fs/history",), 1, "etlmon: The parameter mount_point is missing.\n"),
+        (
+            ("logs", "a", "since=today+1"),
+            1,
+            "since: must be a moment from 1970 on, such as 2026-01-31T12:00:00Z or "
+            "2026-01-31T13:00:00+01:00.\n",
+        ),
         (("paths/a/history", "id=b"), 1, "etlmon: The parameter id is given twice.\n"),
         (("fs", "limit"), 2, "limit: write NAME=VALUE, for example limit=10."),
         ((), 2, "Missing argument 'RESOURCE'."),
