@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -141,18 +142,19 @@ async def _lines(
 
     One holds a thousand at most, and a search may have to end before it has found any.
     """
-    found = list(reply.value)
+    pages = [reply.value]
+    count, is_newer = len(reply.value), reply.next_page is not None
     while (page := reply.next_page or reply.previous_page) is not None:
         most = query.lines
         if most is None:
             most = int(parse_qs(urlsplit(page).query).get("lines", ["0"])[0])
-        if len(found) >= most:
+        if count >= most:
             break
-        is_newer = reply.next_page is not None
         reply = await client.call(endpoint, page=page)
-        more = reply.value[: most - len(found)] if is_newer else reply.value[len(found) - most :]
-        found = [*found, *more] if is_newer else [*more, *found]
-    return found
+        left = most - count
+        pages.append(reply.value[:left] if is_newer else reply.value[-left:])
+        count += len(pages[-1])
+    return list(chain.from_iterable(pages if is_newer else reversed(pages)))
 
 
 def _is_limited(query: Query) -> bool:
