@@ -21,8 +21,8 @@ class LogLinesQuery(Query, frozen=True, kw_only=True):
     lines: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] | None,
         about(
-            "Most lines to give; more than 1,000 count as 1,000. If absent, the buffer_lines of "
-            "the log, at most 500."
+            "Most lines to give: if absent, the buffer_lines of the log. More than 1,000 count as "
+            "1,000."
         ),
     ] = None
     before: Annotated[RowId | None, about("Only lines with a smaller id.")] = None

@@ -230,9 +230,9 @@ class NoKills:
 
 @dataclass
 class FakeLogs:
-    """Pauses and resumes logs by noting it; app and quiet are configured."""
+    """Pauses and resumes logs by noting it; app, quiet and long are configured."""
 
-    known: dict[str, int] = field(default_factory=lambda: {"app": 5, "quiet": 100})
+    known: dict[str, int] = field(default_factory=lambda: {"app": 5, "quiet": 100, "long": 5_000})
     switched: list[tuple[str, bool]] = field(default_factory=list)
 
     def buffer_lines(self, name: str) -> int | None:

@@ -131,6 +131,11 @@ async def test_the_newest_lines_in_their_order(api, store) -> None:
     assert await lines(api, "?lines=5000") == [f"line {number}" for number in range(1, 10)]
 
 
+async def test_buffer_lines_is_the_default_up_to_a_whole_page(api, store) -> None:
+    await store.write([numbered(1, 1_200, name="long")])
+    assert await lines(api, log="long") == [f"line {number}" for number in range(201, 1_201)]
+
+
 async def test_pages_back_and_forth(api, store) -> None:
     await store.write([numbered(1, 7), block("x", name="other"), numbered(8, 10)])
     assert await walk(api, "?lines=4", "prev") == [[7, 9, 10, 11], [3, 4, 5, 6], [1, 2]]

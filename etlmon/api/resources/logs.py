@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _USUAL_LINES = 100
 """Of a log that is not configured any more."""
-_MOST_USUAL_LINES = 500
-"""However much is read ahead of the commit: nobody who asks for nothing wants a book."""
 _SEARCH_SECONDS = 3.0
 _STEP_SECONDS = 0.25
 """How long a search holds one of the store's readers, and its read transaction, at a time."""
@@ -107,9 +105,7 @@ def routes(store: StoreService, logs: Logs, policy: Policy, clock: Any) -> list[
                     "log-not-found",
                     f"There is no log {query.name}; GET /api/v1/logs lists the logs.",
                 )
-        if query.lines is None:
-            return min(usual, _MOST_USUAL_LINES)
-        return min(query.lines, MOST_ITEMS)
+        return min(usual if query.lines is None else query.lines, MOST_ITEMS)
 
     tables = ("log_lines", "log_blocks")
     return [
