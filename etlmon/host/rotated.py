@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.host.birth import birth_ns
 from etlmon.host.generation import COMPRESSED, Generation, are_two, open_generation
+from etlmon.host.names import names_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -84,11 +85,11 @@ def _list(path: bytes) -> dict[bytes, Rotated]:
         stem, ending = os.path.splitext(name)
         pattern = _pattern(ending)
         try:
-            entries = os.listdir(directory)
+            entries = names_from(directory, stem)
         except OSError:
             continue
-        for entry in entries:  # of thousands, hardly one
-            match = pattern.fullmatch(entry, len(stem)) if entry.startswith(stem) else None
+        for entry in entries:
+            match = pattern.fullmatch(entry, len(stem))
             if match is None:
                 continue
             place = os.path.join(directory, entry)

@@ -130,8 +130,14 @@ class World:
             self.between()
             return self.listing(directory) if self.is_watching else REAL["scandir"](directory)
 
+        def names_from(directory: bytes, begin: bytes) -> list[bytes]:
+            self.between()  # as where it changes all the time: it is listed anew
+            with REAL["scandir"](directory) as entries:
+                return [one.name for one in entries if one.name.startswith(begin)]
+
         for name in ("open", "stat", "lstat", "fstat", "pread"):
             monkeypatch.setattr(os, name, stepping(name))
+        monkeypatch.setattr(rotated, "names_from", names_from)
         monkeypatch.setattr(os, "scandir", scandir)
         monkeypatch.setattr(generation, "birth_ns", self.born_ns)
         monkeypatch.setattr(rotated, "birth_ns", self.born_ns)
