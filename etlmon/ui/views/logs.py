@@ -47,11 +47,12 @@ class Rates:
     def lines_per_second(self, file: LogFile) -> float | None:
         """Give the rate; None as long as there is but one answer about the file."""
         key = (file.name, file.path)
-        known = [(at, counts[key]) for at, counts in self._samples if key in counts]
-        if len(known) < 2 or known[-1][0] <= known[0][0]:
+        first = next((one for one in self._samples if key in one[1]), None)
+        last = next((one for one in reversed(self._samples) if key in one[1]), None)
+        if first is None or last is None or last[0] <= first[0]:
             return None
-        lines = known[-1][1] - known[0][1]
-        return max(0.0, lines / (known[-1][0] - known[0][0]).total_seconds())
+        lines = last[1][key] - first[1][key]
+        return max(0.0, lines / (last[0] - first[0]).total_seconds())
 
 
 def rate_text(lines_per_second: float | None) -> str:

@@ -95,7 +95,14 @@ class Table(Box, Generic[T]):
         return len(self._rows)
 
     def set_items(self, items: Sequence[T]) -> None:
-        """Show other items; the choice stays with the key it is on, or near where it was."""
+        """Show other items; the choice stays with the key it is on, or near where it was.
+
+        The same list as before is not put in order again: a thousand times it has not changed.
+        """
+        if items is self._items and self.arranging is None:
+            self._cells.clear()  # ages grow
+            self.changed()
+            return
         self._items = items
         self.arrange()
 
@@ -126,9 +133,11 @@ class Table(Box, Generic[T]):
         value = None if self.sort_column is None else self.columns[self.sort_column].sort
         if value is None:
             return list(items)
-        known = [item for item in items if value(item) is not None]
-        unknown = [item for item in items if value(item) is None]
-        return sorted(known, key=value, reverse=self.reverse) + unknown
+        values = [value(item) for item in items]
+        known = [place for place, found in enumerate(values) if found is not None]
+        known.sort(key=values.__getitem__, reverse=self.reverse)
+        unknown = [item for item, found in zip(items, values, strict=True) if found is None]
+        return [items[place] for place in known] + unknown
 
     def sort_by(self, title: str | None) -> None:
         """Sort by the column of this title; None for the order in which the items come."""

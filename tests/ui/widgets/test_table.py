@@ -272,3 +272,25 @@ def test_a_row_that_took_the_place_of_the_chosen_one_is_known_until_it_is_seen(
     assert table.has_slipped
     names(table)
     assert not table.has_slipped
+
+
+def test_the_same_list_is_put_in_order_once() -> None:
+    """A list of thousands is shown anew many times before another one comes."""
+    asked: list[str] = []
+
+    def name(item: Item) -> str:
+        asked.append(item.name)
+        return item.name
+
+    table = Table(
+        [Column[Item]("NAME", lambda item: [("text", item.name)], name)], name, "Nothing."
+    )
+    items = [Item("b"), Item("a")]
+    table.set_items(items)
+    table.sort_by("NAME")
+    asked.clear()
+    for _ in range(9):
+        table.set_items(items)
+    assert asked == []
+    table.set_items([Item("d"), Item("b"), Item("c")])
+    assert names(table) == ["b", "c", "d"]
