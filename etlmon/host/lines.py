@@ -149,6 +149,9 @@ class LineReader:
             self.is_drained = False
             if not data:
                 return self._at_end(now, is_last)
+            if data.startswith(b"\n") and self._stretch is None and self._is_within_line:
+                generation.advance(data[:1])  # the end of what was given is no line of its own
+                continue
             if self._stretch is None and _NULS not in data:
                 found = self._whole_lines(data, most_lines)
                 if found is not None:
@@ -160,6 +163,11 @@ class LineReader:
             if self._stretch is None:  # the beginning of a line
                 return self._at_end(now, is_last, data)
         return Reading(generation.inode, generation.offset, None)
+
+    @property
+    def _is_within_line(self) -> bool:
+        """Whether the line that goes on here has been given so far, or begins before the start."""
+        return self.generation.offset > 0 and not self.generation.tail.endswith((b"\n", b"\0"))
 
     def give_back(self, length: int) -> None:
         """Count the last bytes of the last reading as not read; it must have a ``block``."""

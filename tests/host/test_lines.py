@@ -288,3 +288,25 @@ class TestDrained:
         lines.give_back(2)
         assert not lines.is_drained
         generation.close()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_the_end_of_a_partial_line_is_no_line(
+    lines: LineReader, path: Path, restarts: bool
+) -> None:
+    append(path, b"begun")
+    lines.generation.refresh()
+    assert taken(lines, is_last=True) == [(b"begun", Mark(("partial",)))]
+    if restarts:
+        position = lines.position
+        lines = reader_of(path)
+        assert lines.generation.go_to(position)
+    append(path, b"\n")
+    lines.generation.refresh()
+    assert taken(lines) == []
+    assert (lines.position.offset, lines.left_bytes) == (6, 0)
+    append(path, b"\nnext\n")
+    lines.generation.refresh()
+    assert taken(lines) == [(b"", None), (b"next", None)]
+    if restarts:
+        lines.generation.close()
