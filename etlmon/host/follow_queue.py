@@ -10,7 +10,7 @@ import msgspec
 
 from etlmon.host.cursor import Cursor, Owed
 from etlmon.host.follow_link import Link
-from etlmon.host.generation import COMPRESSED
+from etlmon.host.generation import COMPRESSED, HEAD_BYTES, TAIL_BYTES
 from etlmon.host.lines import LineReader, Mark
 from etlmon.host.rotated import COPYING_SECONDS, open_same
 
@@ -27,6 +27,7 @@ NO_COPY = Mark(
 )
 
 _MOST_TRIES = 6
+_MUCH_BYTES = HEAD_BYTES + TAIL_BYTES
 _MOST_MARKS = 100
 _MORE_MARKS = "this and more of the kind, one after the other; too many to tell of each"
 
@@ -211,11 +212,15 @@ def _is_form_of(generation: Generation, position: Position) -> bool:
     if not position.head_bytes:
         return False
     if generation.is_another(position):
-        if not (generation.is_packed and _is_near(generation, position)):
+        if not generation.is_packed:
             return False
         # Files of one program begin alike: what was read to its end is all of it.
         was_packed = position.path.encode("latin-1").endswith(COMPRESSED)
         was_read = was_packed or position.offset >= position.size
+        # Whoever types ``gzip -c app.log.1 > app.log.1.gz`` gives it another time.
+        is_much = was_read and position.offset >= _MUCH_BYTES
+        if not (is_much or _is_near(generation, position)):
+            return False
         return generation.go_to(position) and not (was_read and generation.peek(1))
     return generation.go_to(position)
 

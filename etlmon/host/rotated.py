@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENOENT
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from etlmon.host.birth import birth_ns
@@ -28,7 +29,8 @@ _MOST_TRIES = 6
 _MOST_LISTINGS = 30
 COPYING_SECONDS = 10
 """How long before it is cut off a file may be copied."""
-_NUMBER = re.compile(rb"[0-9]{1,4}")
+_NUMBER = re.compile(rb"[0-9]{1,3}")
+_SHORT_DATE_DIGITS = 4
 _DIGITS = re.compile(rb"[0-9]+")
 _MARK = rb"(?:\.[0-9]{1,4}|[.-][0-9]{4,}(?:[0-9TZ:._+-]*[0-9Z])?)"
 _PACKED = rb"(?:%s)?" % b"|".join(re.escape(end) for end in COMPRESSED)
@@ -129,10 +131,28 @@ def unseen_after(
     ``own`` is that one, if it is among ``files``, and ``last_modified_ns`` when it was written last
     as far as is known.
     """
-    later = [one for one in files if one is not own and _is_later(one, own, last_modified_ns)]
-    if later and own is not None and all(_number(one.mark) >= 0 for one in (own, *later)):
+    files = list(files)
+    by_number = own is not None and _count_down(files)
+    later = [
+        one
+        for one in files
+        if one is not own and _is_later(one, own, last_modified_ns, by_number=by_number)
+    ]
+    if by_number and own is not None and all(_number(one.mark) >= 0 for one in (own, *later)):
         later.sort(key=lambda one: -_number(one.mark))
     return later
+
+
+def _count_down(files: Iterable[Rotated]) -> bool:
+    """Whether app.log.1 came after app.log.2, as logrotate has it; Log4j counts up.
+
+    So do days of a month, which begin again. Times tell, by what most of them say.
+    """
+    numbered = sorted((one for one in files if _number(one.mark) >= 0), key=_number_of)
+    pairs = list(pairwise(one.modified_ns for one in numbered))
+    return sum(one >= next_one for one, next_one in pairs) >= sum(
+        one < next_one for one, next_one in pairs
+    )
 
 
 def find(
@@ -218,13 +238,13 @@ def _seconds(modified_ns: int) -> int:
     return modified_ns // 1_000_000_000
 
 
-def _is_later(one: Rotated, own: Rotated | None, last_modified_ns: int) -> bool:
+def _is_later(one: Rotated, own: Rotated | None, last_modified_ns: int, *, by_number: bool) -> bool:
     if own is not None:
         mine, its = _number(own.mark), _number(one.mark)
-        if mine >= 0 and its >= 0:
-            return its < mine  # app.log.1 came after app.log.2
-        if _digits(own.mark) == _digits(one.mark) and mine < 0 and its < 0:
-            return one.mark > own.mark  # dates, or seconds since the epoch
+        if mine >= 0 and its >= 0 and by_number:
+            return its < mine
+        if _digits(own.mark) == _digits(one.mark) and _is_date(own.mark):
+            return one.mark > own.mark
     return one.modified_ns >= last_modified_ns
 
 
@@ -243,6 +263,15 @@ def _original(one: Rotated) -> bytes:
 def _number(mark: bytes) -> int:
     """Give the number of ``app.log.1``; -1 if it is none."""
     return int(mark) if _NUMBER.fullmatch(mark) else -1
+
+
+def _number_of(one: Rotated) -> int:
+    return _number(one.mark)
+
+
+def _is_date(mark: bytes) -> bool:
+    """Whether it is a date, or seconds since the epoch; one without its year begins again."""
+    return len(mark) > _SHORT_DATE_DIGITS
 
 
 def _digits(mark: bytes) -> bytes:

@@ -88,6 +88,29 @@ def test_compressed_file_that_goes_on_where_another_ended_is_read(log: Log, rest
     assert (log.lines, log.marks) == (["banner", "1", "banner", "1", "2", "3"], [])
 
 
+def test_compressed_file_with_a_time_of_its_own_is_known(log: Log, restart: bool) -> None:
+    """As ``gzip -c app.log.1 > app.log.1.gz`` makes it."""
+    log.write(*(f"line {number}" for number in range(1000)))
+    log.read()
+    wait_for_tick()
+    log.path.rename(log.named(".1"))
+    log.path.touch()
+    log.read()
+    log.read()
+    log.lines.clear()
+    if restart:
+        log.stop()
+    log.named(".1.gz").write_bytes(gzip.compress(log.named(".1").read_bytes()))
+    shift_time(log.named(".1.gz"), 60)
+    log.named(".1").unlink()
+    log.write("2")
+    shift_time(log.path, 120)
+    if restart:
+        log.follow()
+    log.read()
+    assert (log.lines, log.marks) == (["2"], [])
+
+
 def test_file_that_was_made_otherwise_is_no_copy(log: Log, restart: bool) -> None:
     """Whoever types ``tail app.log > app.log.1; > app.log`` has nothing read again."""
     if restart:

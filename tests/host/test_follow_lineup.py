@@ -276,3 +276,34 @@ def test_cut_off_again_and_again_while_nothing_is_read(log: Log) -> None:
     assert log.read() == ["299"]
     assert all("truncated" in flags for flags in log.flags)
     assert "more of the kind" in str(log.marks[-1].detail)
+
+
+class TestNumbersThatCountUp:
+    """As Log4j has them by default, and days of a month: the highest is the newest."""
+
+    def test_those_of_before_are_not_read(self, log: Log) -> None:
+        for number in (1, 2, 3):
+            log.write(f"old {number}", to=log.named(f".{number}"))
+            wait_for_tick()
+        log.write("1")
+        log.follow()
+        log.path.rename(log.named(".4"))
+        log.write("2")
+        log.read()
+        assert (log.lines, log.marks) == (["2"], [])
+
+    @pytest.mark.parametrize("endings", [(".4", ".5"), (".30", ".31"), ("-1231", "-0101")])
+    def test_those_that_came_while_nobody_looked_are_read(
+        self, log: Log, endings: tuple[str, str]
+    ) -> None:
+        log.write("1")
+        log.follow("beginning")
+        log.read()
+        log.stop()
+        for place, ending in enumerate(endings):
+            wait_for_tick()
+            log.path.rename(log.named(ending))
+            log.write(f"{place + 2}")
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["1", "2", "3"], [])

@@ -84,8 +84,16 @@ def test_beside_the_target_of_a_link(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "own", "later"),
     [
-        # By number, whatever the times say.
-        (["app.log.1", "app.log.2", "app.log.3"], "app.log.2", ["app.log.1"]),
+        # By number, where most of the times say that it counts down.
+        (
+            ["app.log.5", "app.log.4", "app.log.1", "app.log.2", "app.log.3"],
+            "app.log.4",
+            ["app.log.1", "app.log.2", "app.log.3"],
+        ),
+        # By time where it counts up, or is a day without its month, or without its year.
+        (["app.log.1", "app.log.2", "app.log.3"], "app.log.2", ["app.log.3"]),
+        (["app.log.29", "app.log.30", "app.log.31", "app.log.01"], "app.log.31", ["app.log.01"]),
+        (["app.log-1230", "app.log-1231", "app.log-0101"], "app.log-1231", ["app.log-0101"]),
         # By date.
         (
             ["app.log-20260103", "app.log-20260102", "app.log-20260101"],
