@@ -7,14 +7,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from etlmon.host.copies import old_copy
-from etlmon.host.follow_queue import identity_of, is_at
+from etlmon.host.follow_queue import identity_of, is_at, is_form_of
 from etlmon.host.generation import RewrittenError
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import find, open_listed, rotated, unseen_after
 from etlmon.text import host_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from etlmon.host.follow_queue import Queue
     from etlmon.host.generation import Generation, Position
@@ -103,12 +103,20 @@ def leads_to(path: bytes, identity: tuple[int, int]) -> bool:
 
 
 def find_unknown(
-    queue: Queue, position: Position, files: list[Rotated], but: tuple[int, int] | None = None
+    queue: Queue,
+    position: Position,
+    files: list[Rotated],
+    but: tuple[int, int] | None = None,
+    others: Sequence[Position] = (),
 ) -> Generation | None:
     """Open the rotated file that a position is in, and go there; None if there is none.
 
-    Not one that is known, for files of one program begin alike, and not ``but``.
+    Not one that is known, or that one of ``others`` is in, for files of one program begin alike,
+    and not ``but``.
     """
+
+    def knows(generation: Generation) -> bool:
+        return queue.has_seen(generation) or any(is_form_of(generation, one) for one in others)
 
     def allows(one: Rotated) -> bool:
         if one.identity == but:
@@ -116,7 +124,7 @@ def find_unknown(
         if one.is_file_of(position):
             return True
         try:
-            return not is_known(queue, one, queue.has_seen)
+            return not is_known(queue, one, knows)
         except FileNotFoundError:
             return False
 

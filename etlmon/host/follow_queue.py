@@ -168,7 +168,7 @@ class Queue:
 
         Leaves it at any place. Raises OSError where it cannot be read.
         """
-        return any(_is_form_of(generation, position) for position in self.past) or any(
+        return any(is_form_of(generation, position) for position in self.past) or any(
             _is_open_form_of(generation, source) for source in self.sources()
         )
 
@@ -207,7 +207,7 @@ class Queue:
         self.link = Link()
 
 
-def _is_form_of(generation: Generation, position: Position) -> bool:
+def is_form_of(generation: Generation, position: Position) -> bool:
     """Whether a file is that of a position, or what compressing has made of it."""
     if not position.head_bytes:
         return False
@@ -233,7 +233,7 @@ def _is_open_form_of(generation: Generation, source: Source) -> bool:
     """
     position, other = source.lines.position, source.generation
     if other.is_packed or not generation.is_packed or not generation.is_another(position):
-        return _is_form_of(generation, position)
+        return is_form_of(generation, position)
     if not _is_near(generation, position):
         return False
     generation.restart()

@@ -10,14 +10,14 @@ from etlmon.host.cursor import Owed
 from etlmon.host.follow_cut import cut_off, filled, look_for_copy
 from etlmon.host.follow_lineup import find_unknown
 from etlmon.host.follow_queue import is_same
-from etlmon.host.generation import COMPRESSED, open_generation
+from etlmon.host.generation import COMPRESSED, Position, open_generation
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import open_same, rotated, unseen_after
 
 if TYPE_CHECKING:
     from etlmon.host.cursor import Cursor
     from etlmon.host.follow_queue import Queue
-    from etlmon.host.generation import Generation, Position
+    from etlmon.host.generation import Generation
     from etlmon.host.rotated import Rotated
 
 _MOST_TRIES = 6
@@ -57,14 +57,15 @@ def _restore(queue: Queue, cursor: Cursor, now: float) -> None:
     )
     queue.last = cursor.last
     files = rotated(queue.path)
+    all_files = [*cursor.held, *(one for one in cursor.waiting if isinstance(one, Position))]
     for position in cursor.held:
-        _resume(queue, position, files, now)
+        _resume(queue, position, files, now, all_files)
     for place, item in enumerate(cursor.waiting, start=1):
         if isinstance(item, Owed):
             queue.wait(item.mark)
         else:
             was_named = cursor.is_named and place == len(cursor.waiting)
-            _resume(queue, item, files, now, was_named=was_named)
+            _resume(queue, item, files, now, all_files, was_named=was_named)
             if was_named and _leads_elsewhere(queue.path, item, files):
                 queue.wait(_SWITCHED)
 
@@ -84,9 +85,18 @@ def _leads_elsewhere(path: bytes, position: Position, files: list[Rotated]) -> b
 
 
 def _resume(
-    queue: Queue, position: Position, files: list[Rotated], now: float, *, was_named: bool = False
+    queue: Queue,
+    position: Position,
+    files: list[Rotated],
+    now: float,
+    all_files: list[Position],
+    *,
+    was_named: bool = False,
 ) -> None:
     """Go on in a file, wherever it is now; without it, or without the rest of it, a mark."""
+    if not was_named and _is_over(position):
+        queue.past.append(position)
+        return
     name = os.path.realpath(queue.path)
     rewritten: Generation | None = None
     for path in (name, position.path.encode("latin-1"), *_same(position, files)):
@@ -102,7 +112,8 @@ def _resume(
         is_named = was_named and rewritten.name == name
         cut_off(queue, queue.source(rewritten, now), position, is_named=is_named)
         return
-    generation = find_unknown(queue, position, files)
+    further = [one for one in all_files if one.offset > position.offset]
+    generation = find_unknown(queue, position, files, others=further)
     if generation is not None:  # a copy; or itself, when it was renamed this very moment
         is_copy = generation.is_packed or generation.is_another(position)
         queue.wait(queue.source(generation, now, is_copy=is_copy))
@@ -116,6 +127,12 @@ def _resume(
         known = f"at least {left} bytes" if left else "maybe nothing"
         detail = f"gone before it had been read to its end; {known} of it are missing"
         queue.wait(Mark(("gap",), left or None, detail))
+
+
+def _is_over(position: Position) -> bool:
+    """Whether a file had been deleted when all was read that was in it: nothing can hold more."""
+    is_packed = position.path.encode("latin-1").endswith(COMPRESSED)
+    return not position.inode and not is_packed and 0 < position.size <= position.offset
 
 
 def _places(files: list[Rotated]) -> set[tuple[bytes, tuple[int, int]]]:

@@ -306,3 +306,40 @@ def test_copies_of_these_seconds_are_known_still(log: Log) -> None:
     log.path.write_text("14\n")
     log.read()
     assert [line for line in log.lines if line != "banner"] == [str(one) for one in range(1, 15)]
+
+
+def test_compressed_file_is_not_taken_for_one_that_began_alike(log: Log) -> None:
+    """Of two that hold the banner only one is known; the other is looked for."""
+    assert log.follower is not None
+
+    def rotated_at_once() -> None:
+        for number in range(8, 0, -1):
+            if log.named(f".{number}.gz").exists():
+                log.named(f".{number}.gz").rename(log.named(f".{number + 1}.gz"))
+        compress(log, ".1.gz")
+
+    rotated_at_once()
+    log.write("banner")
+    log.read()
+    rotated_at_once()
+    log.write("banner")
+    log.read()
+    wait_for_tick()
+    log.path.rename(log.named(".1"))
+    log.write("banner")
+    log.read()
+    log.write("2", "3")
+    log.follower.look(log.now)
+    with log.named(".1").open("a"):  # it has a writer, and is read on
+        log.read()
+    log.lines.clear()
+    log.stop()
+    log.path.rename(log.path.with_name("x"))
+    log.named(".1").rename(log.path)
+    rotated_at_once()
+    log.path.with_name("x").rename(log.path)
+    rotated_at_once()
+    log.write("banner", "4")
+    log.follow()
+    log.read()
+    assert (log.lines, log.marks) == (["banner", "4"], [])
