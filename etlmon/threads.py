@@ -37,24 +37,38 @@ class Threads:
         """Threads that wait for a call; negative, how many calls wait for a thread."""
 
     def start(self) -> None:
-        """Do nothing: threads begin when they are needed."""
+        """Begin a thread, if there is none: where the system has no more, calls have that one.
+
+        Raises RuntimeError where it has not even that.
+        """
+        with self._lock:
+            if not self._threads:
+                self._begin()
 
     def callInThreadWithCallback(
         self, told: _Told, function: Callable[..., Any], *args: Any, **named: Any
     ) -> None:
         """Call a function in a thread, then ``told`` in the same one.
 
-        It is told whether the function returned, and what; or the Failure that it raised.
+        It is told whether the function returned, and what; or the Failure that it raised. Raises
+        RuntimeError where the system has no more threads, and there is none.
         """
         with self._lock:
+            if self._idle < 1 and len(self._threads) < self._most:
+                try:
+                    self._begin()
+                except RuntimeError:
+                    if not self._threads:
+                        raise
             self._idle -= 1
-            if self._idle < 0 and len(self._threads) < self._most:
-                self._idle += 1
-                name = f"{self._name} {len(self._threads) + 1}"
-                thread = Thread(target=self._run, args=(self._calls,), name=name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
             self._calls.put((told, function, args, named))
+
+    def _begin(self) -> None:
+        name = f"{self._name} {len(self._threads) + 1}"
+        thread = Thread(target=self._run, args=(self._calls,), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        self._idle += 1
 
     def end(self) -> list[Thread]:
         """Let the threads end when all calls are done that wait; gives them.

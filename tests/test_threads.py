@@ -144,3 +144,32 @@ def test_a_waiting_thread_keeps_nothing_of_its_last_call(pool: Pool) -> None:
     pool.wait_until_idle()
     gc.collect()
     assert gone() is None
+
+
+def test_where_no_thread_can_begin_calls_have_those_that_are_there(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at a limit of processes (TasksMax)."""
+
+    def none_left(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError):
+            pool.call(int, "1")
+        with pytest.raises(RuntimeError):
+            pool.threads.start()
+    pool.threads.start()
+    pool.threads.start()
+    assert len(pool.threads._threads) == 1
+    go_on = threading.Event()
+    pool.call(go_on.wait, WAIT_SECONDS)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        pool.call(int, "2")
+    go_on.set()
+    assert pool.told() == (True, True)
+    assert pool.told() == (True, 2)
+    pool.wait_until_idle()
+    pool.threads.stop()

@@ -144,5 +144,6 @@ def _pool(
         cp_reactor=reactor,
     )
     pool.threadpool.stop()  # adbapi has none other, and has started it where the reactor runs
-    pool.threadpool = Threads("store", size)  # type: ignore[assignment]  # it is used as one
+    pool.threadpool = threads = Threads("store", size)  # type: ignore[assignment]  # used as one
+    threads.start()  # a writer that finds no thread later would store nothing any more
     return pool
