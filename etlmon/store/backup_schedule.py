@@ -78,6 +78,8 @@ class BackupService(TimerService):
         child = self._child
         if child is not None and (section is None or section.directory != child.directory):
             child.stop()
+            if child.ended.called:  # left to itself: it keeps nobody from another directory
+                self._child = None
 
     def stopService(self) -> Deferred[Any]:
         """Give up a copy under way; fires when its process has ended, or cannot be ended."""
@@ -188,7 +190,8 @@ class BackupService(TimerService):
         if child.gone.called or section is None or section.directory != child.directory:
             self._child = None
         else:
-            child.gone.addCallback(self._answers_again)
+            child.gone.addCallback(self._answers_again, child)
 
-    def _answers_again(self, _: object) -> None:
-        self._child = self._failed_at = None
+    def _answers_again(self, _: object, child: CopyUnderWay) -> None:
+        if self._child is child:
+            self._child = self._failed_at = None

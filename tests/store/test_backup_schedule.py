@@ -376,6 +376,50 @@ class TestADirectoryThatHangs:
         assert signals[2:] == [signal.SIGTERM, signal.SIGKILL, 0]
         flush_logged_errors("No copy of the database")
 
+    async def test_a_child_that_cannot_be_killed_keeps_nobody_from_another_directory(
+        self,
+        store: StoreService,
+        section: BackupSection,
+        tmp_path: Path,
+        flush_logged_errors: Flush,
+    ) -> None:
+        turned = Turned()
+        started: list[Any] = []
+
+        class Transport:
+            pid = 4711
+
+            def signalProcess(self, number: int) -> None:
+                pass
+
+            def loseConnection(self) -> None:
+                pass
+
+        def spawn(protocol: Any, *_: Any) -> None:
+            started.append(protocol)
+            protocol.makeConnection(Transport())
+
+        turned.spawnProcess = spawn  # type: ignore[method-assign]
+        service = BackupService(store, section, NODE, turned, lambda: NOW, SILENT)
+        service.startService()
+        for seconds in (60, 840, 1, 0):
+            turned.clock.advance(seconds)
+        service.section = BackupSection(directory=str(tmp_path / "other"), every=3600.0)
+        turned.clock.advance(60)
+        assert [child.directory for child in started] == [
+            section.directory,
+            str(tmp_path / "other"),
+        ]
+        started[0].processEnded(Failure(ProcessDone(0)))
+        turned.clock.advance(10)
+        turned.clock.advance(50)
+        assert len(started) == 2, "the one under way is still known"
+        stopped = service.stopService()
+        for seconds in (2, 1, 0):
+            turned.clock.advance(seconds)
+        assert stopped.called
+        flush_logged_errors("No copy of the database")
+
     async def test_a_child_that_dies_says_why(
         self,
         store: StoreService,
