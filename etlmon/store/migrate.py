@@ -195,8 +195,12 @@ def _way_back(path: Path, newest: int) -> str:
 
 
 def _copy_of(path: Path, version: int) -> Path:
-    """Give where the copy goes that is made before an upgrade from a schema."""
-    return path.with_name(f"{path.name}.schema-{version}")
+    """Give where the copy goes that is made before an upgrade from a schema.
+
+    Beside the file itself: a link may lead away from a disk that has no room for it.
+    """
+    real = path.resolve()
+    return real.with_name(f"{real.name}.schema-{version}")
 
 
 def _apply(

@@ -87,6 +87,20 @@ def test_copy_replaces_an_older_one(connection: sqlite3.Connection, path: Path) 
         assert schema_version(copy) == 1
 
 
+def test_the_copy_is_beside_the_file_and_not_beside_a_link_to_it(
+    connection: sqlite3.Connection, path: Path, tmp_path: Path
+) -> None:
+    """Who put the database on a larger disk has left a link where there is less room."""
+    migrate(connection, path, 7, [FIRST])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    named = elsewhere / "node.db"
+    named.symlink_to(path)
+    migrate(connection, named, 8, [FIRST, SECOND])
+    assert copies(path) == {"etlmon.db.schema-1"}
+    assert [*elsewhere.iterdir()] == [named]
+
+
 def test_no_copy_no_upgrade(connection: sqlite3.Connection, path: Path) -> None:
     migrate(connection, path, 7, [FIRST])
     before = dump(connection)
