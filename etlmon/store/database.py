@@ -214,6 +214,8 @@ class StoreService(Service):
         if is_damage(error):
             self.suspect(error)
         elif is_full(error):
+            if self._checkpoints is not None and self.running:
+                self._checkpoints.make_room()
             for listener in self._on_full:
                 listener()
 

@@ -126,8 +126,19 @@ class Checkpoints:
             self.warning = None  # if another database has taken the place of that one
             return
         is_urgent = not self._held_by_others or wal_bytes >= self._most_bytes
-        wait = 0.0 if is_urgent else _TRY_AGAIN_SECONDS
-        if self._reactor.seconds() - self._began_at >= wait:
+        self._begin_unless_within(0.0 if is_urgent else _TRY_AGAIN_SECONDS)
+
+    def make_room(self) -> None:
+        """Begin where there is no room for a commit, however small the log is, every few seconds.
+
+        Others that have read for long have let it grow, perhaps until the disk was full: where they
+        have ended no commit that succeeds begins it anew, for none does.
+        """
+        if self._going_on is None:
+            self._begin_unless_within(_TRY_AGAIN_SECONDS)
+
+    def _begin_unless_within(self, seconds: float) -> None:
+        if self._reactor.seconds() - self._began_at >= seconds:
             self.begin().addErrback(lambda failure: failure.trap(StoreError, CancelledError))
 
     def begin(self) -> Deferred[bool]:

@@ -88,6 +88,25 @@ async def test_a_checkpoint_cuts_the_log(store: StoreService, size: Size) -> Non
     assert size("-wal") == 0
 
 
+async def test_where_there_is_no_room_the_log_is_begun_anew_however_small(
+    store: StoreService, size: Size, flush_logged_errors: Callable[[str], object]
+) -> None:
+    """Who had read for long has let it fill the disk, and no commit would ever do so again."""
+    await store.run(insert)
+    assert size("-wal") > 0
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    failures = [error]
+
+    def fails_once(_cursor: sqlite3.Cursor) -> None:
+        if failures:
+            raise failures.pop()
+
+    await store.run(fails_once)
+    assert size("-wal") == 0
+    flush_logged_errors("takes no writes")
+
+
 async def test_it_waits_for_a_read_and_new_reads_for_it(
     store: StoreService, size: Size, until: Until
 ) -> None:
