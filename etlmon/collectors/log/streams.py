@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.log.entries import Joiner
@@ -34,6 +34,10 @@ _LEAST_LINES = 100
 """Lines that each file has in its turn, at the least, if there are so many."""
 _GONE_SECONDS = 60.0
 _LOOK_AGAIN_SECONDS = 1.0
+
+
+class AbandonedError(Exception):
+    """All files have been closed while a step was going on, whose result nobody waits for."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class Streams:
         self._files: dict[str, _File] = {}
         # A step whose run was cancelled goes on in its thread.
         self._lock = Lock()
+        self._is_closed = Event()
         self._has_begun = False
         self._turn = 0
         self._looked_at: float | None = None
@@ -135,6 +140,7 @@ class Streams:
         ``modes`` says how changes are heard of in each directory; ``came`` which paths were given
         to files since the last step, and how often. With ``all_again`` the files are looked for
         anew, and those that sleep are looked at. Without ``reads`` nothing is read.
+        Raises AbandonedError once all has been closed.
         """
         with self._lock:
             return self._step(now, wall, modes, came, all_again=all_again, reads=reads)
@@ -165,6 +171,7 @@ class Streams:
         if reads:
             is_done = self._read(now, wall, records, has_read) and not self._has_room
         for file in self._files.values():
+            self._go_on()
             stream = file.stream
             if stream.is_asleep and stream not in has_read and not all_again:
                 continue
@@ -195,10 +202,18 @@ class Streams:
         self._looked_at = None
 
     def close(self) -> None:
-        """Close all files; waits for a step that is still going on."""
+        """Close all files; a step that is still going on is given up: nobody waits for its result.
+
+        With ten thousand files it takes seconds, for which nothing should wait that ends.
+        """
+        self._is_closed.set()
         with self._lock:
             for file in self._files.values():
                 file.stream.sleep()
+
+    def _go_on(self) -> None:
+        if self._is_closed.is_set():
+            raise AbandonedError
 
     def tell_error(self, message: str, wall: datetime) -> list[Record]:
         """Tell that the files cannot be looked at; looks at none and never blocks."""
@@ -257,6 +272,7 @@ class Streams:
         return fnmatchcase(own, self._settings.path.replace("**/", "*"))
 
     def _add(self, path: bytes, begin: Begin) -> None:
+        self._go_on()
         name = host_path(path)
         if name in self._files:
             return
@@ -358,6 +374,7 @@ class Streams:
             return
         open_files = [file for file in self._files.values() if not file.stream.is_asleep]
         for file in waiting:
+            self._go_on()
             if len(open_files) >= self._settings.max_open_files:
                 idle = next((one for one in open_files if one.stream.is_idle), None)
                 if idle is None:
@@ -384,6 +401,7 @@ class Streams:
     def _look(self, now: float) -> None:
         self._looked_at = now
         for file in self._files.values():
+            self._go_on()
             if not file.stream.is_asleep:
                 file.stream.look(now, self._came.pop(file.stream.path, 0))
 
@@ -403,6 +421,7 @@ class Streams:
         left = dict.fromkeys(streams, self._settings.buffer_lines)
         lines_left, bytes_left = _MOST_LINES, _MOST_BYTES
         while waiting and lines_left > 0 and bytes_left > 0:
+            self._go_on()
             stream = waiting.pop(0)
             self._turn += 1
             block = stream.read(min(most, left[stream], lines_left), now, wall)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from etlmon.collectors.log import search
+from etlmon.collectors.log.stream import Stream
+from etlmon.collectors.log.streams import AbandonedError, Streams
+from etlmon.config.node import LogSection
 from etlmon.errors import CollectedInPart
 from etlmon.host.follow import Follower
 from etlmon.host.lines import LineReader
+from etlmon.units import utc
 from tests.collectors.log.conftest import Follow, open_files, write
+from tests.waiting import PATIENCE_SECONDS
 
 
 class TestWhichFiles:
@@ -449,3 +455,29 @@ class TestNoMoreReadingsThanNeeded:
             late.writelines(f"{number}\n" for number in range(1_000))
             late.flush()
             assert one.run() == [str(number) for number in range(1_000)]
+
+
+def test_a_step_is_given_up_where_all_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ten thousand files it takes seconds, for which the end of the node would wait."""
+    for number in range(20):
+        write(tmp_path / f"{number}.log", "a")
+    settings = LogSection(name="x", path=str(tmp_path / "*.log"))
+    streams = Streams(settings, {}, None, lambda: 0.0)
+    closing = Thread(target=streams.close)
+    looked: list[Stream] = []
+
+    def look(stream: Stream, *_: object) -> None:
+        looked.append(stream)
+        if len(looked) == 3:
+            closing.start()
+            assert streams._is_closed.wait(PATIENCE_SECONDS)
+
+    monkeypatch.setattr(Stream, "look", look)
+    with pytest.raises(AbandonedError):
+        streams.step(0.0, utc(0), {}, {}, all_again=True, reads=True)
+    closing.join(PATIENCE_SECONDS)
+    assert len(looked) == 3
+    with pytest.raises(AbandonedError):
+        streams.step(0.0, utc(0), {}, {}, all_again=True, reads=True)
