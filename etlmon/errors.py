@@ -39,6 +39,14 @@ class StoreError(EtlmonError):
     """The database cannot be opened, upgraded, read or written."""
 
 
+NOT_STORED = "not stored: "
+
+
+def why_not_stored(error: object) -> str:
+    """Give why something was not stored, for a line that has said already that it was not."""
+    return str(error).removeprefix(NOT_STORED)
+
+
 class ApiError(EtlmonError):
     """A request is answered with an RFC 9457 problem.
 

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from etlmon.collectors.base import Hinted, Spread
-from etlmon.errors import CollectedInPart, EtlmonError, StoreError
+from etlmon.errors import CollectedInPart, EtlmonError, StoreError, why_not_stored
 from etlmon.records.health import CollectorHealth, CollectorRun
 from etlmon.text import one_line
 from etlmon.units import utc
@@ -304,7 +304,7 @@ class CollectorService(TimerService):
         if failure.check(StoreError) is None:
             self.log.failure("{name}: run not stored.", failure, name=self.name)
         elif not isinstance(error, StoreError):  # otherwise the run has told it already
-            why = one_line(str(failure.value))
+            why = one_line(why_not_stored(failure.value))
             self.log.warn("{name}: run not stored: {why}", name=self._logged_name, why=why)
 
     def _note(self, run: CollectorRun, error: Exception | None) -> bool:

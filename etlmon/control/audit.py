@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from etlmon.control.policy import RateLimit
+from etlmon.errors import why_not_stored
 from etlmon.records.audit import AuditEvent
 from etlmon.store.tables import audit_log
 from etlmon.text import one_line, without_tokens
@@ -149,7 +150,8 @@ class AuditLog:
 
     def _not_stored(self, failure: Failure) -> None:
         self.log.error(
-            "A row of the audit was not stored: {error}", error=one_line(str(failure.value))
+            "A row of the audit was not stored: {error}",
+            error=one_line(why_not_stored(failure.value)),
         )
 
 

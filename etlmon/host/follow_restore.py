@@ -124,8 +124,8 @@ def _resume(
     is_packed = position.path.encode("latin-1").endswith(COMPRESSED)
     left = 0 if is_packed else max(0, position.size - position.offset)
     if left or is_packed or (was_named and not _may_be_packed(position, files)):
-        known = f"at least {left} bytes" if left else "maybe nothing"
-        detail = f"gone before it had been read to its end; {known} of it are missing"
+        lost = f"at least {left} bytes of it are missing" if left else "how much of it is not known"
+        detail = f"gone before it had been read to its end; {lost}"
         queue.wait(Mark(("gap",), left or None, detail))
 
 

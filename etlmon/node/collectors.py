@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from etlmon.collectors.registry import KINDS
-from etlmon.errors import StoreError
+from etlmon.errors import StoreError, why_not_stored
 from etlmon.runner import CollectorService
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ class Collectors(Sequence[CollectorService]):
 
     def _not_declared(self, failure: Any) -> None:
         failure.trap(StoreError)
-        self.log.warn("The configuration was not stored: {error}", error=str(failure.value))
+        self.log.warn(
+            "The configuration was not stored: {error}", error=why_not_stored(failure.value)
+        )
 
     def start(self) -> None:
         """Start their timers."""

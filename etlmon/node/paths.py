@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from etlmon.collectors.path.collector import PathCollector
-from etlmon.errors import ApiError, StoreError
+from etlmon.errors import ApiError, StoreError, why_not_stored
 from etlmon.records.path import ScanAnswer, ScanCancelAnswer, ScanSkipped
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ class PathScans:
 
     def _not_stored(self, failure: Any) -> None:
         failure.trap(StoreError)
-        self.log.warn("The end of a scan was not stored: {error}", error=str(failure.value))
+        self.log.warn(
+            "The end of a scan was not stored: {error}", error=why_not_stored(failure.value)
+        )
 
     def _services(self, wanted: Sequence[str] | None) -> dict[str, CollectorService]:
         """Give what scans the configured paths ``wanted``, or all of them, by path.

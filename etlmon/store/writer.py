@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from etlmon.errors import StoreError
+from etlmon.errors import NOT_STORED, StoreError, why_not_stored
 from etlmon.store import sizes
 from etlmon.store.batches import Batches
 from etlmon.store.faults import may_pass
@@ -394,7 +394,7 @@ class Writer:
                 self._queue.held_records -= waiting.records
                 self.state.dropped_records += waiting.records
             else:
-                waiting.done.errback(StoreError(f"not stored: {error}"))
+                waiting.done.errback(StoreError(f"{NOT_STORED}{why_not_stored(error)}"))
 
 
 def _transaction(cursor: Any, works: Sequence[_Work], *, counts: bool) -> _Done:

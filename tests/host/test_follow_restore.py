@@ -128,6 +128,7 @@ class TestAfterDowntime:
         else:
             assert log.lines == ["1", "2", "3", "6"]
             assert log.flags == [("gap",)], "nobody knows what was in it"
+            assert "to its end; how much of it is not known" in str(log.marks[0])
 
     def test_gone(self, log: Log) -> None:
         log.path.rename(log.path.with_name("moved-away"))

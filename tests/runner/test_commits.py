@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogLevel, formatEvent
 
@@ -75,9 +76,10 @@ class TestCommits:
         assert bench.service.health().errors == 6
         assert said() == [("warn", "fake it: the disk is full")]
 
-    def test_run_that_cannot_be_stored_is_told(self, bench: Bench, said: Any) -> None:
+    @pytest.mark.parametrize("error", ["closed", "not stored: closed"])
+    def test_run_that_cannot_be_stored_is_told(self, bench: Bench, said: Any, error: str) -> None:
         bench.sink.answer = lambda records: (
-            succeed(None) if records == ["x"] else fail(StoreError("closed"))
+            succeed(None) if records == ["x"] else fail(StoreError(error))
         )
         bench.start(["x"])
         assert said() == [("warn", "fake it: run not stored: closed")]
