@@ -19,35 +19,39 @@ _PAGES_A_STEP = 250
 """Some 20 ms: what a collector has for the database waits no longer than that."""
 
 
-def delete_outside(table: Table, oldest_ms: int, newest_ms: int) -> Callable[[sqlite3.Cursor], int]:
+def delete_outside(
+    table: Table, oldest_ms: int, newest_ms: int, most: int = ROWS_A_STEP
+) -> Callable[[sqlite3.Cursor], int]:
     """Delete rows from the head of the table, up to the first that lies within the times.
 
-    As many as a step may; gives how many. One that has a later time than its successors, from a
+    At most ``most``; gives how many. One that has a later time than its successors, from a
     clock that was wrong, goes when it is the first.
     """
     at = table.time_column
 
     def delete(cursor: sqlite3.Cursor) -> int:
         first_to_stay = cursor.execute(
-            f"SELECT id FROM (SELECT id, {at} FROM {table.name} ORDER BY id LIMIT {ROWS_A_STEP})"
+            f"SELECT id FROM (SELECT id, {at} FROM {table.name} ORDER BY id LIMIT {most})"
             f" WHERE {at} BETWEEN ? AND ? ORDER BY id LIMIT 1",
             (oldest_ms, newest_ms),
         ).fetchone()
         if first_to_stay is None:
-            return delete_oldest(table, ROWS_A_STEP)(cursor)
+            return delete_oldest(table, most, most)(cursor)
         cursor.execute(f"DELETE FROM {table.name} WHERE id < ?", first_to_stay)
         return _trimmed(table, cursor)
 
     return delete
 
 
-def delete_before(table: Table, oldest_ms: int) -> Callable[[sqlite3.Cursor], int]:
-    """Delete rows older than ``oldest_ms``, as many as a step may; gives how many."""
+def delete_before(
+    table: Table, oldest_ms: int, most: int = ROWS_A_STEP
+) -> Callable[[sqlite3.Cursor], int]:
+    """Delete rows older than ``oldest_ms``, at most ``most``; gives how many."""
 
     def delete(cursor: sqlite3.Cursor) -> int:
         cursor.execute(
             f"DELETE FROM {table.name} WHERE rowid IN (SELECT rowid FROM {table.name}"
-            f" WHERE {table.time_column} < ? ORDER BY {table.time_column} LIMIT {ROWS_A_STEP})",
+            f" WHERE {table.time_column} < ? ORDER BY {table.time_column} LIMIT {most})",
             (oldest_ms,),
         )
         return cursor.rowcount
@@ -55,8 +59,10 @@ def delete_before(table: Table, oldest_ms: int) -> Callable[[sqlite3.Cursor], in
     return delete
 
 
-def delete_after(table: Table, newest_ms: int) -> Callable[[sqlite3.Cursor], int]:
-    """Delete rows from the future, as many as a step may; gives how many.
+def delete_after(
+    table: Table, newest_ms: int, most: int = ROWS_A_STEP
+) -> Callable[[sqlite3.Cursor], int]:
+    """Delete rows from the future, at most ``most``; gives how many.
 
     A clock that was wrong has left them: they would never grow old, and push out good ones.
     """
@@ -64,7 +70,7 @@ def delete_after(table: Table, newest_ms: int) -> Callable[[sqlite3.Cursor], int
     def delete(cursor: sqlite3.Cursor) -> int:
         cursor.execute(
             f"DELETE FROM {table.name} WHERE rowid IN (SELECT rowid FROM {table.name}"
-            f" WHERE {table.time_column} > ? LIMIT {ROWS_A_STEP})",
+            f" WHERE {table.time_column} > ? LIMIT {most})",
             (newest_ms,),
         )
         return cursor.rowcount
@@ -143,14 +149,14 @@ def delete_share(table: Table, share: float) -> Callable[[sqlite3.Cursor], int]:
     return delete
 
 
-def free_pages(cursor: sqlite3.Cursor) -> int:
-    """Give free pages back to the file system, as many as a step may; gives how many are left.
+def free_pages(cursor: sqlite3.Cursor, most: int = _PAGES_A_STEP) -> int:
+    """Give free pages back to the file system, at most ``most``; gives how many are left.
 
     One at a time: Python's sqlite3 ends the pragma after the first page, whatever number it is
     given, and ``executescript``, which does not, would commit first.
     """
     free: int = cursor.execute("PRAGMA freelist_count").fetchone()[0]
-    for _ in range(min(free, _PAGES_A_STEP)):
+    for _ in range(min(free, most)):
         cursor.execute("PRAGMA incremental_vacuum(1)")
     left: int = cursor.execute("PRAGMA freelist_count").fetchone()[0]
     return left if left < free else 0

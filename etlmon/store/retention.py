@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
@@ -39,6 +40,9 @@ _STEP_SECONDS = 5.0
 """A clock that has moved so much more or less than the time that has passed has been set."""
 _ROWS_A_PIECE = 100_000
 """Counted in one read: some milliseconds, or some tens where they come from the disk."""
+_LEAST_ROWS_A_STEP = 8
+_ROWS_A_PAGE = 20
+"""Of a step: to free a page takes as long as to delete so many rows."""
 _SLACK = 100
 """Of so many rows that a large table may have one more goes: not every minute needs a count."""
 
@@ -82,6 +86,7 @@ class RetentionService(TimerService):
         self._last_error: str | None = None
         self._running: Deferred[None] | None = None
         self._counted: dict[str, _Counted] = {}
+        self._rows_a_step = self._asked_rows = ROWS_A_STEP
 
     def startService(self) -> None:
         """Begin with a first run at once."""
@@ -142,7 +147,9 @@ class RetentionService(TimerService):
         await self._trim_bytes()
         pages = 1
         while pages > 0:
-            pages = await self._step(free_pages)
+            pages = await self._step(
+                lambda rows: lambda cursor: free_pages(cursor, max(4, rows // _ROWS_A_PAGE))
+            )
         await self.room.limit()
         if self._last_error is not None:
             self.log.info("Retention works again.")
@@ -154,21 +161,22 @@ class RetentionService(TimerService):
         settled = self._is_trusted(_EVEN_SECONDS if table.is_evidence else self._settle_seconds)
         if limits.max_age is not None and settled:
             oldest = int((self._wall_clock() - limits.max_age) * 1000)
-            delete = (
-                delete_outside(table, oldest, _NEVER_MS if table.is_evidence else tomorrow_ms)
-                if table.ages_by_id
-                else delete_before(table, oldest)
-            )
-            deleted = ROWS_A_STEP
-            while deleted == ROWS_A_STEP:
-                deleted = await self._step(delete, table.name)
+            newest = _NEVER_MS if table.is_evidence else tomorrow_ms
+
+            def delete(rows: int) -> Callable[[sqlite3.Cursor], int]:
+                if table.ages_by_id:
+                    return delete_outside(table, oldest, newest, rows)
+                return delete_before(table, oldest, rows)
+
+            while await self._step(delete, table.name) >= self._asked_rows:
+                pass
         if (
             not table.ages_by_id
             and settled
             and not self._stopping
             and await self._store.read(_newest(table)) > tomorrow_ms
         ):
-            await self._step(delete_after(table, tomorrow_ms), table.name)
+            await self._step(partial(delete_after, table, tomorrow_ms), table.name)
         if limits.max_rows is not None and not self._stopping:
             await self._trim_rows(table, limits.max_rows)
 
@@ -229,15 +237,36 @@ class RetentionService(TimerService):
         """Delete the oldest ``rows`` rows in steps; give how many went."""
         left = rows
         while left > 0:
-            deleted = await self._step(delete_oldest(table, left), table.name)
+            deleted = await self._step(partial(delete_oldest, table, left), table.name)
             if not deleted:
                 break
             left -= deleted
         return rows - left
 
-    async def _step(self, work: Callable[[sqlite3.Cursor], int], *tables: str) -> int:
-        """Do a step and give its result; 0 for one that is left out since the service stops."""
-        return 0 if self._stopping else await self._store.run(work, tables, joins=True)
+    async def _step(
+        self, work: Callable[[int], Callable[[sqlite3.Cursor], int]], *tables: str
+    ) -> int:
+        """Do a step and give its result; 0 for one that is left out since the service stops.
+
+        ``work`` is given how many rows it may delete. A step that failed, as on a disk that is
+        full, is tried again with fewer: a deletion needs room, too, in the write-ahead log.
+        """
+        if self._stopping:
+            return 0
+        tries = 0
+
+        def step(cursor: sqlite3.Cursor) -> int:
+            nonlocal tries
+            if tries:
+                self._rows_a_step = max(_LEAST_ROWS_A_STEP, self._rows_a_step // 4)
+            tries += 1
+            self._asked_rows = self._rows_a_step
+            return work(self._asked_rows)(cursor)
+
+        done = await self._store.run(step, tables, joins=True)
+        if tries == 1:
+            self._rows_a_step = min(ROWS_A_STEP, 2 * self._rows_a_step)
+        return done
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -667,3 +669,23 @@ async def test_bytes_of_what_is_no_history_count_for_none(store: StoreService) -
     await store.write(files)
     await trim(store, max_bytes=1_000_000)
     assert await store.read(count) == 1_000
+
+
+async def test_a_step_that_fails_is_tried_with_fewer_rows(store: StoreService) -> None:
+    """A deletion needs room, too: on a disk that is full there may be some for a small one."""
+    asked: list[int] = []
+    tries = 4
+
+    def run(step: Any, _tables: Any, *, joins: bool) -> Deferred[int]:
+        assert joins
+        results = [step(None) for _ in range(tries)]
+        return succeed(results[-1])
+
+    service = RetentionService(store, TABLES, lambda _: RetentionSection(), reactor, lambda: 0.0)
+    service._store = SimpleNamespace(run=run)  # type: ignore[assignment]
+    for tries in (4, 1, 1):  # noqa: B007 - `run` asks it
+        await service._step(lambda rows: lambda _cursor: asked.append(rows) or 0)  # type: ignore[func-returns-value]
+    assert asked == [5_000, 1_250, 312, 78, 78, 156]
+    tries = 10
+    await service._step(lambda rows: lambda _cursor: asked.append(rows) or 0)  # type: ignore[func-returns-value]
+    assert asked[-1] == 8

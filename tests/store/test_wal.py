@@ -309,3 +309,15 @@ async def test_stopping_meanwhile_ends(store: StoreService) -> None:
 )
 def test_wal_reset_bug(version: tuple[int, ...], affected: bool) -> None:
     assert has_reset_bug(version) is affected
+
+
+async def test_a_disk_that_is_full_gets_back_what_the_log_takes(
+    store: StoreService, until: Any, size: Any
+) -> None:
+    """What is in the log has its place in the file: room for the deletions that make more."""
+    await store.write([run_of(1)])
+    assert size("-wal")
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    store._writing_failed(full)
+    await until(lambda: not size("-wal"))
