@@ -73,9 +73,9 @@ class Follower:
     from its ``begin``: its "end", its "beginning", or not at all ("saved"); one that appears later
     is read from its beginning. ``find_begin`` may find a later place than the beginning of the one
     that is there. ``missed`` tells why lines before the end at which it begins may be missing: it
-    becomes a mark. Copies that were made by hand are found by ``wall_clock`` (seconds since the
-    epoch), and without it only where much was read of what they hold. Raises ValueError for a
-    cursor that is none.
+    becomes a mark; and so it does if it ``is_seen`` and the first look finds none. Copies that were
+    made by hand are found by ``wall_clock`` (seconds since the epoch), and without it only where
+    much was read of what they hold. Raises ValueError for a cursor that is none.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Follower:
         begin: Begin = "end",
         find_begin: FindBegin | None = None,
         missed: str | None = None,
+        is_seen: bool = False,
         limits: Limits | None = None,
         proc: Path = Path("/proc"),
         wall_clock: Callable[[], float] | None = None,
@@ -95,6 +96,7 @@ class Follower:
         self._begin = begin
         self._find_begin = find_begin
         self._missed = missed
+        self._is_seen = is_seen
         self._has_begun = False
         self._queue = Queue(path, limits or Limits(), os.fsencode(proc))
         self._wall_clock = wall_clock
@@ -132,6 +134,9 @@ class Follower:
             self._take(now, came)
         else:
             self._tell_of_missed(self._queue.link.stayed(came))
+        if self._is_seen and not self._queue.waiting:
+            self._queue.wait(Mark(("gap",), None, "it was gone before it could be opened"))
+        self._is_seen = False
 
     def _is_named(self, identity: tuple[int, int]) -> bool:
         """Whether this is the file that bears the name, as far as is known."""
@@ -358,6 +363,14 @@ class Follower:
     def rotated_files(self) -> int:
         """How many files that lost the name are still read."""
         return len(self._queue.sources()) - (self._queue.named is not None)
+
+    def unread_bytes(self, inode: int, size: int) -> int:
+        """Reckon, while all is closed, how much of the file that bears the name is not read yet."""
+        if self._saved is None:
+            return 0 if self._begin == "end" else size
+        last = self._saved.waiting[-1] if self._saved.is_named else None
+        is_known = isinstance(last, Position) and last.inode == inode and last.offset <= size
+        return size - last.offset if is_known and isinstance(last, Position) else size
 
     def knows(self, path: bytes, identity: tuple[int, int]) -> bool:
         """Whether a file, by its name and its device and inode, is read here, or was lately."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from etlmon.collectors.log.places import signature
 from etlmon.collectors.log.text import marks
 from etlmon.host.follow import Follower
 from etlmon.records.log import LogBlock, LogFileRead
@@ -42,6 +43,7 @@ class Stream:
         *,
         begin: Begin,
         missed: str | None,
+        is_seen: bool,
         limits: Limits,
         text: TextReader,
         joiner: Joiner | None,
@@ -54,7 +56,13 @@ class Stream:
         self.directory = os.path.dirname(path)
         self.log_path = host_path(path)
         self.follower = Follower(
-            path, cursor, begin=begin, missed=missed, limits=limits, wall_clock=wall_clock
+            path,
+            cursor,
+            begin=begin,
+            missed=missed,
+            is_seen=is_seen and cursor is None and begin == "beginning",
+            limits=limits,
+            wall_clock=wall_clock,
         )
         self.error: str | None = None
         self.is_asleep = True
@@ -221,10 +229,28 @@ class Stream:
         self.follower.sleep()
         self.is_asleep = True
 
+    def _lag_bytes(self, standing: Standing, waits: bool) -> int:
+        """Give what is to be read, also of a file that has changed while it is closed."""
+        found = signature(self.path) if waits and self.is_asleep else None
+        if found is None:
+            return standing.lag_bytes
+        named = max(0, (standing.size or 0) - (standing.offset or 0))
+        return max(0, standing.lag_bytes - named) + self.follower.unread_bytes(*found[:2])
+
     def tell(
-        self, now: float, wall: datetime, watch_mode: str, *, is_paused: bool, has_read: bool
+        self,
+        now: float,
+        wall: datetime,
+        watch_mode: str,
+        *,
+        is_paused: bool,
+        has_read: bool,
+        waits: bool = False,
     ) -> Iterator[LogFileRead]:
-        """Give how far the file has been read, if that is news."""
+        """Give how far the file has been read, if that is news.
+
+        It ``waits`` if it is closed, and has changed since or was never open.
+        """
         standing = self._standing or self.follower.standing()
         state: LogState
         if self.error is not None:
@@ -246,7 +272,7 @@ class Stream:
             watch_mode=watch_mode,
             offset=standing.offset,
             size=standing.size,
-            lag_bytes=standing.lag_bytes,
+            lag_bytes=self._lag_bytes(standing, waits),
             source_inode=standing.inode,
             updated_at=wall,
             cursor=self.follower.cursor(),

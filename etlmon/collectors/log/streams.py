@@ -179,7 +179,12 @@ class Streams:
             if stream.is_asleep and not stream.waits_asleep:
                 mode = "poll (max_open_files)"
             records += stream.tell(
-                now, wall, mode, is_paused=not reads, has_read=stream in has_read
+                now,
+                wall,
+                mode,
+                is_paused=not reads,
+                has_read=stream in has_read,
+                waits=file.waits,
             )
             if not reads and stream.holds_too_much:
                 self._put_to_sleep(file)
@@ -238,7 +243,7 @@ class Streams:
             records += self._begin(paths)
         else:
             for path in paths:
-                self._add(path, self._later)
+                self._add(path, self._later, is_seen=self.is_pattern)
         if self.is_pattern:
             records += self._forget(now)
             records += self._tell_of_no_match(wall)
@@ -252,7 +257,7 @@ class Streams:
         if begin == "saved" and self._missed is not None and not saved:
             begin = "end"  # with the mark that tells why: its position is lost
         for path in paths:
-            self._add(path, begin)
+            self._add(path, begin, is_seen=self.is_pattern)
         return [
             LogFileGone(log_name=self._settings.name, log_path=name)
             for name in self._cursors
@@ -271,7 +276,7 @@ class Streams:
         own = os.fsdecode(path_bytes(name))
         return fnmatchcase(own, self._settings.path.replace("**/", "*"))
 
-    def _add(self, path: bytes, begin: Begin) -> None:
+    def _add(self, path: bytes, begin: Begin, *, is_seen: bool = False) -> None:
         self._go_on()
         name = host_path(path)
         if name in self._files:
@@ -282,6 +287,7 @@ class Streams:
             self._cursors.get(name),
             begin=begin,
             missed=self._missed,
+            is_seen=is_seen,
             limits=self._limits,
             text=self._text,
             joiner=self._joiner,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -18,7 +19,7 @@ from etlmon.errors import CollectedInPart
 from etlmon.host.follow import Follower
 from etlmon.host.lines import LineReader
 from etlmon.units import utc
-from tests.collectors.log.conftest import Follow, open_files, write
+from tests.collectors.log.conftest import Follow, Harness, open_files, write
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -481,3 +482,93 @@ def test_a_step_is_given_up_where_all_is_closed(
     assert len(looked) == 3
     with pytest.raises(AbandonedError):
         streams.step(0.0, utc(0), {}, {}, all_again=True, reads=True)
+
+
+class TestGoneBeforeItIsOpened:
+    """A pattern has found it; what it held is told to be missing."""
+
+    @pytest.fixture
+    def lost(self, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+        """What is done to files between finding and opening them."""
+        find, deeds = search.Search.find, list[Callable[[], object]]()
+
+        def found(self: search.Search, *args: Any) -> list[bytes]:
+            paths = find(self, *args)
+            while deeds:
+                deeds.pop()()
+            return paths
+
+        monkeypatch.setattr(search.Search, "find", found)
+        return deeds
+
+    def test_a_gap_tells(
+        self, follow: Follow, logs: Path, lost: list[Callable[[], object]]
+    ) -> None:
+        one = follow("*.log")
+        one.run()
+        write(logs / "b.log", "b")
+        lost.append((logs / "b.log").unlink)
+        assert one.run() == [None]
+        assert (one.flags, [*one.lines]) == ([("gap",)], ["b.log"])
+        write(logs / "b.log", "c")
+        assert one.run() == ["c"]
+        assert one.flags == [("gap",)]
+
+    def test_one_that_has_another_name_by_then_is_read(
+        self, follow: Follow, logs: Path, lost: list[Callable[[], object]]
+    ) -> None:
+        one = follow("*.log")
+        one.run()
+        write(logs / "b.log", "b")
+        lost.append(lambda: (logs / "b.log").replace(logs / "c.log"))
+        assert one.run() == [None]
+        assert one.run() == ["b"]
+        assert one.lines == {"b.log": [None], "c.log": ["b"]}
+
+    def test_none_where_nothing_was_found(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log")
+        one.run()
+        write(logs / "b.log", "b")
+        (logs / "b.log").unlink()
+        assert one.run() == []
+
+
+class TestLagOfClosedFiles:
+    def lags(self, one: Harness) -> dict[str, int]:
+        return {name: told.lag_bytes for name, told in one.told.items()}
+
+    @pytest.mark.parametrize("restart", [False, True])
+    def test_of_a_paused_pattern_all_that_waits_is_told(
+        self, follow: Follow, logs: Path, restart: bool
+    ) -> None:
+        one = follow("*.log", start="beginning", max_open_files=1)
+        for name in "abc":
+            write(logs / f"{name}.log", "old")
+        one.run()
+        one.run()
+        assert self.lags(one) == {"a.log": 0, "b.log": 0, "c.log": 0}
+        one.collector.pause()
+        for name in "abcd":
+            write(logs / f"{name}.log", *name * 3)
+        if restart:
+            one.end()
+            one.begin_anew()
+            one.collector.pause()
+        one.run()
+        assert self.lags(one) == {"a.log": 6, "b.log": 6, "c.log": 6, "d.log": 6}
+        (logs / "b.log").unlink()
+        write(logs / "b.log", "other")
+        one.run()
+        assert self.lags(one) | {"b.log": 6} == dict.fromkeys(self.lags(one), 6)
+        one.collector.resume()
+        one.run()
+        one.run()
+        assert set(self.lags(one).values()) == {0}
+
+    def test_from_the_end_nothing_waits(self, follow: Follow, logs: Path) -> None:
+        one = follow("*.log", max_open_files=1)
+        for name in "abc":
+            write(logs / f"{name}.log", "old")
+        one.collector.pause()
+        one.run()
+        assert set(self.lags(one).values()) == {0}
