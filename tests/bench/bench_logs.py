@@ -251,6 +251,9 @@ def main() -> None:
             rate, cpu = other.seconds / own.seconds, own.cpu_seconds / other.cpu_seconds
             beside.append(Limit(f"lines/s in a burst, etlmon / {peer_name}", rate, 1.5, True))
             beside.append(Limit(f"CPU in a burst, etlmon / {peer_name}", cpu, 0.5))
+            if peer_name == "rsyslog":  # a percent of a core is another one on each machine
+                to_client = heard_percent / percent
+                beside.append(Limit("CPU at 500 lines/s to a client / rsyslog", to_client, 8 / 7))
     conclude(
         [
             Limit("lines/s in a burst, etlmon / bare loop", loop.seconds / own.seconds, 0.5, True),
