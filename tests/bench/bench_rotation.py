@@ -116,6 +116,9 @@ class Reader:
         self._chance = chance
         self._cursor: str | None = None
         self._follower = self._begin()
+        # Of what rotates away before a first cursor is kept nothing can be known.
+        self._follower.look(time.monotonic())
+        self._cursor = self._follower.cursor()
         self.numbers: list[int] = []
         self.marks: list[Mark] = []
 
