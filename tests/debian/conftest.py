@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,9 @@ class Debian:
                 raise AssertionError(f"the system did not start: {said.decode()}")
             tasks = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children")
             found[:] = [int(pid) for pid in tasks.read_text().split()]
-            return bool(found) and Path(f"/proc/{found[0]}/comm").read_text().strip() == wanted
+            with suppress(FileNotFoundError, ProcessLookupError):  # a mount or mkdir on the way
+                return bool(found) and Path(f"/proc/{found[0]}/comm").read_text().strip() == wanted
+            return False
 
         self.wait_for(look, "the system has a first process")
         return found[0]
