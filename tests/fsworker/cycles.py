@@ -60,7 +60,7 @@ async def settle(pool: WorkerPool) -> None:
 async def killable(pool: WorkerPool, hungfs: HungFilesystem, cycles: int) -> None:
     """Each of the two requests of a cycle costs a child, which is killed and reaped."""
     # Not while it is at a request: its caller could not be killed.
-    await pool.statvfs(os.fsencode(hungfs.point), str(hungfs.point), 10)
+    await pool.statvfs(os.fsencode(hungfs.point), str(hungfs.point), PATIENCE_SECONDS)
     hungfs.server.send_signal(signal.SIGSTOP)
     for _ in range(cycles):
         assert WorkerTimeout in await request(pool, hungfs.point)
@@ -78,6 +78,8 @@ async def stuck(pool: WorkerPool, hungfs: HungFilesystem, cycles: int) -> None:
     while not pool.stuck_since(str(point)):
         await request(pool, point)
         await task.deferLater(reactor, 0.1)
+    # The other one is called so a little later, if it cannot be killed either.
+    await until(lambda: all(child.stuck_since for child in pool._crew.children if child.killed))
     held = len(pool.stuck_workers())
     assert held <= 2
     for _ in range(cycles):

@@ -314,7 +314,7 @@ def test_directories_that_are_very_many_are_counted_and_not_remembered(
     monkeypatch.setattr("etlmon.fsworker.jobs.counting.MOST_BELOW", 20)
     for _ in range(2):
         rescanner.assert_right(**options)
-        time.sleep(SETTLE_SECONDS + 0.02)
+        settle()
     assert rescanner.assert_right(**options)["reused"] == 40 - 4
     others = rescanner.scan(apart=["d1/d1/7", "d1/d1/94"])
     assert others["dirs"] == find(tree)["dirs"] - 2
