@@ -102,6 +102,16 @@ class Node:
         """Give the JSON that a DELETE answers."""
         return json.loads(self.curl(path, "-X", "DELETE"))
 
+    def scan_now(self, **body: Any) -> Any:
+        """Have paths scanned; give the answer that something has begun.
+
+        That a scan has ended may be read a little before the node knows that it is stored.
+        """
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while not (answer := self.post("paths/scan", {**body, "confirm": True}))["started"]:
+            assert time.monotonic() < give_up_at, answer
+        return answer
+
     def workers(self) -> list[int]:
         """Give the process ids of its children."""
         found: list[int] = []

@@ -132,7 +132,7 @@ def test_a_server_that_falls_silent_in_the_middle_of_a_scan(
 ) -> None:
     """Its mount is stale long before the scan ends, and no more workers get stuck on it."""
     hungfs.tell("endless")
-    assert node.post("paths/scan", {"paths": [str(hungfs.point)], "confirm": True})["started"]
+    node.scan_now(paths=[str(hungfs.point)])
     node.get_until("paths", lambda rows: any((row.get("scan_file_count") or 0) > 0 for row in rows))
     node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "ok")
     hungfs.tell("hang")

@@ -172,7 +172,7 @@ def test_sigterm_ends_it_even_while_a_scan_runs(
     node.get_until("paths", lambda rows: rows and rows[0]["complete"])
     for pid in node.workers():
         os.kill(pid, signal.SIGSTOP)
-    scan_now(node)
+    node.scan_now()
     node.get_until("paths", lambda rows: rows[0]["status"] == "SCANNING")
     assert node.end() == 0
     assert "Traceback" not in node.said
@@ -239,24 +239,13 @@ def test_sighup_takes_what_can_change_and_names_the_rest(
     assert node.end() == 0
 
 
-def scan_now(node: Any, **body: Any) -> Any:
-    """Have paths scanned; give the answer that something has begun.
-
-    That a scan has ended may be read a little before the node knows that it is stored.
-    """
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while not (answer := node.post("paths/scan", {**body, "confirm": True}))["started"]:
-        assert time.monotonic() < give_up_at, answer
-    return answer
-
-
 def test_scan_now(run: Start, write_config: WriteConfig, tree: Path) -> None:
     """A confirmed command scans a path whose turn would come in an hour."""
     config = write_config(f'paths: [{{path: "{tree}", scan_interval: 1h}}]\n')
     node = run(config)
     [before] = node.get_until("paths", lambda rows: rows and rows[0]["complete"])
     (tree / "new").touch()
-    assert scan_now(node, paths=[str(tree)]) == {"started": [str(tree)], "skipped": []}
+    assert node.scan_now(paths=[str(tree)]) == {"started": [str(tree)], "skipped": []}
     [after] = node.get_until("paths", lambda rows: rows[0]["file_count"] == 22)
     assert after["collected_at"] > before["collected_at"]
 
@@ -272,7 +261,7 @@ def test_a_long_scan_is_cancelled(run: Start, write_config: WriteConfig, tree: P
     [before] = node.get_until("paths", lambda rows: rows and rows[0]["complete"])
     for pid in node.workers():
         os.kill(pid, signal.SIGSTOP)
-    scan_now(node)
+    node.scan_now()
     node.get_until("paths", lambda rows: rows[0]["status"] == "SCANNING")
     answer = node.delete("paths/scan?confirm=true")  # comes when the scan has ended
     assert answer == {"cancelled": [str(tree)], "not_running": []}
@@ -285,7 +274,7 @@ def test_a_long_scan_is_cancelled(run: Start, write_config: WriteConfig, tree: P
     health = node.get("health")
     [counted] = [one for one in health["collectors"] if one["name"] == "path"]
     assert (health["state"], counted["cancelled"], counted["errors"]) == ("ok", 1, 0)
-    scan_now(node)
+    node.scan_now()
     [again] = node.get_until("paths", lambda rows: rows[0]["status"] == "OK")
     assert again["collected_at"] > before["collected_at"]
 
