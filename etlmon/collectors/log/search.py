@@ -50,11 +50,13 @@ class Search:
 
     def may_find_more(self, now: float, came: Iterable[bytes]) -> bool:
         """Whether to look anew: at once when one is heard to have come, else once in a while."""
-        if not self.is_pattern or self._are_unchanged():
+        if not self.is_pattern:
             return False
-        if any(self.is_own(os.path.basename(path)) for path in came):
-            return True
-        return now - self._found_at >= self._names_there / _NAMES_A_SECOND
+        has_come = any(self.is_own(os.path.basename(path)) for path in came)
+        # What comes within the tick of a look leaves its directory with the time that it had.
+        if self._are_unchanged() and (self._is_settled or not has_come):
+            return False
+        return has_come or now - self._found_at >= self._names_there / _NAMES_A_SECOND
 
     def find(
         self,

@@ -355,6 +355,21 @@ class TestHints:
         write(logs / "b.log", "b")
         assert one.run() == ["b"]
 
+    def test_one_that_comes_within_the_tick_of_a_look_is_found_at_once(
+        self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its directory has the time that it had before, on kernels before 6.13."""
+        monkeypatch.setattr(search, "changed_ns", lambda _: 7)
+        watches = Watches()
+        one = follow("*.log", watches=watches)
+        one.collector.listen(lambda: None)
+        one.run()
+        write(logs / "a.log", "a")
+        (directory,) = watches.all
+        assert directory.came is not None
+        directory.came(b"a.log")
+        assert one.run(0.04) == ["a"]
+
     def test_what_happens_before_they_are_heard_is_seen(self, follow: Follow, logs: Path) -> None:
         def rotate() -> None:
             watches.arms = lambda: None
