@@ -17,6 +17,7 @@ from etlmon.config.node import LogSection
 from etlmon.config.watched import MultilineSection
 from etlmon.records.log import LogBlock, LogFileGone, LogFileRead, LogSaved
 from etlmon.units import utc
+from tests.waiting import wait_for_tick
 
 NOW = 1_767_225_600.0
 
@@ -94,6 +95,7 @@ class Harness:
 
         It is broken off before the batch after ``most`` is committed.
         """
+        wait_for_tick()  # the clock of files goes on, too
         self.monotonic += seconds
         before = len(self.batches)
         done(self._run(most))
