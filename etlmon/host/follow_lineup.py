@@ -10,7 +10,7 @@ from etlmon.host.copies import old_copy
 from etlmon.host.follow_queue import identity_of, is_at, is_form_of
 from etlmon.host.generation import RewrittenError
 from etlmon.host.lines import Mark
-from etlmon.host.rotated import find, open_listed, rotated, unseen_after
+from etlmon.host.rotated import find, has_time_of, open_listed, rotated, unseen_after
 from etlmon.text import host_path
 
 if TYPE_CHECKING:
@@ -112,11 +112,14 @@ def find_unknown(
     """Open the rotated file that a position is in, and go there; None if there is none.
 
     Not one that is known, or that one of ``others`` is in, for files of one program begin alike,
-    and not ``but``.
+    and not ``but``. Of what compressing has made of files that are alike its time tells.
     """
 
     def knows(generation: Generation) -> bool:
-        return queue.has_seen(generation) or any(is_form_of(generation, one) for one in others)
+        rivals = [*queue.past, *others]
+        if generation.is_packed and has_time_of(generation, position):
+            rivals = [one for one in rivals if has_time_of(generation, one)]
+        return queue.reads(generation) or any(is_form_of(generation, one) for one in rivals)
 
     def allows(one: Rotated) -> bool:
         if one.identity == but:

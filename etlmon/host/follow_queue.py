@@ -10,9 +10,9 @@ import msgspec
 
 from etlmon.host.cursor import Cursor, Owed
 from etlmon.host.follow_link import Link
-from etlmon.host.generation import COMPRESSED, HEAD_BYTES, TAIL_BYTES
+from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES
 from etlmon.host.lines import LineReader, Mark
-from etlmon.host.rotated import COPYING_SECONDS, open_same
+from etlmon.host.rotated import COPYING_SECONDS, has_time_of, open_same
 
 if TYPE_CHECKING:
     from etlmon.host.generation import Generation, Position
@@ -168,9 +168,13 @@ class Queue:
 
         Leaves it at any place. Raises OSError where it cannot be read.
         """
-        return any(is_form_of(generation, position) for position in self.past) or any(
-            _is_open_form_of(generation, source) for source in self.sources()
+        return self.reads(generation) or any(
+            is_form_of(generation, position) for position in self.past
         )
+
+    def reads(self, generation: Generation) -> bool:
+        """Whether what is in an open file is being read; as ``has_seen``."""
+        return any(_is_open_form_of(generation, source) for source in self.sources())
 
     def lose_name(self, now: float) -> None:
         """Note that the file that bore the name, if one did, bears it no more."""
@@ -215,11 +219,10 @@ def is_form_of(generation: Generation, position: Position) -> bool:
         if not generation.is_packed:
             return False
         # Files of one program begin alike: what was read to its end is all of it.
-        was_packed = position.path.encode("latin-1").endswith(COMPRESSED)
-        was_read = was_packed or position.offset >= position.size
+        was_read = position.is_packed or position.offset >= position.size
         # Whoever types ``gzip -c app.log.1 > app.log.1.gz`` gives it another time.
         is_much = was_read and position.offset >= _MUCH_BYTES
-        if not (is_much or _is_near(generation, position)):
+        if not (is_much or _may_be_of_time(generation, position)):
             return False
         return generation.go_to(position) and not (was_read and generation.peek(1))
     return generation.go_to(position)
@@ -234,7 +237,7 @@ def _is_open_form_of(generation: Generation, source: Source) -> bool:
     position, other = source.lines.position, source.generation
     if other.is_packed or not generation.is_packed or not generation.is_another(position):
         return is_form_of(generation, position)
-    if not _is_near(generation, position):
+    if not _may_be_of_time(generation, position):
         return False
     generation.restart()
     length = min(len(generation.head), len(other.head))
@@ -245,7 +248,13 @@ def _is_open_form_of(generation: Generation, source: Source) -> bool:
     return os.pread(other.fd, len(generation.tail), at) == generation.tail
 
 
-def _is_near(generation: Generation, position: Position) -> bool:
+def _may_be_of_time(generation: Generation, position: Position) -> bool:
+    """Whether a compressed file may be made of that of a position, by when it was written.
+
+    One that is younger than its time has kept that of what it was made of.
+    """
+    if generation.modified_ns < (generation.born_ns or generation.changed_ns):
+        return has_time_of(generation, position)
     last_ns = max(position.modified_ns, position.written_ns)
     return abs(generation.modified_ns - last_ns) <= COPYING_SECONDS * 10**9
 

@@ -10,7 +10,7 @@ from etlmon.host.cursor import Owed
 from etlmon.host.follow_cut import cut_off, filled, look_for_copy
 from etlmon.host.follow_lineup import find_unknown
 from etlmon.host.follow_queue import is_same
-from etlmon.host.generation import COMPRESSED, Position, open_generation
+from etlmon.host.generation import Position, open_generation
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import open_same, rotated, unseen_after
 
@@ -121,7 +121,7 @@ def _resume(
     if _places(rotated(queue.path)) != _places(files):
         raise FileNotFoundError(ENOENT, "it may have got another name meanwhile")
     # How much was in a compressed one is not known: its size says nothing.
-    is_packed = position.path.encode("latin-1").endswith(COMPRESSED)
+    is_packed = position.is_packed
     left = 0 if is_packed else max(0, position.size - position.offset)
     if left or is_packed or (was_named and not _may_be_packed(position, files)):
         lost = f"at least {left} bytes of it are missing" if left else "how much of it is not known"
@@ -131,8 +131,7 @@ def _resume(
 
 def _is_over(position: Position) -> bool:
     """Whether a file had been deleted when all was read that was in it: nothing can hold more."""
-    is_packed = position.path.encode("latin-1").endswith(COMPRESSED)
-    return not position.inode and not is_packed and 0 < position.size <= position.offset
+    return not position.inode and not position.is_packed and 0 < position.size <= position.offset
 
 
 def _places(files: list[Rotated]) -> set[tuple[bytes, tuple[int, int]]]:

@@ -113,6 +113,11 @@ class Position(msgspec.Struct, frozen=True, array_like=True, tag="at"):
         """Device and inode."""
         return self.device, self.inode
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether the file is compressed."""
+        return self.path.encode("latin-1").endswith(COMPRESSED)
+
 
 class RewrittenError(Exception):
     """What had been read is not in the file any more: it was cut off, or written anew."""
@@ -143,6 +148,7 @@ class Generation:
         status = os.fstat(self.fd)
         self.device, self.inode = status.st_dev, status.st_ino
         self.size, self.modified_ns = status.st_size, status.st_mtime_ns
+        self.changed_ns = status.st_ctime_ns
         self.written_ns = self.modified_ns
         self.is_deleted = status.st_nlink == 0
 
@@ -253,7 +259,11 @@ class Generation:
 
     def is_another(self, position: Position) -> bool:
         """Whether it is known not to be the file of a position: it has its inode number only."""
-        return self.identity != position.identity or are_two(self.born_ns, position.born_ns)
+        return (
+            self.identity != position.identity
+            or self.is_packed != position.is_packed
+            or are_two(self.born_ns, position.born_ns)
+        )
 
     def go_to(self, position: Position) -> bool:
         """Go to a position if this file holds it, whatever its identity is.

@@ -60,7 +60,11 @@ class Rotated:
 
     def is_file_of(self, one: Generation | Position | Rotated) -> bool:
         """Whether it is this file, not one that had its inode number before, or has it since."""
-        return self.identity == one.identity and not are_two(self.born_ns, one.born_ns)
+        return (
+            self.identity == one.identity
+            and self.is_packed == one.is_packed
+            and not are_two(self.born_ns, one.born_ns)
+        )
 
 
 def rotated(path: bytes) -> list[Rotated]:
@@ -184,13 +188,30 @@ def find(
 
 def _candidates(position: Position, files: Sequence[Rotated]) -> list[Rotated]:
     """Give the files that a position may be in, the likeliest first."""
-    oldest = _seconds(position.modified_ns)
+    oldest_ns = position.modified_ns
     others = [one for one in files if not one.is_file_of(position) and position.head_bytes]
-    from_then_on = [one for one in others if _seconds(one.modified_ns) >= oldest]
+    others.sort(key=lambda one: not (one.is_packed and has_time_of(one, position)))
+    from_then_on = [one for one in others if one.modified_ns >= _rounded(oldest_ns, one)]
     before = [
-        one for one in reversed(others) if 0 < oldest - _seconds(one.modified_ns) <= COPYING_SECONDS
+        one
+        for one in reversed(others)
+        if 0 < _rounded(oldest_ns, one) - one.modified_ns <= COPYING_SECONDS * 10**9
     ]
     return [*(one for one in files if one.is_file_of(position)), *from_then_on, *before]
+
+
+def _rounded(time_ns: int, one: Rotated | Generation) -> int:
+    """Give a time as the one of a file that has been compressed, which may only tell the second."""
+    return time_ns if one.modified_ns % 10**9 else time_ns // 10**9 * 10**9
+
+
+def has_time_of(one: Rotated | Generation, position: Position) -> bool:
+    """Whether a file was written when that of a position was, as what is made of it by compressing.
+
+    That keeps the time, some programs only the second.
+    """
+    times_ns = (position.modified_ns, position.written_ns)
+    return any(one.modified_ns == _rounded(time_ns, one) for time_ns in times_ns)
 
 
 def open_listed(path: bytes, one: Rotated) -> Generation:
@@ -231,11 +252,6 @@ def open_same(path: bytes, position: Position) -> Generation | None:
         generation.close()
         return None
     return generation
-
-
-def _seconds(modified_ns: int) -> int:
-    """Give a time as compressing may have rounded it."""
-    return modified_ns // 1_000_000_000
 
 
 def _is_later(one: Rotated, own: Rotated | None, last_modified_ns: int, *, by_number: bool) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from etlmon.host import follow_cut, rotated
+from etlmon.host import follow_cut, generation, rotated
 from etlmon.host.cursor import decode, encode
 from etlmon.host.generation import Position
 from etlmon.host.rotated import Rotated
@@ -109,6 +109,31 @@ class TestOfOneThatBeginsAlike:
         log.follow()
         log.read()
         assert log.lines == ["banner", "banner", "1", "banner", "2", "3"]
+
+    def test_what_came_meanwhile_and_is_compressed_is_read(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where nothing tells when files were made: no file becomes a compressed one."""
+        for module in (generation, rotated):
+            monkeypatch.setattr(module, "birth_ns", lambda _: 0)
+        log.restart()
+        log.path.rename(log.named(".1"))
+        log.write("1")
+        log.read()
+        log.read()
+        log.stop()
+        shift(log)
+        log.path.rename(log.named(".1"))
+        wait_for_tick()
+        shift(log)
+        log.write("banner", "2", to=log.named(".1"))
+        compress(log.named(".1"))
+        wait_for_tick()
+        log.write("3")
+        give_again(log, known(log), ".1.gz")
+        log.follow()
+        log.read()
+        assert log.lines == ["banner", "1", "banner", "2", "3"]
 
     def test_what_bears_the_name_is_read_from_its_beginning(self, log: Log) -> None:
         log.path.rename(log.named(".1"))

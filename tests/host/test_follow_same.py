@@ -1,0 +1,112 @@
+"""Files of a log that are the same, byte for byte, as far as they go: a banner, and no more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.host.conftest import Log
+from tests.host.test_follow_alike import HEADER, pack, rotate
+from tests.waiting import wait_for_tick
+
+SECOND_NS = 10**9
+
+
+@pytest.fixture(params=[False, True])
+def restart(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture(autouse=True)
+def begun(log: Log) -> None:
+    log.write("banner", "1")
+    log.follow("beginning")
+    log.read()
+
+
+def numbers(log: Log) -> list[str]:
+    return [line for line in log.lines if line.isdigit()]
+
+
+def rename(log: Log, *lines: str) -> None:
+    """Rotate by renaming, compress at once, and begin anew with these lines."""
+    for number in range(8, 0, -1):
+        if log.named(f".{number}.gz").exists():
+            log.named(f".{number}.gz").rename(log.named(f".{number + 1}.gz"))
+    wait_for_tick()
+    log.path.rename(log.named(".1"))
+    pack(log, ".1")
+    wait_for_tick()
+    log.write(*lines)
+
+
+def set_time(path: Path, at_ns: int) -> None:
+    os.utime(path, ns=(at_ns, at_ns))
+
+
+class TestCompressedAtOnce:
+    """Each is known by its time, which compressing keeps."""
+
+    def test_what_was_read_of_is_found_again(self, log: Log) -> None:
+        for _ in range(3):
+            rename(log, "banner")
+            log.read()
+            log.read()
+        log.stop()
+        rename(log, "banner", "2")
+        rename(log, "banner", "3")
+        log.follow()
+        log.read()
+        assert log.lines == ["banner", "1", *["banner"] * 3, "banner", "2", "banner", "3"]
+        assert log.marks == []
+
+    def test_what_was_read_to_its_end_is_no_gap(self, log: Log) -> None:
+        for _ in range(3):
+            rename(log, "banner")
+            log.read()
+            log.read()
+        log.stop()
+        rename(log, "banner")
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "1", *["banner"] * 4], [])
+
+    def test_none_is_taken_for_another(self, log: Log, restart: bool) -> None:
+        """Those that nobody has seen come are read."""
+        rename(log, "banner")
+        log.read()
+        log.read()
+        if restart:
+            log.stop()
+        for _ in range(3):
+            rename(log, "banner")
+        if restart:
+            log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "1", *["banner"] * 4], [])
+
+
+class TestCutOff:
+    """A file that holds what was read may have been cut off: its copies tell."""
+
+    def test_its_copy_is_one_that_was_made_since_it_was_seen(self, log: Log) -> None:
+        """One of a moment before begins alike, and was read as the file itself."""
+        assert log.follower is not None
+        rotate(log, *HEADER)
+        log.read()
+        at_ns = log.path.stat().st_mtime_ns // SECOND_NS * SECOND_NS + 5 * SECOND_NS
+        rotate(log, *HEADER)
+        set_time(log.named(".1"), at_ns + 500)
+        set_time(log.path, at_ns + 1000)
+        log.read()
+        log.write("2")
+        set_time(log.path, at_ns + 2000)
+        log.follower.look(log.now)
+        rotate(log)
+        set_time(log.named(".1"), at_ns + 3000)
+        set_time(log.path, at_ns + 4000)
+        log.read()
+        assert numbers(log) == ["1", "2"]
+        assert log.flags == [("truncated",)] * 2
