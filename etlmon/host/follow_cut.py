@@ -12,7 +12,7 @@ from etlmon.host.follow_lineup import find_unknown, leads_to, open_unknown
 from etlmon.host.follow_queue import CUT_OFF, NO_COPY
 from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES, RewrittenError, digest
 from etlmon.host.lines import Mark
-from etlmon.host.rotated import rotated, unseen_after
+from etlmon.host.rotated import COPYING_SECONDS, rotated, unseen_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _MOST_TRIES = 6
 _LITTLE_BYTES = HEAD_BYTES + TAIL_BYTES
 """Files of one program may begin alike: where no more was read of one, another may hold it, too."""
+_MOST_ALIKE_BYTES = 1 << 16
+"""As long as the beginnings may be that files of one program have in common."""
 
 
 def refresh(queue: Queue, source: Source, now: float) -> None:
@@ -48,20 +50,41 @@ def refresh(queue: Queue, source: Source, now: float) -> None:
     except RewrittenError:
         cut_off(queue, source, was)
     else:
-        if source is queue.named and was.offset < _LITTLE_BYTES:
+        if source is queue.named and _may_hold_it_anew(queue, generation, was):
             look_for_copy(queue, source, was)
+
+
+def _may_hold_it_anew(queue: Queue, live: Generation, was: Position) -> bool:
+    """Whether a file that holds what was read may hold it for it was cut off and begins alike.
+
+    Where much was read that takes a copy which is made of it about then: its directory tells.
+    """
+    if was.offset < _LITTLE_BYTES:
+        return True
+    if was.offset > _MOST_ALIKE_BYTES:
+        return False
+    since_ns = was.modified_ns - COPYING_SECONDS * 10**9
+    for directory in {os.path.dirname(queue.path), os.path.dirname(live.name)}:
+        try:
+            if os.stat(directory).st_mtime_ns >= since_ns:
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def look_for_copy(queue: Queue, source: Source, was: Position) -> None:
     """Find out whether a file that holds what was read was cut off all the same: it begins alike.
 
-    Rotation has made a copy since then that goes on otherwise than the file does now.
+    Rotation has made a copy since then, and that or another one goes on otherwise than the file
+    does now.
     """
     live = source.generation
     items, _ = open_unknown(queue, rotated(queue.path), _copies_since(queue, was, live))
     found = [item for item in items if not isinstance(item, Mark)]
     try:
-        is_cut = any(one.go_to(was) and not _is_of_now(one, live) for one in found)
+        is_copied = any(one.go_to(was) for one in found)
+        is_cut = is_copied and not all(_is_of_now(one, live) for one in found)
     except OSError:  # none that could be read on
         is_cut = False
     finally:

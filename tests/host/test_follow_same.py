@@ -91,6 +91,39 @@ class TestCompressedAtOnce:
 class TestCutOff:
     """A file that holds what was read may have been cut off: its copies tell."""
 
+    def test_and_begun_otherwise_before_it_was_cut_off_again(self, log: Log, restart: bool) -> None:
+        """That is in the second copy; the first holds what was read and no more."""
+        rotate(log, "banner")
+        log.read()
+        log.lines.clear()
+        log.marks.clear()
+        if restart:
+            log.stop()
+        rotate(log)
+        log.write("2")
+        rotate(log, "banner", "3")
+        if restart:
+            log.follow()
+        log.read()
+        assert log.lines == ["2", "banner", "3"]
+        assert log.flags == [("truncated",)] * 2
+        log.restart()
+        assert log.read() == []
+
+    def test_of_which_a_long_header_was_read(self, log: Log, restart: bool) -> None:
+        """More than a file is known by."""
+        rotate(log, *HEADER)
+        log.read()
+        if restart:
+            log.stop()
+        log.write("2")
+        rotate(log, *HEADER, "3")
+        if restart:
+            log.follow()
+        log.read()
+        assert numbers(log) == ["1", "2", "3"]
+        assert log.flags == [("truncated",)] * 2
+
     def test_its_copy_is_one_that_was_made_since_it_was_seen(self, log: Log) -> None:
         """One of a moment before begins alike, and was read as the file itself."""
         assert log.follower is not None
