@@ -111,7 +111,14 @@ class Queue:
         self._looked_at_ns = None if wall is None else int(wall * 1e9)
 
     def source(self, generation: Generation, now: float, *, is_copy: bool = False) -> Source:
-        """Give an open file as one to be read; it is nowhere in line yet."""
+        """Give an open file as one to be read; it is nowhere in line yet.
+
+        If one that was done with had its inode number, that is gone: it has none any more.
+        """
+        self.past_until.pop(generation.identity, None)
+        for place, one in enumerate(self.past):
+            if one.identity == generation.identity:
+                self.past[place] = msgspec.structs.replace(one, device=0, inode=0)
         lines = LineReader(
             generation,
             max_line_bytes=self.limits.max_line_bytes,

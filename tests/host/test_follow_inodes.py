@@ -46,6 +46,14 @@ def begun(log: Log) -> None:
     wait_for_tick()
 
 
+@pytest.fixture
+def no_births(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nothing tell when files were made."""
+    for module in (generation, rotated):
+        monkeypatch.setattr(module, "birth_ns", lambda _: 0)
+    log.restart()
+
+
 def test_between_a_listing_and_what_is_done_with_it(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,13 +118,8 @@ class TestOfOneThatBeginsAlike:
         log.read()
         assert log.lines == ["banner", "banner", "1", "banner", "2", "3"]
 
-    def test_what_came_meanwhile_and_is_compressed_is_read(
-        self, log: Log, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Also where nothing tells when files were made: no file becomes a compressed one."""
-        for module in (generation, rotated):
-            monkeypatch.setattr(module, "birth_ns", lambda _: 0)
-        log.restart()
+    def test_what_came_meanwhile_and_is_compressed_is_read(self, log: Log, no_births: None) -> None:
+        """No file becomes a compressed one."""
         log.path.rename(log.named(".1"))
         log.write("1")
         log.read()
@@ -134,6 +137,22 @@ class TestOfOneThatBeginsAlike:
         log.follow()
         log.read()
         assert log.lines == ["banner", "1", "banner", "2", "3"]
+
+    def test_what_is_read_already_is_not_read_for_it(self, log: Log, no_births: None) -> None:
+        """Once its number is that of another, it is gone."""
+        log.path.rename(log.named(".1"))
+        log.write("banner", "1")
+        log.read()
+        log.read()
+        log.stop()
+        give_again(log, known(log), "")
+        log.follow()
+        shift(log)
+        log.path.rename(log.named(".1"))
+        log.write("2")
+        for _ in range(3):
+            log.read()
+        assert (log.lines, log.marks) == (["banner", "banner", "1", "2"], [])
 
     def test_what_bears_the_name_is_read_from_its_beginning(self, log: Log) -> None:
         log.path.rename(log.named(".1"))
