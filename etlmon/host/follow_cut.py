@@ -137,13 +137,14 @@ def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool 
     def later(files: list[Rotated]) -> list[Rotated]:
         found = [one for one in files if copy is not None and one.identity == copy.identity]
         if found:
-            return _copies(unseen_after(position.modified_ns, found[0], files), live)
+            chosen = unseen_after(position.modified_ns, found[0], files)
+            return _copies(queue, chosen, files, live)
         early = [one for one in files if is_early_copy(one, queue.path, position)]
         if copy is None and not early:  # no rotation has copied it: they may come from anywhere
             return []
         own = early[-1] if copy is None else None
         found = unseen_after(position.modified_ns, own, files)
-        return _copies([one for one in found if one not in early], live)
+        return _copies(queue, [one for one in found if one not in early], files, live)
 
     _line_up_copies(queue, later, live)
     if is_named:
@@ -171,25 +172,29 @@ def _lost(lost_bytes: int, why: str) -> Mark:
 def _copies_since(
     queue: Queue, was: Position, live: Generation
 ) -> Callable[[list[Rotated]], list[Rotated]]:
-    """Give what chooses the files that may be copies of one that bears the name, since a position.
-
-    If it has lost the name when they have been listed it was renamed, and so were those after it.
-    """
+    """Give what chooses the files that may be copies of one, made since a position in it."""
 
     def copies(files: list[Rotated]) -> list[Rotated]:
-        is_named = leads_to(queue.path, live.identity)
-        return _copies(unseen_after(was.modified_ns, None, files), live) if is_named else []
+        return _copies(queue, unseen_after(was.modified_ns, None, files), files, live)
 
     return copies
 
 
-def _copies(files: list[Rotated], live: Generation) -> list[Rotated]:
-    """Give those that may be copies of a file from before it was cut off last.
+def _copies(
+    queue: Queue, chosen: list[Rotated], files: list[Rotated], live: Generation
+) -> list[Rotated]:
+    """Give those of the chosen files that may be copies of one from before it was cut off last.
 
-    What was written after this file is none.
+    What was written after this file is none. If it has lost the name when they have been listed it
+    was renamed, and so were those after it.
     """
     until_ns = live.modified_ns
-    return [one for one in files if one.modified_ns <= until_ns and one.identity != live.identity]
+    found = [one for one in chosen if one.modified_ns <= until_ns and not one.is_file_of(live)]
+    if not found or leads_to(queue.path, live.identity):
+        return found
+    own = next((one for one in files if one.is_file_of(live)), None)
+    later = unseen_after(until_ns, own, files)
+    return [one for one in found if one not in later]
 
 
 def _line_up_copies(

@@ -104,7 +104,9 @@ def _resume(
             continue
         generation = open_same(path, position)
         if generation is not None:
-            _go_on(queue, generation, position, now, is_named=was_named and path == name)
+            _go_on(queue, generation, position, now, was_named=was_named)
+            if was_named and path != name:
+                queue.lose_name(now)
             return
         if rewritten is None:
             rewritten = _open_rewritten(path, position)
@@ -116,7 +118,10 @@ def _resume(
     generation = find_unknown(queue, position, files, others=further)
     if generation is not None:  # a copy; or itself, when it was renamed this very moment
         is_copy = generation.is_packed or generation.is_another(position)
-        queue.wait(queue.source(generation, now, is_copy=is_copy))
+        source = queue.source(generation, now, is_copy=is_copy)
+        queue.wait(source)
+        if was_named:
+            queue.last = source.lines.position
         return
     if _places(rotated(queue.path)) != _places(files):
         raise FileNotFoundError(ENOENT, "it may have got another name meanwhile")
@@ -151,10 +156,10 @@ def _may_be_packed(position: Position, files: list[Rotated]) -> bool:
 
 
 def _go_on(
-    queue: Queue, generation: Generation, position: Position, now: float, *, is_named: bool
+    queue: Queue, generation: Generation, position: Position, now: float, *, was_named: bool
 ) -> None:
     source = queue.source(generation, now, is_copy=generation.is_packed)
-    if is_named:
+    if was_named:
         queue.name(source)
         if position.head_bytes:
             look_for_copy(queue, source, position)
