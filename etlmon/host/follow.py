@@ -254,7 +254,7 @@ class Follower:
         return None
 
     def give_back(self, length: int) -> None:
-        """Count the last bytes of the last reading, which had a ``block``, as not read."""
+        """Count the last bytes of the last reading as not read: of ``returnable`` at most."""
         assert self._last_read is not None
         self._last_read.lines.give_back(length)
 

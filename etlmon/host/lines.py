@@ -52,6 +52,10 @@ class Reading:
     """Where each of ``marked`` begins."""
     is_named: bool = False
     """Whether the file bears the name that is followed: lines will be added to it."""
+    has_all: bool = False
+    """Whether it reaches to the end of the file, but for the beginning of a line."""
+    returnable: range = range(0)
+    """Which bytes of the file, at its end, can be given back: lines of which none is marked."""
 
     @property
     def lines(self) -> list[bytes | None]:
@@ -156,9 +160,11 @@ class LineReader:
                 found = self._whole_lines(data, most_lines)
                 if found is not None:
                     self.is_drained = found.block is data and len(data) < most_bytes
+                    found.has_all &= len(data) < most_bytes
                     return found
             reading = self._marked_lines(data, most_lines)
             if reading.marked:
+                reading.has_all &= len(data) < most_bytes
                 return reading
             if self._stretch is None:  # the beginning of a line
                 return self._at_end(now, is_last, data)
@@ -170,7 +176,7 @@ class LineReader:
         return self.generation.offset > 0 and not self.generation.tail.endswith((b"\n", b"\0"))
 
     def give_back(self, length: int) -> None:
-        """Count the last bytes of the last reading as not read; it must have a ``block``."""
+        """Count the last bytes of the last reading as not read: of ``returnable`` at most."""
         self.is_drained = False
         self.generation.go_back(length)
 
@@ -191,6 +197,9 @@ class LineReader:
         block = data if end == len(data) else data[:end]
         reading = Reading(self.generation.inode, self.generation.offset, block)
         self.generation.advance(block, may_return=self._may_give_back)
+        reading.has_all = data.find(b"\n", end) == -1
+        if self._may_give_back:
+            reading.returnable = range(reading.offset, self.generation.offset)
         self._line_bytes += (end / count - self._line_bytes) / 4
         self._partial = None
         return reading
@@ -225,9 +234,14 @@ class LineReader:
                 at = self._begin(data, at, data[at : at + self._max_line_bytes])
             else:
                 break
-        generation.advance(data[generation.offset - base : at])
+        generation.advance(data[generation.offset - base : at], may_return=self._may_give_back)
         if reading.marked:
             self._partial = None
+        if self._stretch is None:
+            reading.has_all = data.find(b"\n", at) == -1
+            plain = reading.offsets[max(reading.marks, default=-1) + 1 :]
+            if self._may_give_back and plain:
+                reading.returnable = range(plain[0], generation.offset)
         return reading
 
     def _begin(self, data: bytes, at: int, head: bytes | None) -> int:

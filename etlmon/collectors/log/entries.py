@@ -45,7 +45,7 @@ class Joiner:
         length = 0
         for place, line in enumerate(lines):
             mark = marks.get(place)
-            size = 0 if line is None else len(line) + 1
+            size = 0 if line is None else _length_bytes(line) + 1
             is_first = line is None or not parts or not self._continues(line)
             if is_first or length + size > self._max_entry_bytes:
                 if parts:
@@ -69,3 +69,7 @@ class Joiner:
         if self._start is None:
             return line.startswith(_INDENT)
         return not self._start.finds(line.encode())
+
+
+def _length_bytes(line: str) -> int:
+    return len(line) if line.isascii() else len(line.encode())

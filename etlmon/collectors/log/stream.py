@@ -132,7 +132,7 @@ class Stream:
         found = marks(reading)
         if self._joiner is not None:
             whole = self._whole_entries(reading, lines, most_lines, now)
-            if whole == 0:
+            if whole == 0 and lines:
                 return None
             lines, found = self._joiner.join(lines[:whole], found)
         times = None
@@ -157,17 +157,20 @@ class Stream:
         The last entry of a file is whole when another one follows, or none has followed for long.
         """
         assert self._joiner is not None
-        block = reading.block
-        if block is None or (self.follower.is_at_end and not reading.is_named):
+        if self.follower.is_at_end and not reading.is_named:
             return len(lines)
         start = self._joiner.last_start(lines)
-        if start == 0 and (len(lines) >= most_lines or not self.follower.is_at_end):
+        # A line may have been begun, but not ended: it may belong to the entry before it.
+        is_last = self.follower.is_at_end or (reading.is_named and reading.has_all)
+        if start == 0 and (len(lines) >= most_lines or not is_last):
             return len(lines)  # an entry of more lines than are read at once
-        offsets = reading.line_offsets()
-        length = reading.offset + len(block) - offsets[start]
-        if self.follower.is_at_end:
-            if self._entry is None or self._entry[:2] != (offsets[start], length):
-                self._entry = (offsets[start], length, now)
+        begin = reading.line_offsets()[start]
+        if begin not in reading.returnable:
+            return len(lines)  # it holds a line that is marked
+        length = reading.returnable.stop - begin
+        if is_last:
+            if self._entry is None or self._entry[:2] != (begin, length):
+                self._entry = (begin, length, now)
             if now - self._entry[2] >= self._entry_seconds:
                 self._entry = None
                 return len(lines)

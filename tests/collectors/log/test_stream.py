@@ -75,6 +75,44 @@ class TestEntries:
             write(logs / f"{number}.log", *entry * 2, "next")
         assert one.run() == ["\n".join(entry)] * 120
 
+    def test_waits_while_a_line_is_being_written(self, follow: Follow, logs: Path) -> None:
+        """Programs write blocks of so many bytes, wherever a line may be in them."""
+        one = follow(start="beginning", multiline={}, partial_timeout=60.0)
+        write(logs / "app.log", "Error")
+        with (logs / "app.log").open("ab") as file:
+            file.write(b"  at")
+        assert one.run() == []
+        write(logs / "app.log", " a", "  at b", "next")
+        assert one.run() == ["Error\n  at a\n  at b"]
+
+    def test_though_its_last_line_is_never_ended(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", multiline={}, partial_timeout=60.0)
+        write(logs / "app.log", "Error")
+        with (logs / "app.log").open("ab") as file:
+            file.write(b"  at")
+        one.run()
+        assert one.run(61) + one.run() + one.run(61) == ["Error", "  at"]
+        assert one.flags == [("partial",)]
+
+    def test_waits_behind_lines_that_are_marked(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", multiline={}, partial_timeout=60.0, max_line_bytes=30)
+        write(logs / "app.log", "x" * 40, "first", *TRACE)
+        assert one.run() == ["x" * 30, "first"]
+        write(logs / "app.log", "  at c", "next")
+        assert one.run() == ["Error\n  at a\n  at b\n  at c"]
+
+    def test_after_what_is_read_in_several_turns(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", multiline={})
+        with (logs / "app.log").open("wb") as file:
+            file.truncate(40 << 20)
+        write(logs / "app.log", *TRACE, "next")
+        assert one.run() == [None, "Error\n  at a\n  at b"]
+
+    def test_is_as_long_as_a_line_may_be(self, follow: Follow, logs: Path) -> None:
+        one = follow(start="beginning", multiline={}, max_line_bytes=30)
+        write(logs / "app.log", "오류", *("  한글" for _ in range(6)), "next")
+        assert max(len(str(line).encode()) for line in one.run()) <= 30
+
     def test_by_a_pattern_of_first_lines(self, follow: Follow, logs: Path) -> None:
         one = follow(start="beginning", multiline={"start": "^[0-9]"}, partial_timeout=60.0)
         write(logs / "app.log", "1 a", "Caused by", "2 b")
