@@ -137,7 +137,10 @@ class LogCollector:
                 try:
                     await self._probe()
                 except EtlmonError as error:
-                    yield Batch(self._begun.tell_error(str(error), self._wall()))
+                    told = self._begun.tell_error(
+                        str(error), self._wall(), is_paused=self._is_paused
+                    )
+                    yield Batch(told)
                     raise
                 await self._arm(list(self._watches.values()))
         while True:

@@ -256,10 +256,10 @@ class Stream:
         """
         standing = self._standing or self.follower.standing()
         state: LogState
-        if self.error is not None:
-            state = "error"
-        elif is_paused:
+        if is_paused:  # also where it cannot be read: whoever sees it is to know what to resume
             state = "paused"
+        elif self.error is not None:
+            state = "error"
         elif standing.is_there or self._standing is None:
             state = "following"
         else:
@@ -284,13 +284,14 @@ class Stream:
             self._told, self._told_at = told, now
             yield told
 
-    def told_error(self, message: str, wall: datetime) -> LogFileRead | None:
-        """Give what was told last, as an error; None if nothing was, or that it is one."""
+    def told_error(self, message: str, wall: datetime, *, is_paused: bool) -> LogFileRead | None:
+        """Give what was told last, with an error; None if nothing was, or that has it."""
         told = self._told
-        if told is None or told.error_message == message:
+        state: LogState = "paused" if is_paused else "error"
+        if told is None or (told.state, told.error_message) == (state, message):
             return None
         self._told = msgspec.structs.replace(
-            told, state="error", error_message=message, updated_at=wall
+            told, state=state, error_message=message, updated_at=wall
         )
         return self._told
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from etlmon.config.node import LogSection
     from etlmon.host.follow import Begin
     from etlmon.records.base import Record
+    from etlmon.records.log import LogState
 
 _MOST_LINES = 5_000
 _MOST_BYTES = 1 << 20
@@ -157,7 +158,7 @@ class Streams:
     ) -> Step:
         records: list[Record] = []
         if all_again or self._search.may_find_more(now, came):
-            records += self._find_files(now, wall)
+            records += self._find_files(now, wall, is_paused=not reads)
         if came:
             self._came.update(came)
         looks = all_again or self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS
@@ -220,17 +221,17 @@ class Streams:
         if self._is_closed.is_set():
             raise AbandonedError
 
-    def tell_error(self, message: str, wall: datetime) -> list[Record]:
+    def tell_error(self, message: str, wall: datetime, *, is_paused: bool) -> list[Record]:
         """Tell that the files cannot be looked at; looks at none and never blocks."""
         return [
             told
             for file in [*self._files.values()]
-            if (told := file.stream.told_error(message, wall)) is not None
+            if (told := file.stream.told_error(message, wall, is_paused=is_paused)) is not None
         ]
 
     # --- which files there are --------------------------------------------------------------------
 
-    def _find_files(self, now: float, wall: datetime) -> list[Record]:
+    def _find_files(self, now: float, wall: datetime, *, is_paused: bool) -> list[Record]:
         """Take up new files and give up those that are gone."""
         if self.is_pattern and not self._has_begun:  # one of those found may be new as a name only
             self._add_saved()
@@ -246,7 +247,7 @@ class Streams:
                 self._add(path, self._later, is_seen=self.is_pattern)
         if self.is_pattern:
             records += self._forget(now)
-            records += self._tell_of_no_match(wall)
+            records += self._tell_of_no_match(wall, is_paused=is_paused)
         return records
 
     def _begin(self, paths: list[bytes]) -> list[Record]:
@@ -345,16 +346,20 @@ class Streams:
                 gone.append(LogFileGone(log_name=self._settings.name, log_path=name))
         return gone
 
-    def _tell_of_no_match(self, wall: datetime) -> list[Record]:
+    def _tell_of_no_match(self, wall: datetime, *, is_paused: bool) -> list[Record]:
         """Tell that there is no file yet, and that this is over."""
         waits = self._waits_for_match
         self._closed = None if self._files else unseen(self.fixed_path)
         message = self._closed or "no file matches"
-        if not self._files and (waits is None or waits.error_message != message):
+        state: LogState = "waiting" if self._closed is None else "error"
+        if is_paused:
+            state = "paused"
+        told = waits and (waits.state, waits.error_message)
+        if not self._files and told != (state, message):
             self._waits_for_match = LogFileRead(
                 log_name=self._settings.name,
                 log_path=self._settings.path,
-                state="waiting" if self._closed is None else "error",
+                state=state,
                 error_message=message,
                 updated_at=wall,
                 cursor=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,43 @@ class TestPause:
         one._commit = lambda records: (one.collector.pause(), commit(records))[1]  # type: ignore[method-assign]
         assert one.run() == ["0", "1"]
         assert one.told["app.log"].state == "paused"
+
+    @pytest.mark.parametrize("pattern", ["app.log", "*.gone"])
+    @pytest.mark.parametrize("restart", [False, True])
+    def test_is_told_where_there_is_nothing_to_read(
+        self, follow: Follow, logs: Path, pattern: str, restart: bool
+    ) -> None:
+        """Whoever does not see that it is paused cannot resume it."""
+        (logs / "app.log").mkdir()
+        one = follow(pattern)
+        with suppress(CollectedInPart):
+            one.run()
+        (before,) = one.told.values()
+        assert before.state in ("error", "waiting")
+        if restart:
+            one.end()
+            one.begin_anew()
+        one.collector.pause()
+        with suppress(CollectedInPart):
+            one.run()
+        (told,) = one.told.values()
+        assert (told.state, told.error_message) == ("paused", before.error_message)
+        one.collector.resume()
+        with suppress(CollectedInPart):
+            one.run()
+        (told,) = one.told.values()
+        assert told.state == before.state
+
+    def test_is_told_where_the_files_cannot_be_looked_at(self, follow: Follow, logs: Path) -> None:
+        one = follow()
+        one.run()
+        one.mounts.set(f"2 1 0:2 / {logs} rw - nfs srv:/x rw")
+        one.workers.error = CollectError("no answer")
+        one.collector.pause()
+        with suppress(CollectError):
+            one.run()
+        told = one.told["app.log"]
+        assert (told.state, told.error_message) == ("paused", "no answer")
 
     def test_holds_over_a_restart(self, follow: Follow, logs: Path) -> None:
         one = follow(start="beginning")
