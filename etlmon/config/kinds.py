@@ -237,6 +237,7 @@ def _read_pattern(text: str) -> str:
 def _read_encoding(text: str) -> str:
     try:
         one_byte_newline = "\n".encode(codecs.lookup(text).name) == b"\n"
+        b"\xff".decode(text, "replace")  # of some nothing can be replaced
     except (LookupError, UnicodeError):
         raise ValueError from None
     if not one_byte_newline:

@@ -276,6 +276,10 @@ MISTAKES = [
         'logs[0].encoding: "klingon" is not a known encoding; write utf-8, latin-1, cp949',
     ),
     (
+        "logs: [{name: a, path: /a, encoding: idna}]",
+        'logs[0].encoding: "idna" is not a known encoding; write utf-8, latin-1, cp949',
+    ),
+    (
         "logs: [{name: a, path: /a, encoding: utf-16}]",
         'logs[0].encoding: "utf-16" does not end lines with the single byte LF; convert the log'
         " to utf-8",

@@ -41,12 +41,16 @@ class TextReader:
     def _text(self, line: bytes, is_marked: bool) -> str:
         if self._strip_cr and line.endswith(b"\r"):
             line = line[:-1]
-        if is_marked:  # a line that was cut may end within a character
-            text = self._cut_decoder("replace").decode(line)
-        else:
-            text = line.decode(self._encoding, "replace")
+        text = self._begun(line) if is_marked else line.decode(self._encoding, "replace")
         # What comes of some encodings (UTF-7) is no text that can be stored.
         return text.encode("utf-8", "replace").decode()
+
+    def _begun(self, line: bytes) -> str:
+        """Decode a line that was cut, and may end within a character."""
+        try:
+            return self._cut_decoder("replace").decode(line)
+        except UnicodeError:  # some wait for the end of an escape sequence that is none
+            return line.decode(self._encoding, "replace")
 
 
 def marks(reading: Reading) -> dict[int, LineMark]:

@@ -40,6 +40,13 @@ def test_line_that_is_cut_within_a_character() -> None:
     assert TextReader("utf-8", strip_cr=False).lines(reading) == ["\u00e9", None]
 
 
+def test_line_that_is_cut_within_what_is_no_escape_sequence() -> None:
+    reading = Reading(1, 0, None, [b"a\x1b$" + b"a" * 12], {0: Mark(("cut",), 20)})
+    (line,) = TextReader("iso2022_jp_3", strip_cr=False).lines(reading)
+    assert line is not None
+    assert line.startswith("a")
+
+
 class TestEntries:
     def test_indented_lines_and_blanks_belong_to_the_one_before(self) -> None:
         joiner = Joiner(MultilineSection(), 1000)
