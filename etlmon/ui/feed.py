@@ -313,6 +313,7 @@ class LogFeed:
 
     def _resynced(self, reason: str) -> None:
         self._gap = reason
+        self.found_again_at = None  # it is back, but something is left out
 
     def _lost(self, error: ClientError, wait_seconds: float) -> None:
         self.trouble = error

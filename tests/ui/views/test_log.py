@@ -309,6 +309,19 @@ def test_the_node_pauses_only_after_yes(opened: Callable[..., Any]) -> None:
     assert "app is paused." in made.show()
 
 
+def test_a_stream_that_leaves_something_out_does_not_say_that_it_does_not(
+    opened: Callable[..., Any],
+) -> None:
+    made = opened(numbered(1, 50))
+    made.stream.end()
+    made.advance(1)
+    again = made.client.streams[-1]
+    again.send({"reason": "lines in between are not stored any more"}, kind="resync")
+    again.send(*numbered(71, 72))
+    assert "nothing left out" not in heading(made)
+    assert "lines in between" in rows(made)[-3]
+
+
 def test_a_lost_stream_goes_on_where_it_was_and_says_so(opened: Callable[..., Any]) -> None:
     made = opened(numbered(1, 50))
     made.stream.end()
