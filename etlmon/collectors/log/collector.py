@@ -56,6 +56,8 @@ class LogCollector:
         self._streams: Streams | None = None
         self._is_uncommitted = False
         self._is_paused = False
+        self._held_since: float | None = None
+        """Since when a log that is not followed waits for the end of a last line."""
         self._hint: Callable[[], None] | None = None
         self._watches: dict[bytes, Watch] = {}
         self._looked_at: float | None = None
@@ -113,6 +115,15 @@ class LogCollector:
     def resume(self) -> None:
         """Read again; with ``follow: false`` once to the end."""
         self._is_paused = False
+        self._held_since = None
+
+    def _may_wait(self) -> bool:
+        """Whether to wait for the end of a last line; one that is added to has none for ever."""
+        now = self._context.monotonic_clock()
+        if self._held_since is None:
+            self._held_since = now
+        # Once for the line, and once for the entry before it.
+        return now - self._held_since < 2 * (self.settings.partial_timeout + _INTERVAL_SECONDS)
 
     # --- runs -------------------------------------------------------------------------------------
 
@@ -160,7 +171,7 @@ class LogCollector:
             elif not reads:
                 break
             elif step.is_done:
-                if self.settings.follow:
+                if self.settings.follow or (step.is_held and self._may_wait()):
                     break
                 self._is_paused = True  # and tell that it is
             step = None

@@ -201,6 +201,12 @@ class Stream:
         return self.follower.is_drained
 
     @property
+    def is_held(self) -> bool:
+        """Whether something is left to be read, once its end has come or been waited for."""
+        standing = self._standing
+        return self.error is None and standing is not None and standing.lag_bytes > 0
+
+    @property
     def holds_too_much(self) -> bool:
         """Whether more is open here than is to be, as long as nothing is read."""
         if self.is_asleep:

@@ -49,6 +49,8 @@ class Step:
     """Lines, and how far each file has been read: for one transaction."""
     is_done: bool
     """Whether all that was there has been read."""
+    is_held: bool
+    """Whether the end of a last line, or entry, is waited for."""
     directories: frozenset[bytes]
     """Where changes are to be heard of."""
     trouble: str | None
@@ -193,7 +195,8 @@ class Streams:
             file.stream.has_rotated for file in self._files.values() if not file.stream.is_asleep
         )
         self._names = None if has_rotated else self._search.is_own
-        return Step(records, is_done, frozenset(self._search.directories), self._trouble())
+        is_held = any(file.stream.is_held for file in self._files.values())
+        return Step(records, is_done, is_held, frozenset(self._search.directories), self._trouble())
 
     def _trouble(self) -> str | None:
         """Name a file that cannot be read, the same one as long as that is so."""

@@ -112,6 +112,27 @@ class TestPause:
         one.collector.resume()
         assert one.run() == ["a"]
 
+    @pytest.mark.parametrize("multiline", [None, {}])
+    def test_files_that_are_not_followed_are_read_to_what_has_no_end(
+        self, follow: Follow, logs: Path, multiline: dict[str, Any] | None
+    ) -> None:
+        one = follow(follow=False, start="beginning", multiline=multiline)
+        write(logs / "app.log", "first", "last")
+        with (logs / "app.log").open("ab") as file:
+            file.write(b" and part")
+        found = [line for _ in range(5) for line in one.run()]
+        assert "\n".join(map(str, found)) == "first\nlast\n and part"
+        assert (one.told["app.log"].state, one.told["app.log"].lag_bytes) == ("paused", 0)
+
+    def test_files_that_are_not_followed_are_not_waited_for_without_end(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        one = follow(follow=False, start="beginning", multiline={})
+        for _ in range(10):
+            write(logs / "app.log", "more")
+            one.run()
+        assert one.told["app.log"].state == "paused"
+
     def test_files_that_are_not_followed(self, follow: Follow, logs: Path) -> None:
         """Read to the end at the start and at each resume, and only then."""
         one = follow(follow=False, start="beginning", buffer_lines=2)
