@@ -169,7 +169,6 @@ async def test_cpu_of_a_duty_cycle_and_the_sums(subject, looker) -> None:
     assert [usage.pid for usage in watching.usages] == [None, *sorted(samples)]
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 async def test_threads_use_more_than_one_core(subject, looker) -> None:
     """More than 100 % where psutil says so too: a busy host may not give so much."""
     one = subject("spin=4")
