@@ -257,6 +257,13 @@ def making_root() -> Iterator[subprocess.Popen[bytes] | None]:
     shutil.rmtree(fresh, ignore_errors=True)
 
 
+def _is_made(making: subprocess.Popen[bytes]) -> bool:
+    """Wait for the root; False where no mirror gives it, or not in time: an overlay serves then."""
+    with suppress(subprocess.TimeoutExpired):
+        return making.wait(timeout=300) == 0
+    return False
+
+
 @pytest.fixture(scope="module")
 def package(
     tmp_path_factory: pytest.TempPathFactory, making_root: subprocess.Popen[bytes] | None
@@ -283,7 +290,7 @@ def debian(
     if os.geteuid() != 0:
         pytest.skip("a system of its own needs root")
     root = _cached_root()
-    if making_root is not None and making_root.wait(timeout=600) == 0:
+    if making_root is not None and _is_made(making_root):
         fresh = root.with_name(f"{root.name}.{os.getpid()}")
         shutil.rmtree(fresh / "var/cache/apt", ignore_errors=True)
         if not root.exists():
