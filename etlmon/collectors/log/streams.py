@@ -50,7 +50,7 @@ class Step:
     is_done: bool
     """Whether all that was there has been read."""
     is_held: bool
-    """Whether the end of a last line, or entry, is waited for."""
+    """Whether the end of a last line, or entry, is waited for, of what is not followed."""
     directories: frozenset[bytes]
     """Where changes are to be heard of."""
     trouble: str | None
@@ -195,7 +195,9 @@ class Streams:
             file.stream.has_rotated for file in self._files.values() if not file.stream.is_asleep
         )
         self._names = None if has_rotated else self._search.is_own
-        is_held = any(file.stream.is_held for file in self._files.values())
+        is_held = not self._settings.follow and any(
+            file.stream.is_held for file in self._files.values()
+        )
         return Step(records, is_done, is_held, frozenset(self._search.directories), self._trouble())
 
     def _trouble(self) -> str | None:
