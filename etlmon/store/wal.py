@@ -115,12 +115,14 @@ class Checkpoints:
         self._going_on: Deferred[bool] | None = None
         self._began_at = -math.inf
         self._held_by_others = False
+        self._waits_for_reads = False
         self._wal_bytes = 0
 
     def mind(self, wal_bytes: int) -> None:
         """Begin where the log is large; where others prevent that, not all the time."""
         self._wal_bytes = wal_bytes
         if self._going_on is not None:
+            self._halt_if_large()
             return
         if wal_bytes < _LARGE_BYTES:
             self.warning = None  # if another database has taken the place of that one
@@ -180,16 +182,23 @@ class Checkpoints:
     async def _attempt(self, connections: Connections) -> bool:
         done = await self._try()
         if not done:
-            if self._wal_bytes > _LARGEST_BYTES:
-                self._writer.halt()
+            self._waits_for_reads = True
+            self._halt_if_large()
             try:
                 async with connections.no_reads():
+                    self._waits_for_reads = False
                     self._writer.resume()
                     done = await self._try()
             finally:
+                self._waits_for_reads = False
                 if not self._is_halted():
                     self._writer.resume()
         return done
+
+    def _halt_if_large(self) -> None:
+        """Let the reads that are waited for end first, also where the log grows meanwhile."""
+        if self._waits_for_reads and self._wal_bytes > _LARGEST_BYTES:
+            self._writer.halt()
 
     async def _wait(self, connections: Connections) -> bool:
         """Let nothing be written until the log can be begun anew: it would fill the disk."""

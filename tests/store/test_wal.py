@@ -21,6 +21,7 @@ from etlmon.errors import StoreError
 from etlmon.store import database, wal
 from etlmon.store.database import StoreService
 from etlmon.store.wal import has_reset_bug, readers
+from etlmon.store.writer import Writer
 from tests.store.test_damage import run_of
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -130,6 +131,43 @@ async def test_it_waits_for_a_read_and_new_reads_for_it(
     await gatherResults([reading, checkpoint])
     assert order == ["read", "checkpoint True"]
     assert size("-wal") == 0
+
+
+async def test_writing_waits_for_a_read_also_when_the_log_grows_large_meanwhile(
+    store: StoreService, size: Size, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log was small when its checkpoint began: a read of 5 s would let it grow on and on."""
+    monkeypatch.setattr(wal, "_LARGEST_BYTES", 1 << 20)
+    monkeypatch.setattr(database, "_LOOK_EVERY_SECONDS", 0.0)
+    begun, may_end, halted = Event(), Event(), Event()
+    halt = Writer.halt
+
+    def noted(writer: Writer, error: StoreError | None = None) -> None:
+        halted.set()
+        halt(writer, error)
+
+    monkeypatch.setattr(Writer, "halt", noted)
+
+    def slowly(cursor: sqlite3.Cursor) -> None:
+        cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+        begun.set()
+        may_end.wait(30)
+
+    reading = store.read(slowly)
+    await until(begun.is_set)
+    await store.run(insert)
+    checkpoint = store.checkpoint()
+    await store.run(lambda _cursor: None)  # when it has found the read in its way
+    writing = gatherResults([store.run(insert) for _ in range(20)])
+    await until(halted.is_set)
+    may_end.set()
+    await reading
+    await checkpoint
+    await writing
+    (rows,) = await store.read(
+        lambda cursor: cursor.execute("SELECT count(*) FROM collector_run").fetchone()
+    )
+    assert rows == 21 * ROWS_A_BATCH
 
 
 async def test_another_program_that_reads_is_in_the_way(
