@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SAMPLES = 200
 _GOLDEN = (5**0.5 - 1) / 2
 """Its multiples are spread evenly and never with a period, as holes may have one."""
+_MOST_SAMPLED_BYTES = 8 << 20
+"""After so many fewer rows tell, for to know how long one is reads all of it."""
 _MOST_COUNTED = 100_000
 """A table with more numbers than these is not counted row by row."""
 _BYTES_AROUND_ROW = 6
@@ -148,17 +150,18 @@ class _Sample:
         first, last = found
         numbers = last - first + 1
         one = f"SELECT rowid, {terms} FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1"
-        hits, length = 0, 0
-        for step in range(_SAMPLES):
-            number = first + int((last - first) * (step * _GOLDEN % 1))
+        looks, hits, length = 0, 0, 0
+        while looks < _SAMPLES and length < _MOST_SAMPLED_BYTES:
+            number = first + int((last - first) * (looks * _GOLDEN % 1))
             row, row_length = cursor.execute(one, (number,)).fetchone()
+            looks += 1
             hits += row == number
             length += row_length
         if numbers <= _MOST_COUNTED:
             (rows,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone()
         else:
-            rows = max(1, numbers * hits // _SAMPLES)
-        return cls(rows, length / _SAMPLES)
+            rows = max(1, numbers * hits // looks)
+        return cls(rows, length / looks)
 
 
 def _terms(cursor: sqlite3.Cursor, table: str) -> list[str]:

@@ -77,3 +77,15 @@ def test_a_large_table_is_not_counted(path: Path, monkeypatch: pytest.MonkeyPatc
         assert not [text for text in seen if "count(" in text]
         (exact,) = connection.execute("SELECT count(*) FROM collector_run").fetchone()
     assert found == pytest.approx(exact, rel=0.15)
+
+
+def test_of_long_rows_fewer_are_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a row is read for its length: two hundred of a megabyte would take seconds."""
+    monkeypatch.setattr(sizes, "_MOST_SAMPLED_BYTES", 2_000)
+    with closing(fill(path)) as connection:
+        seen: list[str] = []
+        connection.set_trace_callback(seen.append)
+        found = sizes.reckon(connection.cursor(), ["collector_run"])["collector_run"]
+    assert found.rows == 20_000
+    assert 1 < sum("ORDER BY rowid LIMIT 1" in text for text in seen) < 20
+    assert found.bytes > 1 << 20
