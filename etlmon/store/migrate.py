@@ -78,10 +78,8 @@ def schema_version(connection: sqlite3.Connection) -> int:
     ).fetchone()
     if known is None:
         return 0
-    newest: int | None = connection.execute(
-        "SELECT max(schema_version) FROM migrations"
-    ).fetchone()[0]
-    return newest or 0
+    (newest,) = connection.execute("SELECT max(schema_version) FROM migrations").fetchone()
+    return newest if isinstance(newest, int) and newest > 0 else 0
 
 
 def lacking(connection: sqlite3.Connection, version: int) -> str | None:

@@ -185,7 +185,15 @@ def test_truncated_database(path: Path, left: float) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("table", ["dashboards (id)", "migrations (id INTEGER, migration TEXT)"])
+@pytest.mark.parametrize(
+    "table",
+    [
+        "dashboards (id)",
+        "migrations (id INTEGER, migration TEXT)",
+        "migrations AS SELECT '20190312' AS schema_version",
+        "migrations AS SELECT -1 AS schema_version",
+    ],
+)
 def test_database_of_another_program(path: Path, sql: Sql, table: str) -> None:
     sql(f"CREATE TABLE {table}")
     before = path.read_bytes()
