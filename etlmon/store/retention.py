@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from etlmon.errors import StoreError
@@ -145,11 +146,7 @@ class RetentionService(TimerService):
         for table in self._tables:
             await self._trim(table)
         await self._trim_bytes()
-        pages = 1
-        while pages > 0:
-            pages = await self._step(
-                lambda rows: lambda cursor: free_pages(cursor, max(4, rows // _ROWS_A_PAGE))
-            )
+        await self._give_back()
         await self.room.limit()
         if self._last_error is not None:
             self.log.info("Retention works again.")
@@ -242,6 +239,22 @@ class RetentionService(TimerService):
                 break
             left -= deleted
         return rows - left
+
+    async def _give_back(self) -> None:
+        """Give free pages back to the disk.
+
+        SQLite cuts the file itself when the write-ahead log has been brought into it: where little
+        is written, that would be much later.
+        """
+        steps, left = 0, 1
+        while left > 0:
+            left = await self._step(
+                lambda rows: lambda cursor: free_pages(cursor, max(4, rows // _ROWS_A_PAGE))
+            )
+            steps += 1
+        if steps > 1:
+            with suppress(StoreError, CancelledError):  # what is wrong is told by the store
+                await self._store.checkpoint()
 
     async def _step(
         self, work: Callable[[int], Callable[[sqlite3.Cursor], int]], *tables: str
