@@ -10,7 +10,14 @@ from etlmon.host.copies import old_copy
 from etlmon.host.follow_queue import identity_of, is_at, is_form_of
 from etlmon.host.generation import RewrittenError
 from etlmon.host.lines import Mark
-from etlmon.host.rotated import find, has_time_of, open_listed, rotated, unseen_after
+from etlmon.host.rotated import (
+    find,
+    has_time_of,
+    keeps_time,
+    open_listed,
+    rotated,
+    unseen_after,
+)
 from etlmon.text import host_path
 
 if TYPE_CHECKING:
@@ -145,7 +152,11 @@ def open_unknown(
     for _ in range(_MOST_TRIES):
         found: list[Generation | Mark] = []
         try:
-            chosen = [one for one in choose(files) if not is_known(queue, one)]
+            chosen = [
+                one
+                for one in choose(files)
+                if not (_is_made_of_known(queue, one, files) or is_known(queue, one))
+            ]
             for one in chosen[:-_MOST_WAITING]:
                 found.append(_gap(one, "too many rotated files at once; left out"))
             for one in chosen[-_MOST_WAITING:]:
@@ -159,6 +170,52 @@ def open_unknown(
     return [
         Mark(("gap",), None, "rotated files went away again and again; some are left out")
     ], files
+
+
+def _is_made_of_known(queue: Queue, one: Rotated, files: list[Rotated]) -> bool:
+    """Whether compressing made a file of one that was done with, and gave it another time.
+
+    As ``gzip -c app.log.1 > app.log.1.gz; rm app.log.1`` does. Of several that hold the same the
+    oldest is it, and what was done with is known as that from now on: the others are to be read.
+    Raises FileNotFoundError if one of them is gone.
+    """
+    for place, position in enumerate(queue.past if one.is_packed and not keeps_time(one) else ()):
+        was_read = 0 < position.size <= position.offset and not position.is_packed
+        if not was_read or any(other.is_file_of(position) for other in files):
+            continue
+        for other in files:
+            found = _end_of(queue, other, position)
+            if found is not None:
+                queue.past_until.pop(position.identity, None)
+                queue.past[place] = found
+                break
+        if queue.past[place].identity == one.identity:
+            return True
+    return False
+
+
+def _end_of(queue: Queue, one: Rotated, position: Position) -> Position | None:
+    """Give the end of a compressed file, with a time of its own, that holds what was read.
+
+    None if it is another, holds more, or cannot be read. Raises FileNotFoundError if it is gone.
+    """
+    if not one.is_packed or keeps_time(one) or one.modified_ns < position.modified_ns:
+        return None
+    if any(one.is_file_of(known) for known in queue.past):
+        return None
+    try:
+        generation = open_listed(queue.path, one)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return None
+    try:
+        is_all = generation.go_to(position) and not generation.peek(1)
+        return generation.position() if is_all else None
+    except OSError:
+        return None
+    finally:
+        generation.close()
 
 
 def _open_at_beginning(queue: Queue, one: Rotated) -> Generation | Mark:

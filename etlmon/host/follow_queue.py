@@ -12,7 +12,7 @@ from etlmon.host.cursor import Cursor, Owed
 from etlmon.host.follow_link import Link
 from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES
 from etlmon.host.lines import LineReader, Mark
-from etlmon.host.rotated import COPYING_SECONDS, has_time_of, open_same
+from etlmon.host.rotated import COPYING_SECONDS, has_time_of, keeps_time, open_same
 
 if TYPE_CHECKING:
     from etlmon.host.generation import Generation, Position
@@ -225,8 +225,10 @@ def is_form_of(generation: Generation, position: Position) -> bool:
     if generation.is_another(position):
         if not generation.is_packed:
             return False
+        if position.is_packed:  # it may have been moved to another file system
+            return has_time_of(generation, position) and generation.go_to(position)
         # Files of one program begin alike: what was read to its end is all of it.
-        was_read = position.is_packed or position.offset >= position.size
+        was_read = position.offset >= position.size
         # Whoever types ``gzip -c app.log.1 > app.log.1.gz`` gives it another time.
         is_much = was_read and position.offset >= _MUCH_BYTES
         if not (is_much or _may_be_of_time(generation, position)):
@@ -256,11 +258,8 @@ def _is_open_form_of(generation: Generation, source: Source) -> bool:
 
 
 def _may_be_of_time(generation: Generation, position: Position) -> bool:
-    """Whether a compressed file may be made of that of a position, by when it was written.
-
-    One that is younger than its time has kept that of what it was made of.
-    """
-    if generation.modified_ns < (generation.born_ns or generation.changed_ns):
+    """Whether a compressed file may be made of that of a position, by when it was written."""
+    if keeps_time(generation):
         return has_time_of(generation, position)
     last_ns = max(position.modified_ns, position.written_ns)
     return abs(generation.modified_ns - last_ns) <= COPYING_SECONDS * 10**9

@@ -214,6 +214,11 @@ def has_time_of(one: Rotated | Generation, position: Position) -> bool:
     return any(one.modified_ns == _rounded(time_ns, one) for time_ns in times_ns)
 
 
+def keeps_time(one: Rotated | Generation) -> bool:
+    """Whether a compressed file has the time of what it was made of: it is younger than that."""
+    return one.modified_ns < (one.born_ns or one.changed_ns)
+
+
 def open_listed(path: bytes, one: Rotated) -> Generation:
     """Open a file that was listed as one of ``path``, though it may have been renamed since.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
@@ -86,6 +87,52 @@ class TestCompressedAtOnce:
             log.follow()
         log.read()
         assert (log.lines, log.marks) == (["banner", "1", *["banner"] * 4], [])
+
+
+class TestCompressedByHand:
+    """As ``gzip -c app.log.1 > app.log.1.gz; rm app.log.1``, which gives it another time."""
+
+    @pytest.fixture(autouse=True)
+    def done_with(self, log: Log, begun: None) -> None:
+        set_time(log.path, log.path.stat().st_mtime_ns - 60 * SECOND_NS)
+        log.path.rename(log.named(".1"))
+        log.path.touch()
+        log.read()
+        log.read()
+        wait_for_tick()
+
+    def compress(self, log: Log) -> None:
+        data = gzip.compress(log.named(".1").read_bytes())
+        log.named(".1.gz").write_bytes(data)
+        log.named(".1").unlink()
+
+    def test_it_is_known(self, log: Log, restart: bool) -> None:
+        if restart:
+            log.stop()
+        self.compress(log)
+        log.write("2")
+        if restart:
+            log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "1", "2"], [])
+        log.restart()
+        assert log.read() == []
+
+    def test_another_that_holds_the_same_is_read(self, log: Log, restart: bool) -> None:
+        if restart:
+            log.stop()
+        self.compress(log)
+        log.named(".1.gz").rename(log.named(".2.gz"))
+        wait_for_tick()
+        log.write("banner", "1")
+        log.path.rename(log.named(".1"))
+        self.compress(log)
+        wait_for_tick()
+        log.write("2")
+        if restart:
+            log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "1", "banner", "1", "2"], [])
 
 
 class TestCutOff:
