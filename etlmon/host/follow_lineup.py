@@ -184,7 +184,7 @@ def _is_made_of_known(queue: Queue, one: Rotated, files: list[Rotated]) -> bool:
         if not was_read or any(other.is_file_of(position) for other in files):
             continue
         for other in files:
-            found = _end_of(queue, other, position)
+            found = end_of(queue, other, position)
             if found is not None:
                 queue.past_until.pop(position.identity, None)
                 queue.past[place] = found
@@ -194,7 +194,7 @@ def _is_made_of_known(queue: Queue, one: Rotated, files: list[Rotated]) -> bool:
     return False
 
 
-def _end_of(queue: Queue, one: Rotated, position: Position) -> Position | None:
+def end_of(queue: Queue, one: Rotated, position: Position) -> Position | None:
     """Give the end of a compressed file, with a time of its own, that holds what was read.
 
     None if it is another, holds more, or cannot be read. Raises FileNotFoundError if it is gone.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from etlmon.host.cursor import Owed
 from etlmon.host.follow_cut import cut_off, filled, look_for_copy
-from etlmon.host.follow_lineup import find_unknown
+from etlmon.host.follow_lineup import end_of, find_unknown
 from etlmon.host.follow_queue import is_same
 from etlmon.host.generation import Position, open_generation
 from etlmon.host.lines import Mark
-from etlmon.host.rotated import open_same, rotated, unseen_after
+from etlmon.host.rotated import has_time_of, open_same, rotated, unseen_after
 
 if TYPE_CHECKING:
     from etlmon.host.cursor import Cursor
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from etlmon.host.rotated import Rotated
 
 _MOST_TRIES = 6
+
+_MAYBE_DELETED = Mark(
+    ("gap",),
+    None,
+    "it was empty when it was looked at last, and no older one is there any more: if rotation has "
+    "deleted it, or others, before they were read, lines are missing",
+)
 
 _SWITCHED = Mark(
     ("gap",),
@@ -104,7 +111,10 @@ def _resume(
             continue
         generation = open_same(path, position)
         if generation is not None:
-            _go_on(queue, generation, position, now, was_named=was_named)
+            if was_named and not position.head_bytes:
+                _fill(queue, generation, position, [*queue.past, *all_files], now)
+            else:
+                _go_on(queue, generation, position, now, was_named=was_named)
             if was_named and path != name:
                 queue.lose_name(now)
             return
@@ -128,7 +138,10 @@ def _resume(
     # How much was in a compressed one is not known: its size says nothing.
     is_packed = position.is_packed
     left = 0 if is_packed else max(0, position.size - position.offset)
-    if left or is_packed or (was_named and not _may_be_packed(position, files)):
+    if was_named and _may_be_packed(position, files):
+        if not _is_any_left(queue, [*queue.past, *all_files], files):
+            queue.wait(_MAYBE_DELETED)
+    elif left or is_packed or was_named:
         lost = f"at least {left} bytes of it are missing" if left else "how much of it is not known"
         detail = f"gone before it had been read to its end; {lost}"
         queue.wait(Mark(("gap",), left or None, detail))
@@ -155,18 +168,44 @@ def _may_be_packed(position: Position, files: list[Rotated]) -> bool:
     )
 
 
+def _is_any_left(queue: Queue, known: list[Position], files: list[Rotated]) -> bool:
+    """Whether one of the known files is there still, be it compressed: rotation deletes the oldest.
+
+    True where none is known. Raises FileNotFoundError if one goes away meanwhile.
+    """
+
+    def is_left(position: Position, one: Rotated) -> bool:
+        if one.is_file_of(position) or (one.is_packed and has_time_of(one, position)):
+            return True
+        return end_of(queue, one, position) is not None
+
+    known = [one for one in known if one.head_bytes]
+    return not known or any(is_left(position, one) for position in known for one in files)
+
+
 def _go_on(
     queue: Queue, generation: Generation, position: Position, now: float, *, was_named: bool
 ) -> None:
     source = queue.source(generation, now, is_copy=generation.is_packed)
     if was_named:
         queue.name(source)
-        if position.head_bytes:
-            look_for_copy(queue, source, position)
-        else:
-            filled(queue, source, position)
+        look_for_copy(queue, source, position)
     else:
         queue.wait(source)
+
+
+def _fill(
+    queue: Queue, generation: Generation, position: Position, known: list[Position], now: float
+) -> None:
+    """Go on in a file that bore the name, and was empty: its copies may have been deleted, too."""
+    source = queue.source(generation, now, is_copy=generation.is_packed)
+    queue.name(source)
+    place = len(queue.waiting) - 1
+    filled(queue, source, position)
+    if queue.waiting[place] is source:
+        return
+    if not _is_any_left(queue, known, rotated(queue.path)):
+        queue.waiting.insert(place, _MAYBE_DELETED)
 
 
 def _same(position: Position, files: list[Rotated]) -> list[bytes]:

@@ -16,8 +16,71 @@ from etlmon.host.cursor import decode, encode
 from etlmon.host.follow import Follower
 from etlmon.host.generation import Generation, open_generation, zstd
 from tests.host.conftest import Log
+from tests.host.test_follow_alike import pack, rotate
+from tests.waiting import wait_for_tick
 
 PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd.compress}
+
+
+class TestEmptyAtTheLastLook:
+    """Nothing tells which of the files it was, if rotation has deleted the oldest unread."""
+
+    @pytest.fixture(autouse=True)
+    def stopped(self, log: Log) -> None:
+        log.write("0")
+        log.follow("beginning")
+        log.read()
+
+    @pytest.mark.parametrize(
+        ("deleted", "lines", "flags"),
+        [
+            (0, ["0", "1", "2", "3"], []),
+            (1, ["0", "1", "2", "3"], [("gap",)]),
+            (2, ["0", "2", "3"], [("gap",)]),
+        ],
+    )
+    def test_renamed_and_compressed(
+        self, log: Log, deleted: int, lines: list[str], flags: list[tuple[str, ...]]
+    ) -> None:
+        for number in range(1, 4):
+            wait_for_tick()
+            log.path.rename(log.named(".1"))
+            log.path.touch()
+            if number == 1:
+                log.read()
+                log.read()
+                log.stop()
+            for old in range(3, 0, -1):
+                if log.named(f".{old}.gz").exists():
+                    log.named(f".{old}.gz").rename(log.named(f".{old + 1}.gz"))
+            pack(log, ".1")
+            wait_for_tick()
+            log.write(str(number))
+        for number in range(deleted):
+            log.named(f".{3 - number}.gz").unlink()
+        log.follow()
+        log.read()
+        assert (log.lines, log.flags) == (lines, flags)
+        log.restart()
+        assert log.read() == []
+
+    @pytest.mark.parametrize("deleted", [0, 2])
+    def test_copied_and_cut_off(self, log: Log, deleted: int) -> None:
+        rotate(log)
+        log.read()
+        log.stop()
+        for number in range(1, 4):
+            log.write(str(number))
+            rotate(log)
+        log.write("4")
+        for number in range(deleted):
+            log.named(f".{4 - number}").unlink()
+        log.marks.clear()
+        log.follow()
+        log.read()
+        assert log.lines == ["0", *([] if deleted else ["1"]), "2", "3", "4"]
+        assert log.flags.count(("gap",)) == (1 if deleted else 0)
+        assert log.flags.count(("truncated",)) == (2 if deleted else 3)
 
 
 class TestAfterDowntime:
