@@ -19,7 +19,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +34,7 @@ from etlmon.host.follow_queue import (
     identity_of,
 )
 from etlmon.host.follow_restore import restore
+from etlmon.host.follow_standing import Standing, rotated_files, standing, unread_bytes
 from etlmon.host.generation import Generation, Position, RewrittenError, open_generation
 from etlmon.host.lines import Mark, Reading
 from etlmon.host.rotated import rotated
@@ -45,25 +45,6 @@ FindBegin = Callable[[int, int], int]
 
 _MOST_TRIES = 6
 _MOST_HELD = 16  # rotated files that are kept open for what may still be written to them
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How the following of a file stands."""
-
-    is_there: bool
-    """Whether there is a file of the name."""
-    offset: int | None
-    size: int | None
-    inode: int | None
-    lag_bytes: int
-    """Bytes that wait to be read, those of rotated files too."""
-    rotated_files: int
-    """Files that lost the name and are still read."""
-    deleted_bytes: int
-    """Bytes of files that have been deleted, and take room on disk as long as they are open."""
-    sees_all_writers: bool
-    """Whether it is known who has them open; without privileges their being quiet decides."""
 
 
 class Follower:
@@ -346,31 +327,18 @@ class Follower:
 
     def standing(self) -> Standing:
         """Tell how it stands, as of the last look and what has been read since."""
-        named = self._queue.named
-        sources = self._queue.sources()
-        return Standing(
-            is_there=named is not None,
-            offset=named.lines.offset if named else None,
-            size=max(named.generation.size, named.generation.offset) if named else None,
-            inode=named.generation.inode if named else None,
-            lag_bytes=sum(source.lines.left_bytes for source in sources),
-            rotated_files=self.rotated_files,
-            deleted_bytes=sum(one.generation.size for one in sources if one.generation.is_deleted),
-            sees_all_writers=self._aside.sees_all_writers,
-        )
+        return standing(self._queue, sees_all_writers=self._aside.sees_all_writers)
 
     @property
     def rotated_files(self) -> int:
         """How many files that lost the name are still read."""
-        return len(self._queue.sources()) - (self._queue.named is not None)
+        return rotated_files(self._queue)
 
     def unread_bytes(self, inode: int, size: int) -> int:
         """Reckon, while all is closed, how much of the file that bears the name is not read yet."""
         if self._saved is None:
             return 0 if self._begin == "end" else size
-        last = self._saved.waiting[-1] if self._saved.is_named else None
-        is_known = isinstance(last, Position) and last.inode == inode and last.offset <= size
-        return size - last.offset if is_known and isinstance(last, Position) else size
+        return unread_bytes(self._saved, inode, size)
 
     def knows(self, path: bytes, identity: tuple[int, int]) -> bool:
         """Whether a file, by its name and its device and inode, is read here, or was lately."""

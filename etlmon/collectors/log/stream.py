@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.log.entries import Joiner
     from etlmon.collectors.log.text import TextReader
-    from etlmon.host.follow import Begin, Standing
+    from etlmon.host.follow import Begin
     from etlmon.host.follow_queue import Limits
+    from etlmon.host.follow_standing import Standing
     from etlmon.host.lines import Reading
     from etlmon.records.log import LogState
     from etlmon.times import TimeReader

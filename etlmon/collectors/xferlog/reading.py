@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from etlmon.host.follow import Standing
+    from etlmon.host.follow_standing import Standing
     from etlmon.host.lines import Mark, Reading
     from etlmon.host.zone import HostZone
     from etlmon.records.xferlog import XferlogFlag, XferlogStatus
