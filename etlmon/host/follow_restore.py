@@ -10,7 +10,7 @@ from etlmon.host.cursor import Owed
 from etlmon.host.follow_cut import cut_off, filled, look_for_copy
 from etlmon.host.follow_lineup import end_of, find_unknown
 from etlmon.host.follow_queue import is_same
-from etlmon.host.generation import Position, open_generation
+from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES, Position, open_generation
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import has_time_of, open_same, rotated, unseen_after
 
@@ -106,6 +106,12 @@ def _resume(
         return
     name = os.path.realpath(queue.path)
     rewritten: Generation | None = None
+    further = [one for one in all_files if one.offset > position.offset]
+    if not (was_named and is_same(name, position)):
+        generation = _find_earlier(queue, position, files, further)
+        if generation is not None:
+            _read_from(queue, generation, position, now, was_named=was_named)
+            return
     for path in (name, position.path.encode("latin-1"), *_same(position, files)):
         if not is_same(path, position):
             continue
@@ -118,20 +124,15 @@ def _resume(
             if was_named and path != name:
                 queue.lose_name(now)
             return
-        if rewritten is None:
+        if rewritten is None and (was_named or position.born_ns):
             rewritten = _open_rewritten(path, position)
     if rewritten is not None:
         is_named = was_named and rewritten.name == name
         cut_off(queue, queue.source(rewritten, now), position, is_named=is_named)
         return
-    further = [one for one in all_files if one.offset > position.offset]
     generation = find_unknown(queue, position, files, others=further)
     if generation is not None:  # a copy; or itself, when it was renamed this very moment
-        is_copy = generation.is_packed or generation.is_another(position)
-        source = queue.source(generation, now, is_copy=is_copy)
-        queue.wait(source)
-        if was_named:
-            queue.last = source.lines.position
+        _read_from(queue, generation, position, now, was_named=was_named)
         return
     if _places(rotated(queue.path)) != _places(files):
         raise FileNotFoundError(ENOENT, "it may have got another name meanwhile")
@@ -145,6 +146,37 @@ def _resume(
         lost = f"at least {left} bytes of it are missing" if left else "how much of it is not known"
         detail = f"gone before it had been read to its end; {lost}"
         queue.wait(Mark(("gap",), left or None, detail))
+
+
+def _find_earlier(
+    queue: Queue, position: Position, files: list[Rotated], further: list[Position]
+) -> Generation | None:
+    """Open what compressing has made of a file whose inode number another one seems to have now.
+
+    Where nothing tells when files were made, and little was read of one, another that got its
+    number may hold that, too. It was written later than one that is compressed, holds it, and is
+    not known.
+    """
+    own = next((one for one in files if one.is_file_of(position)), None)
+    if own is None or position.born_ns or not 0 < position.offset < HEAD_BYTES + TAIL_BYTES:
+        return None
+    earlier = [one for one in files if one.is_packed and one.modified_ns < own.modified_ns]
+    generation = find_unknown(queue, position, earlier, others=further) if earlier else None
+    if generation is not None and not generation.is_packed:
+        generation.close()
+        return None
+    return generation
+
+
+def _read_from(
+    queue: Queue, generation: Generation, position: Position, now: float, *, was_named: bool
+) -> None:
+    """Go on in a file that holds what was read of that of a position."""
+    is_copy = generation.is_packed or generation.is_another(position)
+    source = queue.source(generation, now, is_copy=is_copy)
+    queue.wait(source)
+    if was_named:
+        queue.last = source.lines.position
 
 
 def _is_over(position: Position) -> bool:

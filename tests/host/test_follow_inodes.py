@@ -154,6 +154,47 @@ class TestOfOneThatBeginsAlike:
             log.read()
         assert (log.lines, log.marks) == (["banner", "banner", "1", "2"], [])
 
+    def test_what_was_renamed_and_compressed_is_read_before_it(
+        self, log: Log, no_births: None
+    ) -> None:
+        log.stop()
+        cursor = decode(log.cursor)
+        assert cursor is not None
+        (position,) = cursor.waiting
+        assert isinstance(position, Position)
+        log.write("1")
+        log.path.rename(log.named(".1"))
+        compress(log.named(".1"))
+        log.named(".1.gz").rename(log.named(".2.gz"))
+        wait_for_tick()
+        log.write("banner", "2")
+        log.path.rename(log.named(".1"))
+        log.write("3")
+        give_again(log, position, ".1")
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "1", "banner", "2", "3"], [])
+
+    def test_what_lost_the_name_is_not_what_bears_it_now(self, log: Log, no_births: None) -> None:
+        """And which does not hold what was read: it has not been cut off."""
+        with log.path.open("a"):
+            log.path.rename(log.named(".1"))
+            log.write("2")
+            log.read()
+        cursor = decode(log.cursor)
+        assert cursor is not None
+        (position,) = cursor.held
+        log.stop()
+        compress(log.named(".1"))
+        log.named(".1.gz").rename(log.named(".2.gz"))
+        wait_for_tick()
+        log.path.rename(log.named(".1"))
+        log.write("3")
+        give_again(log, position, "")
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "2", "3"], [])
+
     def test_what_bears_the_name_is_read_from_its_beginning(self, log: Log) -> None:
         log.path.rename(log.named(".1"))
         log.write("1")
