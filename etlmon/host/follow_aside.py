@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from etlmon.host.follow_queue import identity_of, lasting
-from etlmon.host.rotated import COPYING_SECONDS, open_same
+from etlmon.host.rotated import COPYING_SECONDS, open_same, rotated
 from etlmon.host.writers import find_writers
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class Aside:
             if status is None or now > until or identity_of(status) != position.identity:
                 del self._queue.past_until[position.identity]
             elif status.st_size > position.offset:
+                if not position.born_ns:
+                    self._queue.let_go_of_packed(rotated(self._queue.path))
+                    if position not in self._queue.past:
+                        continue
                 generation = open_same(path, position)
                 if generation is not None:
                     self._queue.past.remove(position)

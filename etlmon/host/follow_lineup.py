@@ -151,6 +151,7 @@ def open_unknown(
     """
     for _ in range(_MOST_TRIES):
         found: list[Generation | Mark] = []
+        queue.let_go_of_packed(files)
         try:
             chosen = [
                 one

@@ -115,10 +115,8 @@ class Queue:
 
         If one that was done with had its inode number, that is gone: it has none any more.
         """
-        self.past_until.pop(generation.identity, None)
-        for place, one in enumerate(self.past):
-            if one.identity == generation.identity:
-                self.past[place] = msgspec.structs.replace(one, device=0, inode=0)
+        for one in [one for one in self.past if one.identity == generation.identity]:
+            self._let_go(one)
         lines = LineReader(
             generation,
             max_line_bytes=self.limits.max_line_bytes,
@@ -126,6 +124,24 @@ class Queue:
             may_give_back=self.limits.may_give_back,
         )
         return Source(lines, rotated_at=now, grew_at=now, is_copy=is_copy)
+
+    def let_go_of_packed(self, files: list[Rotated]) -> None:
+        """Let go of the numbers of files that were done with and have been compressed since.
+
+        Where nothing tells when files were made, another may have got such a number. It was written
+        at another time, and a compressed file has the very time of the one that was done with.
+        """
+        for one in [one for one in self.past if not one.born_ns and not one.is_packed]:
+            own = next((other for other in files if other.is_file_of(one)), None)
+            if own is None or has_time_of(own, one):
+                continue
+            if any(other.is_packed and has_time_of(other, one) for other in files):
+                self._let_go(one)
+
+    def _let_go(self, position: Position) -> None:
+        self.past_until.pop(position.identity, None)
+        place = self.past.index(position)
+        self.past[place] = msgspec.structs.replace(position, device=0, inode=0)
 
     def sources(self) -> list[Source]:
         """Give all files that are open."""

@@ -154,6 +154,43 @@ class TestOfOneThatBeginsAlike:
             log.read()
         assert (log.lines, log.marks) == (["banner", "banner", "1", "2"], [])
 
+    def test_what_has_been_compressed_is_not_what_has_its_number(
+        self, log: Log, no_births: None
+    ) -> None:
+        """Its time is that of the compressed one."""
+        log.path.rename(log.named(".1"))
+        log.write("1")
+        log.read()
+        log.read()
+        log.stop()
+        compress(log.named(".1"))
+        log.named(".1.gz").rename(log.named(".3.gz"))
+        log.path.rename(log.named(".2"))
+        wait_for_tick()
+        log.write("banner", "2", to=log.named(".1"))
+        wait_for_tick()
+        log.write("3")
+        give_again(log, known(log), ".1")
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "1", "banner", "2", "3"], [])
+
+    def test_what_has_been_compressed_is_not_read_on(self, log: Log, no_births: None) -> None:
+        """Where another has its number, its name, and more in it."""
+        log.path.rename(log.named(".1"))
+        log.write("1")
+        log.read()
+        log.read()
+        log.stop()
+        compress(log.named(".1"))
+        log.named(".1.gz").rename(log.named(".2.gz"))
+        wait_for_tick()
+        log.write("banner", "elsewhere", to=log.named(".1"))
+        give_again(log, known(log), ".1")
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "1"], [])
+
     def test_what_was_renamed_and_compressed_is_read_before_it(
         self, log: Log, no_births: None
     ) -> None:
