@@ -169,7 +169,8 @@ def assert_supervised(debian: Debian) -> None:
     assert re.search(r"CapEff:\s+0+\n", status)
     assert re.search(r"NoNewPrivs:\s+1\n", status)
     assert re.search(r"Seccomp:\s+2\n", status)
-    assert "10" in debian.run("sh", "-c", NICES.format(pid)).split()
+    own, *children = map(int, debian.run("sh", "-c", NICES.format(pid)).split())
+    assert min(own + 10, 19) in children  # who runs the tests may be nice to others
     kinds = sorted(one["name"] for one in debian.get("health")["collectors"])
     assert kinds == ["cron", "disk", "path"]
     assert "ok; 3 collectors" in debian.run("systemctl", "status", "etlmon-node")
@@ -275,7 +276,7 @@ process_watch: [{name: load, match: sleep 4711}]
 manhole: {socket: /run/etlmon/manhole.sock}
 backup: {directory: /var/backups/etlmon}
 """
-NICES = "for c in $(cat /proc/{}/task/*/children); do cut -d' ' -f19 /proc/$c/stat; done"
+NICES = "for p in {0} $(cat /proc/{0}/task/*/children); do cut -d' ' -f19 /proc/$p/stat; done"
 
 
 def test_lintian_finds_nothing(package: Path) -> None:
