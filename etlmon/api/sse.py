@@ -19,6 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from etlmon import __version__
@@ -196,11 +197,12 @@ class Streams:
         None where that is not all there is, or others have taken enough.
         """
         key = (source.key, position)
-        if key not in self._taken:
-            if len(self._taken) >= _MOST_TAKEN:
-                return None
-            self._taken[key] = source.take(position, stored)
-        return self._taken[key]
+        if key in self._taken:
+            return self._taken[key]
+        if len(self._taken) >= _MOST_TAKEN:
+            return None
+        piece = self._taken[key] = source.take(position, stored)
+        return piece
 
     def read(self, source: Source, position: int) -> Deferred[Piece]:
         """Read on from a position; who asks for the same at the same time shares one read."""
@@ -272,7 +274,8 @@ class _Stream:
         self._is_let_in = is_let_in
         self._position = 0
         self._commits = 0
-        self._waiting: Deferred[Sequence[Any]] | None = None
+        self._empty_pieces = 0
+        self._waiting: Deferred[None] | None = None
         self._is_sending = self._is_over = self._is_gone = False
         request.notifyFinish().addBoth(self._gone)
 
@@ -299,45 +302,53 @@ class _Stream:
                 self.log.failure("A stream ends by a defect.")
 
     async def _send(self, piece: Piece) -> None:
-        empty = 0
         while not self._is_over:
-            empty = 0 if piece.data else empty + 1
-            if piece.data and not self._is_let_in():
-                break  # the token that opened the stream has been removed since
-            if piece.data:
-                self._request.write(piece.data)
-            self._position = piece.position
-            stored: Sequence[Any] = ()
-            if self.stalled_since is not None:
-                stored = await self._wait()
-            elif piece.is_all and self._commits == self._streams.commits(self.source.tables):
-                self.is_lazy = empty > _PATIENCE
-                stored = await self._wait()
+            self._give(piece)
+            is_last = self._commits == self._streams.commits(self.source.tables) and piece.is_all
+            if is_last or self.stalled_since is not None:
+                self._waiting = Deferred()
+                await self._waiting
             if not self._is_over:
-                piece = self._take(stored) or await self._read()
+                piece = await self._read()
 
-    def _take(self, stored: Sequence[Any]) -> Piece | None:
-        self._commits = self._streams.commits(self.source.tables)
-        return self._streams.take(self.source, self._position, stored) if stored else None
+    def _give(self, piece: Piece) -> None:
+        """Send a piece; a stream that has had nothing for a while becomes lazy."""
+        if piece.data:
+            if not self._is_let_in():  # the token that opened the stream has been removed since
+                self.close()
+                return
+            self._request.write(piece.data)
+        self._position = piece.position
+        self._empty_pieces = 0 if piece.data else self._empty_pieces + 1
+        self.is_lazy = self._empty_pieces > _PATIENCE
 
     def _read(self) -> Deferred[Piece]:
         self.is_lazy = False
         self._commits = self._streams.commits(self.source.tables)
         return self._streams.read(self.source, self._position)
 
-    def _wait(self) -> Deferred[Sequence[Any]]:
-        self._waiting = Deferred()
-        return self._waiting
-
-    def _go_on(self, stored: Sequence[Any] = ()) -> None:
+    def _go_on(self) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
-            waiting.callback(stored)
+            waiting.callback(None)
 
     def wake(self, stored: Sequence[Any] = ()) -> None:
-        """Go on; there may be more. A client that takes nothing is not woken."""
-        if self.stalled_since is None:
-            self._go_on(stored)
+        """Go on; there may be more. A client that takes nothing is not woken.
+
+        With what a commit has ``stored``, if that is all there is, it is sent at once: the stream
+        waits on.
+        """
+        if self._waiting is None or self.stalled_since is not None:
+            return
+        try:
+            piece = self._streams.take(self.source, self._position, stored) if stored else None
+            if piece is not None:
+                self._give(piece)
+                return
+        except Exception:
+            waiting, self._waiting = self._waiting, None
+            waiting.errback(Failure())
+        self._go_on()
 
     def beat(self) -> None:
         """Say that the stream is alive, and how far it is, in an event that is none."""

@@ -58,6 +58,11 @@ class Gate:
     def __init__(self, tokens: Known | None = None) -> None:
         self._tokens = tokens
 
+    @property
+    def asks(self) -> bool:
+        """Whether a token is asked for."""
+        return self._tokens is not None
+
     def identify(self, authorization: Sequence[bytes], origin: str, peer: str = NOBODY) -> Caller:
         """Give who asks, by the Authorization headers of a request.
 

@@ -472,6 +472,29 @@ async def test_a_store_that_fails_is_a_problem_or_the_end(api, store, monkeypatc
     (await api.ask(f"{APP}?follow=true")).problem(503, "database-unavailable")
 
 
+async def test_a_defect_ends_the_stream_that_meets_it_and_no_other(
+    api, store, monkeypatch, flush_logged_errors
+) -> None:
+    streams = [
+        await api.stream(f"{APP}?follow=true&lines=0{query}") for query in ("&path=/a", "&path=/b")
+    ]
+    for stream in streams:
+        await stream.wire.until(lambda received: b"retry" in received)
+    holds = table.Part.holds
+
+    def broken(part: table.Part, stored: LogBlock) -> bool:
+        if part.log_path == "/a":
+            raise ZeroDivisionError
+        return holds(part, stored)
+
+    monkeypatch.setattr(table.Part, "holds", broken)
+    await store.write([block("b", path="/b")])
+    await streams[0].wire.closed
+    assert await streams[1].lines(1) == ["b"]
+    await streams[1].close()
+    assert len(flush_logged_errors(ZeroDivisionError)) == 1
+
+
 async def stall(api: Any, store: Any) -> Any:
     """Open a stream whose client takes nothing, and fill it."""
     stopped = await api.stream(f"{APP}?follow=true")
