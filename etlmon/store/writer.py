@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from etlmon.errors import NOT_STORED, StoreError, why_not_stored
 from etlmon.store import sizes
@@ -272,10 +272,7 @@ class Writer:
         works = [waiting.work for waiting in self._group]
         do = self._how()
         assert self._pool is not None
-        transaction = self._pool.runInteraction(partial(self._in_thread, do), works)
-        transaction.addCallbacks(self._ended, self._failed)
-        transaction.addErrback(lambda failure: self.log.failure("The writer failed.", failure))
-        transaction.addBoth(lambda _: self._settle())
+        self._pool.runWithConnection(self._in_thread, do, works).addBoth(self._ended)
 
     def _how(self) -> _Do:
         """Tell how the group is done: of a trickle the pages are not counted each time."""
@@ -287,28 +284,32 @@ class Writer:
             self._counted_at = self._began_at
         return partial(_transaction, counts=counts)
 
-    def _in_thread(
-        self,
-        do: _Do,
-        cursor: Any,
-        works: Sequence[_Work],
-    ) -> _Done:
+    def _in_thread(self, connection: Any, do: _Do, works: Sequence[_Work]) -> _Done:
+        cursor = connection.cursor()
         try:
             result = do(cursor, works)
         except sqlite3.Error as error:
             raise self._explained(error) from error
+        finally:
+            cursor.close()
         self._afterwards()
         return result
 
-    def _ended(self, ended: _Done) -> None:
-        results, pages = ended
+    def _ended(self, ended: _Done | Failure) -> None:
+        try:
+            if isinstance(ended, Failure):
+                self._failed(ended)
+            else:
+                self._succeeded(*ended)
+        except Exception:
+            self.log.failure("The writer failed.")
+        self._settle()
+
+    def _succeeded(self, results: list[Any], pages: Pages | None) -> None:
         if pages is not None:
             self.state.pages = pages
-        self._succeeded(results)
-
-    def _succeeded(self, results: list[Any]) -> None:
         group, self._group = self._group, []
-        tables = frozenset().union(*(waiting.tables for waiting in group))
+        tables = frozenset().union(*[waiting.tables for waiting in group])
         if self._slowest is not None:
             self._slowest.note(
                 "commit",
@@ -338,9 +339,10 @@ class Writer:
             return False
         return any(one.records for one in group) or not any(one.records for one in self._queue)
 
-    def _failed(self, failure: Any) -> None:
+    def _failed(self, failure: Failure) -> None:
         group, self._group = self._group, []
         error = failure.value
+        assert error is not None
         if not may_pass(error):
             self._refuse_culprit(group, error)
         elif not group[0].in_transaction:
@@ -403,10 +405,10 @@ def _transaction(cursor: Any, works: Sequence[_Work], *, counts: bool) -> _Done:
     Gives what they give, and if it ``counts`` them the pages that the file has then.
     """
     connection = cursor.connection
-    with closing(connection.cursor()) as own:  # adbapi's looks up each of its names anew
-        own.execute("BEGIN IMMEDIATE")
-        results = [work(own) for work in works]
-        pages = sizes.pages(connection.cursor()) if counts else None
+    cursor.execute("BEGIN IMMEDIATE")
+    results = [work(cursor) for work in works]
+    pages = sizes.pages(connection.cursor()) if counts else None
+    cursor.close()  # no statement is left in progress
     connection.commit()
     return results, pages
 

@@ -82,13 +82,13 @@ class FakePool:
         """In how many transactions the pages of the file were asked for."""
         self._waiting: Callable[[], None] | None = None
 
-    def runInteraction(self, transaction: Any, works: Any) -> Deferred[Any]:
+    def runWithConnection(self, function: Any, do: Any, works: Any) -> Deferred[Any]:
         self.attempts.append(len(works))
         if self.broken is not None:
             return fail(self.broken)
         cursor = FakeCursor()
         try:
-            result = transaction(cursor, works)
+            result = function(cursor, do, works)
         except Exception:
             return fail()
         self.counted += cursor.counted
