@@ -238,11 +238,13 @@ class CollectorService(TimerService):
         self._run_started_at = self._wall_clock()
         next_run_at = utc(self._run_started_at + max(0.0, self._due - self._run_began))
         run = self._run = Deferred.fromCoroutine(self._collect(next_run_at))
-        run.addErrback(lambda failure: self.log.failure("The runner failed.", failure))
         run.addBoth(self._ended)
 
-    def _ended(self, cut_after_seconds: float | None) -> None:
+    def _ended(self, cut_after_seconds: float | Failure | None) -> None:
         self._run = None
+        if isinstance(cut_after_seconds, Failure):
+            self.log.failure("The runner failed.", cut_after_seconds)
+            cut_after_seconds = None
         ending, self._ending = self._ending, []
         for ended in ending:
             ended.callback(cut_after_seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -96,27 +96,29 @@ class Logs:
             LogFileGone: self._gone,
             LogsConfigured: self._configured,
         }
-        self._now: dict[str, _Log] = {}
+        self._now: defaultdict[str, _Log] = defaultdict(_Log)
 
     def _lines(self, blocks: Sequence[LogBlock]) -> None:
         for block in blocks:
-            log = self._now.setdefault(block.log_name, _Log())
-            lines = len(block.lines) - sum(block.lines[place] is None for place in block.marks)
+            log = self._now[block.log_name]
+            lines = len(block.lines)
+            if block.marks:
+                lines -= sum(block.lines[place] is None for place in block.marks)
+                log.gaps += sum("gap" in mark.flags for mark in block.marks.values())
             log.lines += lines
-            log.gaps += sum("gap" in mark.flags for mark in block.marks.values())
             if lines:
                 log.last_line_at = block.created_at.timestamp()
 
     def _read(self, files: Sequence[LogFileRead]) -> None:
         for file in files:
-            self._now.setdefault(file.log_name, _Log()).files[file.log_path] = file
+            self._now[file.log_name].files[file.log_path] = file
 
     def _gone(self, files: Sequence[LogFileGone]) -> None:
         for file in files:
-            self._now.setdefault(file.log_name, _Log()).files.pop(file.log_path, None)
+            self._now[file.log_name].files.pop(file.log_path, None)
 
     def _configured(self, configured: Sequence[LogsConfigured]) -> None:
-        self._now = only(self._now, configured[-1].names)
+        self._now = defaultdict(_Log, only(self._now, configured[-1].names))
 
     def snapshot(self) -> Families:
         """Take the values as they are now."""
