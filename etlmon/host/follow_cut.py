@@ -32,7 +32,7 @@ def refresh(queue: Queue, source: Source, now: float) -> None:
     """Find out what has become of a file that is open; ``now`` is the monotonic clock's."""
     generation = source.generation
     size, modified_ns = generation.size, generation.modified_ns
-    written_ns = generation.written_ns
+    written_ns, position = generation.written_ns, source.lines.position
     generation.refresh()
     if (generation.size, generation.modified_ns) == (size, modified_ns):
         return
@@ -40,7 +40,7 @@ def refresh(queue: Queue, source: Source, now: float) -> None:
     if source.is_copy:
         return
     was = msgspec.structs.replace(
-        source.lines.position, size=size, modified_ns=modified_ns, written_ns=written_ns
+        position, size=size, modified_ns=modified_ns, written_ns=written_ns
     )
     if not was.head_bytes:
         filled(queue, source, was)

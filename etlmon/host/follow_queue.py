@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -55,11 +55,11 @@ class Source:
     """Whether nobody writes to it, for it is a copy or compressed."""
     has_writer: bool = True
     """False once nobody can write to it any more: it is read to its end, and that is all."""
+    generation: Generation = field(init=False)
+    """The file itself."""
 
-    @property
-    def generation(self) -> Generation:
-        """The file itself."""
-        return self.lines.generation
+    def __post_init__(self) -> None:
+        self.generation = self.lines.generation
 
     def begin_again(self) -> None:
         """Begin again in the file, at a moment at which it is not written to: it may be cut off.

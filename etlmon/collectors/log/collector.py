@@ -61,7 +61,7 @@ class LogCollector:
         self._hint: Callable[[], None] | None = None
         self._watches: dict[bytes, Watch] = {}
         self._looked_at: float | None = None
-        self._came: Counter[bytes] = Counter()
+        self._came: dict[bytes, int] = {}
         """How often each path has been given to a file since the last step."""
         self._trouble: str | None = None
         """What could not be read when all files were looked at last."""
@@ -86,7 +86,8 @@ class LogCollector:
 
     def _file_came(self, directory: bytes, name: bytes) -> None:
         if self._heeds(name) and len(self._came) < _MOST_CAME:
-            self._came[os.path.join(directory, name)] += 1
+            path = os.path.join(directory, name)
+            self._came[path] = self._came.get(path, 0) + 1
 
     def _heeds(self, name: bytes) -> bool:
         return self._streams is None or self._streams.heeds(name)
@@ -158,7 +159,7 @@ class LogCollector:
             reads = not self._is_paused
             self._is_uncommitted = True
             if step is None:
-                step = await self._step(all_again, reads)
+                step = await self._context.in_thread(self._next_step(all_again, reads))
             if step.records:
                 yield Batch(step.records)
             if all_again:  # not at each hint: whoever changes files could fill the node's log
@@ -198,9 +199,6 @@ class LogCollector:
         if streams is not None:
             await self._context.in_thread(streams.close)
 
-    async def _step(self, all_again: bool, reads: bool) -> Step:
-        return await self._context.in_thread(self._next_step(all_again, reads))
-
     async def _step_if_steady(self) -> Step | None:
         """Look at all again, in one go: as most often, nothing can hang and no directory is new.
 
@@ -215,14 +213,14 @@ class LogCollector:
 
         found = await self._context.in_thread(look)
         if found is None:
-            self._came += came
+            self._came = dict(Counter(came) + Counter(self._came))
         return found
 
     def _next_step(self, all_again: bool, reads: bool) -> Callable[[], Step]:
         """Give what takes the next step, in a thread."""
         streams, now, wall = self._begun, self._context.monotonic_clock(), self._wall()
         modes = {directory: watch.mode for directory, watch in self._watches.items()}
-        came, self._came = self._came, Counter()
+        came, self._came = self._came, {}
         return lambda: streams.step(now, wall, modes, came, all_again=all_again, reads=reads)
 
     async def _arm(self, watches: list[Watch]) -> None:

@@ -170,7 +170,7 @@ class Streams:
         if looks:
             self._came.clear()
         has_read: set[Stream] = set()
-        is_done = True
+        is_done, has_rotated = True, False
         if reads:
             is_done = self._read(now, wall, records, has_read) and not self._has_room
         for file in self._files.values():
@@ -191,9 +191,7 @@ class Streams:
             )
             if not reads and stream.holds_too_much:
                 self._put_to_sleep(file)
-        has_rotated = any(
-            file.stream.has_rotated for file in self._files.values() if not file.stream.is_asleep
-        )
+            has_rotated = has_rotated or (not stream.is_asleep and stream.has_rotated)
         self._names = None if has_rotated else self._search.is_own
         is_held = not self._settings.follow and any(
             file.stream.is_held for file in self._files.values()
