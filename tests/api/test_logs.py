@@ -308,11 +308,12 @@ async def test_what_comes_without_a_read_is_what_is_read(api, store, reads) -> N
     stream = await api.stream(f"{APP}?follow=true&lines=0")
     await stream.wire.until(lambda received: b"retry" in received)
     reads.clear()
-    await store.write([strange, block(None, "plain")])
-    handed = [(event.last_id, event.data) for event in await stream.until(7)]
+    plain = block('{"line":null,', "a\nb\r\u2028\x0b", "", path='/"line":null,')
+    await store.write([strange, block(None, "plain"), plain])
+    handed = [(event.last_id, event.data) for event in await stream.until(10)]
     assert reads == []
-    again = await api.stream(f"{APP}?follow=true&lines=7")
-    assert [(event.last_id, event.data) for event in await again.until(7)] == handed
+    again = await api.stream(f"{APP}?follow=true&lines=10")
+    assert [(event.last_id, event.data) for event in await again.until(10)] == handed
     assert len(reads) > 0
     await stream.close()
     await again.close()

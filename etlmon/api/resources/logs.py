@@ -157,6 +157,23 @@ def _link(query: LogLinesQuery, rest: Part, most: int, *, newest: bool) -> str:
     return f'<{LOG_LINES.target(following)}>; rel="next"'
 
 
+def _events(stored: log_lines.Stored) -> bytes:
+    """Give the events of lines; what ordinary ones have in common is encoded once."""
+    block = stored.block
+    if block.marks or block.logged_at_ms is not None:
+        return sse.events([*stored.lines()])
+    without_text = msgspec.structs.replace(next(stored.lines()), line=None)
+    before, after = msgspec.json.encode(without_text).split(b'"line":null', 1)
+    before = before.partition(b",")[2]  # the number is first, and each line's own
+    texts = enumerate(sse.encode_each(block.lines), stored.first_id)
+    return b"".join(
+        [
+            b'id: %d\ndata: {"id":%d,%s"line":%s%s\n\n' % (number, number, before, text, after)
+            for number, text in texts
+        ]
+    )
+
+
 def _last_read(found: Sequence[LogLine]) -> datetime | None:
     return max((line.created_at for line in found), default=None)
 
@@ -272,7 +289,7 @@ class _Source:
         texts = [line or "" for one in own for line in one.block.lines]
         if len(texts) > _TAKEN_LINES or sum(map(len, texts)) > _TAKEN_CHARACTERS:
             return None
-        events = sse.events([line for one in own for line in one.lines()])
+        events = b"".join([_events(one) for one in own])
         return sse.Piece(events, blocks[-1].last_id, is_all=True)
 
     def _read(self, cursor: sqlite3.Cursor, position: int) -> sse.Piece:
