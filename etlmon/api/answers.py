@@ -111,8 +111,9 @@ class KeptAnswers:
 
     def forget(self, tables: frozenset[str]) -> None:
         """Drop what comes from one of ``tables``: they have committed."""
-        for key in [key for key, (_, sources) in self._kept.items() if sources & tables]:
-            del self._kept[key]
+        for key, (_, sources) in [*self._kept.items()]:
+            if sources & tables:
+                del self._kept[key]
         for making in self._making.values():
             making.outdated = making.outdated or bool(making.tables & tables)
 

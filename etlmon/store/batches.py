@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from etlmon.store import sizes
 from etlmon.store.queue import Waiting
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from etlmon.records.base import Record
+    from etlmon.store.sizes import Pages
     from etlmon.store.tables.base import Table
+
+    Work = Callable[[sqlite3.Cursor], Any]
+    Done = tuple[list[Any], Pages | None]
 
 _BURST_RECORDS = 1_000
 """A batch so large waits for no other, and none after it: it is no trickle to wait for."""
@@ -33,21 +38,45 @@ class Batches:
             groups.setdefault(type(record), []).append(record)
             weigh = self._weights.get(type(record))
             size += 1 if weigh is None else weigh(record)
-        tables = {kind: self._inserts[kind] for kind in groups}
+        names, works, may_be_held = set(), [], True
+        for kind, group in groups.items():
+            table = self._inserts[kind]
+            names.add(table.name)
+            works.append((table.inserts[kind], group))
+            may_be_held = may_be_held and table.may_be_held
         stored: list[Any] = []
 
         def insert(cursor: sqlite3.Cursor) -> None:
             stored.clear()
-            for kind, group in groups.items():
-                stored.extend(tables[kind].inserts[kind](cursor, group) or ())
+            for work, group in works:
+                stored.extend(work(cursor, group) or ())
 
         return Waiting(
             insert,
             max(1, size),
-            frozenset(table.name for table in tables.values()),
+            frozenset(names),
             is_burst=size >= _BURST_RECORDS,
             records=size,
             stored=stored,
-            may_be_held=all(table.may_be_held for table in tables.values()),
+            may_be_held=may_be_held,
             may_wait=may_wait,
         )
+
+
+def in_one_transaction(cursor: Any, works: Sequence[Work], *, counts: bool) -> Done:
+    """Do the works in one transaction; adbapi rolls it back if one raises, or the commit.
+
+    Gives what they give, and if it ``counts`` them the pages that the file has then.
+    """
+    connection = cursor.connection
+    cursor.execute("BEGIN IMMEDIATE")
+    results = [work(cursor) for work in works]
+    pages = sizes.pages(connection.cursor()) if counts else None
+    cursor.close()  # no statement is left in progress
+    connection.commit()
+    return results, pages
+
+
+def without_transaction(cursor: Any, works: Sequence[Work]) -> Done:
+    """Do the works, each by itself."""
+    return [work(cursor) for work in works], None

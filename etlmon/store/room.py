@@ -95,8 +95,7 @@ class Room:
 
     def committed(self, _tables: frozenset[str], _stored: Sequence[Any]) -> None:
         """Look how full the file is after a commit."""
-        pages = self._store.pages
-        if self._most_bytes is None or self._stopping or pages is None:
+        if self._most_bytes is None or self._stopping or (pages := self._store.pages) is None:
             return
         before, self._content_bytes = self._content_bytes, pages.content_bytes
         if before is not None:

@@ -17,8 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from etlmon.errors import NOT_STORED, StoreError, why_not_stored
-from etlmon.store import sizes
-from etlmon.store.batches import Batches
+from etlmon.store.batches import Batches, in_one_transaction, without_transaction
 from etlmon.store.faults import may_pass
 from etlmon.store.queue import MOST_RECORDS, Queue, Queued, Waiting
 from etlmon.store.trouble import Trouble
@@ -30,13 +29,12 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from etlmon.records.base import Record
+    from etlmon.store.batches import Done, Work
     from etlmon.store.sizes import Pages
     from etlmon.store.slowest import Slowest
     from etlmon.store.tables.base import Table
 
-    _Work = Callable[[sqlite3.Cursor], Any]
-    _Done = tuple[list[Any], Pages | None]
-    _Do = Callable[[Any, Sequence[_Work]], _Done]
+    _Do = Callable[[Any, Sequence[Work]], Done]
 
 T = TypeVar("T")
 
@@ -255,8 +253,10 @@ class Writer:
             return
         now = self._clock.seconds()
         at = max(now, self._next_at)
-        if not self._closing and all(waiting.may_wait for waiting in self._queue):
-            at = max(at, self._queue.first.came_at + _LONGEST_WAIT_SECONDS)
+        first = self._queue.first
+        may_wait = first.may_wait and not self._closing
+        if may_wait and all(waiting.may_wait for waiting in self._queue):
+            at = max(at, first.came_at + _LONGEST_WAIT_SECONDS)
         if self._timer is None:
             self._timer = self._clock.callLater(at - now, self._commit)
         elif at < self._timer.getTime():
@@ -267,24 +267,27 @@ class Writer:
         self._timer = None
         self._group = self._queue.take(failing=self.trouble.failing)
         self._began_at = self._next_at = self._clock.seconds()
-        if not any(waiting.is_burst for waiting in self._group):
+        works, size, is_burst = [], 0, False
+        for waiting in self._group:
+            works.append(waiting.work)
+            size += waiting.size
+            is_burst = is_burst or waiting.is_burst
+        if not is_burst:
             self._next_at += _LEAST_APART_SECONDS
-        works = [waiting.work for waiting in self._group]
-        do = self._how()
+        do = self._how(size)
         assert self._pool is not None
         self._pool.runWithConnection(self._in_thread, do, works).addBoth(self._ended)
 
-    def _how(self) -> _Do:
+    def _how(self, size: int) -> _Do:
         """Tell how the group is done: of a trickle the pages are not counted each time."""
         if not self._group[0].in_transaction:
-            return _outside
-        is_many = sum(waiting.size for waiting in self._group) >= _COUNTED_RECORDS
-        counts = is_many or self._began_at - self._counted_at >= _COUNTED_SECONDS
+            return without_transaction
+        counts = size >= _COUNTED_RECORDS or self._began_at - self._counted_at >= _COUNTED_SECONDS
         if counts:
             self._counted_at = self._began_at
-        return partial(_transaction, counts=counts)
+        return partial(in_one_transaction, counts=counts)
 
-    def _in_thread(self, connection: Any, do: _Do, works: Sequence[_Work]) -> _Done:
+    def _in_thread(self, connection: Any, do: _Do, works: Sequence[Work]) -> Done:
         cursor = connection.cursor()
         try:
             result = do(cursor, works)
@@ -295,7 +298,7 @@ class Writer:
         self._afterwards()
         return result
 
-    def _ended(self, ended: _Done | Failure) -> None:
+    def _ended(self, ended: Done | Failure) -> None:
         try:
             if isinstance(ended, Failure):
                 self._failed(ended)
@@ -397,21 +400,3 @@ class Writer:
                 self.state.dropped_records += waiting.records
             else:
                 waiting.done.errback(StoreError(f"{NOT_STORED}{why_not_stored(error)}"))
-
-
-def _transaction(cursor: Any, works: Sequence[_Work], *, counts: bool) -> _Done:
-    """Do the works in one transaction; adbapi rolls it back if one raises, or the commit.
-
-    Gives what they give, and if it ``counts`` them the pages that the file has then.
-    """
-    connection = cursor.connection
-    cursor.execute("BEGIN IMMEDIATE")
-    results = [work(cursor) for work in works]
-    pages = sizes.pages(connection.cursor()) if counts else None
-    cursor.close()  # no statement is left in progress
-    connection.commit()
-    return results, pages
-
-
-def _outside(cursor: Any, works: Sequence[_Work]) -> _Done:
-    return [work(cursor) for work in works], None

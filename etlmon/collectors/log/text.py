@@ -55,6 +55,8 @@ class TextReader:
 
 def marks(reading: Reading) -> dict[int, LineMark]:
     """Give the marks of a reading as they are stored."""
+    if not reading.marks:
+        return {}
     return {
         place: LineMark(
             flags=mark.flags,  # type: ignore[arg-type]
