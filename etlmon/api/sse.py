@@ -14,7 +14,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import LoopingCall
@@ -44,8 +43,6 @@ _LAZY_SECONDS = 0.05
 _MOST_TAKEN = 8
 """Different streams that take of one commit, in the reactor's thread; the others read."""
 
-
-_ENCODER = msgspec.json.Encoder()
 _HEADERS = (
     (b"Content-Type", b"text/event-stream"),
     (b"Cache-Control", b"no-store"),
@@ -87,40 +84,6 @@ class Source(Protocol):
 
         None where that is not all there is, or more than should be done in the reactor's thread.
         """
-
-
-def event(number: int, item: Any, kind: str = "") -> bytes:
-    """Give an event; ``kind`` is for those that are no item of the stream."""
-    name = f"event: {kind}\n".encode() if kind else b""
-    return b"%sid: %d\ndata: %s\n\n" % (name, number, msgspec.json.encode(item))
-
-
-def events(items: Sequence[Any]) -> bytes:
-    """Give the events of items, each with its ``id``; in one go, as that costs half as much."""
-    texts = zip(items, encode_each(items), strict=True)
-    return b"".join([b"id: %d\ndata: %s\n\n" % (item.id, text) for item, text in texts])
-
-
-def encode_each(items: Sequence[Any]) -> list[bytes]:
-    """Give the JSON of each item, none of which has a line break in it."""
-    return _ENCODER.encode_lines(items).splitlines()
-
-
-def resync(position: int, reason: str) -> bytes:
-    """Give the event that says: what was between the last event and this one is not known."""
-    return event(position, {"reason": reason}, "resync")
-
-
-def go_on(position: int, oldest: int, last: int, what: str) -> tuple[int, list[bytes]]:
-    """Give where a stream goes on, and the event that says so where that is not ``position``.
-
-    ``oldest`` and ``last`` are the ids that are stored; ``what`` they number, for example lines.
-    """
-    if position > last:
-        return last, [resync(last, "the node has a new database")]
-    if position + 1 < oldest:
-        return oldest - 1, [resync(oldest - 1, f"{what} in between are not stored any more")]
-    return position, []
 
 
 def last_event_id(request: Request) -> int | None:

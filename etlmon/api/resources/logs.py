@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
-from etlmon.api import sse
+from etlmon.api import events, sse
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.route import Route
@@ -161,11 +161,11 @@ def _events(stored: log_lines.Stored) -> bytes:
     """Give the events of lines; what ordinary ones have in common is encoded once."""
     block = stored.block
     if block.marks or block.logged_at_ms is not None:
-        return sse.events([*stored.lines()])
+        return events.of([*stored.lines()])
     without_text = msgspec.structs.replace(next(stored.lines()), line=None)
     before, after = msgspec.json.encode(without_text).split(b'"line":null', 1)
     before = before.partition(b",")[2]  # the number is first, and each line's own
-    texts = enumerate(sse.encode_each(block.lines), stored.first_id)
+    texts = enumerate(events.encode_each(block.lines), stored.first_id)
     return b"".join(
         [
             b'id: %d\ndata: {"id":%d,%s"line":%s%s\n\n' % (number, number, before, text, after)
@@ -289,12 +289,12 @@ class _Source:
         texts = [line or "" for one in own for line in one.block.lines]
         if len(texts) > _TAKEN_LINES or sum(map(len, texts)) > _TAKEN_CHARACTERS:
             return None
-        events = b"".join([_events(one) for one in own])
-        return sse.Piece(events, blocks[-1].last_id, is_all=True)
+        data = b"".join([_events(one) for one in own])
+        return sse.Piece(data, blocks[-1].last_id, is_all=True)
 
     def _read(self, cursor: sqlite3.Cursor, position: int) -> sse.Piece:
         last, oldest = log_lines.last_id(cursor), log_lines.oldest_id(cursor)
-        position, events = sse.go_on(position, oldest, last, "lines")
+        position, given = events.go_on(position, oldest, last, "lines")
         part = replace(self._part, after=position, before=last + 1)
         if self._wanted is None:
             found = log_lines.lines(
@@ -313,7 +313,5 @@ class _Source:
                 most_characters=_PIECE_CHARACTERS,
             )
             found, rest = looked.lines, looked.rest
-        events.append(sse.events(found))
-        return sse.Piece(
-            b"".join(events), last if rest is None else rest.after, is_all=rest is None
-        )
+        given.append(events.of(found))
+        return sse.Piece(b"".join(given), last if rest is None else rest.after, is_all=rest is None)

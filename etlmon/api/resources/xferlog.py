@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from etlmon.api import sse
+from etlmon.api import events, sse
 from etlmon.api.answers import Answer
 from etlmon.api.paging import page
 from etlmon.api.period import period
@@ -163,12 +163,12 @@ class _Source:
 
     def _read(self, cursor: sqlite3.Cursor, position: int) -> sse.Piece:
         last, oldest = xferlog_entries.last_id(cursor), xferlog_entries.oldest_id(cursor)
-        position, events = sse.go_on(position, oldest, last, "entries")
+        position, given = events.go_on(position, oldest, last, "entries")
         end = min(last, position + _LOOKED_AT)
         found = xferlog_entries.following(
             cursor, self._wanted, _PIECE_ENTRIES, after=position, before=end + 1
         )
         if len(found) == _PIECE_ENTRIES:
             end = found[-1].id
-        events.append(sse.events(found))
-        return sse.Piece(b"".join(events), end, is_all=end == last)
+        given.append(events.of(found))
+        return sse.Piece(b"".join(given), end, is_all=end == last)

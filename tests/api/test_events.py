@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from etlmon.api import sse
+from etlmon.api import events
 from etlmon.records.log import LogLine
 
 
@@ -28,15 +28,15 @@ def line(number: int, text: str | None) -> LogLine:
 def test_many_events_are_each_of_them() -> None:
     texts = ["", "plain", "a\nb\r\nc\rd", "\u2028\x85\x0b\x1c", 'id: 9\ndata: "x"\n\n', None]
     items = [line(number, text) for number, text in enumerate(texts, 40)]
-    assert sse.events(items) == b"".join(sse.event(item.id, item) for item in items)
+    assert events.of(items) == b"".join(events.event(item.id, item) for item in items)
 
 
 def test_no_events_are_nothing() -> None:
-    assert sse.events([]) == b""
+    assert events.of([]) == b""
 
 
 def test_an_event_is_one_line_of_data() -> None:
     """Whatever is in it: a line break would end the field, an empty line the event."""
-    (number, data, end, last) = sse.events([line(5, "a\r\rb\n\nc")]).split(b"\n")
+    (number, data, end, last) = events.of([line(5, "a\r\rb\n\nc")]).split(b"\n")
     assert (number, end, last) == (b"id: 5", b"", b"")
     assert msgspec.json.decode(data.removeprefix(b"data: "))["line"] == "a\r\rb\n\nc"
