@@ -90,6 +90,11 @@ def format_size(size_bytes: int) -> str:
     return str(size_bytes)
 
 
+def mebibytes(size_bytes: int) -> str:
+    """Write bytes for people, so that two sizes can be compared at a glance: ``68.2 MiB``."""
+    return f"{size_bytes / _BYTES['MiB']:.1f} MiB"
+
+
 @lru_cache(maxsize=256)  # the records of a batch share their moment
 def to_millis(moment: datetime) -> int:
     """Give the stored form of an aware datetime: whole milliseconds since the epoch, UTC."""

@@ -15,6 +15,7 @@ from etlmon.units import (
     format_duration,
     format_size,
     from_millis,
+    mebibytes,
     parse_duration,
     parse_size,
     to_millis,
@@ -120,6 +121,12 @@ class TestSizes:
     )
     def test_they_are_written_in_the_largest_unit_that_divides_them(self, size_bytes, text):
         assert format_size(size_bytes) == text
+
+    @pytest.mark.parametrize(
+        ("size_bytes", "text"), [(0, "0.0 MiB"), (71_519_112, "68.2 MiB"), (64 << 20, "64.0 MiB")]
+    )
+    def test_for_people_they_are_mebibytes(self, size_bytes, text):
+        assert mebibytes(size_bytes) == text
 
     @given(st.integers(0, 2**63 - 1) | st.integers(0, 2**22).map(lambda number: number << 20))
     def test_what_is_written_reads_as_the_very_same_bytes(self, size_bytes):

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from etlmon.errors import StoreError
 from etlmon.text import shell_word
-from etlmon.units import format_size
+from etlmon.units import mebibytes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -224,8 +224,8 @@ class Checkpoints:
         )
         others = ", ".join(str(pid) for pid in found if pid != os.getpid())
         grown = (
-            f"the write-ahead log has grown to {format_size(self._wal_bytes)}, of at most"
-            f" {format_size(self._most_bytes)}"
+            f"the write-ahead log has grown to {mebibytes(self._wal_bytes)}, of at most"
+            f" {mebibytes(self._most_bytes)}"
         )
         if others:
             return (

@@ -37,8 +37,8 @@ async def test_a_write_ahead_log_that_somebody_lets_grow_is_told(
     """A forgotten sqlite3 shell does: nothing is wrong with the node."""
     checkpoints = node.store._checkpoints
     assert node.health().warnings == []
-    monkeypatch.setattr(checkpoints, "warning", "the write-ahead log has grown to 50MiB")
-    assert node.health().warnings == ["The write-ahead log has grown to 50MiB."]
+    monkeypatch.setattr(checkpoints, "warning", "the write-ahead log has grown to 50.0 MiB")
+    assert node.health().warnings == ["The write-ahead log has grown to 50.0 MiB."]
 
 
 async def test_a_node_is_ready_while_its_parts_do_their_work(

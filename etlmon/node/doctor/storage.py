@@ -17,6 +17,7 @@ from etlmon.store.damage import SIDE_FILES, check, looks_like_database, read_onl
 from etlmon.store.migrate import load_migrations, schema_version
 from etlmon.store.rotation import KeptCopies
 from etlmon.text import shell_word
+from etlmon.units import mebibytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,11 +67,11 @@ def damage(_host: Host, config: NodeConfig) -> Iterator[Finding]:
         yield Finding(
             "ok",
             "database",
-            f"{path}: {_mib(size_bytes)}, too large to be checked here; the node does once a day "
-            "(etlmon get admin/db), and each copy is checked",
+            f"{path}: {mebibytes(size_bytes)}, too large to be checked here; the node does once a "
+            "day (etlmon get admin/db), and each copy is checked",
         )
     else:
-        yield Finding("ok", "database", f"{path}: {_mib(size_bytes)}, checked, no damage")
+        yield Finding("ok", "database", f"{path}: {mebibytes(size_bytes)}, checked, no damage")
 
 
 def _trouble(path: Path, size_bytes: int) -> str | None:
@@ -92,10 +93,6 @@ def _schema(path: Path) -> int:
 def _has_log(path: Path) -> bool:
     real = path.resolve()
     return is_there(real.with_name(f"{real.name}-wal"))
-
-
-def _mib(size_bytes: int) -> str:
-    return f"{size_bytes / (1 << 20):.1f} MiB"
 
 
 def _copy(config: NodeConfig) -> str:
@@ -137,7 +134,7 @@ def _of_kept(path: Path, match: re.Match[str]) -> Finding:
     since = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     with suppress(ValueError, TypeError):
         since = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    told = f"{path}: {_mib(size_bytes)}, since {since:%Y-%m-%d %H:%M} UTC"
+    told = f"{path}: {mebibytes(size_bytes)}, since {since:%Y-%m-%d %H:%M} UTC"
     # One by one: what begins with the name of one is another's too, as .schema-1 and .schema-16.
     files = " ".join(shell_word(str(one)) for one in there)
     if why == "corrupt":
