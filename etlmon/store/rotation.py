@@ -1,8 +1,8 @@
 """Copies that are kept in a directory: whose they are, by their names, and which of them stay.
 
-Several nodes may use one directory: the name of a copy has the node's in it. Those that an older
-etlmon has made have not: they are this node's if they are of its database, which has in it the
-moment at which it was begun.
+Several nodes may use one directory, even by one name: the name of a copy has the node's in it,
+unless an older etlmon has made it, and a database has in it the moment at which it was begun. A
+copy is a node's if that is the same, and the name, where it has one.
 """
 
 from __future__ import annotations
@@ -63,9 +63,11 @@ class KeptCopies:
     def newest(self, wall_seconds: float) -> Path | None:
         """Give the newest copy.
 
-        One from the future was made by a clock that was wrong: it tells nothing. Raises OSError.
+        One from the future was made by a clock that was wrong: it tells nothing. Where the database
+        cannot be asked any more the name must do. Raises OSError.
         """
-        made = [one for one in self._all() if made_at(one.name) <= wall_seconds]
+        begun_at = _begun_at(self.database)
+        made = [one for one in self._all(begun_at) if made_at(one.name) <= wall_seconds]
         return max(made, key=_moment, default=None)
 
     def rotate(self, keep: int, wall_seconds: float) -> list[Path]:
@@ -74,8 +76,9 @@ class KeptCopies:
         Those from the future count as the oldest: they may not push out what is made now. What was
         half made by one that was killed goes, too. Raises OSError.
         """
+        begun_at = _begun_at(self.database)
         newest_first = sorted(
-            self._all(),
+            self._all(begun_at) if begun_at else (),
             key=lambda one: (made_at(one.name) <= wall_seconds, _moment(one)),
             reverse=True,
         )
@@ -84,18 +87,15 @@ class KeptCopies:
             path.unlink(missing_ok=True)
         return gone + clear_half_made(self.directory, wall_seconds, self._is_named)
 
-    def _all(self) -> Iterator[Path]:
+    def _all(self, begun_at: str | None) -> Iterator[Path]:
+        """Give the copies of a database by when that was begun; by their names where None."""
         with suppress(FileNotFoundError):
-            begun_at = None
             for path in [*self.directory.iterdir()]:
-                if not _is_copy(path):
+                is_named = self._is_named(path.name)
+                if not (is_named or _is_nameless(path.name)) or not _is_copy(path):
                     continue
-                if self._is_named(path.name):
+                if is_named if begun_at is None else _begun_at(path) == begun_at:
                     yield path
-                elif _is_nameless(path.name):
-                    begun_at = begun_at or _begun_at(self.database) or "unknown"
-                    if _begun_at(path) == begun_at:
-                        yield path
 
     def _is_named(self, name: str) -> bool:
         """Whether that is the name of a copy that this node has made."""

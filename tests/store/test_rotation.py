@@ -85,6 +85,29 @@ def test_names_without_a_node_are_ours_if_the_database_is(
     assert {*copies.directory.iterdir()} == {theirs, broken, later}
 
 
+def test_two_nodes_of_one_name_leave_each_other_alone(copies: KeptCopies, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    prepare(other, now_ms=2, network_filesystem_allowed=True, proc=Path("/proc"))
+    theirs = KeptCopies(copies.directory, copies.node, other)
+    for hour, kept in enumerate((copies, theirs, copies, theirs)):
+        back_up(kept.database, copies.directory / backup_name("etl-01", NOW + 3600 * hour))
+    first, second, third, fourth = sorted(copies.directory.iterdir())
+    assert copies.newest(NOW + 86_400) == third
+    assert copies.rotate(1, NOW + 86_400) == [first]
+    assert theirs.newest(NOW + 86_400) == fourth
+    assert theirs.rotate(1, NOW + 86_400) == [second]
+
+
+def test_where_the_database_tells_nothing_the_name_must_do(copies: KeptCopies) -> None:
+    """As where it is damaged, and a copy is looked for; but none is removed then."""
+    for hour in range(2):
+        back_up(copies.database, copies.directory / backup_name("etl-01", NOW + 3600 * hour))
+    copies.database.write_bytes(b"x" * 8192)
+    assert copies.newest(NOW + 86_400) == copies.directory / backup_name("etl-01", NOW + 3600)
+    assert copies.rotate(1, NOW + 86_400) == []
+    assert len([*copies.directory.iterdir()]) == 2
+
+
 def test_without_a_directory_there_are_none(copies: KeptCopies) -> None:
     copies.directory.rmdir()
     assert copies.newest(NOW) is None
