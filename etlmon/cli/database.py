@@ -8,6 +8,8 @@ import click
 
 from etlmon.cli.base import NODE_CONFIG, errors, node_config
 
+_MOST_SHOWN = 10
+
 
 @click.command()
 @NODE_CONFIG
@@ -40,7 +42,8 @@ def backup(config: str | None, target: str | None) -> None:
 def restore(copy: str, config: str | None) -> None:
     """Put a copy in the place of the node's database. The node must be stopped.
 
-    The copy is checked first, and stays; the database that was there is kept beside it.
+    The copy is checked first, and stays; the database that was there is kept beside it. What is not
+    of etlmon in the copy, such as a trigger, stays out.
     """
     import time
 
@@ -49,6 +52,11 @@ def restore(copy: str, config: str | None) -> None:
 
     with errors():
         path = database_path(node_config(config))
-        old = put_back(Path(copy), path, time.time())
-        kept = "" if old is None else f"; the old database is kept as {old}"
+        done = put_back(Path(copy), path, time.time())
+        kept = "" if done.kept is None else f"; the old database is kept as {done.kept}"
         click.echo(f"{path}: restored from {copy}{kept}")
+        if done.left_out:
+            shown = ", ".join(done.left_out[:_MOST_SHOWN])
+            more = len(done.left_out) - _MOST_SHOWN
+            others = f" and {more} more" if more > 0 else ""
+            click.echo(f"left out, for it is not of etlmon: {shown}{others}", err=True)

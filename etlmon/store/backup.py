@@ -18,7 +18,8 @@ from etlmon.store.faults import READ_ONLY, explained, hindrance
 from etlmon.store.files import make, rename_anew, sync
 from etlmon.store.indexes import mend_indexes
 from etlmon.store.leftovers import clear, clear_half_made, half_made
-from etlmon.store.migrate import lacking, load_migrations, schema_version
+from etlmon.store.migrate import load_migrations, schema_version
+from etlmon.store.shape import lacking
 from etlmon.text import shell_word
 
 if TYPE_CHECKING:

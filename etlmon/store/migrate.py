@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _log = Logger()
 _NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
-_RECORD = """
+RECORD = """
 CREATE TABLE IF NOT EXISTS migrations (
     schema_version INTEGER PRIMARY KEY, -- the migration's number
     name TEXT NOT NULL,
@@ -80,31 +80,6 @@ def schema_version(connection: sqlite3.Connection) -> int:
         return 0
     (newest,) = connection.execute("SELECT max(schema_version) FROM migrations").fetchone()
     return newest if isinstance(newest, int) and newest > 0 else 0
-
-
-def lacking(connection: sqlite3.Connection, version: int) -> str | None:
-    """Name a table or column that a database of a schema has not got; None if all are there.
-
-    Of a schema that is not known here nothing is said.
-    """
-    steps = [step for step in load_migrations() if step.schema_version <= version]
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as whole:
-        for step in steps:
-            whole.executescript(step.sql)
-        known, present = _columns(whole), _columns(connection)
-    for table, column in sorted(known - present):
-        is_there = any(name == table for name, _ in present)
-        return f"column {column} of the table {table}" if is_there else f"table {table}"
-    return None
-
-
-def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    return set(
-        connection.execute(
-            "SELECT t.name, c.name FROM pragma_table_list t, pragma_table_info(t.name) c"
-            " WHERE t.schema = 'main' AND t.type = 'table'"
-        )
-    )
 
 
 def migrate(
@@ -217,7 +192,7 @@ def _apply(
         connection.execute("BEGIN IMMEDIATE")
         if share:
             deleted = _cut(connection.cursor(), histories, share)
-        connection.execute(_RECORD)
+        connection.execute(RECORD)
         for step in steps:
             for statement in _statements(step.sql):
                 connection.execute(statement)

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import stat
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
@@ -19,6 +20,8 @@ from etlmon.store.damage import SIDE_FILES, is_emptied, read_only_uri, stamp, un
 from etlmon.store.files import link, make, sync
 from etlmon.store.leftovers import clear, half_restored
 from etlmon.store.lock import lock
+from etlmon.store.migrate import schema_version
+from etlmon.store.shape import put_right
 from etlmon.text import shell_word
 
 if TYPE_CHECKING:
@@ -33,11 +36,22 @@ _DEAD_LOG = bytes(32)
 """A write-ahead log from which SQLite takes nothing: its first bytes are not those of one."""
 
 
-def restore(copy: Path, database: Path, wall_seconds: float) -> Path | None:
-    """Put a copy in the place of the database; give where the old one is kept, if there was one.
+@dataclass(frozen=True)
+class Restored:
+    """A copy that was put in the place of the database."""
+
+    kept: Path | None
+    """The database that was there."""
+    left_out: list[str]
+    """What is in the copy and does not belong there, such as a trigger, for people."""
+
+
+def restore(copy: Path, database: Path, wall_seconds: float) -> Restored:
+    """Put a copy in the place of the database, which is kept if there was one.
 
     The copy is checked first, and stays; a log that is beside it, as of one that was made by hand,
-    is brought in. Refused while a node holds the lock. Root does it with the rights of those whose
+    is brought in. What does not belong to its schema stays out, and an index that it lacks is made.
+    Refused while a node holds the lock. Root does it with the rights of those whose
     directories the files are in. Blocks, and is not for a process with threads. Raises StoreError;
     then the old database is as it was.
     """
@@ -108,7 +122,7 @@ def _open_log(copy: Path, owner: int) -> IO[bytes] | None:
 
 def _restore(
     source: IO[bytes], log: IO[bytes] | None, copy: Path, real: Path, wall_seconds: float
-) -> Path | None:
+) -> Restored:
     if _is_it(source, real):
         raise StoreError(f"{copy} is the database itself; name a copy of it")
     fresh = half_restored(real)
@@ -119,6 +133,7 @@ def _restore(
         for one, end in zip(files, ("", "-wal"), strict=False):
             _write(one, fresh.with_name(fresh.name + end))
         make_sound(fresh, copy)
+        left_out = _put_right(fresh, copy)
         sync(fresh)
         was_there = real.exists()
         _bring_in_log(real)
@@ -130,7 +145,17 @@ def _restore(
         with suppress(OSError):
             for end in ("", *SIDE_FILES):
                 fresh.with_name(fresh.name + end).unlink(missing_ok=True)
-    return aside if was_there else None
+    return Restored(aside if was_there else None, left_out)
+
+
+def _put_right(fresh: Path, copy: Path) -> list[str]:
+    try:
+        with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+            return put_right(connection, schema_version(connection))
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"{copy} is not as its schema has it, nor can be made so: {error}"
+        ) from error
 
 
 def _write(source: IO[bytes], target: Path) -> None:

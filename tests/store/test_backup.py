@@ -303,7 +303,7 @@ class TestRestoring:
         back_up(made, copy)
         with closing(sqlite3.connect(made)) as connection, connection:
             connection.execute("UPDATE collector_run SET records = 8")
-        kept = restore(copy, made, NOW)
+        kept = restore(copy, made, NOW).kept
         assert (numbers(made), numbers(copy)) == ([7], [7])
         assert kept == made.with_name("etlmon.db.before-restore-20270115T080000Z")
         assert numbers(kept) == [8]
@@ -322,7 +322,7 @@ class TestRestoring:
 
     def test_where_there_is_none(self, made: Path, tmp_path: Path) -> None:
         other = tmp_path / "other.db"
-        assert restore(made, other, NOW) is None
+        assert restore(made, other, NOW).kept is None
         assert numbers(other) == [7]
 
     def test_a_log_of_a_database_that_is_gone_is_not_brought_in(
@@ -336,7 +336,7 @@ class TestRestoring:
             wal = made.with_name(made.name + "-wal").read_bytes()
         made.rename(gone)
         made.with_name(made.name + "-wal").write_bytes(wal)
-        assert restore(copy, made, NOW) is None
+        assert restore(copy, made, NOW).kept is None
         assert numbers(made) == [7]
         assert [one.read_bytes() for one in tmp_path.glob("*.before-restore-*-wal")] == [wal]
 

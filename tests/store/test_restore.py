@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ def test_a_file_system_without_links(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
-    kept = restore(copy, path, NOW)
+    kept = restore(copy, path, NOW).kept
     assert kept is not None
     assert (numbers(path), numbers(kept)) == (NEW, OLD)
 
@@ -172,6 +172,61 @@ def test_the_log_of_somebody_else_is_refused(path: Path, copy: Path, tmp_path: P
     os.chown(log, 0, 0)
     restore(shared / "copy", path, NOW)
     assert numbers(path) == NEW
+
+
+PLANTED = """
+CREATE TABLE "of ""others""\n" (x TEXT);
+CREATE VIEW peek AS SELECT * FROM collector_run;
+CREATE TRIGGER planted AFTER INSERT ON collector_run BEGIN DELETE FROM collector_run; END;
+CREATE TRIGGER beside INSTEAD OF INSERT ON peek BEGIN DELETE FROM collector_run; END;
+CREATE UNIQUE INDEX one_a_minute ON collector_run (started_at / 60000);
+DROP INDEX collector_run_by_time;
+CREATE INDEX collector_run_by_time ON collector_run (started_at) WHERE records = 1;
+DROP INDEX filesystem_usage_by_mount;
+ANALYZE;
+"""
+
+
+def test_what_is_not_of_the_schema_stays_out(
+    path: Path, copy: Path, sql: Callable[..., list[tuple[Any, ...]]]
+) -> None:
+    """Whoever could write to a copy has left what would run with each row."""
+    parts = (
+        "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY 2"
+    )
+    before = sql(parts)
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.executescript(PLANTED)
+    content = copy.read_bytes()
+    assert restore(copy, path, NOW).left_out == [
+        'table of "others"\\n',
+        "view peek",
+        "trigger planted",
+        "trigger beside",
+        "index one_a_minute",
+        "index collector_run_by_time",
+    ]
+    assert copy.read_bytes() == content
+    assert sql(parts) == before
+    assert sql("PRAGMA integrity_check") == [("ok",)]
+    sql("INSERT INTO collector_run VALUES ('a', '', 9, 0, 'ok', NULL, 9)")
+    assert numbers(path) == [*NEW, 9]
+    copy.unlink()
+    back_up(path, copy)
+    assert restore(copy, path, NOW + 1).left_out == []
+
+
+def test_an_index_that_cannot_be_made_is_told(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("etlmon.store.restore.put_right", fill)
+    with pytest.raises(StoreError, match="nor can be made so: database or disk is full"):
+        restore(copy, path, NOW)
+    assert numbers(path) == OLD
+    assert not list(path.parent.glob("*restore*"))
 
 
 def test_nothing_is_begun_that_the_disk_has_no_room_for(
