@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import resources
@@ -21,7 +22,7 @@ from twisted.logger import Logger
 
 from etlmon import __version__
 from etlmon.errors import StoreError
-from etlmon.store.damage import DamagedError, is_damage
+from etlmon.store.damage import DamagedError, is_damage, read_only_uri
 from etlmon.store.deletions import SHARES, delete_share
 from etlmon.store.faults import NoRoomError, by_the_disk, is_full, more_room
 from etlmon.store.files import make, sync
@@ -29,9 +30,10 @@ from etlmon.store.leftovers import half_made
 from etlmon.store.sizes import largest_first
 from etlmon.store.wal import checkpoint
 from etlmon.text import shell_word
+from etlmon.units import from_millis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from etlmon.store.tables.base import Table
@@ -88,12 +90,14 @@ def migrate(
     now_ms: int,
     migrations: Sequence[Migration],
     histories: Sequence[Table] = (),
+    seconds: Callable[[], float] = time.monotonic,
 ) -> int:
     """Apply what is missing and give the schema version reached.
 
     ``connection`` is in autocommit mode (``isolation_level=None``); ``path`` is its file, used to
-    name the copy made before an upgrade. ``histories`` are the tables of which the oldest rows go
-    where the greatest size is in the way that the connection has; none where it has none.
+    name the copy made before an upgrade, which the log tells, and in how many ``seconds``.
+    ``histories`` are the tables of which the oldest rows go where the greatest size is in the way
+    that the connection has; none where it has none.
     Raises StoreError; NoRoomError where the disk is in the way, DamagedError where the file is no
     sound database.
     """
@@ -102,13 +106,23 @@ def migrate(
     if present > newest:
         raise StoreError(
             f"{path}: the database has schema {present}, this etlmon {__version__} knows up to "
-            f"{newest}; install the newer etlmon again, or {_way_back(path, newest)}"
+            f"{newest}; install the newer etlmon again, or {_way_back(connection, path, newest)}"
         )
+    began_at = seconds()
     missing = [step for step in migrations if step.schema_version > present]
     if missing and present > 0:
         _copy(connection, _copy_of(path, present), path)
     if missing:
         _upgrade(connection, path, now_ms, missing, histories)
+    if missing and present > 0:
+        _log.info(
+            "The database has been brought from schema {present} to {newest} in {seconds:.1f} s;"
+            " as it was before, it is kept as {copy}.",
+            present=present,
+            newest=newest,
+            seconds=seconds() - began_at,
+            copy=str(_copy_of(path, present)),
+        )
     return newest
 
 
@@ -155,16 +169,36 @@ class _FailedError(Exception):
         self.error = error
 
 
-def _way_back(path: Path, newest: int) -> str:
+def _way_back(connection: sqlite3.Connection, path: Path, newest: int) -> str:
     """Say what else there is for a program that knows no newer schema than that."""
+    steps = _steps(connection)
     for version in range(newest, 0, -1):
         copy = _copy_of(path, version)
-        if copy.exists():
+        if version + 1 in steps and _is_from_before(copy, steps, version):
+            made_at = from_millis(steps[version + 1])
             return (
-                "go back to the copy from before its upgrade, without what came since: etlmon "
-                f"restore -c node.yaml {shell_word(str(copy))}"
+                f"go back to the copy made before its upgrade, at {made_at:%Y-%m-%d %H:%M} UTC, "
+                "which lacks all that was stored since: etlmon restore -c node.yaml "
+                f"{shell_word(str(copy))}"
             )
     return "name another node.db_path"
+
+
+def _is_from_before(copy: Path, steps: dict[int, int], version: int) -> bool:
+    """Whether a copy is of the database with these steps, from before those after a version."""
+    if not copy.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(read_only_uri(copy, at_rest=True), uri=True)) as connection:
+            found = _steps(connection)
+    except sqlite3.Error:
+        return False
+    return found == {step: moment for step, moment in steps.items() if step <= version}
+
+
+def _steps(connection: sqlite3.Connection) -> dict[int, int]:
+    """Give the migrations that a database holds, and when each was applied, in ms."""
+    return dict(connection.execute("SELECT schema_version, applied_at FROM migrations").fetchall())
 
 
 def _copy_of(path: Path, version: int) -> Path:

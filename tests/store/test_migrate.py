@@ -249,11 +249,50 @@ def test_first_migration_that_fails_leaves_an_empty_database(
 def test_the_copy_from_before_an_upgrade_is_named_to_who_goes_back(
     path: Path, connection: sqlite3.Connection
 ) -> None:
+    """With its time, since when it lacks what was stored."""
     migrate(connection, path, 0, [FIRST])
-    migrate(connection, path, 0, [FIRST, SECOND])
-    words = rf"install the newer etlmon again, or go back .* restore -c node.yaml {path}.schema-1$"
+    migrate(connection, path, 86_400_000, [FIRST, SECOND])
+    words = (
+        r"install the newer etlmon again, or go back .*, at 1970-01-02 00:00 UTC, which lacks all"
+        rf" that was stored since: etlmon restore -c node.yaml {path}.schema-1$"
+    )
     with pytest.raises(StoreError, match=words):
         migrate(connection, path, 0, [FIRST])
+
+
+@pytest.mark.parametrize(
+    "what", ["another's", "of another time", "of another schema", "no database"]
+)
+def test_a_copy_that_does_not_fit_is_not_named(
+    path: Path, connection: sqlite3.Connection, what: str
+) -> None:
+    migrate(connection, path, 7, [FIRST])
+    migrate(connection, path, 8, [FIRST, SECOND])
+    copy = path.with_name("etlmon.db.schema-1")
+    if what == "no database":
+        copy.write_text("x" * 4096)
+    else:
+        change = {
+            "another's": "UPDATE migrations SET applied_at = 6",
+            "of another time": "INSERT INTO migrations VALUES (2, 'second', 8, '')",
+            "of another schema": "DROP TABLE migrations",
+        }[what]
+        with closing(sqlite3.connect(copy)) as other, other:
+            other.execute(change)
+    with pytest.raises(StoreError, match=r"again, or name another node\.db_path$"):
+        migrate(connection, path, 9, [FIRST])
+
+
+def test_an_upgrade_is_told_with_what_was_kept(
+    path: Path, connection: sqlite3.Connection, log_lines: list[str]
+) -> None:
+    migrate(connection, path, 7, [FIRST])
+    assert log_lines == [], "a new one is no upgrade"
+    migrate(connection, path, 8, [FIRST, SECOND, THIRD], seconds=iter([10.0, 72.25]).__next__)
+    assert log_lines == [
+        "The database has been brought from schema 1 to 3 in 62.2 s; as it was before, it is kept"
+        f" as {path}.schema-1."
+    ]
 
 
 def test_newer_schema_is_refused_with_the_remedy(
