@@ -14,6 +14,7 @@ from twisted.logger import capturedLogs
 
 from etlmon.records.log import LineMark, LogBlock, LogFileRead, LogsConfigured
 from etlmon.store.tables import log_lines as table
+from etlmon.store.tables.base import records
 from etlmon.units import utc
 
 AT = utc(1_800_000_000)
@@ -95,6 +96,38 @@ async def test_configured_logs_are_listed(api, store) -> None:
             "updated_at": "2027-01-15T08:00:00Z",
         }
     ]
+
+
+async def test_of_ten_thousand_logs_only_the_page_is_made(api, store, monkeypatch) -> None:
+    """All of them would take a tenth of a second for each page; the headers tell of all."""
+    made: list[int] = []
+
+    def note(kind: Any, rows: Any) -> Any:
+        found = records(kind, rows)
+        made.append(len(found))
+        return found
+
+    monkeypatch.setattr("etlmon.store.tables.log_files.records", note)
+    await store.write(
+        [
+            LogFileRead(
+                log_name=f"log-{number}",
+                log_path="/a",
+                state="following",
+                updated_at=AT - timedelta(seconds=number),
+                cursor=None,
+            )
+            for number in range(5)
+        ]
+    )
+    answer = await api.ask("/api/v1/logs?limit=2&offset=2")
+    assert [one["name"] for one in answer.json] == ["log-2", "log-3"]
+    assert answer.headers["x-total-count"] == "5"
+    assert answer.headers["link"] == '</api/v1/logs?limit=2&offset=4>; rel="next"'
+    assert answer.headers["last-modified"] == "Fri, 15 Jan 2027 08:00:00 GMT"
+    assert made == [2]
+    last = await api.ask("/api/v1/logs?limit=2&offset=4")
+    assert ([one["name"] for one in last.json], "link" in last.headers) == (["log-4"], False)
 
 
 # --- lines ----------------------------------------------------------------------------------------

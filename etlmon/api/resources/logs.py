@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from etlmon.api import events, sse
 from etlmon.api.answers import Answer
-from etlmon.api.paging import page
+from etlmon.api.paging import page_of
 from etlmon.api.route import Route
 from etlmon.contract.logs import LOG_LINES, LOGS, PAUSE_LOG, RESUME_LOG
 from etlmon.contract.query import MOST_ITEMS
@@ -59,8 +59,14 @@ def routes(store: StoreService, logs: Logs, policy: Policy, clock: Any) -> list[
     searches = _Searches(store, clock)
 
     async def list_logs(query: Page, _body: None) -> Answer:
-        found = await store.read(log_files.listed)
-        return page(LOGS, query, found, (file.updated_at for file in found))
+        most = min(query.limit, MOST_ITEMS)
+        found, (total, updated_at) = await store.read(
+            lambda cursor: (
+                log_files.listed(cursor, most, query.offset),
+                log_files.counted(cursor),
+            )
+        )
+        return page_of(LOGS, query, found, total, (updated_at,))
 
     async def get_lines(query: LogLinesQuery, _body: None) -> Answer:
         most = await _known(query)

@@ -15,11 +15,12 @@ from etlmon.records.log import (
     LogSwitched,
 )
 from etlmon.store.tables.base import Table, columns, records, row
-from etlmon.units import to_millis
+from etlmon.units import from_millis, to_millis
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
+    from datetime import datetime
 
     from etlmon.records.log import LogBlock
 
@@ -148,11 +149,21 @@ TABLE = Table(
 SWITCHES = Table("log_switches", {LogSwitched: _insert_switched})
 
 
-def listed(cursor: sqlite3.Cursor) -> list[LogFile]:
-    """Give the files of all configured logs, by name and path."""
+def listed(cursor: sqlite3.Cursor, most: int = -1, offset: int = 0) -> list[LogFile]:
+    """Give the files of all configured logs, by name and path; or at most so many, from one on."""
     return records(
         LogFile,
         cursor.execute(
             f"SELECT {_COLUMNS} FROM log_files WHERE configured ORDER BY log_name, log_path"
+            " LIMIT ? OFFSET ?",
+            (most, offset),
         ),
     )
+
+
+def counted(cursor: sqlite3.Cursor) -> tuple[int, datetime | None]:
+    """Give how many files there are in all, and when one of them was looked at last."""
+    files, newest = cursor.execute(
+        "SELECT count(*), max(updated_at) FROM log_files WHERE configured"
+    ).fetchone()
+    return files, None if newest is None else from_millis(newest)
