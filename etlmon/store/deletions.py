@@ -15,32 +15,51 @@ ROWS_A_STEP = 5_000
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the rows of the largest history, tried in turn where all of something must be written at once,
 and the greatest size leaves it no room."""
+_NO_ID = 1 << 62
+"""Larger than any."""
 _PAGES_A_STEP = 250
 """Some 20 ms: what a collector has for the database waits no longer than that."""
 
 
-def delete_outside(
+def delete_aged(
     table: Table, oldest_ms: int, newest_ms: int, most: int = ROWS_A_STEP
 ) -> Callable[[sqlite3.Cursor], int]:
-    """Delete rows from the head of the table, up to the first that lies within the times.
+    """Delete rows from the head of the table, up to the last that is too old; gives how many.
 
-    At most ``most``; gives how many. One that has a later time than its successors, from a
-    clock that was wrong, goes when it is the first.
+    At most ``most``, and none behind the first that is not too old. One later than ``newest_ms``,
+    from a clock that was wrong, counts as old as the first behind it that is not.
     """
     at = table.time_column
 
     def delete(cursor: sqlite3.Cursor) -> int:
-        first_to_stay = cursor.execute(
-            f"SELECT id FROM (SELECT id, {at} FROM {table.name} ORDER BY id LIMIT {most})"
-            f" WHERE {at} BETWEEN ? AND ? ORDER BY id LIMIT 1",
-            (oldest_ms, newest_ms),
+        head = f"SELECT id, {at} FROM {table.name} WHERE id < ? ORDER BY id LIMIT {most}"
+        young = cursor.execute(
+            f"SELECT id FROM ({head}) WHERE {at} BETWEEN ? AND ? ORDER BY id LIMIT 1",
+            (_NO_ID, oldest_ms, newest_ms),
         ).fetchone()
-        if first_to_stay is None:
-            return delete_oldest(table, most, most)(cursor)
-        cursor.execute(f"DELETE FROM {table.name} WHERE id < ?", first_to_stay)
+        (end,) = young or (_NO_ID,)
+        (last,) = cursor.execute(
+            f"SELECT max(id) FROM ({head}) WHERE {at} < ?", (end, oldest_ms)
+        ).fetchone()
+        if young is None and last is None and _first_until(table, newest_ms, cursor) < oldest_ms:
+            (last,) = cursor.execute(f"SELECT max(id) FROM ({head})", (end,)).fetchone()
+        cursor.execute(f"DELETE FROM {table.name} WHERE id <= ?", (last,))
         return _trimmed(table, cursor)
 
     return delete
+
+
+def _first_until(table: Table, newest_ms: int, cursor: sqlite3.Cursor) -> float:
+    """Give the moment of the first row that is no later than that; infinity if there is none.
+
+    It looks at all rows before that one: of thousands from the future, some 10 ms.
+    """
+    found = cursor.execute(
+        f"SELECT {table.time_column} FROM {table.name} WHERE {table.time_column} <= ?"
+        " ORDER BY id LIMIT 1",
+        (newest_ms,),
+    ).fetchone()
+    return math.inf if found is None else float(found[0])
 
 
 def delete_before(

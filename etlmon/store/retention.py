@@ -17,9 +17,9 @@ from etlmon.store import sizes
 from etlmon.store.deletions import (
     ROWS_A_STEP,
     delete_after,
+    delete_aged,
     delete_before,
     delete_oldest,
-    delete_outside,
     free_pages,
 )
 from etlmon.store.room import Room
@@ -158,15 +158,15 @@ class RetentionService(TimerService):
         settled = self._is_trusted(_EVEN_SECONDS if table.is_evidence else self._settle_seconds)
         if limits.max_age is not None and settled:
             oldest = int((self._wall_clock() - limits.max_age) * 1000)
-            newest = _NEVER_MS if table.is_evidence else tomorrow_ms
 
             def delete(rows: int) -> Callable[[sqlite3.Cursor], int]:
                 if table.ages_by_id:
-                    return delete_outside(table, oldest, newest, rows)
+                    return delete_aged(table, oldest, tomorrow_ms, rows)
                 return delete_before(table, oldest, rows)
 
-            while await self._step(delete, table.name) >= self._asked_rows:
-                pass
+            is_more = True
+            while is_more:
+                is_more = await self._step(delete, table.name) >= self._asked_rows
         if (
             not table.ages_by_id
             and settled

@@ -296,12 +296,22 @@ async def test_too_many_lines(store: StoreService, sql: Sql) -> None:
 
 
 async def test_lines_grow_old_from_the_head_of_the_table(store: StoreService, sql: Sql) -> None:
-    """Those that a wrong clock dates after tomorrow go too, once they are the first."""
-    for age in (90.0, -200_000.0, 80.0, 9.0, 90.0):
+    """Those that a wrong clock dates after tomorrow go with the first behind them that is not."""
+    for age in (90.0, -200_000.0, 80.0, -200_000.0, 9.0, 90.0, -200_000.0):
         await store.write([lines_at(NOW - age, 2)])
     await trim_lines(store, max_age=60.0)
-    assert sql(IDS) == [(7, 10, 4)]
-    assert sql(BLOCKS)[-1][1] == 10
+    assert sql(IDS) == [(7, 14, 8)]
+    assert sql(BLOCKS)[-1][1] == 14
+
+
+@pytest.mark.parametrize(("behind", "left"), [(90.0, 0), (9.0, 5_003), (-200_000.0, 5_003)])
+async def test_a_clock_that_was_ahead_loses_no_line(
+    store: StoreService, sql: Sql, behind: float, left: int
+) -> None:
+    """Not the first in a database either, nor more of them than are looked at in a step."""
+    await store.write([lines_at(NOW + 200_000, 5_002), lines_at(NOW - behind, 1)])
+    await trim_lines(store, max_age=60.0)
+    assert sql(IDS)[0][2] == left
 
 
 async def test_no_lines_are_left(store: StoreService, sql: Sql) -> None:

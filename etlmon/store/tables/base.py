@@ -47,7 +47,7 @@ class Table:
     has the most go: what comes in masses pushes out its like, and nothing that is rare."""
     is_evidence: bool = False
     """A clock that is wrong must not make its rows go: they grow old only by one that has gone
-    evenly for long, and none is taken for one from the future."""
+    evenly for long."""
     trimmed: str | None = None
     """SQL that follows when rows of it have been deleted, in the same transaction."""
     weight: dict[type[Record], Callable[[Any], int]] = field(default_factory=dict)
