@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ async def test_a_write_ahead_log_that_somebody_lets_grow_is_told(
     assert node.health().warnings == []
     monkeypatch.setattr(checkpoints, "warning", "the write-ahead log has grown to 50.0 MiB")
     assert node.health().warnings == ["The write-ahead log has grown to 50.0 MiB."]
+
+
+@pytest.mark.parametrize("part", ["store", "retention.room", "backups"])
+async def test_the_warning_of_each_part_is_passed_on(
+    node: NodeService, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    kind = type(attrgetter(part)(node))
+    monkeypatch.setattr(kind, "warning", property(lambda _: f"Look at {part}."))
+    assert node.health().warnings == [f"Look at {part}."]
 
 
 async def test_a_node_is_ready_while_its_parts_do_their_work(

@@ -150,6 +150,23 @@ def test_one_that_fails_again_and_again_is_copied_once(
         assert other.execute("SELECT x FROM a").fetchall() == [("one",), ("two",)]
 
 
+def test_what_another_program_keeps_in_the_log_is_copied_too(
+    connection: sqlite3.Connection, path: Path
+) -> None:
+    """By size and time the file is then as when it was copied last."""
+    migrate(connection, path, 7, [FIRST])
+    with pytest.raises(StoreError):
+        migrate(connection, path, 8, [FIRST, BROKEN])
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM a").fetchall()
+        connection.execute("INSERT INTO a VALUES ('two')")
+        with pytest.raises(StoreError):
+            migrate(connection, path, 8, [FIRST, BROKEN])
+    with closing(sqlite3.connect(path.with_name("etlmon.db.schema-1"))) as copy:
+        assert copy.execute("SELECT x FROM a").fetchall() == [("one",), ("two",)]
+
+
 def test_without_room_on_the_disk_for_it(
     connection: sqlite3.Connection, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

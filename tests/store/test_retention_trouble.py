@@ -5,22 +5,27 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from etlmon.config.node import RetentionSection
 from etlmon.errors import StoreError
+from etlmon.records.audit import AuditEvent
 from etlmon.records.health import CollectorRun
+from etlmon.records.log import LogBlock
 from etlmon.store.database import StoreService
 from etlmon.store.retention import RetentionService
 from etlmon.store.tables import collector_run
 from etlmon.store.tables.all import TABLES
-from tests.store.trimming import NOW, retention, run_of
+from etlmon.units import utc
+from tests.store.trimming import NOW, retention, run_of, trim
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -184,3 +189,37 @@ async def test_a_step_that_fails_is_tried_with_fewer_rows(store: StoreService) -
     tries = 10
     await service._step(lambda rows: lambda _cursor: asked.append(rows) or 0)  # type: ignore[func-returns-value]
     assert asked[-1] == 8
+
+
+@pytest.mark.parametrize(
+    ("table", "limits"),
+    [
+        ("collector_run", {"max_age": 60.0}),
+        ("collector_run", {"max_rows": 1}),
+        ("log_lines", {"max_age": 60.0}),
+        ("log_lines", {"max_rows": 1}),
+        ("audit_log", {"max_rows": 1}),
+    ],
+)
+async def test_every_deletion_is_as_small_as_it_must_be(
+    store: StoreService, table: str, limits: dict[str, Any]
+) -> None:
+    """Each that succeeds lets the next be larger."""
+    command = AuditEvent(
+        requested_at=utc(NOW - 90), who="a", origin="-", command="x", target="y", outcome="done"
+    )
+    lines = LogBlock(log_name="a", log_path="/a", created_at=utc(NOW - 90), lines=["x"] * 100)
+    await store.write([run_of(number, NOW - 90) for number in range(100)])
+    await store.write([lines])
+    await store.write([command] * 100)
+    assert (await trim(store, table, 8, **limits))[:3] == [8, 16, 32]
+
+
+async def test_few_pages_are_given_back_at_a_time_where_steps_must_be_small(
+    store: StoreService,
+) -> None:
+    await store.write([run_of(number, NOW, "x" * 500) for number in range(500)])
+    await store.run(lambda cursor: cursor.execute("DELETE FROM collector_run"))
+    left = await trim(store, rows_a_step=8)
+    assert [more - less for more, less in pairwise(left[:4])] == [4, 4, 4]
+    assert left[-1] == 0

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from etlmon.config.node import RetentionSection
 from etlmon.records.health import CollectorRun
 from etlmon.store.database import StoreService
+from etlmon.store.deletions import ROWS_A_STEP
 from etlmon.store.retention import RetentionService
 from etlmon.store.tables.all import TABLES
 from etlmon.units import utc
@@ -62,10 +63,13 @@ def retention(
     )
 
 
-async def trim(store: StoreService, table: str = "collector_run", **limits: Any) -> list[int]:
-    """Let one run go to its end; give the results of its steps."""
+async def trim(
+    store: StoreService, table: str = "collector_run", rows_a_step: int = ROWS_A_STEP, **limits: Any
+) -> list[int]:
+    """Let one run go to its end, the first step of at most so many rows; give what they give."""
     steps, clock = Steps(store), Clock()
     service = retention(steps, clock, table, **limits)
+    service._rows_a_step = rows_a_step
     service.startService()
     while not clock.getDelayedCalls():  # the next run is planned when this one has ended
         await store.run(lambda cursor: None)
