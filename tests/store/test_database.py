@@ -286,10 +286,13 @@ async def test_start_on_a_database_in_use_by_a_reader(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to mount a small file system")
-def test_disk_full_until_there_is_space(tmp_path: Path) -> None:
-    """On a tmpfs of 2 MiB: nothing lost, nothing twice, the file whole."""
-    mount = f"mount -t tmpfs -o size=8m tmpfs {tmp_path} && exec "
+@pytest.mark.parametrize("sizes", [("8m",), ("640k", "1m")])
+def test_disk_full_until_there_is_space(tmp_path: Path, sizes: tuple[str, ...]) -> None:
+    """Nothing lost, nothing twice, the file whole; also where the database alone has filled it."""
+    size, *larger = sizes
+    mount = f"mount -t tmpfs -o size={size} tmpfs {tmp_path} && exec "
     program = [sys.executable, str(Path(__file__).with_name("full_disk.py")), str(tmp_path)]
+    program += larger
     found = subprocess.run(
         ["unshare", "-m", "sh", "-c", mount + '"$@"', "sh", *program],
         cwd=TOP,
