@@ -16,7 +16,7 @@ from etlmon.host.owners import acting_as, group_of, owner_of
 from etlmon.store.damage import DamagedError, is_damage, is_emptied, read_only_uri
 from etlmon.store.faults import READ_ONLY, explained, hindrance
 from etlmon.store.files import make, rename_anew, sync
-from etlmon.store.indexes import mend_indexes
+from etlmon.store.indexes import mend_copy
 from etlmon.store.leftovers import clear, clear_half_made, half_made
 from etlmon.store.migrate import load_migrations, schema_version
 from etlmon.store.shape import lacking
@@ -303,7 +303,7 @@ def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: 
     """
     try:
         with closing(sqlite3.connect(found, isolation_level=None)) as connection:
-            is_mended = mend_indexes(connection, found, cancelled)
+            is_mended = mend_copy(connection, found, cancelled)
             present = schema_version(connection)
             connection.execute("PRAGMA journal_mode = DELETE").fetchone()  # so that it is one file
             lacks = lacking(connection, present)

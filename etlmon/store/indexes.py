@@ -11,7 +11,7 @@ from etlmon.store.damage import MOST_CHARACTERS, DamagedError, is_damage
 from etlmon.store.deletions import SHARES, delete_share
 from etlmon.store.faults import NoRoomError, by_the_disk, is_full, more_room
 from etlmon.store.sizes import index_bytes, largest_first, quoted
-from etlmon.store.vacuum import lacking_room, temporary_directory, temporary_files
+from etlmon.store.vacuum import lacking_room, temporary_directory, temporary_files, vacuum
 from etlmon.store.wal import begin_anew
 
 if TYPE_CHECKING:
@@ -67,6 +67,57 @@ def mend_indexes(
     if found != "ok":
         raise DamagedError(found[:MOST_CHARACTERS])
     return True
+
+
+def mend_copy(
+    connection: sqlite3.Connection, path: Path, cancelled: Callable[[], bool] = lambda: False
+) -> bool:
+    """Mend the indexes of a copy as ``mend_indexes`` does, and those, too, of which pages are lost.
+
+    For that the file is written anew. Nobody else may have the copy open, and it is of no use where
+    this fails. Raises as that does.
+    """
+    try:
+        return mend_indexes(connection, path, cancelled)
+    except DamagedError as damaged:
+        try:
+            _make_all_anew(connection, cancelled)
+        except (sqlite3.Error, DamagedError):
+            raise damaged from None
+        return True
+
+
+def _make_all_anew(connection: sqlite3.Connection, cancelled: Callable[[], bool]) -> None:
+    """Make all indexes anew without a look at the old ones.
+
+    Both REINDEX and DROP INDEX would go through their pages. So the schema forgets them, and the
+    file is written anew without these pages, if the tables are sound.
+    """
+    connection.set_progress_handler(cancelled, _STEPS_BETWEEN_LOOKS)
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        connection.execute("PRAGMA writable_schema = ON")
+        of_ours = "type = 'index' AND sql IS NOT NULL"
+        made = connection.execute(f"SELECT sql FROM sqlite_schema WHERE {of_ours}").fetchall()
+        connection.execute(f"DELETE FROM sqlite_schema WHERE {of_ours}")
+        connection.execute("PRAGMA writable_schema = RESET")
+        tables = connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table'"
+        ).fetchall()
+        _refuse_damaged(connection, [quoted(name) for (name,) in tables])
+        vacuum(connection.cursor())
+        for (sql,) in made:
+            connection.execute(sql)
+        _refuse_damaged(connection, ["1"])
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _refuse_damaged(connection: sqlite3.Connection, parts: Sequence[str]) -> None:
+    for part in parts:
+        found = _check(connection, part)
+        if found != "ok":
+            raise DamagedError(found[:MOST_CHARACTERS])
 
 
 def _check(connection: sqlite3.Connection, what: str) -> str:

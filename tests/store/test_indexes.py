@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
@@ -11,11 +12,14 @@ from typing import Any
 import pytest
 from twisted.internet import reactor
 
+from etlmon.errors import StoreError
 from etlmon.store import current, indexes
+from etlmon.store.backup import back_up
 from etlmon.store.database import StoreService
 from etlmon.store.faults import NoRoomError
 from etlmon.store.indexes import mend_indexes
 from etlmon.store.open import limit
+from etlmon.store.restore import restore
 from etlmon.store.tables.all import HISTORIES
 from tests.store.test_damage import make, run_of, spoil_index
 
@@ -52,6 +56,51 @@ def test_they_fit_then(connection: sqlite3.Connection, path: Path) -> None:
     assert mend_indexes(connection, path) is True
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert mend_indexes(connection, path) is False
+
+
+def lose_pages(path: Path, name: str, which: slice) -> None:
+    """Have the disk give something else for pages of a table or index."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        pages = connection.execute("SELECT pageno FROM dbstat WHERE name = ?", (name,)).fetchall()
+    with path.open("r+b") as file:
+        for (page,) in pages[which]:
+            file.seek((page - 1) * 4096)
+            file.write(random.Random(page).randbytes(4096))
+
+
+@pytest.mark.parametrize(
+    "which", [slice(1), slice(2, 4), slice(None)], ids=["root", "leaves", "all"]
+)
+def test_those_of_a_copy_are_made_anew_though_pages_are_lost(
+    path: Path, tmp_path: Path, sql: Sql, which: slice
+) -> None:
+    make(path)
+    schema = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY 2"
+    rows, before = sql(NUMBERS), sql(schema)
+    lose_pages(path, "collector_run_by_time", which)
+    copy = tmp_path / "copy"
+    assert back_up(path, copy).is_mended
+    damaged = path.read_bytes()
+    kept = restore(path.rename(tmp_path / "damaged"), path, NOW).kept
+    assert kept is None
+    assert (sql(NUMBERS), sql(schema)) == (rows, before)
+    assert sql("PRAGMA integrity_check") == [("ok",)]
+    assert (tmp_path / "damaged").read_bytes() == damaged
+    assert restore(copy, path, NOW + 1).left_out == []
+    assert sql(NUMBERS) == rows
+
+
+@pytest.mark.parametrize("others", ["collector_run", "sqlite_autoindex_path_stats_1"])
+def test_a_table_that_is_lost_is_not_taken_for_sound(
+    path: Path, tmp_path: Path, others: str
+) -> None:
+    make(path)
+    lose_pages(path, "collector_run_by_time", slice(1))
+    lose_pages(path, others, slice(-1, None))
+    with pytest.raises(StoreError, match="damaged"):
+        back_up(path, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
 
 
 def mended(path: Path, most_bytes: int) -> list[int]:
