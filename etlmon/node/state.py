@@ -125,9 +125,13 @@ class NodeState:
         if node.manhole is not None:
             warnings += node.manhole.warnings
         if node.store.set_aside is not None:
+            now = (
+                "the one in its place has all rows, for only indexes were damaged."
+                if node.store.is_put_back
+                else "a new one has been begun; `etlmon restore` puts a copy back."
+            )
             warnings.append(
-                f"The database was damaged: it is kept as {node.store.set_aside}, and a new one "
-                "has been begun; `etlmon restore` puts a copy back."
+                f"The database was damaged: it is kept as {node.store.set_aside}, and {now}"
             )
         if node.store.warning is not None:
             warnings.append(node.store.warning)

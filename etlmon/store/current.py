@@ -37,6 +37,7 @@ from etlmon.store.open import (
     refuse_network_filesystem,
     writer_pragmas,
 )
+from etlmon.store.restore import put_back
 from etlmon.store.tables.all import HISTORIES
 from etlmon.units import to_millis, utc
 
@@ -57,8 +58,9 @@ _TRY_AGAIN_SECONDS = 5.0
 class CurrentDatabase:
     """The lock on the database, the connections to it, and what has become of its files.
 
-    A file that is damaged is set aside, and a new one begun. One that cannot be opened just now, as
-    on a full disk, is opened as soon as that is over. The writer is halted meanwhile.
+    A file that is damaged is set aside, and a new one begun, with all that was in it if no more
+    than its indexes is damaged. One that cannot be opened just now, as on a full disk, is opened as
+    soon as that is over. The writer is halted meanwhile.
     """
 
     log = Logger()
@@ -87,6 +89,8 @@ class CurrentDatabase:
         self.schema_version = 0
         self.set_aside: Path | None = None
         """Where a damaged database has been put since the node began."""
+        self.is_put_back = False
+        """Whether the one that is in its place has all that it had."""
         self.early_rows = 0
         """Rows that went before their time, for what had to be written at once."""
         self.waits = False
@@ -271,11 +275,19 @@ class CurrentDatabase:
 
     def _set_aside(self, error: object) -> None:
         self.set_aside = set_aside(self.path, f"{CORRUPT}{stamp(self._wall_clock())}")
+        self.is_put_back = put_back(self.set_aside, self.path.resolve())
         self.log.error(
-            "The database is damaged ({error}): it is kept as {aside}, and a new one is begun.",
+            "The database is damaged ({error}): it is kept as {aside}, and {what}.",
             error=str(error),
             aside=str(self.set_aside),
+            what=self._what_is_in_its_place,
         )
+
+    @property
+    def _what_is_in_its_place(self) -> str:
+        if self.is_put_back:
+            return "all rows are in the one in its place: only indexes were damaged"
+        return "a new one is begun"
 
     def _open(self) -> Connections:
         self.connections = Connections(
@@ -318,7 +330,7 @@ class CurrentDatabase:
         writer.resume(None if opened is damaged and lack is None else opened.writing)
         if opened is not damaged:
             writer.state.last_error = (
-                f"damaged ({error}); kept as {self.set_aside}, a new one begun"
+                f"damaged ({error}); kept as {self.set_aside}, {self._what_is_in_its_place}"
             )
             writer.state.last_error_at = self._wall_clock()
             self._replaced()

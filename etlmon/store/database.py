@@ -298,6 +298,11 @@ class StoreService(Service):
         return self._current.set_aside
 
     @property
+    def is_put_back(self) -> bool:
+        """Whether the database in the place of that one has all that it had."""
+        return self._current.is_put_back
+
+    @property
     def is_open(self) -> bool:
         """Whether it can be read; while it is replaced, or waited for, it cannot."""
         return self._current.connections is not None

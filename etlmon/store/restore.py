@@ -70,6 +70,37 @@ def restore(copy: Path, database: Path, wall_seconds: float) -> Restored:
             return _restore(source, log, copy, database.resolve(), wall_seconds)
 
 
+def put_back(aside: Path, real: Path) -> bool:
+    """Put a database that was set aside back, if no more than its indexes is damaged.
+
+    For who holds the lock, and has nothing in its place that is worth keeping; the one set aside
+    stays as it is. Gives whether it was done. Blocks.
+    """
+    fresh = half_restored(real)
+    ends = [end for end in ("", "-wal") if aside.with_name(aside.name + end).exists()]
+    try:
+        sizes = [aside.with_name(aside.name + end).stat().st_size for end in ends]
+        refuse_without_room(2 * sum(sizes), real.parent)
+        for end in ends:
+            with aside.with_name(aside.name + end).open("rb") as source:
+                _write(source, fresh.with_name(fresh.name + end))
+        make_sound(fresh, aside)
+        sync(fresh)
+        fresh.replace(real)
+        sync(real.parent)
+    except (OSError, StoreError):
+        return False
+    finally:
+        _clear(fresh)
+    return True
+
+
+def _clear(fresh: Path) -> None:
+    with suppress(OSError):
+        for end in ("", *SIDE_FILES):
+            fresh.with_name(fresh.name + end).unlink(missing_ok=True)
+
+
 def _is_it(source: IO[bytes], path: Path) -> bool:
     return path.exists() and os.path.samestat(os.fstat(source.fileno()), path.stat())
 
@@ -142,9 +173,7 @@ def _restore(
     except OSError as error:
         raise StoreError(f"cannot restore {real}: {error.strerror}") from error
     finally:
-        with suppress(OSError):
-            for end in ("", *SIDE_FILES):
-                fresh.with_name(fresh.name + end).unlink(missing_ok=True)
+        _clear(fresh)
     return Restored(aside if was_there else None, left_out)
 
 

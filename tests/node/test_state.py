@@ -51,6 +51,19 @@ async def test_the_warning_of_each_part_is_passed_on(
     assert node.health().warnings == [f"Look at {part}."]
 
 
+@pytest.mark.parametrize(
+    ("is_put_back", "words"), [(True, "only indexes were damaged"), (False, "puts a copy back")]
+)
+async def test_a_damaged_database_is_told_with_what_is_in_its_place(
+    node: NodeService, monkeypatch: pytest.MonkeyPatch, *, is_put_back: bool, words: str
+) -> None:
+    monkeypatch.setattr(node.store._current, "set_aside", Path("/x/y.corrupt-z"))
+    monkeypatch.setattr(node.store._current, "is_put_back", is_put_back)
+    (warning,) = node.health().warnings
+    assert warning.startswith("The database was damaged: it is kept as /x/y.corrupt-z, and ")
+    assert words in warning
+
+
 async def test_a_node_is_ready_while_its_parts_do_their_work(
     node: NodeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

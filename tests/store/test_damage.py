@@ -264,7 +264,8 @@ async def test_killed_while_it_sets_one_aside_it_loses_no_log(
             assert kept == path.with_name(f"etlmon.db.{LABEL}"), step
             for end, text in content.items():
                 assert kept.with_name(kept.name + end).read_bytes() == text, step
-            assert await store.read(lambda cursor: cursor.execute(rows).fetchone()) == (0,)
+            left = 1_000 if store.is_put_back else 0
+            assert await store.read(lambda cursor: cursor.execute(rows).fetchone()) == (left,)
         await store.stopService()
     assert found[0] is None
     assert found[-1] is not None

@@ -91,6 +91,31 @@ def test_those_of_a_copy_are_made_anew_though_pages_are_lost(
     assert sql(NUMBERS) == rows
 
 
+async def test_a_database_that_has_lost_pages_of_an_index_alone_keeps_all_rows(
+    path: Path, until: Until, sql: Sql, flush_logged_errors: Flush
+) -> None:
+    """The file as it was found is set aside, and nothing is written to it."""
+    make(path)
+    rows = sql(NUMBERS)
+    store = StoreService(path, reactor, lambda: NOW)
+    store.startService()
+    lose_pages(path, "collector_run_by_time", slice(1, None))
+    found = path.read_bytes()  # noqa: ASYNC240
+    store.suspect(StoreError("a doubt"))
+    await until(lambda: store.set_aside is not None and store.health().state == "ok")
+    assert store.set_aside is not None
+    assert store.set_aside.read_bytes() == found
+    assert store.is_put_back
+    assert "all rows are in the one in its place" in str(store.health().last_error)
+    await store.write([run_of(9_999)])
+    await store.stopService()
+    assert sql(NUMBERS) == [*rows, (9_999,)]
+    assert sql("PRAGMA integrity_check") == [("ok",)]
+    assert sql("SELECT * FROM meta WHERE key = 'in_place_of'") == []
+    assert not list(path.parent.glob("*restored*"))
+    flush_logged_errors("all rows are in the one in its place")
+
+
 @pytest.mark.parametrize("others", ["collector_run", "sqlite_autoindex_path_stats_1"])
 def test_a_table_that_is_lost_is_not_taken_for_sound(
     path: Path, tmp_path: Path, others: str
