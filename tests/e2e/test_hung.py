@@ -97,7 +97,7 @@ def assert_stuck_once(node: Any, hungfs: HungFilesystem) -> None:
 
 def test_a_server_that_stands_still(node: Any, hungfs: HungFilesystem) -> None:
     """Its callers can be killed: the mount is stale until the server goes on."""
-    hungfs.server.send_signal(signal.SIGSTOP)
+    hungfs.stop()
     stale = node.get_until("fs", lambda rows: of(rows, hungfs)["state"] == "stale")
     assert of(stale, hungfs)["total_bytes"] == 1000 * 4096  # as last known
     assert_all_else_is_well(node, hungfs)

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -180,6 +181,11 @@ class HungFilesystem:
             if line == word.encode() + b"\n":
                 return True
         return False
+
+    def stop(self) -> None:
+        """Stop it by a signal, and wait until it stands still: until then it may take a request."""
+        self.server.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.server.pid, os.WSTOPPED)
 
     def close(self) -> None:
         """Abort the connection, so that nobody hangs any more, and unmount."""

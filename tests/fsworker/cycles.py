@@ -66,12 +66,11 @@ async def killable(pool: WorkerPool, hungfs: HungFilesystem, cycles: int) -> Non
     """Each of the two requests of a cycle costs a child, which is killed and reaped."""
     # Not while it is at a request: its caller could not be killed.
     await pool.statvfs(os.fsencode(hungfs.point), str(hungfs.point), PATIENCE_SECONDS)
-    hungfs.server.send_signal(signal.SIGSTOP)
+    hungfs.stop()
     for _ in range(cycles):
         assert WorkerTimeout in await request(pool, hungfs.point)
         # On a busy machine one may take longer to die than it takes to be called stuck.
-        while pool.stuck_workers():
-            await task.deferLater(reactor, 0.01)
+        await until(lambda: not pool.stuck_workers())
     hungfs.server.send_signal(signal.SIGCONT)
     await settle(pool)
 

@@ -50,7 +50,7 @@ async def test_server_that_is_stopped_leaves_no_stuck_child(
     """Each request times out, its child dies, and the next one has a fresh child."""
     point = hungfs.point
     await pool.statvfs(os.fsencode(point), str(point), PATIENCE_SECONDS)
-    hungfs.server.send_signal(signal.SIGSTOP)
+    hungfs.stop()
     for _ in range(3):
         with pytest.raises(WorkerTimeout):
             await pool.statvfs(os.fsencode(point), str(point), 0.1)
@@ -150,7 +150,7 @@ async def test_scan_of_a_mount_that_hangs_on_the_way_is_ended_long_before_its_ti
         scan = results(hastened_pool.scan(slow, told.append))
         await until(lambda told=told: told)
         if way == "stop":
-            hungfs.server.send_signal(signal.SIGSTOP)
+            hungfs.stop()
         else:
             hungfs.tell("hang")
             await until(lambda: hungfs.says("parked"))
