@@ -257,12 +257,12 @@ def _is_open_form_of(generation: Generation, source: Source) -> bool:
     """Whether a file is one that is open, or what compressing has made of it.
 
     Files of one program begin alike, but the other one is there to be compared with. It may have
-    been written to after it was compressed.
+    been written to after it was compressed; if not, it has the time that compressing has kept.
     """
     position, other = source.lines.position, source.generation
     if other.is_packed or not generation.is_packed or not generation.is_another(position):
         return is_form_of(generation, position)
-    if not _may_be_of_time(generation, position):
+    if not _is_near(generation, position):
         return False
     generation.restart()
     length = min(len(generation.head), len(other.head))
@@ -270,13 +270,23 @@ def _is_open_form_of(generation: Generation, source: Source) -> bool:
         return False
     generation.go_to_end()
     at = generation.offset - len(generation.tail)
-    return os.pread(other.fd, len(generation.tail), at) == generation.tail
+    if os.pread(other.fd, len(generation.tail), at) != generation.tail:
+        return False
+    status = os.fstat(other.fd)
+    if status.st_size != generation.offset or not keeps_time(generation):
+        return True
+    now = msgspec.structs.replace(position, modified_ns=status.st_mtime_ns)
+    return has_time_of(generation, now)
 
 
 def _may_be_of_time(generation: Generation, position: Position) -> bool:
     """Whether a compressed file may be made of that of a position, by when it was written."""
     if keeps_time(generation):
         return has_time_of(generation, position)
+    return _is_near(generation, position)
+
+
+def _is_near(generation: Generation, position: Position) -> bool:
     last_ns = max(position.modified_ns, position.written_ns)
     return abs(generation.modified_ns - last_ns) <= COPYING_SECONDS * 10**9
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from etlmon.host import follow_cut, rotated
+from etlmon.host.rotated import Rotated
 from tests.host.conftest import Log
 from tests.host.test_follow_alike import HEADER, pack, rotate
 from tests.waiting import wait_for_tick
@@ -87,6 +89,32 @@ class TestCompressedAtOnce:
             log.follow()
         log.read()
         assert (log.lines, log.marks) == (["banner", "1", *["banner"] * 4], [])
+
+    def test_while_it_is_open_and_written_to(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between a look at it and one at what has its name now."""
+        listing = rotated.rotated
+        with log.path.open("a") as writer:
+            log.path.rename(log.named(".1"))
+            log.path.touch()
+            log.read()
+            wait_for_tick()
+            log.write("2")
+
+            def meanwhile(path: bytes) -> list[Rotated]:
+                monkeypatch.undo()
+                writer.write("late\n")
+                writer.flush()
+                set_time(log.named(".1"), log.path.stat().st_mtime_ns)
+                wait_for_tick()
+                pack(log, ".1")
+                return listing(path)
+
+            monkeypatch.setattr(follow_cut, "rotated", meanwhile)
+            log.read()
+            log.read()
+        assert (sorted(log.lines), log.marks) == (["1", "2", "banner", "late"], [])
 
 
 class TestCompressedByHand:
