@@ -8,6 +8,7 @@ needed here.
 
 from __future__ import annotations
 
+import time
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -83,10 +84,11 @@ class Threads:
             calls.put(None)
         return ending
 
-    def stop(self) -> None:
-        """Do the same, and wait for that."""
+    def stop(self, seconds: float | None = None) -> None:
+        """Do the same, and wait for that; for so long at most, where it is said."""
+        give_up_at = time.monotonic() + (seconds or 0.0)
         for thread in self.end():
-            thread.join()
+            thread.join(None if seconds is None else max(0.0, give_up_at - time.monotonic()))
 
     def _run(self, calls: SimpleQueue[_Call | None]) -> None:
         while (call := calls.get()) is not None:

@@ -111,6 +111,26 @@ def test_stopping_waits_for_all_that_was_asked_for() -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
+def test_stopping_waits_no_longer_than_is_said_for_what_hangs(pool: Pool) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        go_on.wait(WAIT_SECONDS)
+
+    pool.call(hang)
+    assert begun.wait(WAIT_SECONDS)
+    pool.call(lambda: "idle from now on")
+    assert pool.told() == (True, "idle from now on")
+    hanging, idle = pool.threads._threads
+    pool.threads.stop(0.1)
+    idle.join(WAIT_SECONDS)
+    assert hanging.is_alive()
+    go_on.set()
+    assert pool.told() == (True, None)
+    hanging.join(WAIT_SECONDS)
+
+
 def test_after_an_end_others_begin_though_one_is_still_busy(pool: Pool) -> None:
     """As when a call hangs on a file system: it takes nobody's place after that."""
     begun, go_on = threading.Event(), threading.Event()

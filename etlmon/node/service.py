@@ -74,6 +74,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MOST_THREADS = 10
+_THREADS_END_SECONDS = 0.5
 
 
 class NodeService(Service):
@@ -224,7 +225,9 @@ class NodeService(Service):
     def _start(self) -> None:
         """Start the parts; what has been started is known, for it must be stopped."""
         started = self._started.append
-        started(("the threads", lambda: maybeDeferred(self._threads.end)))
+        # One that ends while the interpreter is taken down may end the process by SIGABRT; one
+        # whose call hangs does not end. Nothing else is left to be done by then.
+        started(("the threads", lambda: maybeDeferred(self._threads.stop, _THREADS_END_SECONDS)))
         self.store.startService()
         started(("the store", self.store.stopService))
         started(("the workers", self.workers.stop))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from etlmon.config.loader import parse_node_config
 from etlmon.config.node import NodeConfig
@@ -23,6 +25,7 @@ from etlmon.node.service import NodeService
 from etlmon.records.path import path_id
 from etlmon.store.tables import path_expected
 from tests.node.conftest import config, paths_of, until
+from tests.waiting import PATIENCE_SECONDS
 
 Logs = Callable[..., list[dict[str, Any]]]
 
@@ -75,6 +78,28 @@ async def test_parts_stop_one_after_the_other_and_the_store_last(
     slow.callback(None)
     await stopped
     assert told == ["workers", "store"]
+
+
+async def test_a_thread_that_works_to_the_last_ends_before_the_node_has(tmp_path: Path) -> None:
+    service = NodeService(config(tmp_path), reactor)
+    service.startService()
+    working: list[threading.Thread] = []
+    has_begun = threading.Event()
+
+    def work() -> None:
+        working.append(threading.current_thread())
+        has_begun.set()
+        time.sleep(0.1)
+
+    def last_work() -> Deferred[None]:
+        service.in_thread(work)
+        assert has_begun.wait(PATIENCE_SECONDS)
+        return succeed(None)
+
+    service._started.insert(1, ("the last work", last_work))  # the threads are the first, begun
+    await service.stopService()
+    (thread,) = working
+    assert not thread.is_alive()
 
 
 async def test_a_part_that_cannot_stop_does_not_keep_the_others(
