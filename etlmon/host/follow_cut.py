@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +13,7 @@ from etlmon.host.follow_lineup import find_unknown, leads_to, open_unknown
 from etlmon.host.follow_queue import CUT_OFF, NO_COPY
 from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES, RewrittenError, digest
 from etlmon.host.lines import Mark
-from etlmon.host.rotated import COPYING_SECONDS, rotated, unseen_after
+from etlmon.host.rotated import COPYING_SECONDS, open_listed, rotated, unseen_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,11 +81,13 @@ def look_for_copy(queue: Queue, source: Source, was: Position) -> None:
     does now.
     """
     live = source.generation
-    items, _ = open_unknown(queue, rotated(queue.path), _copies_since(queue, was, live))
+    choose = _copies_since(queue, was, live)
+    items, files = open_unknown(queue, rotated(queue.path), choose)
     found = [item for item in items if not isinstance(item, Mark)]
     try:
-        is_copied = any(one.go_to(was) for one in found)
-        is_cut = is_copied and not all(_is_of_now(one, live) for one in found)
+        is_cut = not all(_is_of_now(one, live) for one in found) and (
+            any(one.go_to(was) for one in found) or _is_packed_alone(queue, choose(files), was)
+        )
     except OSError:  # none that could be read on
         is_cut = False
     finally:
@@ -92,6 +95,19 @@ def look_for_copy(queue: Queue, source: Source, was: Position) -> None:
             one.close()
     if is_cut:
         cut_off(queue, source, was)
+
+
+def _is_packed_alone(queue: Queue, files: list[Rotated], was: Position) -> bool:
+    """Whether a compressed file holds what was read, and no more; raises OSError.
+
+    Where the file holds that, too, it counts as known: it may be a mere backup.
+    """
+    for one in files:
+        if one.is_packed:
+            with closing(open_listed(queue.path, one)) as generation:
+                if generation.go_to(was) and not generation.peek(1):
+                    return True
+    return False
 
 
 def filled(queue: Queue, source: Source, was: Position) -> None:

@@ -166,8 +166,14 @@ class TestCompressedByHand:
 class TestCutOff:
     """A file that holds what was read may have been cut off: its copies tell."""
 
-    def test_and_begun_otherwise_before_it_was_cut_off_again(self, log: Log, restart: bool) -> None:
-        """That is in the second copy; the first holds what was read and no more."""
+    @pytest.mark.parametrize("is_packed", [False, True])
+    def test_and_begun_otherwise_before_it_was_cut_off_again(
+        self, log: Log, restart: bool, is_packed: bool
+    ) -> None:
+        """That is in the second copy; the first holds what was read and no more.
+
+        Compressed, it could be a backup of what the file has grown from.
+        """
         rotate(log, "banner")
         log.read()
         log.lines.clear()
@@ -175,8 +181,12 @@ class TestCutOff:
         if restart:
             log.stop()
         rotate(log)
+        if is_packed:
+            pack(log, ".1")
         log.write("2")
         rotate(log, "banner", "3")
+        if is_packed:
+            pack(log, ".1")
         if restart:
             log.follow()
         log.read()
