@@ -32,6 +32,18 @@ class Pool:
             lambda is_good, result: self._told.put((is_good, result)), function, *args, **named
         )
 
+    def call_that_hangs(self) -> threading.Event:
+        """Have something called that does not return before that is set; it has begun."""
+        begun, go_on = threading.Event(), threading.Event()
+
+        def hang() -> None:
+            begun.set()
+            go_on.wait(WAIT_SECONDS)
+
+        self.call(hang)
+        assert begun.wait(WAIT_SECONDS)
+        return go_on
+
     def told(self) -> tuple[bool, Any]:
         """Wait for what is told next."""
         return self._told.get(timeout=WAIT_SECONDS)
@@ -112,14 +124,7 @@ def test_stopping_waits_for_all_that_was_asked_for() -> None:
 
 
 def test_stopping_waits_no_longer_than_is_said_for_what_hangs(pool: Pool) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def hang() -> None:
-        begun.set()
-        go_on.wait(WAIT_SECONDS)
-
-    pool.call(hang)
-    assert begun.wait(WAIT_SECONDS)
+    go_on = pool.call_that_hangs()
     pool.call(lambda: "idle from now on")
     assert pool.told() == (True, "idle from now on")
     hanging, idle = pool.threads._threads
@@ -133,14 +138,7 @@ def test_stopping_waits_no_longer_than_is_said_for_what_hangs(pool: Pool) -> Non
 
 def test_after_an_end_others_begin_though_one_is_still_busy(pool: Pool) -> None:
     """As when a call hangs on a file system: it takes nobody's place after that."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def hang() -> None:
-        begun.set()
-        go_on.wait(WAIT_SECONDS)
-
-    pool.call(hang)
-    assert begun.wait(WAIT_SECONDS)
+    go_on = pool.call_that_hangs()
     (hanging,) = pool.threads.end()
     assert hanging.daemon  # the process may end without it
     pool.call(lambda: "others")
