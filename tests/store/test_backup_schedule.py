@@ -64,6 +64,29 @@ class Turned:
         self.spawnProcess = reactor.spawnProcess  # type: ignore[attr-defined]
 
 
+class TurnedForStuck(Turned):
+    """One whose children are none that a signal ends."""
+
+    pid = 4711
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spawnProcess = self._spawn
+        self.started: list[Any] = []
+        self.signals: list[int] = []
+        """What they were sent, and 0 where one is given up."""
+
+    def _spawn(self, protocol: Any, *_: Any) -> None:
+        self.started.append(protocol)
+        protocol.makeConnection(self)
+
+    def signalProcess(self, number: int) -> None:
+        self.signals.append(number)
+
+    def loseConnection(self) -> None:
+        self.signals.append(0)
+
+
 class TestSchedule:
     @pytest.fixture
     def turned(self) -> Turned:
@@ -336,24 +359,8 @@ class TestADirectoryThatHangs:
     async def test_a_child_that_cannot_be_killed_is_left_and_no_other_begun(
         self, store: StoreService, section: BackupSection, flush_logged_errors: Flush
     ) -> None:
-        turned = Turned()
-        started: list[Any] = []
-        signals: list[int] = []
-
-        class Transport:
-            pid = 4711
-
-            def signalProcess(self, number: int) -> None:
-                signals.append(number)
-
-            def loseConnection(self) -> None:
-                signals.append(0)
-
-        def spawn(protocol: Any, *_: Any) -> None:
-            started.append(protocol)
-            protocol.makeConnection(Transport())
-
-        turned.spawnProcess = spawn  # type: ignore[method-assign]
+        turned = TurnedForStuck()
+        started, signals = turned.started, turned.signals
         service = BackupService(store, section, NODE, turned, lambda: NOW, SILENT)
         service.startService()
         for seconds in (60, 840, 1, 0):
@@ -383,23 +390,8 @@ class TestADirectoryThatHangs:
         tmp_path: Path,
         flush_logged_errors: Flush,
     ) -> None:
-        turned = Turned()
-        started: list[Any] = []
-
-        class Transport:
-            pid = 4711
-
-            def signalProcess(self, number: int) -> None:
-                pass
-
-            def loseConnection(self) -> None:
-                pass
-
-        def spawn(protocol: Any, *_: Any) -> None:
-            started.append(protocol)
-            protocol.makeConnection(Transport())
-
-        turned.spawnProcess = spawn  # type: ignore[method-assign]
+        turned = TurnedForStuck()
+        started = turned.started
         service = BackupService(store, section, NODE, turned, lambda: NOW, SILENT)
         service.startService()
         for seconds in (60, 840, 1, 0):
