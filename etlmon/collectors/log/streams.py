@@ -1,39 +1,28 @@
-"""All files of a log, which a pattern may name: found, read in turn, told of. Blocks."""
+"""All files of a log: opened as many as may be, read in turn, told of. Blocks."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from etlmon.collectors.log.entries import Joiner
-from etlmon.collectors.log.places import signature, unseen
-from etlmon.collectors.log.search import Search
-from etlmon.collectors.log.stream import Stream
-from etlmon.collectors.log.text import TextReader
-from etlmon.host.follow_queue import Limits
-from etlmon.records.log import LogFileGone, LogFileRead
-from etlmon.text import host_path, path_bytes
-from etlmon.times import TimeReader
+from etlmon.collectors.log.members import MOST_LINES, Members
+from etlmon.collectors.log.places import signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime, tzinfo
 
+    from etlmon.collectors.log.members import File
+    from etlmon.collectors.log.stream import Stream
     from etlmon.config.node import LogSection
-    from etlmon.host.follow import Begin
     from etlmon.records.base import Record
-    from etlmon.records.log import LogState
 
-_MOST_LINES = 5_000
 _MOST_BYTES = 1 << 20
-"""Lines and bytes that one batch holds, of all files together, and the end of one entry."""
+"""Bytes that one batch holds, of all files together, and the end of one entry."""
 _LEAST_LINES = 100
 """Lines that each file has in its turn, at the least, if there are so many."""
-_GONE_SECONDS = 60.0
 _LOOK_AGAIN_SECONDS = 1.0
 
 
@@ -57,18 +46,6 @@ class Step:
     """What cannot be read, if there is such a file."""
 
 
-@dataclass(eq=False)
-class _File:
-    """What is known of a file besides what is read from it."""
-
-    stream: Stream
-    waits: bool = True
-    """Whether it is to be opened: it is new, or has changed since it was put to sleep."""
-    seen: tuple[int, int, int] | None = None
-    """Inode, size and time of it when it was put to sleep."""
-    missing_since: float | None = None
-
-
 class Streams:
     """The files of one log. ``cursors`` are those that were saved, by ``log_path``.
 
@@ -85,39 +62,20 @@ class Streams:
         missed: str | None = None,
     ) -> None:
         self._settings = settings
-        self._wall_clock = wall_clock
-        self._search = Search(os.fsencode(settings.path))
-        self.fixed_path = self._search.fixed_path
-        self.is_pattern = self._search.is_pattern
-        self._cursors = dict(cursors)
-        self._missed = missed
-        self._later: Begin = "saved" if settings.start == "saved" else "beginning"
-        """Where files begin that come to be there later."""
-        self._limits = Limits(
-            max_line_bytes=settings.max_line_bytes,
-            partial_seconds=settings.partial_timeout,
-            rotated_hold_seconds=settings.rotated_hold,
-            may_give_back=settings.multiline is not None,
-        )
-        self._text = TextReader(settings.encoding, strip_cr=settings.strip_cr)
-        self._joiner = (
-            Joiner(settings.multiline, settings.max_line_bytes) if settings.multiline else None
-        )
-        self._times = TimeReader(settings.time_format, zone) if settings.time_format else None
-        self._files: dict[str, _File] = {}
         # A step whose run was cancelled goes on in its thread.
         self._lock = Lock()
         self._is_closed = Event()
-        self._has_begun = False
+        self._members = Members(settings, cursors, zone, wall_clock, missed, self._go_on)
+        self._files = self._members.files
         self._turn = 0
         self._looked_at: float | None = None
         self._came: Counter[bytes] = Counter()
-        self._knowing: dict[tuple[int, int], list[Stream]] | None = None
-        """Who may know a file, by its device and inode; None where that must be asked anew."""
-        self._waits_for_match: LogFileRead | None = None
-        self._closed: str | None = None
-        """Why no file of the pattern can be seen."""
         self._names: Callable[[bytes], object] | None = None
+
+    @property
+    def fixed_path(self) -> bytes:
+        """The path as far as no wildcard is in it."""
+        return self._members.search.fixed_path
 
     def heeds(self, name: bytes) -> bool:
         """Tell whether it may matter here that a file of this name is written to.
@@ -159,8 +117,8 @@ class Streams:
         reads: bool,
     ) -> Step:
         records: list[Record] = []
-        if all_again or self._search.may_find_more(now, came):
-            records += self._find_files(now, wall, is_paused=not reads)
+        if all_again or self._members.search.may_find_more(now, came):
+            records += self._members.find(now, wall, is_paused=not reads)
         if came:
             self._came.update(came)
         looks = all_again or self._looked_at is None or now - self._looked_at >= _LOOK_AGAIN_SECONDS
@@ -192,17 +150,18 @@ class Streams:
             if not reads and stream.holds_too_much:
                 self._put_to_sleep(file)
             has_rotated = has_rotated or (not stream.is_asleep and stream.has_rotated)
-        self._names = None if has_rotated else self._search.is_own
+        self._names = None if has_rotated else self._members.search.is_own
         is_held = not self._settings.follow and any(
             file.stream.is_held for file in self._files.values()
         )
-        return Step(records, is_done, is_held, frozenset(self._search.directories), self._trouble())
+        directories = frozenset(self._members.search.directories)
+        return Step(records, is_done, is_held, directories, self._trouble())
 
     def _trouble(self) -> str | None:
         """Name a file that cannot be read, the same one as long as that is so."""
         ill = [file.stream for file in self._files.values() if file.stream.error is not None]
         if not ill:
-            return self._closed
+            return self._members.trouble
         others = " (and others)" if len(ill) > 1 else ""
         return f"{ill[0].log_path}: {ill[0].error}{others}"
 
@@ -231,147 +190,6 @@ class Streams:
             for file in [*self._files.values()]
             if (told := file.stream.told_error(message, wall, is_paused=is_paused)) is not None
         ]
-
-    # --- which files there are --------------------------------------------------------------------
-
-    def _find_files(self, now: float, wall: datetime, *, is_paused: bool) -> list[Record]:
-        """Take up new files and give up those that are gone."""
-        if self.is_pattern and not self._has_begun:  # one of those found may be new as a name only
-            self._add_saved()
-        known = {path_bytes(name) for name in (*self._files, *self._cursors)}
-        self._knowing = None
-        paths = self._search.find(now, known, self._belongs_to_another)
-        records: list[Record] = []
-        if not self._has_begun:
-            self._has_begun = True
-            records += self._begin(paths)
-        else:
-            for path in paths:
-                self._add(path, self._later, is_seen=self.is_pattern)
-        if self.is_pattern:
-            records += self._forget(now)
-            records += self._tell_of_no_match(wall, is_paused=is_paused)
-        return records
-
-    def _begin(self, paths: list[bytes]) -> list[Record]:
-        """Take up the files that are there at first, and those of which a position is saved."""
-        saved = [name for name in self._cursors if self._is_ours(name)]
-        # A log that was followed before has not seen the file for it was not there.
-        begin: Begin = self._later if saved and self.is_pattern else self._settings.start
-        if begin == "saved" and self._missed is not None and not saved:
-            begin = "end"  # with the mark that tells why: its position is lost
-        for path in paths:
-            self._add(path, begin, is_seen=self.is_pattern)
-        return [
-            LogFileGone(log_name=self._settings.name, log_path=name)
-            for name in self._cursors
-            if name not in self._files
-        ]
-
-    def _add_saved(self) -> None:
-        """Take up the files of which a position is saved, be they there or not."""
-        for name in self._cursors:
-            if self._is_ours(name):
-                self._add(path_bytes(name), self._later)
-
-    def _is_ours(self, name: str) -> bool:
-        if not self.is_pattern:
-            return name == host_path(os.fsencode(self._settings.path))
-        own = os.fsdecode(path_bytes(name))
-        return fnmatchcase(own, self._settings.path.replace("**/", "*"))
-
-    def _add(self, path: bytes, begin: Begin, *, is_seen: bool = False) -> None:
-        self._go_on()
-        name = host_path(path)
-        if name in self._files:
-            return
-        stream = Stream(
-            self._settings.name,
-            path,
-            self._cursors.get(name),
-            begin=begin,
-            missed=self._missed,
-            is_seen=is_seen,
-            limits=self._limits,
-            text=self._text,
-            joiner=self._joiner,
-            times=self._times,
-            entry_seconds=self._settings.partial_timeout,
-            entry_lines=min(self._settings.buffer_lines, _MOST_LINES),
-            wall_clock=self._wall_clock,
-        )
-        self._files[name] = _File(stream)
-
-    def _belongs_to_another(self, path: bytes, status: os.stat_result) -> bool:
-        """Whether a file that is new here is one that is read under another name.
-
-        One that was, and is done with there, is a log of its own from there on.
-        """
-        name = host_path(path)
-        if name in self._files:
-            return False
-        identity = (status.st_dev, status.st_ino)
-        for stream in self._who_may_know(identity):
-            if stream.follower.knows(path, identity):
-                cursor = stream.follower.hand_over(path, identity)
-                if cursor is None:
-                    return True
-                self._cursors[name] = cursor
-        return False
-
-    def _who_may_know(self, identity: tuple[int, int]) -> list[Stream]:
-        """Give those to be asked of a file: each of thousands about all others takes minutes."""
-        if self._knowing is None:
-            self._knowing = {}
-            for file in self._files.values():
-                for one in file.stream.follower.known:
-                    self._knowing.setdefault(one, []).append(file.stream)
-        return self._knowing.get(identity, [])
-
-    def _forget(self, now: float) -> list[Record]:
-        """Give up the files that are gone for a while, and have been read to their ends."""
-        gone: list[Record] = []
-        for name, file in list(self._files.items()):
-            stream = file.stream
-            # While there are rotated files of it they would be taken for logs of their own.
-            if stream.path in self._search.paths or stream.path in self._search.rotated_bases:
-                file.missing_since = None
-                continue
-            if file.missing_since is None:
-                file.missing_since = now
-            # One that sleeps may be there: more match than are taken.
-            may_be_there = stream.is_asleep and signature(stream.path) is not None
-            is_over = stream.is_over and not file.waits and not may_be_there
-            if is_over and now - file.missing_since >= _GONE_SECONDS:
-                stream.sleep()
-                del self._files[name]
-                self._cursors.pop(name, None)
-                gone.append(LogFileGone(log_name=self._settings.name, log_path=name))
-        return gone
-
-    def _tell_of_no_match(self, wall: datetime, *, is_paused: bool) -> list[Record]:
-        """Tell that there is no file yet, and that this is over."""
-        waits = self._waits_for_match
-        self._closed = None if self._files else unseen(self.fixed_path)
-        message = self._closed or "no file matches"
-        state: LogState = "waiting" if self._closed is None else "error"
-        if is_paused:
-            state = "paused"
-        told = waits and (waits.state, waits.error_message)
-        if not self._files and told != (state, message):
-            self._waits_for_match = LogFileRead(
-                log_name=self._settings.name,
-                log_path=self._settings.path,
-                state=state,
-                error_message=message,
-                updated_at=wall,
-                cursor=None,
-            )
-            return [self._waits_for_match]
-        if self._files and waits is not None:
-            self._waits_for_match = None
-            return [LogFileGone(log_name=self._settings.name, log_path=self._settings.path)]
-        return []
 
     # --- which of them are open -------------------------------------------------------------------
 
@@ -407,7 +225,7 @@ class Streams:
             not file.stream.is_asleep and file.stream.is_idle for file in files
         )
 
-    def _put_to_sleep(self, file: _File) -> None:
+    def _put_to_sleep(self, file: File) -> None:
         # Before it sleeps: what changes meanwhile is seen at the next look.
         file.seen = file.stream.signature
         file.stream.sleep()
@@ -430,10 +248,10 @@ class Streams:
             return True
         start = self._turn % len(streams)
         waiting = streams[start:] + streams[:start]
-        share = max(_LEAST_LINES, _MOST_LINES // len(streams))
+        share = max(_LEAST_LINES, MOST_LINES // len(streams))
         most = min(self._settings.buffer_lines, share)
         left = dict.fromkeys(streams, self._settings.buffer_lines)
-        lines_left, bytes_left = _MOST_LINES, _MOST_BYTES
+        lines_left, bytes_left = MOST_LINES, _MOST_BYTES
         while waiting and lines_left > 0 and bytes_left > 0:
             self._go_on()
             stream = waiting.pop(0)
