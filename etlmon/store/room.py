@@ -179,8 +179,9 @@ class Room:
 
     async def _run(self) -> None:
         most = self._most_bytes or 0
-        if self._clock.seconds() - self._reckoned_at > _KNOWN_SECONDS:
-            await self._reckon()
+        is_old = self._clock.seconds() - self._reckoned_at > _KNOWN_SECONDS
+        if is_old or not any(size.rows for size in self._sizes.values()):
+            await self._reckon()  # where all had gone, what has come since is more than nothing
         while (excess := self._excess_bytes) > 0 and not self._stopping:
             if self._cut_bytes > most * _KNOWN_PART:
                 self._cut_bytes = 0.0  # no deletion waits for it, unless nothing is left

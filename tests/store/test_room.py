@@ -149,6 +149,18 @@ async def test_a_batch_such_as_never_came_before(
     assert sql("SELECT count(*) FROM log_lines WHERE length(line) = 200") >= [(12_000,)]
 
 
+async def test_batches_for_which_all_must_go(
+    capped: Capped, sql: Sql, flush_logged_errors: Flush
+) -> None:
+    """That no history has any rows is so until the next batch is stored, and no minute longer."""
+    for number in range(1, 5):
+        batch = capped.store.write([block(1_950, 2_000)])
+        batch.addTimeout(20, reactor)
+        await batch
+        assert sql(IDS) == [(1_950 * (number - 1) + 1, 1_950 * number, 1_950)]
+    flush_logged_errors("takes no writes: database or disk is full")
+
+
 async def test_a_full_disk_is_not_taken_for_it(
     capped: Capped, sql: Sql, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
