@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,14 @@ rows = asked(
 ).fetchall()
 print(max(count for _, count in rows))
 print(sum(at < int(before) for at, _ in rows))
+"""
+LINES = """
+import collections, json, sqlite3, sys
+asked = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True).execute
+rows = collections.defaultdict(list)
+for name, line, flags in asked("SELECT log_name, line, flags FROM log_lines ORDER BY id"):
+    rows[name].append((line, flags))
+print(json.dumps([asked("PRAGMA integrity_check").fetchone()[0], rows]))
 """
 IN_PRIVATE = """
 mount -t tmpfs -o size=6m tmpfs "$1" &&
@@ -72,12 +83,63 @@ def start_on(
     return start_it
 
 
+class Writer:
+    """Writes numbered lines to a log all the time, some hundred a second."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.path = path.stem, path
+        self.written = 0
+        self._lock = threading.Lock()
+        self._stops = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        path.touch()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stops.set()
+        self._thread.join()
+
+    def wait_for(self, more: int) -> None:
+        last = self.written + more
+        while self.written < last:
+            time.sleep(0.01)
+
+    def cut(self) -> int:
+        """Cut the log to nothing, as who needs its room does; give how many lines there were."""
+        with self._lock:
+            os.truncate(self.path, 0)
+            return self.written
+
+    def _run(self) -> None:
+        with self.path.open("ab", buffering=0) as file:
+            while not self._stops.wait(0.02):
+                with self._lock:
+                    numbers = range(self.written, self.written + 10)
+                    file.write(b"".join(b"%d\n" % number for number in numbers))
+                    self.written = numbers.stop
+
+
+@pytest.fixture
+def writers(tmp_path: Path) -> Iterator[list[Writer]]:
+    found = [Writer(tmp_path / f"{name}.log") for name in ("whole", "cut")]
+    yield found
+    for one in found:
+        one.stop()
+
+
 def fill(directory: Path) -> Path:
     """Write a file until there is no byte left; give it."""
     path = directory / "fill"
     command = ["dd", "if=/dev/zero", f"of={path}", "bs=1k"]
     subprocess.run(command, capture_output=True, check=False)
     return path
+
+
+def look(node: Any, script: str, *arguments: str) -> str:
+    """Have a script look at what a node has in its mounts; give what it prints."""
+    enter = ["nsenter", "--mount", "--target", str(node.process.pid)]
+    command = [*enter, sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_node_ends_while_nothing_can_be_written(
@@ -110,19 +172,48 @@ def test_the_node_goes_on_by_itself_when_there_is_space(
     # All that was measured before its last run began is stored: what it has held is none.
     disk = next(one for one in health["collectors"] if one["name"] == "disk")
     began_ms = round(datetime.fromisoformat(disk["last_run_at"]).timestamp() * 1000)
-    enter = ["nsenter", "--mount", "--target", str(node.process.pid)]
-    asked = subprocess.run(
-        [*enter, sys.executable, "-c", LOOK, f"{small}/etlmon.db", str(began_ms)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    integrity, times, stored = asked.stdout.split()
+    found = look(node, LOOK, f"{small}/etlmon.db", str(began_ms))
+    integrity, times, stored = found.split()
     assert integrity == "ok"
     assert times == "1", "each measurement once"
     assert int(stored) == disk["runs"] - 1, "and none is missing, though nothing could be written"
     assert node.end(signal.SIGTERM) == 0
     assert "takes writes again" in node.said
+    assert "Traceback" not in node.said
+
+
+def test_lines_wait_in_their_logs_and_what_is_gone_from_them_is_told(
+    start_on: Callable[[str], tuple[Any, Path]], config: Path, small: Path, writers: list[Writer]
+) -> None:
+    """Under load, and back within 30 s: each line is there once, or a row says that it is not."""
+    whole, cut = writers
+    logs = "".join(
+        f"  - {{name: {one.name}, path: {one.path}, start: beginning}}\n" for one in writers
+    )
+    config.write_text(f"{config.read_text()}logs:\n{logs}")
+    node, inside = start_on(IN_PRIVATE)
+    node.get_until("logs", lambda logs: logs and all(one["lines_total"] > 100 for one in logs))
+    filling = fill(inside)
+    node.get_until("health", lambda health: health["database"]["held_records"] > 0)
+    whole.wait_for(1_000)
+    before = cut.cut()
+    cut.wait_for(1_000)
+    assert node.get("health")["database"]["state"] == "degraded"
+    filling.unlink()
+    node.get_until("health", lambda health: health["state"] == "ok", 30)
+    for one in writers:
+        one.stop()
+        last = str(one.written - 1)
+        node.get_until(f"logs/{one.name}?lines=1", lambda rows, last=last: rows[0]["line"] == last)
+    integrity, rows = json.loads(look(node, LINES, f"{small}/etlmon.db"))
+    assert integrity == "ok"
+    assert rows["whole"] == [[str(number), "[]"] for number in range(whole.written)]
+    lines = [None if line is None else int(line) for line, _ in rows["cut"]]
+    known = lines.index(None)
+    assert lines == [*range(known), None, *range(before, cut.written)]
+    assert known < before, "else there was nothing to tell"
+    assert rows["cut"][known][1] == '["truncated"]'
+    assert node.end(signal.SIGTERM) == 0
     assert "Traceback" not in node.said
 
 
