@@ -168,6 +168,11 @@ def stored(database: Path, name: str) -> tuple[list[str], Counter[str]]:
     return [line for line, _ in rows if line is not None], flags
 
 
+def assert_sound(database: Path) -> None:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
 def wait_for_last_lines(logs: Logs, database: Path) -> None:
     """Wait until the last line of each log is stored, and whatever comes before it.
 
@@ -218,18 +223,20 @@ def test_rotation_in_every_way_and_kill_9_at_any_moment(
     node = run(config)
     node.get_until("logs", lambda rows: [row["state"] for row in rows] == ["following"] * 6)
     logs.write()
-    for _ in range(20):
+    for _ in range(50):
         for name in logs.paths:
             if chance.random() < 0.4:
                 logs.rotate(name)
         time.sleep(chance.uniform(0.0, 0.4))
         node.end(signal.SIGKILL)
+        assert_sound(database)
         node = run(config)
         if chance.random() < 0.7:
             assert node.address
     logs.stop()
     wait_for_last_lines(logs, database)
     node.end()
+    assert_sound(database)
     assert_exactly_once(logs, database)
 
 
