@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from etlmon.records.base import Record
 from etlmon.store import sizes
 from etlmon.store.queue import Waiting
 
@@ -11,7 +14,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
-    from etlmon.records.base import Record
     from etlmon.store.sizes import Pages
     from etlmon.store.tables.base import Table
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 _BURST_RECORDS = 1_000
 """A batch so large waits for no other, and none after it: it is no trickle to wait for."""
+_LONG_CHARACTERS = 256
+"""So much text counts as a row, so that what bounds the rows bounds the bytes, too."""
 
 
 class Batches:
@@ -28,16 +32,20 @@ class Batches:
     def __init__(self, tables: Iterable[Table]) -> None:
         tables = tuple(tables)
         self._inserts = {kind: table for table in tables for kind in table.inserts}
-        self._weights = {kind: weigh for table in tables for kind, weigh in table.weight.items()}
+        self._rows = {kind: count for table in tables for kind, count in table.rows.items()}
+        self._texts = {kind: count for table in tables for kind, count in table.characters.items()}
 
     def of(self, records: Sequence[Record], *, may_wait: bool) -> Waiting:
         """Give what stores these records, all or none of them; it may be done again."""
         groups: dict[type[Record], list[Record]] = {}
-        size = 0
+        rows = characters = 0
         for record in records:
-            groups.setdefault(type(record), []).append(record)
-            weigh = self._weights.get(type(record))
-            size += 1 if weigh is None else weigh(record)
+            kind = type(record)
+            groups.setdefault(kind, []).append(record)
+            count = self._rows.get(kind)
+            rows += 1 if count is None else count(record)
+            characters += self._texts.get(kind, _characters)(record)
+        size = max(1, rows, characters // _LONG_CHARACTERS)
         names, works, may_be_held = set(), [], True
         for kind, group in groups.items():
             table = self._inserts[kind]
@@ -53,14 +61,27 @@ class Batches:
 
         return Waiting(
             insert,
-            max(1, size),
+            size,
             frozenset(names),
             is_burst=size >= _BURST_RECORDS,
-            records=size,
+            records=rows,
+            characters=characters,
             stored=stored,
             may_be_held=may_be_held,
             may_wait=may_wait,
         )
+
+
+def _characters(record: Record) -> int:
+    """Give how much text is in a record, and in those within it."""
+    found = 0
+    for value in msgspec.structs.astuple(record):
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(one, str):
+                found += len(one)
+            elif isinstance(one, Record):
+                found += _characters(one)
+    return found
 
 
 def in_one_transaction(cursor: Any, works: Sequence[Work], *, counts: bool) -> Done:

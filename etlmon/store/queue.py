@@ -16,6 +16,8 @@ MOST_RECORDS = 5_000
 """Of a transaction; a batch alone may be larger than that."""
 _MOST_HELD_RECORDS = 20_000
 """Samples kept in memory while the database takes none: hours of them, in some megabytes."""
+_MOST_HELD_CHARACTERS = 16 << 20
+"""The text in them: paths and command lines of 4 KiB would take five times as much otherwise."""
 
 
 @dataclass(eq=False)
@@ -28,6 +30,8 @@ class Waiting:
     is_burst: bool = False
     done: Deferred[Any] = field(default_factory=Deferred)
     records: int = 0
+    characters: int = 0
+    """How much text is in them."""
     stored: list[Any] = field(default_factory=list)
     """What its inserts gave when they were done last."""
     in_transaction: bool = True
@@ -63,6 +67,7 @@ class Queue:
         self._ones: deque[Waiting] = deque()
         self.held_records = 0
         """Samples that are kept in memory, since the database takes no writes."""
+        self._held_characters = 0
 
     def __len__(self) -> int:
         return len(self._ones)
@@ -119,17 +124,25 @@ class Queue:
         for one in fresh:
             one.held = True
             self.held_records += one.records
+            self._held_characters += one.characters
         dropped = 0
-        while self.held_records > _MOST_HELD_RECORDS:
+        while (
+            self.held_records > _MOST_HELD_RECORDS or self._held_characters > _MOST_HELD_CHARACTERS
+        ):
             oldest = next((one for one in self._ones if one.held), None)
             if oldest is None:
                 break
             self._ones.remove(oldest)
-            self.held_records -= oldest.records
+            self.let_go(oldest)
             dropped += oldest.records
         for one in fresh:
             one.done.callback(None)
         return dropped
+
+    def let_go(self, one: Waiting) -> None:
+        """Keep no longer what was held."""
+        self.held_records -= one.records
+        self._held_characters -= one.characters
 
 
 def _may_go_with(group: Sequence[Waiting], size: int, one: Waiting, *, failing: bool) -> bool:

@@ -17,6 +17,7 @@ from etlmon.store.open import limit
 from etlmon.units import format_size
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
 
     from etlmon.store.database import StoreService
@@ -66,6 +67,7 @@ class Room:
         self._reckoned_at = -math.inf
         self._cut_bytes = 0.0  # since then
         self._running: Deferred[None] | None = None
+        self._reckoning: Deferred[Any] | None = None
         self._stopping = True
         self._cut_at = -math.inf
         self._is_short = False
@@ -89,8 +91,8 @@ class Room:
             return None
         return (
             f"The database has come near node.db_max_bytes ({format_size(self._most_bytes)}): the"
-            f" oldest rows go before their time, those of {self._largest} first; raise it, or keep"
-            " less by retention."
+            f" oldest rows go before their time, those of {_largest(self._sizes)} first; raise it,"
+            " or keep less by retention."
         )
 
     def committed(self, _tables: frozenset[str], _stored: Sequence[Any]) -> None:
@@ -159,13 +161,15 @@ class Room:
             return 0
         return pages.content_bytes - (most - self._margin_bytes)
 
-    @property
-    def _largest(self) -> str:
-        return max(self._sizes, key=lambda name: self._sizes[name].bytes, default="the largest")
-
     def _make(self) -> None:
-        # The sizes are looked at a little earlier, for that takes longer than a commit.
-        if self._running is None and self._excess_bytes > -self._margin_bytes:
+        """Delete where there is too little room, and find out what from a little earlier."""
+        excess = self._excess_bytes
+        if (
+            excess > -self._margin_bytes
+            and self._clock.seconds() - self._reckoned_at > _KNOWN_SECONDS
+        ):
+            self._reckon()
+        if excess > 0 and self._running is None:
             running = self._running = Deferred.fromCoroutine(self._run())
             running.addErrback(self._note).addBoth(self._ended)
 
@@ -179,41 +183,64 @@ class Room:
 
     async def _run(self) -> None:
         most = self._most_bytes or 0
-        is_old = self._clock.seconds() - self._reckoned_at > _KNOWN_SECONDS
-        if is_old or not any(size.rows for size in self._sizes.values()):
-            await self._reckon()  # where all had gone, what has come since is more than nothing
         while (excess := self._excess_bytes) > 0 and not self._stopping:
             if self._cut_bytes > most * _KNOWN_PART:
-                self._cut_bytes = 0.0  # no deletion waits for it, unless nothing is left
-                self._reckon().addErrback(self._note)
-            size = self._sizes[self._largest]
-            if not size.rows:
-                return
-            rows = math.ceil((excess + most * _AT_ONCE) * size.rows / max(1, size.bytes))
-            if not await self._delete(self._largest, rows):
-                await self._reckon()
+                self._reckon()
+            was_known = self._is_known
+            if not await self._delete(excess + most * _AT_ONCE):
+                if not was_known:
+                    return
+                self._sizes = {}  # retention has been there meanwhile
 
-    def _reckon(self) -> Deferred[None]:
-        """Find out how large the tables are now."""
-        names = [table.name for table in self._tables]
+    @property
+    def _is_known(self) -> bool:
+        """Whether it is known which history has rows to give."""
+        return any(size.rows for size in self._sizes.values())
 
-        def found(now: dict[str, sizes.Size]) -> None:
-            self._sizes = now
-            self._reckoned_at, self._cut_bytes = self._clock.seconds(), 0.0
+    def _reckon(self) -> None:
+        """Find out how large the tables are now; no deletion waits for it."""
+        if self._reckoning is None:
+            names = [table.name for table in self._tables]
+            reckoned = self._store.read(lambda cursor: sizes.reckon(cursor, names))
+            self._reckoning = reckoned.addCallback(self._know).addErrback(self._note)
+            self._reckoning.addBoth(self._reckoned)
 
-        return self._store.read(lambda cursor: sizes.reckon(cursor, names)).addCallback(found)
+    def _reckoned(self, _: object) -> None:
+        self._reckoning = None
 
-    async def _delete(self, name: str, rows: int) -> int:
-        """Delete the oldest rows of a table; give how many went.
+    def _know(self, now: dict[str, sizes.Size]) -> None:
+        self._sizes = now
+        self._reckoned_at, self._cut_bytes = self._clock.seconds(), 0.0
 
-        With what waits, in one transaction; first and alone where that has failed.
+    async def _delete(self, wanted_bytes: float) -> int:
+        """Delete so much of the oldest rows of the largest history; give how many rows went.
+
+        With what waits, in one transaction; first and alone where that has failed. Where it is not
+        known which is the largest, that is found out on the way: to wait for a reader's thread
+        could last as long as some transactions, which may bring all that there is room for.
         """
-        (table,) = (table for table in self._tables if table.name == name)
+        known, tables = self._sizes if self._is_known else None, self._tables
+        names = [table.name for table in tables]
+
+        def delete(cursor: sqlite3.Cursor) -> tuple[dict[str, sizes.Size], str, int]:
+            found = known or sizes.reckon(cursor, names)
+            (table,) = (table for table in tables if table.name == _largest(found))
+            size = found[table.name]
+            rows = math.ceil(wanted_bytes * size.rows / max(1, size.bytes))
+            return found, table.name, delete_oldest(table, rows, _ROWS_A_STEP)(cursor)
+
         is_full = self._store.is_full
-        deleted = await self._store.run(
-            delete_oldest(table, rows, _ROWS_A_STEP), [name], makes_room=is_full, joins=not is_full
+        found, name, deleted = await self._store.run(
+            delete,
+            names if known is None else [_largest(known)],
+            makes_room=is_full,
+            joins=not is_full,
         )
-        size = self._sizes[name]
+        if known is None:
+            self._know(found)
+        if not deleted:
+            return 0
+        size = found[name]
         self._cut_bytes += deleted * size.bytes / max(1, size.rows)
         self._content_bytes = None  # it has changed by the deletion, too
         self._cut_at = self._clock.seconds()
@@ -227,3 +254,7 @@ class Room:
         """Give what the disk has free for this user. Blocks."""
         found = os.statvfs(self._store.path.parent)
         return (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
+
+
+def _largest(tables: dict[str, sizes.Size]) -> str:
+    return max(tables, key=lambda name: tables[name].bytes, default="the largest")

@@ -329,7 +329,7 @@ class Writer:
         self._committed(tables, [one for waiting in group for one in waiting.stored])
         for waiting, result in zip(group, results, strict=True):
             if waiting.held:
-                self._queue.held_records -= waiting.records
+                self._queue.let_go(waiting)
             else:
                 waiting.done.callback(result)
 
@@ -396,7 +396,7 @@ class Writer:
     def _refuse(self, group: Iterable[Waiting], error: BaseException) -> None:
         for waiting in group:
             if waiting.held:
-                self._queue.held_records -= waiting.records
+                self._queue.let_go(waiting)
                 self.state.dropped_records += waiting.records
             else:
                 waiting.done.errback(StoreError(f"{NOT_STORED}{why_not_stored(error)}"))

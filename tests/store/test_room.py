@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import gatherResults
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from etlmon.config.node import RetentionSection
 from etlmon.records.log import LogBlock
+from etlmon.records.xferlog import PLAIN_FIELDS, XferlogBlock, XferlogRun
 from etlmon.store.database import StoreService
 from etlmon.store.retention import RetentionService
 from etlmon.store.tables.all import TABLES
@@ -37,6 +39,17 @@ def block(lines: int, length: int = 120) -> LogBlock:
         log_path="/var/log/app.log",
         created_at=utc(NOW),
         lines=["x" * length] * lines,
+    )
+
+
+def transfers(names: list[str]) -> XferlogBlock:
+    plain = dict.fromkeys(PLAIN_FIELDS) | {"status": "complete", "ts_quality": "unknown"}
+    values = [value for name in names for value in (plain | {"filename": name}).values()]
+    return XferlogBlock(
+        log_path="/var/log/xferlog",
+        source_inode=None,
+        created_at=utc(NOW),
+        lines=[XferlogRun(values)],
     )
 
 
@@ -127,6 +140,21 @@ async def test_a_burst_meets_it_no_more_than_a_trickle(
     await capped.write(*(block(2_500, 250) for _ in range(2)))
     assert set(capped.states) == {"ok"}
     assert size() <= MOST
+
+
+async def test_long_names_of_transfers_meet_it_no_more_than_short_ones(
+    capped: Capped, size: Size, sql: Sql
+) -> None:
+    """What waits at once goes in transactions of some bytes, not of some rows."""
+    names = [f"/in/{number:04}{'x' * 4_088}" for number in range(250)]
+    for _ in range(3):
+        await gatherResults([capped.store.write([transfers(names)]) for _ in range(12)])
+        capped.states.append(capped.store.health().state)
+    assert set(capped.states) == {"ok"}
+    assert size() <= MOST
+    assert capped.store.health().dropped_records == 0
+    ((last,),) = sql("SELECT max(id) FROM xferlog_entries")
+    assert last == 36 * 250
 
 
 async def test_a_batch_such_as_never_came_before(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError
 
-from tests.store.writer_bench import Bench, Other, Row, run_of, trouble
+from tests.store.writer_bench import Bench, Other, Row, Sample, run_of, trouble
 
 Flush = Callable[..., list[Any]]
 
@@ -138,14 +138,34 @@ def test_what_joins_is_done_first_in_the_same_transaction(bench: Bench) -> None:
 
 def test_a_record_may_be_many_rows(bench: Bench) -> None:
     """What makes a transaction full is the rows."""
-    bench.weights[Row] = 3_000
+    bench.rows[Row] = 3_000
     bench.write(1)
     bench.write(2)
     bench.clock.advance(0)
     assert bench.pool.committed == [[1], [2]]
-    bench.weights[Row] = 1
+    bench.rows[Row] = 1
     bench.write(3)
     bench.write(4)
+    bench.run(0.02)
+    assert bench.pool.committed[2:] == [[3, 4]]
+
+
+@pytest.mark.parametrize(
+    "long",
+    [
+        {"names": ("x" * 256,) * 3_000},
+        {"within": (Sample(number=0, text="x" * 256 * 3_000),)},
+    ],
+    ids=["its own", "of a record in it"],
+)
+def test_much_text_is_many_rows(bench: Bench, long: dict[str, Any]) -> None:
+    """What makes a transaction full is the bytes, too."""
+    for number in (1, 2):
+        bench.writer.write([Other(number=number, **long)])
+    bench.clock.advance(0)
+    assert bench.pool.committed == [[1], [2]]
+    for number in (3, 4):
+        bench.writer.write([Other(number=number, names=("x" * 16,) * 3_000)])
     bench.run(0.02)
     assert bench.pool.committed[2:] == [[3, 4]]
 
@@ -172,7 +192,7 @@ def test_of_a_trickle_the_pages_are_counted_four_times_a_second(bench: Bench) ->
 
 
 def test_after_many_records_the_pages_are_counted_at_once(bench: Bench) -> None:
-    bench.weights[Row] = 100
+    bench.rows[Row] = 100
     for number in range(10):
         bench.write(number)
         bench.run(0.02)

@@ -273,6 +273,28 @@ class TestHolding:
         assert kept == [None]
         flush_logged_errors("takes no writes")
 
+    def test_they_are_bounded_by_their_text_too(
+        self, bench: Bench, flush_logged_errors: Flush
+    ) -> None:
+        """Paths of 4 KiB, of which 4,096 make 16 MiB; who goes makes room for one that comes."""
+        path = "x" * 4_096
+        bench.pool.broken = trouble()
+        for number in range(5_000):
+            bench.writer.write([Sample(number=number, text=path)])
+        bench.clock.advance(0)
+        assert (bench.writer.held_records, bench.writer.state.dropped_records) == (4_096, 904)
+        bench.pool.broken = None
+        bench.run(1)
+        assert bench.pool.rows == [*range(904, 5_000)]
+        bench.pool.broken = trouble()
+        for number in range(4_096):
+            bench.writer.write([Sample(number=number, text=path)])
+        bench.run(1)
+        assert (bench.writer.held_records, bench.writer.state.dropped_records) == (4_096, 904)
+        bench.pool.broken = None
+        bench.run(5)
+        flush_logged_errors("takes no writes")
+
     def test_what_makes_room_goes_first_and_is_no_recovery(
         self, bench: Bench, flush_logged_errors: Flush
     ) -> None:

@@ -21,12 +21,15 @@ class Row(Record, frozen=True, kw_only=True):
     number: int
 
 
-class Other(Record, frozen=True, kw_only=True):
-    number: int
-
-
 class Sample(Record, frozen=True, kw_only=True):
     number: int
+    text: str = ""
+
+
+class Other(Record, frozen=True, kw_only=True):
+    number: int
+    names: tuple[str, ...] = ()
+    within: tuple[Sample, ...] = ()
 
 
 class FakeCursor:
@@ -124,9 +127,9 @@ class Bench:
         self.told: list[str] = []
         self.stored: list[list[int]] = []
         """What the inserts of each commit gave."""
-        self.weights: dict[type[Record], int] = {Row: 1}
+        self.rows: dict[type[Record], int] = {Row: 1}
         tables = [
-            Table("rows", {Row: insert}, weight={Row: lambda _: self.weights[Row]}),
+            Table("rows", {Row: insert}, rows={Row: lambda _: self.rows[Row]}),
             Table("others", {Other: insert}),
             Table("samples", {Sample: insert}, may_be_held=True),
         ]

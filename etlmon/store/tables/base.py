@@ -50,8 +50,10 @@ class Table:
     evenly for long."""
     trimmed: str | None = None
     """SQL that follows when rows of it have been deleted, in the same transaction."""
-    weight: dict[type[Record], Callable[[Any], int]] = field(default_factory=dict)
+    rows: dict[type[Record], Callable[[Any], int]] = field(default_factory=dict)
     """How many rows a record makes, where that is not one."""
+    characters: dict[type[Record], Callable[[Any], int]] = field(default_factory=dict)
+    """How much text is in a record, where that is not what its fields tell."""
     at_open: str | None = None
     """SQL that sets right, at each start, what a node that was killed left behind."""
     saved: dict[type[Record], Saved] = field(default_factory=dict)

@@ -32,7 +32,6 @@ _LEAST_WIDTH = 16
 """Of fewer rows one statement inserts as many as there are."""
 _MOST_BLOCK_LINES = 5_000
 """A longer block is not extended: the times of a block should say something."""
-_LONG_CHARACTERS = 256
 _PLAIN = "[]"
 _MARKED = "INSERT INTO log_lines VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _EXTEND = f"""
@@ -160,18 +159,14 @@ def _note_block(cursor: sqlite3.Cursor, block: LogBlock, first_id: int, at: int)
         )
 
 
-def _weight(block: LogBlock) -> int:
-    """Give for how many lines a block counts: long ones do for several, so bytes are bounded."""
-    return max(len(block.lines), sum(map(len, filter(None, block.lines))) // _LONG_CHARACTERS)
-
-
 TABLE = Table(
     "log_lines",
     {LogBlock: _insert},
     time_column="created_at",
     ages_by_id=True,
     trimmed=_TRIMMED,
-    weight={LogBlock: _weight},
+    rows={LogBlock: lambda block: len(block.lines)},
+    characters={LogBlock: lambda block: sum(map(len, filter(None, block.lines)))},
 )
 BLOCKS = Table("log_blocks", {})
 

@@ -25,7 +25,7 @@ TABLE = Table(
     "path_children",
     {ChildrenCounted: _insert},
     may_be_held=True,
-    weight={ChildrenCounted: lambda counted: len(counted.children)},
+    rows={ChildrenCounted: lambda counted: len(counted.children)},
 )
 
 

@@ -33,6 +33,8 @@ _WIDTHS = (500, 50, 5, 1)
 """How many rows one statement inserts. While one runs others can have the interpreter, and then its
 thread must wait for it: the fewer statements, the better it goes along with reading. Of wider ones
 SQLite's programs are too long for the processor's cache."""
+_LONG_FIELDS = ("filename", "username", "remote_host", "auth_user")
+"""Of an ordinary line."""
 _MOST_BLOCK_ENTRIES = 5_000
 """A longer block is not extended: the times of a block should say something."""
 _NEWEST_BLOCK = "SELECT first_id, last_id FROM xferlog_blocks ORDER BY first_id DESC LIMIT 1"
@@ -140,6 +142,18 @@ def _note_block(cursor: sqlite3.Cursor, first_id: int, times: list[int]) -> None
     )
 
 
+def _characters(block: XferlogBlock) -> int:
+    """Give how long what a client or a server may make long is: the rest of a line is short."""
+    found = 0
+    for one in block.lines:
+        if isinstance(one, XferlogRun):
+            for name in _LONG_FIELDS:
+                found += sum(map(len, filter(None, one.column(name))))
+        else:
+            found += sum(len(value) for value in one if isinstance(value, str))
+    return found
+
+
 def _land(cursor: sqlite3.Cursor, landings: Sequence[XferlogLanding]) -> None:
     cursor.executemany(_LAND, [row(landing) for landing in landings])
 
@@ -157,7 +171,8 @@ TABLE = Table(
     time_column="created_at",
     ages_by_id=True,
     trimmed=_TRIMMED,
-    weight={XferlogBlock: lambda block: block.count},
+    rows={XferlogBlock: lambda block: block.count},
+    characters={XferlogBlock: _characters},
     saved={XferlogPending: _unsettled},
 )
 BLOCKS = Table("xferlog_blocks", {})

@@ -69,6 +69,16 @@ def ids(entries: list[XferlogEntry]) -> list[int]:
     return [entry.id for entry in entries]
 
 
+def test_long_names_are_counted_in_runs_and_in_other_lines() -> None:
+    plain = dict.fromkeys(PLAIN_FIELDS) | {"filename": "x" * 4_000, "username": "y" * 500}
+    lines = [XferlogRun([*plain.values()] * 2), LINE._replace(line="z" * 9_000)]
+    block = XferlogBlock(
+        log_path="/var/log/xferlog", source_inode=7, created_at=utc(5), lines=[*lines]
+    )
+    assert 18_000 < TABLE.characters[XferlogBlock](block) < 18_200
+    assert TABLE.rows[XferlogBlock](block) == 3
+
+
 def test_a_line_becomes_an_entry(cursor: sqlite3.Cursor) -> None:
     store(cursor, LINE._replace(flags='["ambiguous"]', rate_bytes_per_second=1.5, offset=90))
     assert newest(cursor, Wanted(), 5) == [
