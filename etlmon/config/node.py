@@ -131,8 +131,13 @@ class RetentionSection(Section, frozen=True, kw_only=True):
     max_bytes: Annotated[Size | None, about("Rows go while all together take more.")] = None
 
 
-def _keep(days: int, max_rows: int) -> RetentionSection:
-    return RetentionSection(max_age=days * 86400.0, max_rows=max_rows)
+_MOST_HISTORY_BYTES = 500 << 20
+"""So many rows of an ordinary length take much less: it is for lines and names that are long."""
+
+
+def _keep(days: int | None, max_rows: int) -> RetentionSection:
+    max_age = None if days is None else days * 86400.0
+    return RetentionSection(max_age=max_age, max_rows=max_rows, max_bytes=_MOST_HISTORY_BYTES)
 
 
 RETENTION_DEFAULTS: Mapping[Table, RetentionSection] = MappingProxyType(
@@ -144,8 +149,8 @@ RETENTION_DEFAULTS: Mapping[Table, RetentionSection] = MappingProxyType(
         "process_history": _keep(7, 1_000_000),
         "process_events": _keep(30, 100_000),
         "xferlog_entries": _keep(7, 100_000),
-        # By count alone: a clock that is wrong would take evidence for old.
-        "audit_log": RetentionSection(max_rows=100_000),
+        # Not by age: a clock that is wrong would take evidence for old.
+        "audit_log": _keep(None, 100_000),
     }
 )
 """What holds for each table where ``retention`` says nothing else."""

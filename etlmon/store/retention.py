@@ -186,13 +186,17 @@ class RetentionService(TimerService):
         ]
         if not bounds or self._stopping:
             return
-        found = await self._store.read(self._sizes)
+        least = min(limit for _, limit in bounds)
+        found = await self._store.read(lambda cursor: self._sizes(cursor, least))
         for table, limit in bounds:
-            size = found[table.name]
-            if size.bytes > limit:
+            size = found.get(table.name)
+            if size is not None and size.bytes > limit:
                 await self._delete(table, math.ceil(size.rows * (1 - limit / size.bytes)))
 
-    def _sizes(self, cursor: sqlite3.Cursor) -> dict[str, sizes.Size]:
+    def _sizes(self, cursor: sqlite3.Cursor, least_bytes: int) -> dict[str, sizes.Size]:
+        """Give the sizes of the tables; of none where all together take no more than that."""
+        if sizes.pages(cursor).content_bytes <= least_bytes:
+            return {}
         # With those that are no histories: else their pages would be shared out to the others.
         return sizes.reckon(cursor, self._names)
 

@@ -22,8 +22,15 @@ def test_every_table_has_a_default_retention():
 def test_the_retention_that_the_requirements_name():
     week = 7 * 86400.0
     for table in ("log_lines", "xferlog_entries", "collector_run"):
-        assert NodeConfig().retention_of(table) == RetentionSection(max_age=week, max_rows=100_000)
+        assert NodeConfig().retention_of(table) == RetentionSection(
+            max_age=week, max_rows=100_000, max_bytes=500 << 20
+        )
     assert NodeConfig().retention_of("filesystem_usage").max_rows == 1_000_000
+
+
+def test_lines_of_any_length_have_a_bound_in_bytes():
+    assert {one.max_bytes for one in RETENTION_DEFAULTS.values()} == {500 << 20}
+    assert RETENTION_DEFAULTS["audit_log"].max_age is None, "a wrong clock takes no evidence"
 
 
 def test_retention_is_overridden_field_by_field():

@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from etlmon.config.node import NodeConfig, RetentionSection
 from etlmon.records.log import LogBlock, LogFileRead
 from etlmon.records.path import EndedScan
+from etlmon.store import sizes
 from etlmon.store.database import StoreService
 from etlmon.store.retention import RetentionService
 from etlmon.store.tables.all import TABLES
@@ -284,6 +285,21 @@ async def test_within_its_bytes_nothing_goes(store: StoreService) -> None:
     await store.write([run_of(number, NOW) for number in range(100)])
     await trim(store, max_bytes=1_000_000)
     assert await store.read(count) == 100
+
+
+async def test_bytes_are_reckoned_only_where_all_together_take_more(
+    store: StoreService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done each minute, and costs some 10 ms."""
+    reckoned: list[object] = []
+    reckon = sizes.reckon
+    monkeypatch.setattr(sizes, "reckon", lambda *args: reckoned.append(1) or reckon(*args))
+    await store.write([run_of(number, NOW) for number in range(100)])
+    all_bytes = (await store.read(sizes.pages)).content_bytes
+    await trim(store, max_bytes=all_bytes)
+    assert reckoned == []
+    await trim(store, max_bytes=all_bytes - 1)
+    assert reckoned == [1]
 
 
 async def test_bytes_of_what_is_no_history_count_for_none(store: StoreService) -> None:
