@@ -320,10 +320,15 @@ def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: 
             "install the newer etlmon first"
         )
     if lacks is not None:
-        raise StoreError(
-            f"{copy} has no {lacks}, which schema {present} has: it is not whole; use another copy"
-        )
+        raise not_whole(copy, lacks, present)
     return is_mended
+
+
+def not_whole(copy: Path, lacks: str, version: int) -> StoreError:
+    """Give the error of a copy that lacks something of its schema."""
+    return StoreError(
+        f"{copy} has no {lacks}, which schema {version} has: it is not whole; use another copy"
+    )
 
 
 def refuse_without_room(needed_bytes: int, directory: Path) -> None:

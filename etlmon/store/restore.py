@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of, user_name
-from etlmon.store.backup import make_sound, refuse_without_room
+from etlmon.store.backup import make_sound, not_whole, refuse_without_room
 from etlmon.store.damage import SIDE_FILES, is_emptied, read_only_uri, stamp, unused
 from etlmon.store.files import link, make, sync
 from etlmon.store.leftovers import clear, half_restored
 from etlmon.store.lock import lock
 from etlmon.store.migrate import schema_version
-from etlmon.store.shape import put_right
-from etlmon.text import shell_word
+from etlmon.store.shape import altered, lacking, put_right
+from etlmon.text import one_line, shell_word
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,9 +51,9 @@ def restore(copy: Path, database: Path, wall_seconds: float) -> Restored:
 
     The copy is checked first, and stays; a log that is beside it, as of one that was made by hand,
     is brought in. What does not belong to its schema stays out, and an index that it lacks is made.
-    Refused while a node holds the lock. Root does it with the rights of those whose
-    directories the files are in. Blocks, and is not for a process with threads. Raises StoreError;
-    then the old database is as it was.
+    Refused where a table is not as its schema has it, and while a node holds the lock. Root does it
+    with the rights of those whose directories the files are in. Blocks, and is not for a process
+    with threads. Raises StoreError; then the old database is as it was.
     """
     with ExitStack() as opened:
         try:
@@ -163,6 +163,7 @@ def _restore(
         refuse_without_room(sum(os.fstat(one.fileno()).st_size for one in files), real.parent)
         for one, end in zip(files, ("", "-wal"), strict=False):
             _write(one, fresh.with_name(fresh.name + end))
+        _refuse_altered(fresh, copy)
         make_sound(fresh, copy)
         left_out = _put_right(fresh, copy)
         sync(fresh)
@@ -175,6 +176,27 @@ def _restore(
     finally:
         _clear(fresh)
     return Restored(aside if was_there else None, left_out)
+
+
+def _refuse_altered(fresh: Path, copy: Path) -> None:
+    """Raise StoreError where a table is not as its schema has it.
+
+    What else is wrong with the copy, so that it cannot even be asked, is told by its check.
+    """
+    try:
+        with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+            version = schema_version(connection)
+            lacks, table = lacking(connection, version), altered(connection, version)
+    except sqlite3.Error:
+        return
+    if table is None:
+        return
+    if lacks is not None:
+        raise not_whole(copy, lacks, version)
+    raise StoreError(
+        f"{copy}: the table {one_line(table)} is not made as schema {version} has it: somebody"
+        " has changed it, and a node might be unable to store its rows there; use another copy"
+    )
 
 
 def _put_right(fresh: Path, copy: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -11,10 +12,19 @@ from etlmon.store.sizes import quoted
 from etlmon.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _KINDS = ("trigger", "view", "index", "table")
 """In this order they can be dropped: with a table go its triggers and indexes."""
+_TOKEN = re.compile(
+    r"""
+    (?:--[^\n]*|/\*.*?(?:\*/|\Z)|\s+)
+    |(?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
+    |(?P<text>'(?:[^']|'')*')
+    |(?P<other>[\w$]+|.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 
 
 def lacking(connection: sqlite3.Connection, version: int) -> str | None:
@@ -28,6 +38,20 @@ def lacking(connection: sqlite3.Connection, version: int) -> str | None:
         is_there = any(name == table for name, _ in present)
         return f"column {column} of the table {table}" if is_there else f"table {table}"
     return None
+
+
+def altered(connection: sqlite3.Connection, version: int) -> str | None:
+    """Name a table that is made otherwise than a schema has it; None if none is.
+
+    One that somebody has added a constraint or a column to may refuse each row that a node stores.
+    Only the schema is read: what stands in it is not evaluated, as a check of the rows would. Of a
+    schema that is not known here nothing is said.
+    """
+    if version not in {step.schema_version for step in load_migrations()}:
+        return None
+    with closing(_made(version)) as whole:
+        known, present = _tables(whole), _tables(connection)
+    return next((name for name, sql in present.items() if known.get(name, sql) != sql), None)
 
 
 def put_right(connection: sqlite3.Connection, version: int) -> list[str]:
@@ -47,6 +71,20 @@ def put_right(connection: sqlite3.Connection, version: int) -> list[str]:
         connection.execute(known[part])
     connection.execute("COMMIT")
     return [f"{kind} {one_line(name)}" for kind, name in foreign]
+
+
+def _tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Give how each table is made, whatever its comments, its spaces, and the quotes of names."""
+    made = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
+    return {name: [*_tokens(sql)] for name, sql in made if sql is not None}
+
+
+def _tokens(sql: str) -> Iterator[str]:
+    for token in _TOKEN.finditer(sql):
+        if token["text"]:
+            yield token["text"]
+        elif token["name"] or token["other"]:
+            yield (token["other"] or token["name"][1:-1]).lower()
 
 
 def _made(version: int) -> sqlite3.Connection:

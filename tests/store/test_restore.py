@@ -216,6 +216,69 @@ def test_what_is_not_of_the_schema_stays_out(
     assert restore(copy, path, NOW + 1).left_out == []
 
 
+def rewrite(copy: Path, table: str, old: str, new: str) -> None:
+    """Change a table's SQL, as somebody may who has the file."""
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        changed = connection.execute(
+            "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = ? AND instr(sql, ?)",
+            (old, new, table, old),
+        )
+        assert changed.rowcount == 1
+
+
+STATE = "state TEXT NOT NULL"
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        f"{STATE} CHECK (abs(random()) < 0)",
+        f"{STATE} CHECK /* (records > 0) -- */ (0)",
+        f"{STATE} DEFAULT 'it''s'",
+        f"{STATE} UNIQUE",
+        f"{STATE} REFERENCES audit_log (id)",
+        "state BLOB NOT NULL",
+    ],
+)
+def test_a_table_that_is_another_than_the_schemas_is_refused(
+    path: Path, copy: Path, new: str
+) -> None:
+    """Nothing that has been put into it is run, not even by the check of the copy."""
+    rewrite(copy, "collector_run", STATE, new)
+    with pytest.raises(
+        StoreError,
+        match=r"copy: the table collector_run is not made as schema \d+ has it.*use another copy",
+    ):
+        restore(copy, path, NOW)
+    assert numbers(path) == OLD
+    assert not list(path.parent.glob("*restore*"))
+
+
+def test_a_column_that_a_node_does_not_know_is_refused(path: Path, copy: Path) -> None:
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("ALTER TABLE log_lines ADD COLUMN more TEXT NOT NULL DEFAULT 'x'")
+    with pytest.raises(StoreError, match="the table log_lines is not made as schema"):
+        restore(copy, path, NOW)
+
+
+def test_a_table_may_be_written_in_another_way(path: Path, copy: Path) -> None:
+    """Comments, spaces, quotes of names, and the case of words, mean nothing."""
+    rewrite(
+        copy, "collector_run", STATE, '"state" /* "of" it -- */ \n\ttext\tNot null -- (state)\n'
+    )
+    restore(copy, path, NOW)
+    assert numbers(path) == NEW
+
+
+def test_a_table_of_a_newer_etlmon_is_told_as_that(path: Path, copy: Path) -> None:
+    rewrite(copy, "collector_run", STATE, "state TEXT")
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute("INSERT INTO migrations VALUES (9999, 'later', 0, '9.9.9')")
+    with pytest.raises(StoreError, match=r"has schema 9999.*install the newer etlmon"):
+        restore(copy, path, NOW)
+
+
 def test_an_index_that_cannot_be_made_is_told(
     path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
