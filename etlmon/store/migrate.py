@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from etlmon.store.tables.base import Table
 
 _log = Logger()
+_LAST_MOMENT_MS = 253_402_300_799_999
+"""The end of the year 9999."""
 _NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
 RECORD = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -171,7 +173,10 @@ class _FailedError(Exception):
 
 def _way_back(connection: sqlite3.Connection, path: Path, newest: int) -> str:
     """Say what else there is for a program that knows no newer schema than that."""
-    steps = _steps(connection)
+    try:
+        steps = _steps(connection)
+    except sqlite3.OperationalError:  # a newer one may note them in another way
+        steps = {}
     for version in range(newest, 0, -1):
         copy = _copy_of(path, version)
         if version + 1 in steps and _is_from_before(copy, steps, version):
@@ -197,8 +202,16 @@ def _is_from_before(copy: Path, steps: dict[int, int], version: int) -> bool:
 
 
 def _steps(connection: sqlite3.Connection) -> dict[int, int]:
-    """Give the migrations that a database holds, and when each was applied, in ms."""
-    return dict(connection.execute("SELECT schema_version, applied_at FROM migrations").fetchall())
+    """Give the migrations that a database holds, and when each was applied, in ms.
+
+    Whatever is no moment is left out: the database may be of anybody.
+    """
+    found = connection.execute(
+        "SELECT schema_version, applied_at FROM migrations"
+        " WHERE typeof(applied_at) = 'integer' AND applied_at BETWEEN 0 AND ?",
+        (_LAST_MOMENT_MS,),
+    )
+    return dict(found.fetchall())
 
 
 def _copy_of(path: Path, version: int) -> Path:

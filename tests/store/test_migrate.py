@@ -300,6 +300,28 @@ def test_a_copy_that_does_not_fit_is_not_named(
         migrate(connection, path, 9, [FIRST])
 
 
+@pytest.mark.parametrize("at", ["'soon'", "1e300", f"{(1 << 63) - 1}", "-9e18", "NULL", "x'00'"])
+def test_what_somebody_has_put_for_a_time_is_no_time(
+    connection: sqlite3.Connection, path: Path, at: str
+) -> None:
+    """Such as in a database that is to be read by another's node."""
+    with closing(sqlite3.connect(path.with_name(f"{path.name}.schema-1"))) as copy:
+        for one in (copy, connection):
+            one.execute("CREATE TABLE migrations AS SELECT 1 AS schema_version, 7 AS applied_at")
+        copy.commit()
+    connection.execute(f"INSERT INTO migrations VALUES (2, {at})")
+    with pytest.raises(StoreError, match=r"again, or name another node\.db_path$"):
+        migrate(connection, path, 9, [FIRST])
+
+
+def test_a_database_that_tells_no_times_at_all_is_refused_too(
+    connection: sqlite3.Connection, path: Path
+) -> None:
+    connection.execute("CREATE TABLE migrations AS SELECT 2 AS schema_version")
+    with pytest.raises(StoreError, match=r"again, or name another node\.db_path$"):
+        migrate(connection, path, 9, [FIRST])
+
+
 def test_an_upgrade_is_told_with_what_was_kept(
     path: Path, connection: sqlite3.Connection, log_lines: list[str]
 ) -> None:
