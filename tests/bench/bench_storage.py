@@ -6,13 +6,15 @@ on what it keeps.
 
 from __future__ import annotations
 
+import http.client
 import json
 import sys
 import tempfile
 import threading
 import time
+from http import HTTPStatus
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from measure import Limit, Load, conclude, etlmon_node, fetch, free_port, in_reactor, server, wrk
@@ -31,6 +33,9 @@ LINES_A_SECOND = 10_000
 LINE = b"%09d " + b"x" * 109 + b"\n"
 UNTIL_RETENTION_SECONDS = 55.0
 """It runs at the start and every 60 s: the load is measured when it runs again."""
+ROUTES = ("fs", "paths", "processes", "logs", "logs/app?lines=100", "xferlog", "cron", "health")
+IN_TURN_SECONDS = 60.0
+"""As long as it takes for retention to run once more."""
 KEPT = 100_000
 BLOCK = 5_000
 BLOCKS = 120
@@ -66,8 +71,30 @@ class Writing:
                 self._stop.wait(max(0.0, ahead))
 
 
-def answers(directory: Path) -> tuple[Load, int]:
-    """Give how /fs is answered while lines are stored and deleted, and the lines left."""
+def in_turn(port: int) -> dict[str, float]:
+    """Ask for one route after the other, one request at a time; give the p99 of each, in ms."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    took: dict[str, list[float]] = {route: [] for route in ROUTES}
+    give_up_at = time.perf_counter() + IN_TURN_SECONDS
+    while time.perf_counter() < give_up_at:
+        for route in ROUTES:
+            began = time.perf_counter()
+            connection.request("GET", f"/api/v1/{route}")
+            answer = connection.getresponse()
+            answer.read()
+            took[route].append((time.perf_counter() - began) * 1000)
+            if answer.status != HTTPStatus.OK:
+                sys.exit(f"/{route} answered {answer.status}")
+            time.sleep(0.002)  # whoever asks is no load
+    connection.close()
+    return {route: quantiles(found, n=100)[98] for route, found in took.items()}
+
+
+def answers(directory: Path) -> tuple[Load, dict[str, float], int]:
+    """Give how /fs is answered while lines are stored and deleted, all routes, and the lines left.
+
+    ``/fs`` as fast as it goes, the others one at a time.
+    """
     log, port = directory / "app.log", free_port()
     log.touch()
     command = etlmon_node(
@@ -79,9 +106,10 @@ def answers(directory: Path) -> tuple[Load, int]:
     with server(command, f"{base}/health"), Writing(log):
         time.sleep(UNTIL_RETENTION_SECONDS)
         load = wrk(f"{base}/fs", connections=4, seconds=12)
+        routes = in_turn(port)
         tables: list[dict[str, Any]] = json.loads(fetch(f"{base}/admin/db"))["tables"]
         (rows,) = (one["rows"] for one in tables if one["table"] == "log_lines")
-    return load, rows
+    return load, routes, rows
 
 
 def block(number: int) -> LogBlock:
@@ -140,15 +168,18 @@ async def rates(directory: Path) -> list[tuple[float, float]]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        load, rows = answers(Path(name))
+        load, routes, rows = answers(Path(name))
         print(
             f"/fs while {LINES_A_SECOND:,} lines/s come and go: {load.per_second:,.0f}/s, ", end=""
         )
-        print(f"p99 {load.p99_ms:.2f} ms; {rows:,} lines left of {LINES_A_SECOND * 67:,}")
+        print(f"p99 {load.p99_ms:.2f} ms; {rows:,} lines left of {LINES_A_SECOND * 127:,}")
+        for route, p99_ms in routes.items():
+            print(f"  one at a time: p99 {p99_ms:6.2f} ms  /{route}")
         found = in_reactor(lambda _: rates(Path(name)))
     conclude(
         [
             Limit("p99 of /fs meanwhile, ms", load.p99_ms, 10),
+            Limit("p99 of the slowest route meanwhile, ms", max(routes.values()), 10),
             Limit("lines left after retention", rows, LINES_A_SECOND * 20),
             Limit(
                 "rate with retention / without", median(on / off for off, on in found), 0.8, True
