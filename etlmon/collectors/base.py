@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from etlmon.config.node import NodeConfig
     from etlmon.fsworker.pool import WorkerPool
-    from etlmon.host.inotify import DirectoryWatches
+    from etlmon.host.watches import DirectoryWatches
     from etlmon.records.base import Record
 
 T = TypeVar("T")

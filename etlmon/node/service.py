@@ -44,7 +44,7 @@ from etlmon.control.kill import Kills
 from etlmon.control.policy import Policy
 from etlmon.errors import ConfigError
 from etlmon.fsworker.pool import WorkerPool
-from etlmon.host.inotify import DirectoryWatches
+from etlmon.host.watches import DirectoryWatches
 from etlmon.node.collectors import Collectors
 from etlmon.node.cron import CronLooks
 from etlmon.node.listen import ListeningService

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from etlmon.collectors.base import CollectorContext
     from etlmon.collectors.cron.found import Look
     from etlmon.config.node import CronSection, RedactSection
-    from etlmon.host.inotify import Watch
+    from etlmon.host.watches import Watch
     from etlmon.records.base import Record
 
 _AFTER_A_RUN_SECONDS = 1.0

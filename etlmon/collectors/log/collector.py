@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from etlmon.collectors.base import Batch
 from etlmon.collectors.log.streams import Step, Streams
 from etlmon.errors import CollectedInPart, CollectError, EtlmonError
-from etlmon.host.inotify import are_armed
 from etlmon.host.mounts import covering, read_own_mounts, resolve, waits_for
+from etlmon.host.watches import are_armed
 from etlmon.records.log import LogSaved
 from etlmon.text import host_path
 from etlmon.units import utc
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.base import CollectorContext
     from etlmon.config.node import LogSection
-    from etlmon.host.inotify import Watch
     from etlmon.host.mounts import Mount
+    from etlmon.host.watches import Watch
 
 _INTERVAL_SECONDS = 5.0
 """How often the files are looked at though nothing was heard of them."""

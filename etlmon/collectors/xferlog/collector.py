@@ -13,8 +13,8 @@ from etlmon.collectors.base import Batch
 from etlmon.collectors.xferlog.reading import LogReading, Turn
 from etlmon.collectors.xferlog.uploads import Uploads
 from etlmon.errors import CollectError
-from etlmon.host.inotify import are_armed
 from etlmon.host.mounts import read_own_mounts
+from etlmon.host.watches import are_armed
 from etlmon.host.zone import read_zone
 from etlmon.records.xferlog import XferlogFileRead, XferlogFileRow, XferlogPending
 from etlmon.units import utc
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from etlmon.collectors.base import CollectorContext
     from etlmon.config.node import XferlogSection
-    from etlmon.host.inotify import Watch
     from etlmon.host.mounts import Mount
+    from etlmon.host.watches import Watch
 
 _LOOK_EVERY_SECONDS = 5.0
 """How often the log is looked at though nothing was heard of it."""

@@ -21,7 +21,7 @@ from etlmon.collectors.cron.look import Observer
 from etlmon.config.node import NodeConfig
 from etlmon.config.watched import CronSection
 from etlmon.errors import CollectError
-from etlmon.host.inotify import DirectoryWatches
+from etlmon.host.watches import DirectoryWatches
 from etlmon.records.cron import CronEntry, CronFile, CronHistory, CronListing
 from etlmon.units import utc
 

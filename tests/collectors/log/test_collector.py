@@ -13,7 +13,7 @@ import pytest
 from etlmon.collectors.log import search, stream
 from etlmon.errors import CollectedInPart, CollectError
 from etlmon.host.follow import Follower
-from etlmon.host.inotify import Watch
+from etlmon.host.watches import Watch
 from tests.collectors.log.conftest import Follow, Harness, done, open_files, write
 from tests.waiting import wait_for_tick
 

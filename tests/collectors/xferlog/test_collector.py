@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from etlmon.collectors.xferlog import reading, start
 from etlmon.errors import CollectError
-from etlmon.host.inotify import Watch
+from etlmon.host.watches import Watch
 from etlmon.records.xferlog import XferlogFileRead
 from tests.collectors.xferlog.conftest import DATE, append, line
 
