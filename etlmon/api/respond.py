@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from etlmon.api.answers import EncodedAnswer
     from etlmon.errors import ApiError
 
-EVENT_STREAM = [b"text/event-stream"]
+_EVENT_STREAM = [b"text/event-stream"]
 _JSON = [b"application/json"]
 _NOSNIFF = [b"nosniff"]
 _NO_CACHE = [b"no-cache"]
@@ -72,4 +72,4 @@ def write_problem(request: Request | IRequest, problem: ApiError) -> bytes:
 
 def is_stream(request: Request) -> bool:
     """Whether a request has been answered with a stream."""
-    return request.responseHeaders.getRawHeaders(b"content-type") == EVENT_STREAM
+    return request.responseHeaders.getRawHeaders(b"content-type") == _EVENT_STREAM

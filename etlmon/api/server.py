@@ -26,7 +26,7 @@ from etlmon.api.metrics.traffic import Traffic
 from etlmon.api.negotiate import check_accept, takes_gzip
 from etlmon.api.pages import check_method, send
 from etlmon.api.requests import BoundedRequest, check_path, guard, parse_query
-from etlmon.api.respond import EVENT_STREAM, is_stream, respond, write_problem
+from etlmon.api.respond import is_stream, respond, write_problem
 from etlmon.api.route import rule
 from etlmon.api.site import Entrance, QuietSite
 from etlmon.api.sse import Streams
@@ -208,12 +208,8 @@ class ApiServer:
     async def _stream(
         self, request: BoundedRequest, finding: Coroutine[Deferred[Any], Any, Source]
     ) -> bytes:
-        """Send a stream; a HEAD request learns of it what a problem would say."""
-        source = await finding
-        if request.method == b"HEAD":
-            request.responseHeaders.setRawHeaders(b"Content-Type", EVENT_STREAM)
-            return b""
-        return await self.streams.serve(request, source, lambda: self._is_let_in(request))
+        """Send a stream."""
+        return await self.streams.serve(request, await finding, lambda: self._is_let_in(request))
 
     def _check_host(self, request: Request) -> None:
         values = request.requestHeaders.getRawHeaders(b"host", ())

@@ -98,6 +98,11 @@ def last_event_id(request: Request) -> int | None:
     return int(given)
 
 
+def _set_headers(request: Request) -> None:
+    for name, text in _HEADERS:
+        request.responseHeaders.setRawHeaders(name, [text])
+
+
 class Streams:
     """All streams of the API. ``committed`` must be told of commits."""
 
@@ -123,7 +128,8 @@ class Streams:
     ) -> bytes:
         """Send a stream until its client goes, is let in no more, or ``close`` is called.
 
-        Raises ApiError or StoreError as long as nothing has been sent.
+        A HEAD request learns what the headers would be. Raises ApiError or StoreError as long as
+        nothing has been sent.
         """
         if self._closed or len(self._open) >= _MOST_STREAMS:
             raise ApiError(
@@ -132,12 +138,16 @@ class Streams:
                 f"This node serves {_MOST_STREAMS:,} streams at most.",
                 headers={"Retry-After": "5"},
             )
+        given = last_event_id(request)
+        if request.method == b"HEAD":
+            _set_headers(request)
+            return b""
         stream = _Stream(self, request, source, is_let_in)
         self._open.add(stream)
         if not self._beat.running:
             self._beat.start(_BEAT_SECONDS, now=False)
         try:
-            await stream.run()
+            await stream.run(given)
         finally:
             self._open.discard(stream)
             self._rest()
@@ -247,12 +257,11 @@ class _Stream:
         self._is_sending = self._is_over = self._is_gone = False
         request.notifyFinish().addBoth(self._gone)
 
-    async def run(self) -> None:
-        """Send what there is, and what comes, until the client goes.
+    async def run(self, given: int | None) -> None:
+        """Send what there is, and what comes, until the client goes; from a position if given.
 
         Raises what ``Source`` raises before anything has been sent.
         """
-        given = last_event_id(self._request)
         self._position = await self.source.start() if given is None else given
         piece = await self._read()
         if self._is_over:
@@ -357,9 +366,7 @@ class _Stream:
 
     def _begin(self) -> None:
         self._is_sending = True
-        set_header = self._request.responseHeaders.setRawHeaders
-        for name, text in _HEADERS:
-            set_header(name, [text])
+        _set_headers(self._request)
         self._request.registerProducer(self, True)
         # With a position at once, a client that is cut off before any event resumes here too.
         self._request.write(b"retry: %d\nid: %d\n\n" % (_RETRY_MS, self._position))

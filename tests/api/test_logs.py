@@ -458,8 +458,27 @@ async def test_the_form_must_be_taken(api) -> None:
     (await api.ask(APP, headers=stream)).problem(406, "not-acceptable")
     json = {"Accept": "application/json"}
     (await api.ask(f"{APP}?follow=true", headers=json)).problem(406, "not-acceptable")
-    answer = await api.ask(f"{APP}?follow=true", "HEAD", stream)
-    assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
+
+
+async def test_head_of_a_stream_has_its_headers(api) -> None:
+    """And its problems; it opens no stream."""
+    stream = await api.stream(f"{APP}?follow=true")
+    status, *lines = stream.head.splitlines()
+    headers = {name.lower(): text for name, _, text in (line.partition(": ") for line in lines)}
+    await stream.close()
+    head = await api.ask(f"{APP}?follow=true", "HEAD")
+    del headers["date"], head.headers["date"]
+    own = {"connection", "transfer-encoding"}  # the one asks as HTTP 1.0, the other as 1.1
+    assert {name: text for name, text in head.headers.items() if name not in own} == headers
+    assert (str(head.status), headers["x-content-type-options"]) == (status.split()[1], "nosniff")
+    for given in ({"Last-Event-ID": "x"}, {"Accept": "application/json"}):
+        get = await api.ask(f"{APP}?follow=true", headers=given)
+        head = await api.ask(f"{APP}?follow=true", "HEAD", given)
+        assert (head.status, head.headers["content-type"]) == (
+            get.status,
+            get.headers["content-type"],
+        )
+        assert head.status >= 400
 
 
 async def test_a_stream_of_nothing_is_quiet_while_others_write(api, store, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,10 @@ from twisted.internet.defer import Deferred
 
 from etlmon.api.answers import Answer
 from etlmon.api.route import Route
-from etlmon.contract.endpoint import Endpoint
+from etlmon.contract.all import ENDPOINTS
+from etlmon.contract.endpoint import PREFIX, Endpoint
 from etlmon.contract.health import HEALTH
+from etlmon.contract.pages import PLAIN_PAGES
 from etlmon.contract.query import Query
 from etlmon.errors import StoreError
 
@@ -35,6 +38,23 @@ async def test_head_has_the_headers_of_get_and_no_body(api, target: str, encodin
     assert head.headers.pop("date")
     assert get.headers.pop("date")
     assert head.headers == get.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"{PREFIX}{endpoint.path}" for endpoint in ENDPOINTS if endpoint.method == "GET"),
+        *(path for page in PLAIN_PAGES for path in page.paths),
+    ],
+)
+async def test_head_of_each_path_has_the_headers_of_get(api, path: str) -> None:
+    target = re.sub(r"{\w+}", "0123456789abcdef", path)
+    get, head = await api.ask(target), await api.ask(target, "HEAD")
+    assert head.headers.keys() == get.headers.keys()
+    for own in ("date", "content-length", "etag"):  # some answers are another one each time
+        get.headers.pop(own, None)
+        head.headers.pop(own, None)
+    assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")
 
 
 async def test_head_of_an_unchanged_answer_is_304(api) -> None:
