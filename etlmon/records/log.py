@@ -123,6 +123,19 @@ class LogFileGone(Record, frozen=True, kw_only=True):
     log_path: str
 
 
+class LogUnseen(Record, frozen=True, kw_only=True):
+    """The files of a log cannot be looked at: so it is with each of which something is known.
+
+    Where that is none, with the one of ``log_path``. What was known of them before stays.
+    """
+
+    log_name: str
+    log_path: str
+    state: LogState
+    error_message: str
+    updated_at: datetime
+
+
 class LogsConfigured(Record, frozen=True, kw_only=True):
     """The logs that the configuration names now: others are not listed any more."""
 

@@ -6,8 +6,17 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
+import msgspec
+
 from etlmon.api.metrics.families import Each, counter, first, gauge, label, left_out, only
-from etlmon.records.log import LogBlock, LogFileGone, LogFileRead, LogsConfigured, LogState
+from etlmon.records.log import (
+    LogBlock,
+    LogFileGone,
+    LogFileRead,
+    LogsConfigured,
+    LogState,
+    LogUnseen,
+)
 from etlmon.records.xferlog import (
     XferlogBlock,
     XferlogDirection,
@@ -94,6 +103,7 @@ class Logs:
             LogBlock: self._lines,
             LogFileRead: self._read,
             LogFileGone: self._gone,
+            LogUnseen: self._unseen,
             LogsConfigured: self._configured,
         }
         self._now: defaultdict[str, _Log] = defaultdict(_Log)
@@ -116,6 +126,20 @@ class Logs:
     def _gone(self, files: Sequence[LogFileGone]) -> None:
         for file in files:
             self._now[file.log_name].files.pop(file.log_path, None)
+
+    def _unseen(self, logs: Sequence[LogUnseen]) -> None:
+        for log in logs:
+            files = self._now[log.log_name].files
+            if not files:
+                files[log.log_path] = LogFileRead(
+                    log_name=log.log_name,
+                    log_path=log.log_path,
+                    state=log.state,
+                    updated_at=log.updated_at,
+                    cursor=None,
+                )
+            for path, file in files.items():
+                files[path] = msgspec.structs.replace(file, state=log.state)
 
     def _configured(self, configured: Sequence[LogsConfigured]) -> None:
         self._now = defaultdict(_Log, only(self._now, configured[-1].names))

@@ -12,7 +12,7 @@ from etlmon.collectors.log.streams import Step, Streams
 from etlmon.errors import CollectedInPart, CollectError, EtlmonError
 from etlmon.host.mounts import covering, read_own_mounts, resolve, waits_for
 from etlmon.host.watches import are_armed
-from etlmon.records.log import LogSaved
+from etlmon.records.log import LogSaved, LogUnseen
 from etlmon.text import host_path
 from etlmon.units import utc
 
@@ -61,10 +61,13 @@ class LogCollector:
         self._hint: Callable[[], None] | None = None
         self._watches: dict[bytes, Watch] = {}
         self._looked_at: float | None = None
+        """When all files were looked at last; None where that is to be done anew."""
         self._came: dict[bytes, int] = {}
         """How often each path has been given to a file since the last step."""
         self._trouble: str | None = None
         """What could not be read when all files were looked at last."""
+        self._told_unseen: tuple[str, str] | None = None
+        """What is told of the log because its files cannot be looked at; None when they can."""
 
     # --- hints ------------------------------------------------------------------------------------
 
@@ -112,10 +115,12 @@ class LogCollector:
     def pause(self) -> None:
         """Read nothing from now on; runs tell what waits."""
         self._is_paused = True
+        self._looked_at = None
 
     def resume(self) -> None:
         """Read again; with ``follow: false`` once to the end."""
         self._is_paused = False
+        self._looked_at = None
         self._held_since = None
 
     def _may_wait(self) -> bool:
@@ -149,12 +154,13 @@ class LogCollector:
                 try:
                     await self._probe()
                 except EtlmonError as error:
-                    told = self._begun.tell_error(
-                        str(error), self._wall(), is_paused=self._is_paused
-                    )
-                    yield Batch(told)
+                    unseen = self._unseen(str(error))
+                    if self._told_unseen != (unseen.state, unseen.error_message):
+                        yield Batch([unseen])
+                        self._told_unseen = unseen.state, unseen.error_message
                     raise
                 await self._arm(list(self._watches.values()))
+            self._told_unseen = None
         while True:
             reads = not self._is_paused
             self._is_uncommitted = True
@@ -238,6 +244,15 @@ class LogCollector:
                 path, mount_point=mount_point, deadline_seconds=_ANSWER_SECONDS
             )
 
+    def _unseen(self, message: str) -> LogUnseen:
+        return LogUnseen(
+            log_name=self.instance,
+            log_path=self._begun.configured_path,
+            state="paused" if self._is_paused else "error",
+            error_message=message,
+            updated_at=self._wall(),
+        )
+
     def _mounts(self) -> Sequence[Mount]:
         try:
             return read_own_mounts(self._context.proc)
@@ -245,11 +260,17 @@ class LogCollector:
             return ()
 
     def _hangs_on(self, mounts: Sequence[Mount]) -> tuple[bytes, str] | None:
-        """Give the directory and the mount that a look at the files may hang on."""
-        path = resolve(mounts, os.path.dirname(self._begun.fixed_path))
+        """Give the directory and the mount that a look at the files may hang on.
+
+        The file of the path may itself be a link to where that is so.
+        """
+        path = resolve(mounts, self._begun.fixed_path)
         own = covering(mounts, path)
         mount = waits_for(mounts).get(own.mount_id) if own else None
-        return None if mount is None else (path, host_path(mount.mount_point))
+        if mount is None:
+            return None
+        directory = path if self._begun.fixed_path.endswith(b"/") else os.path.dirname(path)
+        return directory, host_path(mount.mount_point)
 
     @property
     def _begun(self) -> Streams:

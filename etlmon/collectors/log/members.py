@@ -66,6 +66,10 @@ class Members:
         self._settings = settings
         self._wall_clock = wall_clock
         self._is_pattern = self.search.is_pattern
+        self.configured_path = (
+            settings.path if self._is_pattern else host_path(os.fsencode(settings.path))
+        )
+        """The path, or the pattern, as it is told."""
         self._cursors = dict(cursors)
         self._missed = missed
         self._go_on = go_on
@@ -86,6 +90,8 @@ class Members:
         self._knowing: dict[tuple[int, int], list[Stream]] | None = None
         """Who may know a file, by its device and inode; None where that must be asked anew."""
         self._waits_for_match: LogFileRead | None = None
+        self._may_wait_for_match = True
+        """Whether it may be stored that there is no file: a node before may have told it."""
 
     def find(self, now: float, wall: datetime, *, is_paused: bool) -> list[Record]:
         """Take up new files and give up those that are gone."""
@@ -129,7 +135,7 @@ class Members:
 
     def _is_ours(self, name: str) -> bool:
         if not self._is_pattern:
-            return name == host_path(os.fsencode(self._settings.path))
+            return name == self.configured_path
         own = os.fsdecode(path_bytes(name))
         return fnmatchcase(own, self._settings.path.replace("**/", "*"))
 
@@ -214,14 +220,16 @@ class Members:
         if not self.files and told != (state, message):
             self._waits_for_match = LogFileRead(
                 log_name=self._settings.name,
-                log_path=self._settings.path,
+                log_path=self.configured_path,
                 state=state,
                 error_message=message,
                 updated_at=wall,
                 cursor=None,
             )
+            self._may_wait_for_match = True
             return [self._waits_for_match]
-        if self.files and waits is not None:
-            self._waits_for_match = None
-            return [LogFileGone(log_name=self._settings.name, log_path=self._settings.path)]
+        if self.files and self._may_wait_for_match:
+            self._waits_for_match, self._may_wait_for_match = None, False
+            if self.configured_path not in self.files:
+                return [LogFileGone(log_name=self._settings.name, log_path=self.configured_path)]
         return []

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from etlmon.collectors.log.places import signature
 from etlmon.collectors.log.text import marks
 from etlmon.host.follow import Follower
@@ -290,17 +288,6 @@ class Stream:
         if has_read or self._is_news(told) or now - self._told_at >= _TELL_SECONDS:
             self._told, self._told_at = told, now
             yield told
-
-    def told_error(self, message: str, wall: datetime, *, is_paused: bool) -> LogFileRead | None:
-        """Give what was told last, with an error; None if nothing was, or that has it."""
-        told = self._told
-        state: LogState = "paused" if is_paused else "error"
-        if told is None or (told.state, told.error_message) == (state, message):
-            return None
-        self._told = msgspec.structs.replace(
-            told, state=state, error_message=message, updated_at=wall
-        )
-        return self._told
 
     def _is_news(self, told: LogFileRead) -> bool:
         before = self._told

@@ -77,6 +77,11 @@ class Streams:
         """The path as far as no wildcard is in it."""
         return self._members.search.fixed_path
 
+    @property
+    def configured_path(self) -> str:
+        """The path, or the pattern, as it is told."""
+        return self._members.configured_path
+
     def heeds(self, name: bytes) -> bool:
         """Tell whether it may matter here that a file of this name is written to.
 
@@ -182,14 +187,6 @@ class Streams:
     def _go_on(self) -> None:
         if self._is_closed.is_set():
             raise AbandonedError
-
-    def tell_error(self, message: str, wall: datetime, *, is_paused: bool) -> list[Record]:
-        """Tell that the files cannot be looked at; looks at none and never blocks."""
-        return [
-            told
-            for file in [*self._files.values()]
-            if (told := file.stream.told_error(message, wall, is_paused=is_paused)) is not None
-        ]
 
     # --- which of them are open -------------------------------------------------------------------
 

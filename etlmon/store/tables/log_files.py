@@ -13,6 +13,7 @@ from etlmon.records.log import (
     LogSaved,
     LogsConfigured,
     LogSwitched,
+    LogUnseen,
 )
 from etlmon.store.tables.base import Table, columns, records, row
 from etlmon.units import from_millis, to_millis
@@ -44,12 +45,28 @@ ON CONFLICT (log_name, log_path) DO UPDATE SET
     gaps = gaps + excluded.gaps,
     last_line_at = coalesce(excluded.last_line_at, last_line_at)
 """
+_UNSEEN = """
+UPDATE log_files SET state = ?3, error_message = ?4, updated_at = ?5 WHERE log_name = ?1
+"""
+_INSERT_UNSEEN = """
+INSERT INTO log_files
+    (log_name, log_path, state, error_message, updated_at, lines_total, gaps, configured)
+SELECT ?1, ?2, ?3, ?4, ?5, 0, 0, 1
+WHERE NOT EXISTS (SELECT 1 FROM log_files WHERE log_name = ?1)
+"""
 _COLUMNS = ", ".join(
     {"name": "log_name", "path": "log_path"}.get(name, name) for name in columns(LogFile)
 )
 _SWITCH = """
 INSERT INTO log_switches VALUES (?, ?, ?)
 ON CONFLICT (log_name) DO UPDATE SET paused = excluded.paused, switched_at = excluded.switched_at
+"""
+# Its files may be where nothing answers: until they are looked at they are what is known of them.
+_RESUME = """
+UPDATE log_files
+SET state = CASE WHEN error_message IS NULL THEN 'waiting' ELSE 'error' END,
+    error_message = coalesce(error_message, 'resumed, and not looked at since')
+WHERE log_name = ? AND state = 'paused'
 """
 
 
@@ -71,6 +88,12 @@ def _insert_gone(cursor: sqlite3.Cursor, files: Sequence[LogFileGone]) -> None:
     cursor.executemany(
         "DELETE FROM log_files WHERE log_name = ? AND log_path = ?", [row(file) for file in files]
     )
+
+
+def _insert_unseen(cursor: sqlite3.Cursor, logs: Sequence[LogUnseen]) -> None:
+    for log in logs:
+        cursor.execute(_UNSEEN, row(log))
+        cursor.execute(_INSERT_UNSEEN, row(log))
 
 
 def _insert_configured(cursor: sqlite3.Cursor, configured: Sequence[LogsConfigured]) -> None:
@@ -101,10 +124,9 @@ def _insert_configured(cursor: sqlite3.Cursor, configured: Sequence[LogsConfigur
 def _insert_switched(cursor: sqlite3.Cursor, switches: Sequence[LogSwitched]) -> None:
     cursor.executemany(_SWITCH, [row(switch) for switch in switches])
     # Known at once; the collector tells it again when it has seen to it.
-    cursor.executemany(
-        "UPDATE log_files SET state = 'paused' WHERE log_name = ? AND ?",
-        [(switch.log_name, switch.paused) for switch in switches],
-    )
+    for switch in switches:
+        paused = "UPDATE log_files SET state = 'paused' WHERE log_name = ?"
+        cursor.execute(paused if switch.paused else _RESUME, (switch.log_name,))
 
 
 def _saved(cursor: sqlite3.Cursor, log_name: str) -> list[LogSaved]:
@@ -142,6 +164,7 @@ TABLE = Table(
     {
         LogFileRead: _insert_read,
         LogFileGone: _insert_gone,
+        LogUnseen: _insert_unseen,
         LogsConfigured: _insert_configured,
     },
     saved={LogSaved: _saved},

@@ -8,7 +8,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from etlmon.api.metrics.logs import Logs, Xferlogs
-from etlmon.records.log import LineMark, LogBlock, LogFileGone, LogFileRead, LogsConfigured
+from etlmon.records.log import (
+    LineMark,
+    LogBlock,
+    LogFileGone,
+    LogFileRead,
+    LogsConfigured,
+    LogUnseen,
+)
 from etlmon.records.xferlog import (
     PLAIN_FIELDS,
     XferlogBlock,
@@ -89,6 +96,17 @@ def test_the_files_of_a_pattern_are_one_log_in_its_worst_state(taken: Any, value
     taken(seen, [LogFileGone(log_name="app", log_path="/var/log/b.log")])
     assert value(seen, "log_files", log="app") == 1
     assert value(seen, "log_state", log="app", state="following") == 1
+
+
+def test_a_log_whose_files_cannot_be_looked_at(taken: Any, value: Any) -> None:
+    unseen = LogUnseen(
+        log_name="app", log_path="/*", state="error", error_message="no answer", updated_at=NOW
+    )
+    for before in ([], [READ, replace(READ, log_path="/var/log/b.log")]):
+        seen = taken(Logs(), [*before, unseen])
+        assert value(seen, "log_state", log="app", state="error") == 1
+        assert value(seen, "log_state", log="app", state="following") == 0
+        assert value(seen, "log_files", log="app") == max(1, len(before))
 
 
 def test_a_log_of_which_nothing_was_read_has_no_moment(taken: Any, value: Any) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
 
 from etlmon.collectors.base import CollectorContext
 from etlmon.collectors.log.collector import LogCollector
 from etlmon.config.node import LogSection
 from etlmon.config.watched import MultilineSection
-from etlmon.records.log import LogBlock, LogFileGone, LogFileRead, LogSaved
+from etlmon.records.log import LogBlock, LogFileGone, LogFileRead, LogSaved, LogUnseen
 from etlmon.units import utc
 from tests.waiting import wait_for_tick
 
@@ -126,10 +127,25 @@ class Harness:
             elif isinstance(record, LogFileGone):
                 self.cursors.pop(record.log_path, None)
                 self.told.pop(name, None)
+            elif isinstance(record, LogUnseen):
+                self._unseen(record)
             else:
                 self.told[name] = record
                 if record.cursor is not None:
                     self.cursors[record.log_path] = record.cursor
+
+    def _unseen(self, record: LogUnseen) -> None:
+        state, message = record.state, record.error_message
+        if not self.told:
+            self.told[Path(record.log_path).name] = LogFileRead(
+                log_name="app",
+                log_path=record.log_path,
+                state=state,
+                updated_at=record.updated_at,
+                cursor=None,
+            )
+        for name, told in self.told.items():
+            self.told[name] = replace(told, state=state, error_message=message)
 
     def end(self) -> None:
         done(self.collector.deafen())

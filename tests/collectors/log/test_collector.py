@@ -104,6 +104,49 @@ class TestPause:
         told = one.told["app.log"]
         assert (told.state, told.error_message) == ("paused", "no answer")
 
+    @pytest.mark.parametrize("pattern", ["app.log", "*.log", "*.gone"])
+    @pytest.mark.parametrize("restart", [False, True])
+    def test_each_switch_is_told_while_the_files_cannot_be_looked_at(
+        self, follow: Follow, logs: Path, pattern: str, restart: bool
+    ) -> None:
+        """Else a log that was resumed while its server was silent would be shown as paused."""
+        write(logs / "app.log", "a")
+        one = follow(pattern)
+        one.run()
+        before = dict(one.told)
+        one.mounts.set(f"2 1 0:2 / {logs} rw - nfs srv:/x rw")
+        one.workers.error = CollectError("no answer")
+        seen = []
+        for switch in ("pause", "resume", "pause", "resume"):
+            if restart:
+                one.end()
+                one.begin_anew()
+            getattr(one.collector, switch)()
+            with pytest.raises(CollectError):
+                one.run(0.1)
+            seen += [(told.state, told.error_message) for told in one.told.values()]
+        assert seen == [("paused", "no answer"), ("error", "no answer")] * 2
+        one.workers.error = None
+        write(logs / "app.log", "b")
+        one.run()
+        assert {name: told.state for name, told in one.told.items()} == {
+            name: told.state for name, told in before.items()
+        }
+        assert one.lines.get("app.log", []) == ([] if pattern == "*.gone" else ["b"])
+
+    def test_the_trouble_of_files_that_cannot_be_looked_at_is_told_once(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        one = follow()
+        one.mounts.set(f"2 1 0:2 / {logs} rw - nfs srv:/x rw")
+        one.workers.error = CollectError("no answer")
+        for _ in range(3):
+            with pytest.raises(CollectError):
+                one.run()
+        assert [type(record).__name__ for batch in one.batches for record in batch] == ["LogUnseen"]
+        (told,) = one.told.values()
+        assert (told.log_path, told.state) == (str(logs / "app.log"), "error")
+
     def test_holds_over_a_restart(self, follow: Follow, logs: Path) -> None:
         one = follow(start="beginning")
         one.paused = True
@@ -170,6 +213,16 @@ class TestMountsThatMayHang:
         one.workers.error = None
         assert one.run() == ["b"]
         assert one.told["app.log"].state == "following"
+
+    def test_also_where_the_file_is_a_link_to_one(self, follow: Follow, logs: Path) -> None:
+        shared = logs.parent / "shared"
+        shared.mkdir()
+        write(shared / "real.log", "a")
+        (logs / "app.log").symlink_to(shared / "real.log")
+        one = follow(start="beginning")
+        one.mounts.set(f"2 1 0:2 / {shared} rw - nfs4 server:/x rw")
+        assert one.run() == ["a"]
+        assert one.workers.asked == [(bytes(shared), str(shared))]
 
     def test_other_mounts_are_not(self, follow: Follow, logs: Path) -> None:
         one = follow()

@@ -224,6 +224,20 @@ class TestFilesThatGo:
         assert one.cursors == {}
         assert one.told["*.log"].error_message == "no file matches"
 
+    @pytest.mark.parametrize("restart", [False, True])
+    def test_that_there_was_none_is_forgotten_once_there_is_one(
+        self, follow: Follow, logs: Path, restart: bool
+    ) -> None:
+        one = follow("*.log")
+        one.run()
+        assert set(one.told) == {"*.log"}
+        if restart:
+            one.end()
+            one.begin_anew()
+        write(logs / "a.log", "a")
+        one.run()
+        assert set(one.told) == {"a.log"}
+
     def test_are_forgotten_though_more_than_may_be_open(self, follow: Follow, logs: Path) -> None:
         one = follow("*.log", start="beginning", max_open_files=1)
         for name in ("a.log", "b.log", "c.log"):

@@ -6,6 +6,8 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from etlmon.records.base import Record
 from etlmon.records.log import (
     LogBlock,
@@ -15,6 +17,7 @@ from etlmon.records.log import (
     LogSaved,
     LogsConfigured,
     LogSwitched,
+    LogUnseen,
 )
 from etlmon.store.tables import log_files, log_lines
 
@@ -98,6 +101,45 @@ def test_a_switch_is_shown_at_once_and_kept(cursor: sqlite3.Cursor) -> None:
     assert (saved(cursor).paused, saved(cursor, "other").paused) == (True, None)
     store(cursor, LogSwitched(log_name="app", paused=False, switched_at=AT))
     assert saved(cursor).paused is False
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("following", None), ("waiting", "resumed, and not looked at since")),
+        (("paused", "no answer"), ("error", "no answer")),
+    ],
+)
+def test_what_is_resumed_is_not_paused_any_more(
+    cursor: sqlite3.Cursor, before: tuple[str, str | None], after: tuple[str, str]
+) -> None:
+    """Its files may be where nothing answers: how they are is told once they are looked at."""
+    store(cursor, read(state=before[0], error_message=before[1]), read("other", state="paused"))
+    for paused in (True, False):
+        store(cursor, LogSwitched(log_name="app", paused=paused, switched_at=AT))
+    one, other = log_files.listed(cursor)
+    assert ((one.state, one.error_message), other.state) == (after, "paused")
+    store(cursor, read(), LogSwitched(log_name="app", paused=False, switched_at=AT))
+    assert listed(cursor)[0] == ("app", "/a", "following"), "it was resumed already"
+
+
+def test_files_that_cannot_be_looked_at(cursor: sqlite3.Cursor) -> None:
+    """What was known of them stays; where nothing was, the name is told that they are to have."""
+    unseen = LogUnseen(
+        log_name="app", log_path="/*", state="error", error_message="no answer", updated_at=AT
+    )
+    store(cursor, unseen)
+    assert listed(cursor) == [("app", "/*", "error")]
+    store(cursor, LogFileGone(log_name="app", log_path="/*"), read(offset=4), read(path="/b"))
+    store(cursor, read("other"), unseen)
+    assert listed(cursor) == [
+        ("app", "/a", "error"),
+        ("app", "/b", "error"),
+        ("other", "/a", "following"),
+    ]
+    (one, *_) = log_files.listed(cursor)
+    assert (one.offset, one.error_message) == (4, "no answer")
+    assert saved(cursor).cursors == {"/a": "here", "/b": "here"}
 
 
 def test_a_log_that_is_not_configured_comes_back_as_it_was(cursor: sqlite3.Cursor) -> None:
