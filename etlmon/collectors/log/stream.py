@@ -29,6 +29,7 @@ _MOST_DELETED_BYTES = 256 << 20
 """Files that have lost the name, and bytes of deleted ones, that a log holds open while paused."""
 _TELL_SECONDS = 60.0
 """After so long a file that has not changed is told of again, to say that it was looked at."""
+_NOT_BEGUN = "no position is saved, and with start: saved no file is begun"
 
 
 class Stream:
@@ -270,8 +271,9 @@ class Stream:
         else:
             state = "waiting"
         message = self.error
+        cursor = self.follower.cursor()
         if message is None and state == "waiting":
-            message = "there is no such file"
+            message = "there is no such file" if cursor is not None else _NOT_BEGUN
         told = LogFileRead(
             log_name=self._log_name,
             log_path=self.log_path,
@@ -283,7 +285,7 @@ class Stream:
             lag_bytes=self._lag_bytes(standing, waits),
             source_inode=standing.inode,
             updated_at=wall,
-            cursor=self.follower.cursor(),
+            cursor=cursor,
         )
         if has_read or self._is_news(told) or now - self._told_at >= _TELL_SECONDS:
             self._told, self._told_at = told, now

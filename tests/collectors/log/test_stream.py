@@ -154,3 +154,14 @@ class TestTelling:
         write(logs / "app.log", "a")
         assert one.run() == ["a"]
         assert one.told["app.log"].error_message is None
+
+    def test_that_a_log_which_only_goes_on_has_nothing_to_go_on_with(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        """Its file may well be there."""
+        one = follow(start="saved")
+        write(logs / "app.log", "a")
+        assert one.run() == []
+        told = one.told["app.log"]
+        words = "no position is saved, and with start: saved no file is begun"
+        assert (told.state, told.error_message) == ("waiting", words)
