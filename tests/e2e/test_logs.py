@@ -23,8 +23,8 @@ from tests.waiting import PATIENCE_SECONDS
 
 Start = Callable[..., Any]
 
-LINES_A_SECOND = 1_000
-"""Of each of the six logs."""
+LINES_A_SECOND = 5_000
+"""Of each log."""
 _TICK_SECONDS = 0.01
 
 LOGROTATE = {
@@ -33,6 +33,7 @@ LOGROTATE = {
     "compress": "create\n compress\n delaycompress",
     "dateext": "create\n dateext\n dateformat -%Y%m%d-%s",
 }
+CUT_OFF = ("copytruncate", "cp")
 
 
 class Writer:
@@ -73,15 +74,17 @@ class Writer:
 
 
 class Logs:
-    """Six logs, each rotated in its own way."""
+    """Logs that are each rotated in a way of their own."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.deleted = directory / "deleted"
+        self.deleted.mkdir(parents=True)
         self.truncated: Counter[str] = Counter()
         self.switches = 0
         self.paths = {}
-        for name in (*LOGROTATE, "mv", "symlink"):
-            (directory / name).mkdir(parents=True)
+        for name in (*LOGROTATE, "mv", "rm", "symlink", "cp"):
+            (directory / name).mkdir()
             self.paths[name] = directory / name / "app.log"
             if name != "symlink":
                 self.paths[name].touch()
@@ -97,7 +100,7 @@ class Logs:
 
     def config(self) -> str:
         items = "".join(f"  - {{name: {n}, path: {p}}}\n" for n, p in self.paths.items())
-        return f"logs:\n{items}retention: {{log_lines: {{max_rows: 10000000}}}}\n"
+        return f"logs:\n{items}retention: {{log_lines: {{max_rows: 100000000}}}}\n"
 
     def rotate(self, name: str) -> None:
         path = self.paths[name]
@@ -113,9 +116,15 @@ class Logs:
             )
         elif name == "mv":
             path.rename(path.with_name(f"app.log.{time.time_ns()}"))
+        elif name == "rm":
+            (self.deleted / str(time.time_ns())).hardlink_to(path)  # to know what was in it
+            path.unlink()
+        elif name == "cp":
+            shutil.copy(path, path.with_name(f"app.log.{time.time_ns()}"))
+            os.truncate(path, 0)
         else:
             self._switch()
-        if name == "copytruncate":
+        if name in CUT_OFF:
             self.truncated[name] += 1
         else:
             self.writers[name].reopens.set()
@@ -130,6 +139,16 @@ class Logs:
         (link.parent / target).touch()
         new.rename(link)
 
+    def delete(self, database: Path) -> None:
+        """Delete the log of ``rm`` while it is followed, and wait until it has been read.
+
+        Of a deleted file that was not, nothing is left once the node has been killed.
+        """
+        wait_for_line(database, "rm", last_line(self.paths["rm"]))
+        self.rotate("rm")
+        self.writers["rm"].wait_reopened()
+        wait_for_line(database, "rm", last_line(max(self.deleted.iterdir())))
+
     def stop(self) -> None:
         for writer in self.writers.values():
             writer.stop()
@@ -137,7 +156,8 @@ class Logs:
     def lines(self, name: str) -> list[str]:
         """Give the lines that are in all files of a log, in their order."""
         found: list[str] = []
-        for file in self.paths[name].parent.iterdir():
+        deleted = self.deleted.iterdir() if name == "rm" else ()
+        for file in (*self.paths[name].parent.iterdir(), *deleted):
             if file.is_symlink():
                 continue
             data = file.read_bytes()
@@ -173,19 +193,31 @@ def assert_sound(database: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def wait_for_last_lines(logs: Logs, database: Path) -> None:
-    """Wait until the last line of each log is stored, and whatever comes before it.
+def last_line(file: Path) -> str:
+    """Give the last whole line of a file, as soon as it has one."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while len(lines := file.read_text().split("\n")) < 2:
+        assert time.monotonic() < give_up_at, f"nothing is written to {file}"
+        time.sleep(_TICK_SECONDS)
+    return lines[-2]
 
-    How many there are says how long the test has taken: what is waited for is that it goes on.
+
+def wait_for_line(database: Path, name: str, line: str) -> None:
+    """Wait until a line is stored that was written just now.
+
+    How much comes before it says how long that takes: what is waited for is that it goes on.
     """
-    for name in logs.paths:
-        last = logs.lines(name)[-1]
-        count, give_up_at = -1, 0.0
-        while last not in (lines := stored(database, name)[0]):
-            if len(lines) > count:
-                count, give_up_at = len(lines), time.monotonic() + PATIENCE_SECONDS
-            assert time.monotonic() < give_up_at, f"{last} of {name} is not stored"
-            time.sleep(0.2)
+    searched, give_up_at = -1, 0.0
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        while True:
+            (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM log_lines").fetchone()
+            found = "SELECT 1 FROM log_lines WHERE id > ? AND log_name = ? AND line = ?"
+            if connection.execute(found, (searched, name, line)).fetchone():
+                return
+            if newest > searched:
+                searched, give_up_at = newest, time.monotonic() + PATIENCE_SECONDS
+            assert time.monotonic() < give_up_at, f"{line} of {name} is not stored"
+            time.sleep(0.05)
 
 
 def assert_exactly_once(logs: Logs, database: Path) -> None:
@@ -198,7 +230,7 @@ def assert_exactly_once(logs: Logs, database: Path) -> None:
         truncated = sum(times for flag, times in flags.items() if "truncated" in flag)
         assert truncated >= logs.truncated[name], (name, flags)
         broken = sum(times for flag, times in flags.items() if "gap" in flag or "partial" in flag)
-        if name == "copytruncate":  # what is written between the copy and the cut is in no file
+        if name in CUT_OFF:  # what is written between the copy and the cut is in no file
             known = {int(line.split()[1]) for line in (*lines, *written)}
             assert broken <= len(set(range(max(known))) - known), (name, flags)
         else:
@@ -221,23 +253,55 @@ def test_rotation_in_every_way_and_kill_9_at_any_moment(
     database = config.parent / "db" / "etlmon.db"
     chance = random.Random(20)
     node = run(config)
-    node.get_until("logs", lambda rows: [row["state"] for row in rows] == ["following"] * 6)
+    node.get_until("logs", lambda rows: [row["state"] for row in rows] == ["following"] * 8)
     logs.write()
-    for _ in range(50):
+    is_up = True
+    for _ in range(20):
         for name in logs.paths:
-            if chance.random() < 0.4:
+            if name != "rm" and chance.random() < 0.4:
                 logs.rotate(name)
+        if is_up and chance.random() < 0.4:
+            logs.delete(database)
         time.sleep(chance.uniform(0.0, 0.4))
+        node.end(signal.SIGKILL)
+        node = run(config)
+        is_up = chance.random() < 0.7
+        if is_up:
+            assert node.address
+    logs.stop()
+    for name in logs.paths:
+        wait_for_line(database, name, logs.lines(name)[-1])
+    node.end()
+    assert_sound(database)
+    assert_exactly_once(logs, database)
+
+
+def test_kill_9_at_fifty_moments(
+    run: Start, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    """At 5,000 lines a second: the database is sound each time, and each line is there once."""
+    path = tmp_path / "app.log"
+    path.touch()
+    items = f"logs: [{{name: app, path: {path}}}]\n"
+    config = write_config(f"{items}retention: {{log_lines: {{max_rows: 100000000}}}}\n")
+    database = config.parent / "db" / "etlmon.db"
+    chance = random.Random(50)
+    node = run(config)
+    node.get_until("logs", lambda rows: rows and rows[0]["state"] == "following")
+    writer = Writer(path)
+    for _ in range(50):
+        time.sleep(chance.uniform(0.0, 0.3))
         node.end(signal.SIGKILL)
         assert_sound(database)
         node = run(config)
         if chance.random() < 0.7:
             assert node.address
-    logs.stop()
-    wait_for_last_lines(logs, database)
+    writer.stop()
+    written = path.read_text().splitlines()
+    wait_for_line(database, "app", written[-1])
     node.end()
     assert_sound(database)
-    assert_exactly_once(logs, database)
+    assert stored(database, "app") == (written, Counter())
 
 
 def test_deleted_and_cut_off_while_it_runs(
