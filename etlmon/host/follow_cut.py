@@ -10,7 +10,7 @@ import msgspec
 
 from etlmon.host.copies import find_copy, find_short_copy, is_early_copy
 from etlmon.host.follow_lineup import find_unknown, leads_to, open_unknown
-from etlmon.host.follow_queue import CUT_OFF, NO_COPY
+from etlmon.host.follow_queue import CUT_OFF, CUT_OFF_UNSEEN, NO_COPY
 from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES, RewrittenError, digest
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import COPYING_SECONDS, open_listed, rotated, unseen_after
@@ -134,14 +134,18 @@ def cut_off(queue: Queue, source: Source, position: Position, *, is_named: bool 
     live = source.generation
     files = rotated(queue.path)
     copy = find_unknown(queue, position, files, but=live.identity)
+    mark = CUT_OFF
     if copy is None:
+        if queue.read_to_ns is None:  # of copies by hand but one can be told after such a time
+            mark = CUT_OFF_UNSEEN
         copy = find_copy(position, queue.path, queue.read_to_ns, live, queue.proc, queue.has_seen)
     if copy is None:
+        mark = CUT_OFF
         copy = _find_short(queue, position, files, began)
     if copy is not None:
         queue.wait(queue.source(copy, 0.0, is_copy=True))
         lost = 0 if copy.is_packed else position.size - copy.size
-        queue.wait(CUT_OFF if lost <= 0 else _lost(lost, "and its copy lacks them"))
+        queue.wait(mark if lost <= 0 else _lost(lost, "and its copy lacks them"))
     elif position.size > position.offset:
         why = (
             "and no copy found: what was written to it after those is missing, too, if anything was"

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from etlmon.host.rotated import Rotated
 
 CUT_OFF = Mark(("truncated",), None, "cut off, or replaced; read again from the beginning")
+CUT_OFF_UNSEEN = Mark(
+    ("truncated",),
+    None,
+    "cut off, or replaced, while nobody looked, and a copy was found; if it was cut off more than "
+    "once, what was written in between is missing; read again from the beginning",
+)
 NO_COPY = Mark(
     ("truncated",),
     None,

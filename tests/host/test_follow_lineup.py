@@ -137,6 +137,26 @@ class TestTruncation:
         log.restart()
         assert log.read() == []
 
+    def test_of_several_copies_by_hand_that_nobody_saw_being_made_one_is_read(
+        self, log: Log
+    ) -> None:
+        """Nothing tells what the others are; that there may have been some is told."""
+        log.write(*(f"line {number}" for number in range(1_000)))
+        log.read()
+        log.stop()
+        for turn in range(3):
+            log.write(f"rest {turn}")
+            shutil.copyfile(log.path, log.path.with_name(f"kept-{turn}"))
+            os.truncate(log.path, 0)
+        log.write("next")
+        log.follow()
+        log.read()
+        assert log.lines[-2:] == ["rest 0", "next"]
+        assert log.flags == [("truncated",)]
+        assert "if it was cut off more than once" in str(log.marks[0].detail)
+        log.restart()
+        assert log.read() == []
+
     def test_copy_that_is_written_over_before_it_is_read(self, log: Log) -> None:
         """Nothing that stands in it now is taken for what stood in the file."""
         copy = log.path.with_name("kept")
