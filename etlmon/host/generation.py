@@ -7,25 +7,15 @@ stopped: a file that was cut off and has grown again is not the same.
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import os
 import stat
-import sys
-import zlib
-from collections.abc import Callable
 from hashlib import blake2b
 from typing import IO
 
 import msgspec
 
 from etlmon.host.birth import birth_ns
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from etlmon.host.packing import BROKEN, UNPACK, Unpacked
 
 HEAD_BYTES = 4096
 """How much of the beginning of a file it is known by, as far as that has been read."""
@@ -34,54 +24,8 @@ START_BYTES = 64
 TAIL_BYTES = 256
 """How much before the place where reading stopped it is known by."""
 
-_MOST_UNPACKING_BYTES = 128 << 20
-"""Memory that unpacking may take, so much as zstd allows itself; ``xz -9`` needs 65 MiB."""
-_READ_BYTES = 1 << 16
-
-
-class _XzFile:
-    """Reads as lzma.LZMAFile does, which gives a file all the memory that it demands: gigabytes."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._stream = lzma.LZMADecompressor(memlimit=_MOST_UNPACKING_BYTES)
-
-    def read(self, most_bytes: int) -> bytes:
-        """Give what comes next, nothing at the end; raises EOFError where that comes too early."""
-        data = b""
-        while not data:
-            packed = b""
-            if self._stream.eof:  # others may follow, after padding
-                packed = self._stream.unused_data.lstrip(b"\0")
-                while not packed:
-                    more = self._file.read(_READ_BYTES)
-                    if not more:
-                        return b""
-                    packed = more.lstrip(b"\0")
-                self._stream = lzma.LZMADecompressor(memlimit=_MOST_UNPACKING_BYTES)
-            elif self._stream.needs_input:
-                packed = self._file.read(_READ_BYTES)
-                if not packed:
-                    raise EOFError("it ends before its end marker")
-            data = self._stream.decompress(packed, most_bytes)
-        return data
-
-    def close(self) -> None:
-        """Do nothing: the file is closed by whoever opened it."""
-
-
-_Unpacked = gzip.GzipFile | bz2.BZ2File | _XzFile | zstd.ZstdFile
-
-_UNPACK: dict[bytes, Callable[[IO[bytes]], _Unpacked]] = {
-    b".gz": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
-    b".bz2": bz2.BZ2File,
-    b".xz": _XzFile,
-    b".zst": zstd.ZstdFile,
-}
-COMPRESSED = tuple(_UNPACK)
+COMPRESSED = tuple(UNPACK)
 """How the names of the compressed files end that can be read."""
-_BROKEN = (EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError)
-"""What reading a compressed file may raise besides OSError."""
 _SKIP_BYTES = 1 << 18
 
 
@@ -301,7 +245,7 @@ class PackedGeneration(Generation):
         super().__init__(fd, name)
         self._ending = os.path.splitext(name)[1]
         self._file: IO[bytes] | None = None
-        self._stream: _Unpacked | None = None
+        self._stream: Unpacked | None = None
         self._ahead = b""
         self._is_at_end = False
 
@@ -315,7 +259,7 @@ class PackedGeneration(Generation):
         self._shut()
         os.lseek(self.fd, 0, os.SEEK_SET)
         self._file = os.fdopen(self.fd, "rb", closefd=False)
-        self._stream = _UNPACK[self._ending](self._file)
+        self._stream = UNPACK[self._ending](self._file)
         self._ahead, self._is_at_end = b"", False
         self.offset, self.tail, self._head_hashes = 0, b"", None
         self.head = self.peek(HEAD_BYTES)
@@ -337,7 +281,7 @@ class PackedGeneration(Generation):
         while len(self._ahead) < most_bytes and not self._is_at_end:
             try:
                 more = self._stream.read(min(_SKIP_BYTES, most_bytes - len(self._ahead)))
-            except _BROKEN as error:
+            except BROKEN as error:
                 raise OSError(0, f"it cannot be unpacked: {error}") from error
             self._ahead += more
             self._is_at_end = not more

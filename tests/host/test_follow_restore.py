@@ -14,7 +14,8 @@ import pytest
 from etlmon.host import follow_restore, rotated
 from etlmon.host.cursor import decode, encode
 from etlmon.host.follow import Follower
-from etlmon.host.generation import Generation, open_generation, zstd
+from etlmon.host.generation import Generation, open_generation
+from etlmon.host.packing import zstd
 from tests.host.conftest import Log
 from tests.host.test_follow_alike import pack, rotate
 from tests.waiting import wait_for_tick
