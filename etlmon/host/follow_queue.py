@@ -34,6 +34,8 @@ NO_COPY = Mark(
 
 _MOST_TRIES = 6
 _MUCH_BYTES = HEAD_BYTES + TAIL_BYTES
+MOST_ALIKE_BYTES = 1 << 16
+"""As long as the beginnings may be that files of one program have in common."""
 _MOST_MARKS = 100
 _MORE_MARKS = "this and more of the kind, one after the other; too many to tell of each"
 
@@ -252,7 +254,9 @@ def is_form_of(generation: Generation, position: Position) -> bool:
         # Files of one program begin alike: what was read to its end is all of it.
         was_read = position.offset >= position.size
         # Whoever types ``gzip -c app.log.1 > app.log.1.gz`` gives it another time.
-        is_much = was_read and position.offset >= _MUCH_BYTES
+        is_much = was_read and position.offset >= (
+            MOST_ALIKE_BYTES if keeps_time(generation) else _MUCH_BYTES
+        )
         if not (is_much or _may_be_of_time(generation, position)):
             return False
         return generation.go_to(position) and not (was_read and generation.peek(1))

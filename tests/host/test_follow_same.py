@@ -117,6 +117,32 @@ class TestCompressedAtOnce:
         assert (sorted(log.lines), log.marks) == (["1", "2", "banner", "late"], [])
 
 
+class TestLongBanner:
+    """Longer than a file is known by: when each was written tells them apart."""
+
+    def test_is_read_after_one_that_was_done_with(self, log: Log, restart: bool) -> None:
+        rename(log, *HEADER)
+        log.read()
+        rename(log, *HEADER)
+        log.read()
+        log.read()
+        if restart:
+            log.stop()
+        rotate(log)
+        pack(log, ".1")
+        log.write("2")
+        rename(log, *HEADER, "3")
+        rename(log, *HEADER, "4")
+        if restart:
+            log.follow()
+        log.read()
+        log.read()
+        assert numbers(log) == ["1", "2", "3", "4"]
+        assert ("gap",) not in log.flags
+        log.restart()
+        assert log.read() == []
+
+
 class TestCompressedByHand:
     """As ``gzip -c app.log.1 > app.log.1.gz; rm app.log.1``, which gives it another time."""
 
