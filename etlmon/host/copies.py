@@ -196,3 +196,30 @@ def is_early_copy(one: Rotated, path: bytes, position: Position) -> bool:
         return False
     finally:
         generation.close()
+
+
+def is_of_now(copy: Generation, live: Generation) -> bool | None:
+    """Whether a copy is being made, or has been made, of what is in the file now.
+
+    Once the file is cut off, it is found by what is in it. Where it has not been since it was
+    looked at, how the copy ends tells: files of one program begin alike, with NULs where it writes
+    on at its offset. None where the copy cannot be read to its end.
+    """
+    now = os.pread(live.fd, HEAD_BYTES, 0)
+    begins_alike = any(
+        copy.head[:length] == head[:length]
+        for head in (live.head, now)
+        if (length := min(len(copy.head), len(head)))
+    )
+    if not begins_alike or not now.startswith(live.head):
+        return begins_alike
+    try:
+        is_short = copy.ends_within(os.fstat(live.fd).st_size)
+        at = copy.offset - len(copy.tail)
+        is_of_now = is_short and os.pread(live.fd, len(copy.tail), at) == copy.tail
+        copy.restart()
+    except RewrittenError:  # it was written over: that is a copy that is being made
+        return True
+    except OSError:
+        return None
+    return is_of_now

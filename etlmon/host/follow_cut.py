@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from etlmon.host.copies import find_copy, find_short_copy, is_early_copy
+from etlmon.host.copies import find_copy, find_short_copy, is_early_copy, is_of_now
 from etlmon.host.follow_lineup import find_unknown, leads_to, open_unknown
-from etlmon.host.follow_queue import CUT_OFF, CUT_OFF_UNSEEN, NO_COPY
+from etlmon.host.follow_queue import CUT_OFF, CUT_OFF_UNSEEN, MOST_ALIKE_BYTES, NO_COPY
 from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES, RewrittenError, digest
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import COPYING_SECONDS, open_listed, rotated, unseen_after
+from etlmon.text import host_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _MOST_TRIES = 6
 _LITTLE_BYTES = HEAD_BYTES + TAIL_BYTES
 """Files of one program may begin alike: where no more was read of one, another may hold it, too."""
-_MOST_ALIKE_BYTES = 1 << 16
-"""As long as the beginnings may be that files of one program have in common."""
 
 
 def refresh(queue: Queue, source: Source, now: float) -> None:
@@ -62,7 +61,7 @@ def _may_hold_it_anew(queue: Queue, live: Generation, was: Position) -> bool:
     """
     if was.offset < _LITTLE_BYTES:
         return True
-    if was.offset > _MOST_ALIKE_BYTES:
+    if was.offset > MOST_ALIKE_BYTES:
         return False
     since_ns = was.modified_ns - COPYING_SECONDS * 10**9
     for directory in {os.path.dirname(queue.path), os.path.dirname(live.name)}:
@@ -78,34 +77,40 @@ def look_for_copy(queue: Queue, source: Source, was: Position) -> None:
     """Find out whether a file that holds what was read was cut off all the same: it begins alike.
 
     Rotation has made a copy since then, and that or another one goes on otherwise than the file
-    does now.
+    does now. Of copies that cannot be read a mark tells, once.
     """
     live = source.generation
     choose = _copies_since(queue, was, live)
     items, files = open_unknown(queue, rotated(queue.path), choose)
-    found = [item for item in items if not isinstance(item, Mark)]
-    try:
-        is_cut = not all(_is_of_now(one, live) for one in found) and (
-            any(one.go_to(was) for one in found) or _is_packed_alone(queue, choose(files), was)
-        )
-    except OSError:  # none that could be read on
-        is_cut = False
-    finally:
-        for one in found:
-            one.close()
-    if is_cut:
+    unreadable = [item for item in items if isinstance(item, Mark)]
+    goes_on_otherwise = holds_it = False
+    for one in items:
+        if isinstance(one, Mark):
+            continue
+        with closing(one):
+            is_now = is_of_now(one, live)
+            if is_now is None:
+                detail = f"a copy cannot be read to its end: {host_path(one.name)}"
+                unreadable.append(Mark(("gap",), None, detail))
+                continue
+            goes_on_otherwise = goes_on_otherwise or not is_now
+            with suppress(OSError):
+                holds_it = one.go_to(was) or holds_it
+    queue.tell_of_unreadable(unreadable)
+    if goes_on_otherwise and (holds_it or _is_packed_alone(queue, choose(files), was)):
         cut_off(queue, source, was)
 
 
 def _is_packed_alone(queue: Queue, files: list[Rotated], was: Position) -> bool:
-    """Whether a compressed file holds what was read, and no more; raises OSError.
+    """Whether a compressed file holds what was seen of one, and no more.
 
     Where the file holds that, too, it counts as known: it may be a mere backup.
     """
-    for one in files:
+    unread_bytes = max(0, was.size - was.offset)
+    for one in files if unread_bytes <= MOST_ALIKE_BYTES else ():
         if one.is_packed:
-            with closing(open_listed(queue.path, one)) as generation:
-                if generation.go_to(was) and not generation.peek(1):
+            with suppress(OSError), closing(open_listed(queue.path, one)) as generation:
+                if generation.go_to(was) and len(generation.peek(unread_bytes + 1)) <= unread_bytes:
                     return True
     return False
 
@@ -231,38 +236,14 @@ def _line_up_copies(
     items, _ = open_unknown(queue, rotated(queue.path), choose)
     for item in items:
         if isinstance(item, Mark):
-            queue.wait(item)
+            if item.detail not in queue.unreadable:
+                queue.wait(item)
         elif not item.head:  # made while the file was empty, or only begun
             if empty_since_ns is not None and item.modified_ns > empty_since_ns:
                 queue.wait(CUT_OFF)
             item.close()
-        elif _is_of_now(item, live):
+        elif is_of_now(item, live):
             item.close()
         else:
             queue.wait(queue.source(item, 0.0, is_copy=True))
             queue.wait(CUT_OFF)
-
-
-def _is_of_now(copy: Generation, live: Generation) -> bool:
-    """Whether a copy is being made, or has been made, of what is in the file now.
-
-    Once the file is cut off, it is found by what is in it. Where it has not been since it was
-    looked at, how the copy ends tells: files of one program begin alike, with NULs where it writes
-    on at its offset.
-    """
-    now = os.pread(live.fd, HEAD_BYTES, 0)
-    begins_alike = any(
-        copy.head[:length] == head[:length]
-        for head in (live.head, now)
-        if (length := min(len(copy.head), len(head)))
-    )
-    if not begins_alike or not now.startswith(live.head):
-        return begins_alike
-    try:
-        copy.go_to_end()
-        at = copy.offset - len(copy.tail)
-        return os.pread(live.fd, len(copy.tail), at) == copy.tail
-    except RewrittenError:  # it was written over: that is a copy that is being made
-        return True
-    finally:
-        copy.restart()

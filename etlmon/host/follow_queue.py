@@ -108,6 +108,8 @@ class Queue:
         """Until when those of the past are looked at where they were last."""
         self.last: Position | None = None
         """The one that bore the name last."""
+        self.unreadable: set[str | None] = set()
+        """What the marks say of copies that could not be read when they were looked for last."""
         self.lined_up: tuple[Position, tuple[int, int] | None, list[Rotated]] | None = None
         """After which file, with which one bearing the name, and of which rotated ones those that
         nobody has seen come were lined up last."""
@@ -170,6 +172,13 @@ class Queue:
             self.waiting[place - 1] = Mark(flags, None, _MORE_MARKS)
         else:
             self.waiting.insert(place, item)
+
+    def tell_of_unreadable(self, marks: list[Mark]) -> None:
+        """Put marks of files that cannot be read in line, each once as long as that is so."""
+        for mark in marks:
+            if mark.detail not in self.unreadable:
+                self.wait(mark)
+        self.unreadable = {mark.detail for mark in marks}
 
     def name(self, source: Source) -> None:
         """Put what bears the name at the end of the line."""
@@ -278,7 +287,9 @@ def _is_open_form_of(generation: Generation, source: Source) -> bool:
     length = min(len(generation.head), len(other.head))
     if not generation.head or generation.head[:length] != other.head[:length]:
         return False
-    generation.go_to_end()
+    status = os.fstat(other.fd)
+    if not generation.ends_within(status.st_size):
+        return False
     at = generation.offset - len(generation.tail)
     if os.pread(other.fd, len(generation.tail), at) != generation.tail:
         return False

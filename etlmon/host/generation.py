@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from hashlib import blake2b
 from typing import IO
 
@@ -121,6 +122,13 @@ class Generation:
     def go_to_end(self) -> None:
         """Go to the end of the file, as of the last look; raises as ``seek`` does."""
         self.seek(self.size)
+
+    def ends_within(self, most_bytes: int) -> bool:
+        """Go to the end of the file, unless there is more in it; whether that is not so."""
+        if self.size > most_bytes:
+            return False
+        self.go_to_end()
+        return True
 
     def restart(self) -> None:
         """Begin again, at the beginning."""
@@ -271,9 +279,16 @@ class PackedGeneration(Generation):
 
     def go_to_end(self) -> None:
         """Go to the end of what is in it, which is unpacked for that."""
+        self.ends_within(sys.maxsize)
+
+    def ends_within(self, most_bytes: int) -> bool:
+        """Go to the end of what is in it, no further than it needs to know that there is more."""
         self.restart()
         while data := self.peek(_SKIP_BYTES):
             self.advance(data)
+            if self.offset > most_bytes:
+                return False
+        return True
 
     def peek(self, most_bytes: int) -> bytes:
         """Give what comes next, without going on; raises OSError, also where it is broken."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -230,6 +231,38 @@ class TestOnlyTheBannerHasBeenRead:
         assert log.flags == [("truncated",)]
         log.restart()
         assert log.read() == []
+
+    def test_though_another_copy_cannot_be_read(self, log: Log, restart: bool) -> None:
+        """One begins as the file does and is broken further on; of another nothing can be read."""
+        if restart:
+            log.stop()
+        log.write("2")
+        rotate(log, "banner", "3")
+        broken = gzip.compress(b"banner\n" + random.Random(1).randbytes(100_000))[:50_000]
+        log.named(".2.gz").write_bytes(broken)
+        log.named(".3.gz").write_bytes(b"damaged")
+        wait_for_tick()
+        log.write("4")
+        if restart:
+            log.follow()
+        log.read()
+        log.read()
+        assert log.lines == ["2", "banner", "3", "4"]
+        assert sorted(log.flags) == [("gap",), ("truncated",)]
+        assert any(str(mark.detail).endswith(".3.gz") for mark in log.marks)
+
+    def test_by_none_that_can_be_read(self, log: Log) -> None:
+        """Nothing tells whether it was, and a mark tells that, once for each."""
+        lines = [random.Random(number).randbytes(40).hex() for number in range(400)]
+        packed = gzip.compress("".join(f"{line}\n" for line in ("banner", *lines)).encode())
+        log.named(".2.gz").write_bytes(packed[: len(packed) // 4])
+        log.named(".3.gz").write_bytes(b"damaged")
+        log.write(*lines[:200])
+        log.read()
+        log.write(*lines[200:])
+        log.read()
+        assert log.lines == lines
+        assert log.flags == [("gap",)] * 2
 
     def test_of_several_that_were(self, log: Log, restart: bool) -> None:
         if restart:

@@ -153,6 +153,7 @@ class TestAfterDowntime:
         if is_deleted:
             packed.unlink()
         else:
+            wait_for_tick()
             os.truncate(packed, 20)
         log.follow()
         assert (log.lines[1:], log.flags) == (["4"], [("gap",)])

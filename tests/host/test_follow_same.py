@@ -221,6 +221,26 @@ class TestCutOff:
         log.restart()
         assert log.read() == []
 
+    def test_of_which_nothing_had_been_read_yet(self, log: Log) -> None:
+        """It was seen, and that is in the first copy."""
+        assert log.follower is not None
+        os.truncate(log.path, 0)
+        log.read()
+        wait_for_tick()
+        log.write("banner")
+        log.follower.look(log.now)
+        log.cursor = log.follower.cursor()
+        log.lines.clear()
+        log.marks.clear()
+        log.stop()
+        rotate(log, "2")
+        pack(log, ".1")
+        rotate(log, "banner", "3")
+        log.follow()
+        log.read()
+        assert log.lines == ["banner", "2", "banner", "3"]
+        assert log.flags == [("truncated",)] * 2
+
     def test_of_which_a_long_header_was_read(self, log: Log, restart: bool) -> None:
         """More than a file is known by."""
         rotate(log, *HEADER)
