@@ -197,9 +197,9 @@ class Follower:
                 return True
         found = -len(queue.waiting)
         if not queue.take_past(generation):
-            if not line_up_unseen(queue, generation.identity, now):
-                return False
             generation.restart()
+            if not line_up_unseen(queue, generation, now):
+                return False
         queue.link.moved(came, self.path)
         self._tell_of_missed(came - 1 - (found + len(queue.waiting)))
         queue.name(queue.source(generation, now))

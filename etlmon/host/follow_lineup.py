@@ -6,8 +6,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from etlmon.host.copies import old_copy
-from etlmon.host.follow_queue import identity_of, is_at, is_form_of
+from etlmon.host.copies import is_of_now, old_copy
+from etlmon.host.follow_queue import MOST_ALIKE_BYTES, identity_of, is_at, is_form_of
 from etlmon.host.generation import RewrittenError
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import (
@@ -31,15 +31,16 @@ _MOST_WAITING = 64  # rotated files that wait to be read; a gap tells of more
 _MOST_TRIES = 6
 
 
-def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> bool:
+def line_up_unseen(queue: Queue, live: Generation | None, now: float) -> bool:
     """Line up the rotated files that came after the one that is known to have borne the name.
 
-    ``named`` bears it now. False, and nothing is done, if it does not any more when they have been
+    ``live`` bears it now. False, and nothing is done, if it does not any more when they have been
     listed: it may be one of them by now.
     """
     last = queue.last
     if last is None:
         return True
+    named = None if live is None else live.identity
     files = rotated(queue.path)
     if queue.lined_up == (last, named, files):  # to know a compressed one again it is unpacked
         return True
@@ -76,12 +77,30 @@ def line_up_unseen(queue: Queue, named: tuple[int, int] | None, now: float) -> b
     for item in items:
         if isinstance(item, Mark):
             queue.wait(item)
+        elif live is not None and _copies_live(item, live):
+            item.close()
         else:
             source = queue.source(item, now, is_copy=item.is_packed)
             queue.wait(source)
             queue.last = source.lines.position
     queue.lined_up = last, named, files
     return True
+
+
+def _copies_live(one: Generation, live: Generation) -> bool:
+    """Whether a file was copied of what bears the name now, which is still to be cut off.
+
+    It has come into being later, and the other one was not written to since; or it is too long to
+    be what the other one had begun with before it was cut off, and begins with again. Once that
+    is cut off, it is found by what is in it.
+    """
+    is_later = one.modified_ns > live.modified_ns
+    if one.is_packed:
+        is_later = is_later and keeps_time(one)
+    elif one.born_ns and live.born_ns:
+        is_long = one.size > MOST_ALIKE_BYTES
+        is_later = one.born_ns > live.born_ns and (is_later or is_long)
+    return is_later and bool(one.head and is_of_now(one, live))
 
 
 def leave_out(queue: Queue, since_ns: int) -> None:

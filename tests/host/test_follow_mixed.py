@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 
 from tests.host.conftest import Log
@@ -63,6 +66,69 @@ def test_copies_from_before_it_was_renamed_are_read(
     assert not [mark for mark in log.marks if "gap" in mark.flags]
     log.restart()
     assert log.read() == []
+
+
+def test_copy_of_what_came_after_it_is_read_once_that_is_cut_off(
+    log: Log, beginning: list[str], restart: bool
+) -> None:
+    """Until then the file itself is read, from its beginning."""
+    if restart:
+        log.stop()
+    log.write("1")
+    rename(log)
+    log.write(*beginning, "2", "3")
+    wait_for_tick()
+    log.named(".1").rename(log.named(".2"))
+    shutil.copyfile(log.path, log.named(".1"))
+    if restart:
+        log.follow()
+    log.read(0)
+    log.read()
+    assert numbers(log) == ["1", "2", "3"]
+    assert log.marks == []
+    wait_for_tick()
+    os.truncate(log.path, 0)
+    log.write(*beginning, "4")
+    log.read()
+    log.read()
+    assert numbers(log) == ["1", "2", "3", "4"]
+    assert log.flags == [("truncated",)]
+
+
+def test_copy_of_a_beginning_alone_is_read(log: Log, beginning: list[str], restart: bool) -> None:
+    """What came after the renamed file was cut off, and has begun alike."""
+    if restart:
+        log.stop()
+    log.write("1")
+    rename(log, *beginning)
+    rotate(log, *beginning, "2")
+    if restart:
+        log.follow()
+    log.read()
+    log.read()
+    assert log.lines == [*beginning, "1", *beginning, *beginning, "2"]
+    assert log.marks == []
+
+
+def test_long_copy_is_of_the_file_as_it_is(log: Log, beginning: list[str], restart: bool) -> None:
+    """Nothing begins alike for so long, though the file has been written to since."""
+    lines = [f"{number} {'x' * 100}" for number in range(1000)]
+    if restart:
+        log.stop()
+    log.write("1")
+    rename(log, *beginning, *lines)
+    log.named(".1").rename(log.named(".2"))
+    shutil.copyfile(log.path, log.named(".1"))
+    wait_for_tick()
+    log.write("2")
+    if restart:
+        log.follow()
+    log.read()
+    assert log.lines == [*beginning, "1", *beginning, *lines, "2"]
+    os.truncate(log.path, 0)
+    log.write("3")
+    log.read()
+    assert (log.lines[-2:], log.flags) == (["2", "3"], [("truncated",)])
 
 
 def test_what_was_renamed_after_it_is_no_copy_of_it(
