@@ -3,7 +3,7 @@
 The bare loop reads the same file and stores it by executemany of 1,000 lines, in WAL mode, and
 does nothing else: what it takes is what Python and SQLite cost. syslog-ng and rsyslog, tuned for
 it, follow the file as etlmon does. The 500 lines a second are timed from their being written to a
-client of the stream.
+client of the stream. Searches in a million stored lines (bench_search.py) end it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import bench_search
 import log_peers
-from measure import BIN, Limit, conclude
+from measure import BIN, Limit, conclude, in_reactor
 
 LINES = 1_000_000
 TIMES = 5
@@ -241,10 +242,10 @@ def main() -> None:
         finally:
             node.terminate()
             node.wait(20)
-        beside = []
+        beside, absent = [], []
         for peer_name, (package, run) in PEERS.items():
             if not log_peers.is_here(package):
-                print(f"{peer_name} is not here; ./run bench fetches it where apt-get can")
+                absent.append(peer_name)
                 continue
             other, percent = peer(run, source, directory / package)
             print(f"{peer_name:9} {other}; {percent:.1f} % of a core at 500 lines/s", flush=True)
@@ -254,6 +255,9 @@ def main() -> None:
             if peer_name == "rsyslog":  # a percent of a core is another one on each machine
                 to_client = heard_percent / percent
                 beside.append(Limit("CPU at 500 lines/s to a client / rsyslog", to_client, 8 / 7))
+    searches = in_reactor(lambda _: bench_search.measure())
+    if absent:
+        print(f"not compared: {', '.join(absent)}; ./run bench fetches it where apt-get can")
     conclude(
         [
             Limit("lines/s in a burst, etlmon / bare loop", loop.seconds / own.seconds, 0.5, True),
@@ -263,6 +267,7 @@ def main() -> None:
             Limit("500 lines/s to a client, percent of a core", heard_percent, 8),
             Limit("500 lines/s to a client, p50 ms", p50, 15),
             Limit("500 lines/s to a client, p99 ms", p99, 60),
+            *searches,
         ]
     )
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-from collections.abc import Generator
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from measure import Limit, conclude
-from twisted.internet import defer, reactor, task
-from twisted.python.failure import Failure
+from measure import Limit, conclude, in_reactor
+from twisted.internet import reactor, task
 
 from etlmon.api.resources.logs import _Searches
 from etlmon.records.log import LogBlock
@@ -41,22 +37,21 @@ def line(number: int) -> str:
     return text.ljust(120)[:120]
 
 
-@defer.inlineCallbacks
-def fill(store: StoreService) -> Generator[Any, Any, None]:
+async def fill(store: StoreService) -> None:
     for first in range(0, LINES, A_BLOCK):
         lines: list[str | None] = [line(number) for number in range(first, first + A_BLOCK)]
-        yield store.write(
+        await store.write(
             [LogBlock(log_name="app", log_path="/a", created_at=utc(time.time()), lines=lines)]
         )
 
 
-@defer.inlineCallbacks
-def measure() -> Generator[Any, Any, list[Limit]]:
+async def measure() -> list[Limit]:
+    """Give how long searches take; within a reactor that runs."""
     limits = []
     with tempfile.TemporaryDirectory(prefix="etlmon-bench-") as directory:
         store = StoreService(Path(directory) / "etlmon.db", reactor, time.time)
         store.startService()
-        yield fill(store)
+        await fill(store)
         searches = _Searches(store, reactor)
         late: list[float] = []
         due = [time.perf_counter()]
@@ -73,9 +68,7 @@ def measure() -> Generator[Any, Any, list[Limit]]:
             cpu_began = time.process_time()
             for _ in range(ROUNDS):
                 began = time.perf_counter()
-                found, rest = yield defer.ensureDeferred(
-                    searches.find(Part("app"), wanted, 100, newest=True)
-                )
+                found, rest = await searches.find(Part("app"), wanted, 100, newest=True)
                 took.append(time.perf_counter() - began)
             cpu_seconds = (time.process_time() - cpu_began) / ROUNDS
             looked = "all" if rest is None else "not all"
@@ -84,25 +77,12 @@ def measure() -> Generator[Any, Any, list[Limit]]:
         ticking.stop()
         late.sort()
         limits.append(Limit("the reactor is late, p99 in ms", late[len(late) * 99 // 100], 20))
-        yield store.stopService()
+        await store.stopService()
     return limits
 
 
 def main() -> None:
-    outcome: list[list[Limit]] = []
-
-    def end(result: Any) -> None:
-        if isinstance(result, Failure):
-            result.printTraceback()
-        else:
-            outcome.append(result)
-        reactor.stop()
-
-    reactor.callWhenRunning(lambda: measure().addBoth(end))
-    reactor.run()
-    if not outcome:
-        sys.exit(1)
-    conclude(outcome[0])
+    conclude(in_reactor(lambda _: measure()))
 
 
 if __name__ == "__main__":
