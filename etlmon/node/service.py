@@ -125,6 +125,7 @@ class NodeService(Service):
             proc,
             self._watches_of,
         )
+        self.watches = DirectoryWatches(reactor, self.in_thread, proc, self._is_followed)
         self._context = CollectorContext(
             wall_clock=wall_clock,
             monotonic_clock=reactor.seconds,
@@ -133,7 +134,7 @@ class NodeService(Service):
             proc=proc,
             reactor=reactor,
             saved=self.store.saved,
-            watches=DirectoryWatches(reactor, self.in_thread, proc, self._is_followed),
+            watches=self.watches,
         )
         self._live_processes = self._live(config)
         self.collectors = Collectors(config, self._context, self.store, reactor, wall_clock)

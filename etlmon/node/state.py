@@ -113,6 +113,7 @@ class NodeState:
             backup=node.backups.state(),
             lanes=node.workers.lanes(),
             streams=len(node.server.streams),
+            inotify_overflows=node.watches.overflows,
         )
 
     def warnings(self) -> list[str]:

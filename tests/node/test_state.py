@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from twisted.internet import reactor
 
+from etlmon.api.metrics.node import NodeMetrics
 from etlmon.node.service import NodeService
 from tests.node.conftest import config, until
 
@@ -40,6 +41,16 @@ async def test_a_write_ahead_log_that_somebody_lets_grow_is_told(
     assert node.health().warnings == []
     monkeypatch.setattr(checkpoints, "warning", "the write-ahead log has grown to 50.0 MiB")
     assert node.health().warnings == ["The write-ahead log has grown to 50.0 MiB."]
+
+
+async def test_metrics_tell_how_often_changes_were_not_heard_of(node: NodeService) -> None:
+    node.watches.overflows = 3
+    samples = {
+        sample.name: sample.value
+        for metric in NodeMetrics(node.state.figures).snapshot()()
+        for sample in metric.samples
+    }
+    assert samples["etlmon_inotify_overflows_total"] == 3
 
 
 @pytest.mark.parametrize("part", ["store", "retention.room", "backups"])

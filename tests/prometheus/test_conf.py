@@ -54,7 +54,7 @@ def whole_page() -> str:
 
     def figures() -> NodeFigures:
         lanes = [LaneState("scan", 2, 1, 1, 0)]
-        return NodeFigures(convert(_HEALTH, Health), 0.0, None, None, lanes, 0)
+        return NodeFigures(convert(_HEALTH, Health), 0.0, None, None, lanes, 0, 0)
 
     metrics = Metrics(
         [Traffic(), ReactorDelay(None)],

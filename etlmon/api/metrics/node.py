@@ -38,6 +38,7 @@ class NodeFigures:
     backup: BackupState | None
     lanes: Sequence[LaneState]
     streams: int
+    inotify_overflows: int
 
 
 class NodeMetrics:
@@ -81,6 +82,11 @@ def _families(figures: NodeFigures) -> Iterator[Metric]:
     yield from _collectors(health.collectors)
     yield from _database(health.database, figures)
     yield from _workers(figures)
+    yield counter(
+        "inotify_overflows",
+        "How often the kernel's queue of changes in directories was full: all was looked at then.",
+        rows=[((), float(figures.inotify_overflows))],
+    )
     yield gauge(
         "http_streams", "Streams of events that are open.", rows=[((), float(figures.streams))]
     )
