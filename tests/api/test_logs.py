@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from datetime import timedelta
 from typing import Any
@@ -636,19 +637,17 @@ async def test_switches_that_are_refused(api, make_api, store, verb: str) -> Non
 # --- many -----------------------------------------------------------------------------------------
 
 
-class Counting:
-    """Counts the events of a stream as they come."""
+class Numbers:
+    """The numbers of the lines of a stream, as they come."""
 
     def __init__(self, stream: Any) -> None:
-        self.count = 0
-        self._end = b""
+        self.found: list[int] = []
+        self._rest = b""
         stream.wire.dataReceived = self.received
 
     def received(self, data: bytes) -> None:
-        mark = b"\ndata: "
-        self._end += data
-        self.count += self._end.count(mark)
-        self._end = self._end[-len(mark) + 1 :]
+        whole, mark, self._rest = (self._rest + data).rpartition(b"\n")
+        self.found += map(int, re.findall(rb'\ndata: [^\n]*"line":"(\d+) ', b"\n" + whole + mark))
 
 
 async def test_200_streams_and_one_that_takes_nothing(api, store) -> None:
@@ -658,21 +657,23 @@ async def test_200_streams_and_one_that_takes_nothing(api, store) -> None:
     connection = held._request.channel.transport
     stopped.wire.transport.pauseProducing()
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-    late = Counting(stopped)
+    late = Numbers(stopped)
     streams = [await api.stream(f"{APP}?follow=true&lines=0") for _ in range(199)]
-    counters = [Counting(stream) for stream in streams]
-    total = 1_500
-    for _ in range(total // 50):
-        await store.write([block(*["x" * 1_000] * 50)])
-    while min(counter.count for counter in counters) < total:
+    all_numbers = [Numbers(stream) for stream in streams]
+    written = [*range(1_500)]
+    for first in written[::50]:
+        numbers = written[first : first + 50]
+        await store.write([block(*[f"{number} " + "x" * 1_000 for number in numbers])])
+    while min(len(numbers.found) for numbers in all_numbers) < len(written):
         api.clock.advance(0.05)
         await deferLater(reactor, 0.01)
-    assert {counter.count for counter in counters} == {total}
+    assert all(numbers.found == written for numbers in all_numbers)
     assert held.stalled_since is not None
     assert len(connection.dataBuffer) + connection._tempDataLen < 400_000, "of 1,600,000"
     stopped.wire.transport.resumeProducing()
-    while late.count < total:
+    while len(late.found) < len(written):
         await deferLater(reactor, 0.01)
+    assert late.found == written
     for stream in [stopped, *streams]:
         stream.wire.transport.abortConnection()
     while len(api.server.streams):
