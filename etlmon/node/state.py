@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from etlmon.node.service import NodeService
+    from etlmon.store.database import StoreService
 
 _LONGEST_OVERDUE_SECONDS = 60.0
 _LONGEST_COMMIT_SECONDS = 900.0
@@ -126,13 +127,9 @@ class NodeState:
         if node.manhole is not None:
             warnings += node.manhole.warnings
         if node.store.set_aside is not None:
-            now = (
-                "the one in its place has all rows, for only indexes were damaged."
-                if node.store.is_put_back
-                else "a new one has been begun; `etlmon restore` puts a copy back."
-            )
             warnings.append(
-                f"The database was damaged: it is kept as {node.store.set_aside}, and {now}"
+                f"The database was damaged: it is kept as {node.store.set_aside}, and"
+                f" {_in_its_place(node.store)}"
             )
         if node.store.warning is not None:
             warnings.append(node.store.warning)
@@ -160,6 +157,19 @@ class NodeState:
                 "`etlmon token add` makes one."
             ]
         return []
+
+
+def _in_its_place(store: StoreService) -> str:
+    """Say what is in the place of a damaged database, and what to do."""
+    if store.is_put_back:
+        return "the one in its place has all rows, for only indexes were damaged."
+    if store.why_not_put_back is not None:
+        return (
+            "a new one has been begun. Whether only indexes were damaged could not be found out:"
+            f" {store.why_not_put_back}. When that is seen to, `etlmon restore` of that file does,"
+            " and puts all its rows back; what has been stored since is kept beside it."
+        )
+    return "a new one has been begun; `etlmon restore` puts a copy back."
 
 
 def _ended_badly(collector: CollectorHealth) -> bool:

@@ -34,6 +34,10 @@ _SEEN_TO = (
 )
 
 
+class UnfitError(StoreError):
+    """A file is a sound database, but none that this etlmon can use."""
+
+
 @dataclass(frozen=True)
 class Copied:
     """A copy that was made."""
@@ -298,8 +302,9 @@ def _refuse_existing(target: Path) -> None:
 def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: False) -> bool:
     """Check all of a copy, and make its indexes anew if need be; give whether that was so.
 
-    ``found`` is the copy that may be written to, and ``copy`` its name in words. Raises StoreError
-    unless it is a database known here; DamagedError where it is not sound.
+    ``found`` is the copy that may be written to, and ``copy`` its name in words. Raises UnfitError
+    unless it is a database known here, DamagedError where it is not sound, StoreError where that
+    cannot be seen.
     """
     try:
         with closing(sqlite3.connect(found, isolation_level=None)) as connection:
@@ -313,9 +318,9 @@ def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: 
         raise StoreError(f"cannot check {copy}: {error}") from error
     newest = load_migrations()[-1].schema_version
     if present == 0:
-        raise StoreError(f"{copy} is no database of etlmon")
+        raise UnfitError(f"{copy} is no database of etlmon")
     if present > newest:
-        raise StoreError(
+        raise UnfitError(
             f"{copy} has schema {present}, this etlmon knows up to {newest}; "
             "install the newer etlmon first"
         )
@@ -324,9 +329,9 @@ def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: 
     return is_mended
 
 
-def not_whole(copy: Path, lacks: str, version: int) -> StoreError:
+def not_whole(copy: Path, lacks: str, version: int) -> UnfitError:
     """Give the error of a copy that lacks something of its schema."""
-    return StoreError(
+    return UnfitError(
         f"{copy} has no {lacks}, which schema {version} has: it is not whole; use another copy"
     )
 

@@ -39,7 +39,7 @@ from etlmon.store.open import (
 )
 from etlmon.store.restore import put_back
 from etlmon.store.tables.all import HISTORIES
-from etlmon.units import to_millis, utc
+from etlmon.units import mebibytes, to_millis, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TRY_AGAIN_SECONDS = 5.0
+_PUT_BACK_BYTES_A_SECOND = 10 << 20
+"""What a slow disk and a busy processor do; 20 MiB have been seen."""
 
 
 class CurrentDatabase:
@@ -91,6 +93,8 @@ class CurrentDatabase:
         """Where a damaged database has been put since the node began."""
         self.is_put_back = False
         """Whether the one that is in its place has all that it had."""
+        self.why_not_put_back: str | None = None
+        """Why it was not found out whether it could have."""
         self.early_rows = 0
         """Rows that went before their time, for what had to be written at once."""
         self.waits = False
@@ -211,6 +215,8 @@ class CurrentDatabase:
                 self._damage = None
             if self.set_aside is None:
                 self._note_set_aside()
+            elif self.why_not_put_back is not None and is_half_begun(self.path):
+                self._put_back(self.set_aside)  # there may be room by now
             if self._lack is not None and not self._lack.is_over():
                 raise self._lack  # to try it would fill the disk, for all who are on it
             self._lack = None
@@ -253,10 +259,11 @@ class CurrentDatabase:
         """
         found = newest_set_aside(self.path)
         if found is not None and is_half_begun(self.path):
-            self.set_aside = found
+            self._put_back(found)
             self.log.error(
-                "There is no database, and a damaged one is kept as {aside}: a new one is begun.",
+                "There is no database, and a damaged one is kept as {aside}: {what}.",
                 aside=str(found),
+                what=self._what_is_in_its_place,
             )
 
     def _clear(self) -> None:
@@ -274,19 +281,50 @@ class CurrentDatabase:
         )
 
     def _set_aside(self, error: object) -> None:
-        self.set_aside = set_aside(self.path, f"{CORRUPT}{stamp(self._wall_clock())}")
-        self.is_put_back = put_back(self.set_aside, self.path.resolve())
+        aside = set_aside(self.path, f"{CORRUPT}{stamp(self._wall_clock())}")
+        self._put_back(aside)
         self.log.error(
             "The database is damaged ({error}): it is kept as {aside}, and {what}.",
             error=str(error),
-            aside=str(self.set_aside),
+            aside=str(aside),
             what=self._what_is_in_its_place,
         )
+
+    def _put_back(self, aside: Path) -> None:
+        """Have all rows of what was set aside in its place, if only indexes of it are damaged.
+
+        Raises StoreError where the store is closed meanwhile; the next start goes on with it then.
+        """
+        if aside != self.set_aside and aside.exists():
+            size_bytes = aside.stat().st_size
+            self.log.warn(
+                "{aside} is copied and checked ({size}, up to {seconds} s): perhaps only indexes of"
+                " it are damaged.",
+                aside=str(aside),
+                size=mebibytes(size_bytes),
+                seconds=1 + size_bytes // _PUT_BACK_BYTES_A_SECOND,
+            )
+        self.why_not_put_back = None
+        try:
+            self.is_put_back = put_back(aside, self.path.resolve(), lambda: self._is_left)
+        except StoreError as error:
+            self.is_put_back = False
+            self.why_not_put_back = str(error)
+        if self._is_left:
+            raise StoreError("the store has been closed")
+        if aside == self.set_aside and self.is_put_back:
+            self.log.info("Now {what}.", what=self._what_is_in_its_place)
+        self.set_aside = aside
 
     @property
     def _what_is_in_its_place(self) -> str:
         if self.is_put_back:
             return "all rows are in the one in its place: only indexes were damaged"
+        if self.why_not_put_back is not None:
+            return (
+                "a new one is begun; whether only indexes were damaged could not be found out:"
+                f" {self.why_not_put_back}"
+            )
         return "a new one is begun"
 
     def _open(self) -> Connections:

@@ -303,6 +303,11 @@ class StoreService(Service):
         return self._current.is_put_back
 
     @property
+    def why_not_put_back(self) -> str | None:
+        """Why it was not found out whether that one could have all rows."""
+        return self._current.why_not_put_back
+
+    @property
     def is_open(self) -> bool:
         """Whether it can be read; while it is replaced, or waited for, it cannot."""
         return self._current.connections is not None

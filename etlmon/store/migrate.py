@@ -30,7 +30,7 @@ from etlmon.store.leftovers import half_made
 from etlmon.store.sizes import largest_first
 from etlmon.store.wal import checkpoint
 from etlmon.text import shell_word
-from etlmon.units import from_millis
+from etlmon.units import from_millis, mebibytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -296,7 +296,13 @@ def _copy(connection: sqlite3.Connection, target: Path, path: Path) -> None:
         state = path.stat()
         if log_is_empty and _is_of(target, state):
             return
-        _refuse_without_room(connection, target.parent)
+        size_bytes = _refuse_without_room(connection, target.parent)
+        _log.info(
+            "The database ({size}) is copied to {copy}, and then brought to the new schema; nothing"
+            " is served until that is done.",
+            size=mebibytes(size_bytes),
+            copy=str(target),
+        )
         os.close(make(made))
         with closing(sqlite3.connect(made)) as copy:
             connection.backup(copy)
@@ -320,8 +326,11 @@ def _is_of(copy: Path, state: os.stat_result) -> bool:
     return (found.st_size, found.st_mtime_ns) == (state.st_size, state.st_mtime_ns)
 
 
-def _refuse_without_room(connection: sqlite3.Connection, directory: Path) -> None:
-    """Raise OSError before a disk is filled: a start that waits for room tries again and again."""
+def _refuse_without_room(connection: sqlite3.Connection, directory: Path) -> int:
+    """Give how large a database is.
+
+    Raises OSError before a disk is filled: a start that waits for room tries again and again.
+    """
     pages, page_bytes = (
         connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size")
     )
@@ -329,3 +338,4 @@ def _refuse_without_room(connection: sqlite3.Connection, directory: Path) -> Non
         raise OSError(
             errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {pages * page_bytes} bytes are needed"
         )
+    return int(pages * page_bytes)

@@ -6,7 +6,6 @@ Whoever kills it, at whatever point, finds the old database under its name, or t
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import stat
 from contextlib import ExitStack, closing, suppress
@@ -15,8 +14,15 @@ from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of, user_name
-from etlmon.store.backup import make_sound, not_whole, refuse_without_room
-from etlmon.store.damage import SIDE_FILES, is_emptied, read_only_uri, stamp, unused
+from etlmon.store.backup import UnfitError, make_sound, not_whole, refuse_without_room
+from etlmon.store.damage import (
+    SIDE_FILES,
+    DamagedError,
+    is_emptied,
+    read_only_uri,
+    stamp,
+    unused,
+)
 from etlmon.store.files import link, make, sync
 from etlmon.store.leftovers import clear, half_restored
 from etlmon.store.lock import lock
@@ -25,6 +31,7 @@ from etlmon.store.shape import altered, lacking, put_right
 from etlmon.text import one_line, shell_word
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from typing import IO
 
@@ -32,6 +39,7 @@ _ANY = "SELECT 1 FROM sqlite_schema"
 _PATIENCE_MS = 2_000
 """With other programs that look at the database."""
 _NOT_NOW = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+_PIECE_BYTES = 1 << 20
 _DEAD_LOG = bytes(32)
 """A write-ahead log from which SQLite takes nothing: its first bytes are not those of one."""
 
@@ -70,12 +78,15 @@ def restore(copy: Path, database: Path, wall_seconds: float) -> Restored:
             return _restore(source, log, copy, database.resolve(), wall_seconds)
 
 
-def put_back(aside: Path, real: Path) -> bool:
+def put_back(aside: Path, real: Path, cancelled: Callable[[], bool] = lambda: False) -> bool:
     """Put a database that was set aside back, if no more than its indexes is damaged.
 
     For who holds the lock, and has nothing in its place that is worth keeping; the one set aside
-    stays as it is. Gives whether it was done. Blocks.
+    stays as it is. Gives whether it was done; ``cancelled`` is asked now and then whether to give
+    up. Blocks. Raises StoreError where that could not be found out, as for want of room.
     """
+    if not aside.exists() or is_emptied(aside):
+        return False
     fresh = half_restored(real)
     ends = [end for end in ("", "-wal") if aside.with_name(aside.name + end).exists()]
     try:
@@ -83,13 +94,14 @@ def put_back(aside: Path, real: Path) -> bool:
         refuse_without_room(2 * sum(sizes), real.parent)
         for end in ends:
             with aside.with_name(aside.name + end).open("rb") as source:
-                _write(source, fresh.with_name(fresh.name + end))
-        make_sound(fresh, aside)
+                _write(source, fresh.with_name(fresh.name + end), cancelled)
+        make_sound(fresh, aside, cancelled)
         sync(fresh)
-        fresh.replace(real)
-        sync(real.parent)
-    except (OSError, StoreError):
+        _exchange(real, fresh)
+    except (DamagedError, UnfitError):
         return False
+    except OSError as error:
+        raise StoreError(f"cannot copy {aside}: {error.strerror or error}") from error
     finally:
         _clear(fresh)
     return True
@@ -209,11 +221,14 @@ def _put_right(fresh: Path, copy: Path) -> list[str]:
         ) from error
 
 
-def _write(source: IO[bytes], target: Path) -> None:
+def _write(source: IO[bytes], target: Path, cancelled: Callable[[], bool] = lambda: False) -> None:
     """Write a file anew, and have the disk keep it."""
     target.unlink(missing_ok=True)
     with os.fdopen(make(target), "wb") as file:
-        shutil.copyfileobj(source, file)
+        while piece := source.read(_PIECE_BYTES):
+            if cancelled():
+                raise StoreError("given up, as was asked for")
+            file.write(piece)
         file.flush()
         os.fsync(file.fileno())
 

@@ -63,11 +63,22 @@ async def test_the_warning_of_each_part_is_passed_on(
 
 
 @pytest.mark.parametrize(
-    ("is_put_back", "words"), [(True, "only indexes were damaged"), (False, "puts a copy back")]
+    ("is_put_back", "why", "words"),
+    [
+        (True, None, "only indexes were damaged"),
+        (False, None, "puts a copy back"),
+        (False, "/x has 1 bytes free", "could not be found out: /x has 1 bytes free. When that"),
+    ],
 )
 async def test_a_damaged_database_is_told_with_what_is_in_its_place(
-    node: NodeService, monkeypatch: pytest.MonkeyPatch, *, is_put_back: bool, words: str
+    node: NodeService,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_put_back: bool,
+    why: str | None,
+    words: str,
 ) -> None:
+    monkeypatch.setattr(node.store._current, "why_not_put_back", why)
     monkeypatch.setattr(node.store._current, "set_aside", Path("/x/y.corrupt-z"))
     monkeypatch.setattr(node.store._current, "is_put_back", is_put_back)
     (warning,) = node.health().warnings

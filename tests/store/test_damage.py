@@ -154,6 +154,7 @@ async def test_a_node_that_is_killed_before_it_has_begun_a_new_one_hides_nothing
     set_aside(path, "corrupt-20270114T080000Z")
     make(path)
     kept = set_aside(path, LABEL)
+    spoil(kept)
     kept.with_name(f"{kept.name}-wal").touch()
     store = StoreService(path, reactor, lambda: NOW)
     store.startService()
@@ -178,6 +179,7 @@ async def test_killed_while_it_begins_a_new_one_it_hides_nothing(
 
     make(path)
     kept = set_aside(path, LABEL)
+    spoil(kept)
     step, was_killed = 0, True
     while was_killed:
         step += 7
@@ -205,6 +207,7 @@ async def test_so_it_does_with_half_of_the_schema_made(
 ) -> None:
     make(path)
     kept = set_aside(path, LABEL)
+    spoil(kept)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         migrate(connection, path, 0, load_migrations()[:3])
     store = StoreService(path, reactor, lambda: NOW)

@@ -329,8 +329,10 @@ def test_an_upgrade_is_told_with_what_was_kept(
     assert log_lines == [], "a new one is no upgrade"
     migrate(connection, path, 8, [FIRST, SECOND, THIRD], seconds=iter([10.0, 72.25]).__next__)
     assert log_lines == [
+        f"The database (0.0 MiB) is copied to {path}.schema-1, and then brought to the new schema;"
+        " nothing is served until that is done.",
         "The database has been brought from schema 1 to 3 in 62.2 s; as it was before, it is kept"
-        f" as {path}.schema-1."
+        f" as {path}.schema-1.",
     ]
 
 
