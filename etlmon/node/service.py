@@ -229,7 +229,8 @@ class NodeService(Service):
         # One that ends while the interpreter is taken down may end the process by SIGABRT; one
         # whose call hangs does not end. Nothing else is left to be done by then.
         started(("the threads", lambda: maybeDeferred(self._threads.stop, _THREADS_END_SECONDS)))
-        self.store.startService()
+        with self.supervised.starting(f"opening the database {self.store.path}"):
+            self.store.startService()
         started(("the store", self.store.stopService))
         started(("the workers", self.workers.stop))
         started(("the collectors", self.collectors.stop))

@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -19,11 +20,16 @@ from etlmon.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
+    from types import TracebackType
 
     from twisted.internet.interfaces import IDelayedCall
 
 _FIRST_DESCRIPTOR = 3
 _FEWEST_TICKS_SECONDS = 1.0
+_LOOK_EVERY_SECONDS = 30.0
+_AT_WORK_SECONDS = 0.3
+"""So much of the processor is used in that time by a start that is at work on the disk, too."""
+_EXTENSION_SECONDS = 900
 _NOTIFY_NAMES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _LISTEN_NAMES = ("LISTEN_PID", "LISTEN_FDS")
 
@@ -66,6 +72,52 @@ class Notifier:
             self._socket = None
 
 
+class Starting:
+    """Has systemd wait for a start as long as that is at work, in the time of a ``with`` statement.
+
+    To bring a large database to another schema, or to mend it, takes what it takes; where systemd
+    ended that it would begin again and again. Each half minute in which the process has used some
+    of the processor puts the end of its patience off. One that hangs is ended as ever.
+    """
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        status: str,
+        cpu_seconds: Callable[[], float] = time.process_time,
+        every_seconds: float = _LOOK_EVERY_SECONDS,
+    ) -> None:
+        """``status`` is a line for `systemctl status`, once it takes long."""
+        self._notifier = notifier
+        self._status = status
+        self._cpu_seconds = cpu_seconds
+        self._every_seconds = every_seconds
+        self._is_over = Event()
+        self._thread = Thread(target=self._look, name="starting", daemon=True)
+
+    def __enter__(self) -> None:
+        """Begin to look. Nothing else may tell systemd anything meanwhile."""
+        self._thread.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Look no more."""
+        self._is_over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        used = self._cpu_seconds()
+        while not self._is_over.wait(self._every_seconds):
+            before, used = used, self._cpu_seconds()
+            if used - before >= _AT_WORK_SECONDS:
+                microseconds = _EXTENSION_SECONDS * 1_000_000
+                self._notifier.tell(EXTEND_TIMEOUT_USEC=microseconds, STATUS=self._status)
+
+
 class SupervisedService(Service):
     """Tells systemd that the node is ready, lives, is well or not, reloads and stops.
 
@@ -90,6 +142,10 @@ class SupervisedService(Service):
         self._told_status = ""
         self._told_dead: str | None = None
         self._tick_call: IDelayedCall | None = None
+
+    def starting(self, status: str) -> Starting:
+        """Give what has systemd wait for a part of the start that may take long."""
+        return Starting(self._notifier, status)
 
     def startService(self) -> None:
         """Say that the node is ready, as soon as the reactor runs."""

@@ -6,8 +6,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,25 @@ async def test_a_part_that_cannot_stop_does_not_keep_the_others(
     assert len(flush_logged_errors(ZeroDivisionError)) == 1
     with pytest.raises(StoreError):
         await service.store.write([])
+
+
+async def test_systemd_is_told_while_the_database_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To bring it to a new schema may take long; nothing is awaited by systemd besides."""
+    node = NodeService(config(tmp_path), reactor)
+    told: list[object] = []
+
+    @contextmanager
+    def starting(status: str) -> Iterator[None]:
+        told.extend((status, node.store.is_open))
+        yield
+        told.append(node.store.is_open)
+
+    monkeypatch.setattr(node.supervised, "starting", starting)
+    node.startService()
+    assert told == [f"opening the database {tmp_path}/etlmon.db", False, True]
+    await node.stopService()
 
 
 async def test_a_start_that_fails_is_undone(tmp_path: Path) -> None:

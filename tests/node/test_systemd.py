@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,7 +16,13 @@ from twisted.web.server import Site
 
 from etlmon.errors import EtlmonError
 from etlmon.node.listen import ListeningService
-from etlmon.node.systemd import Notifier, SupervisedService, inherited_socket, listen_text
+from etlmon.node.systemd import (
+    Notifier,
+    Starting,
+    SupervisedService,
+    inherited_socket,
+    listen_text,
+)
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -69,6 +76,36 @@ def supervised(tmp_path: Path, heard: Any) -> Iterator[Supervised]:
     yield made
     if made.service.running:
         made.service.stopService()
+
+
+def looks(tmp_path: Path, used: list[float]) -> Starting:
+    """Give a start whose looks have found so much used of the processor."""
+    seen = Event()
+    times = iter(used)
+
+    def cpu_seconds() -> float:
+        found = next(times, None)
+        if found is None:
+            seen.set()
+        return used[-1] if found is None else found
+
+    notifier = Notifier(str(tmp_path / "notify"))
+    starting = Starting(notifier, "opening it", cpu_seconds, 0.001)
+    with starting:
+        assert seen.wait(PATIENCE_SECONDS)
+    notifier.close()
+    return starting
+
+
+def test_a_start_that_is_at_work_may_take_long(tmp_path: Path, heard: Any) -> None:
+    starting = looks(tmp_path, [1.0, 1.2, 5.0, 9.0, 9.0, 9.1])
+    assert heard() == [["EXTEND_TIMEOUT_USEC=900000000", "STATUS=opening it"]] * 2
+    assert not starting._thread.is_alive()
+
+
+def test_a_start_that_hangs_is_ended_in_its_time(tmp_path: Path, heard: Any) -> None:
+    looks(tmp_path, [1.0, 1.1, 1.1, 1.2])
+    assert heard() == []
 
 
 def test_ready_comes_when_the_reactor_runs_and_before_the_watchdog(
