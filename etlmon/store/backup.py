@@ -9,6 +9,7 @@ import sqlite3
 import stat
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
@@ -23,7 +24,7 @@ from etlmon.store.shape import lacking
 from etlmon.text import shell_word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import IO
 
@@ -54,6 +55,7 @@ def back_up(
     *,
     is_alone: bool = False,
     spare_bytes: int = 0,
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> Copied:
     """Copy the database to ``target``, also while a node writes to it.
 
@@ -62,7 +64,8 @@ def back_up(
     ``cancelled`` is asked now and then whether to give up. ``is_alone``: this process has no
     connection to the database, and gets none meanwhile; one that has cannot copy what is on a
     read-only file system. ``spare_bytes`` must stay free on the database's own disk, if the copy
-    goes there. Blocks. Raises StoreError; DamagedError where the copy is no sound database.
+    goes there. ``notes`` go into its table ``meta``. Blocks. Raises StoreError; DamagedError where
+    the copy is no sound database.
     """
     _refuse_existing(target)
     if not database.exists():
@@ -78,6 +81,7 @@ def back_up(
         descriptor = make(made)
         try:
             is_mended = _fill(made, descriptor, database, target, cancelled, is_alone=is_alone)
+            _note(made, notes)
             os.fsync(descriptor)
             _refuse_exchanged(made, descriptor)
         finally:
@@ -93,6 +97,12 @@ def back_up(
     finally:
         with suppress(OSError):
             made.unlink(missing_ok=True)
+
+
+def _note(copy: Path, notes: Mapping[str, str]) -> None:
+    if notes:
+        with closing(sqlite3.connect(copy)) as connection, connection:
+            connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", notes.items())
 
 
 def make_place(directory: Path) -> None:

@@ -28,11 +28,12 @@ def keep_copies(order: dict[str, Any], cancelled: Callable[[], bool]) -> dict[st
     """Give the newest copy, made now if it was due. Raises StoreError, and OSError."""
     from etlmon.errors import StoreError
     from etlmon.store.backup import back_up, make_place
-    from etlmon.store.rotation import KeptCopies, backup_name, made_at
+    from etlmon.store.rotation import COPIED_FROM, KeptCopies, backup_name, made_at, place_of
 
     directory, database = Path(order["directory"]), Path(order["database"])
     wall_seconds = order["wall_seconds"]
-    copies = KeptCopies(directory, order["node"], database)
+    place = place_of(database, order["node"])
+    copies = KeptCopies(directory, order["node"], database, place)
     try:
         make_place(directory)
     except StoreError as error:
@@ -41,7 +42,14 @@ def keep_copies(order: dict[str, Any], cancelled: Callable[[], bool]) -> dict[st
     if newest is not None and wall_seconds - made_at(newest.name) < order["every"]:
         return {"path": str(newest), "size_bytes": newest.stat().st_size, "is_new": False}
     target = directory / backup_name(order["node"], wall_seconds)
-    made = back_up(database, target, cancelled, is_alone=True, spare_bytes=_SPARE_BYTES)
+    made = back_up(
+        database,
+        target,
+        cancelled,
+        is_alone=True,
+        spare_bytes=_SPARE_BYTES,
+        notes={COPIED_FROM: place},
+    )
     copies.rotate(order["keep"], wall_seconds)
     return {
         "path": str(target),

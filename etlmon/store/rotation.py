@@ -2,7 +2,8 @@
 
 Several nodes may use one directory, even by one name: the name of a copy has the node's in it,
 unless an older etlmon has made it, and a database has in it the moment at which it was begun. A
-copy is a node's if that is the same, and the name, where it has one.
+copy is a node's if that is the same, and the name, where it has one. A database that was cloned,
+and its node with it, has both of another: so a copy has in it, too, of which file it was made.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etlmon.store.damage import read_only_uri, stamp
@@ -20,11 +22,12 @@ from etlmon.store.leftovers import clear_half_made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _NAME = re.compile(r"etlmon-(?:(.+)-)?([0-9]{8}T[0-9]{6}Z)\.db")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _MOST_CHARACTERS = 64
+COPIED_FROM = "copied_from"
+"""The key, in the table ``meta`` of a copy, of where its database was."""
 _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\0"
 
@@ -40,6 +43,16 @@ def _word(node: str) -> str:
     if word == node:
         return word
     return f"{word}~{hashlib.sha256(node.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+
+def place_of(database: Path, node: str, etc: Path = Path("/etc")) -> str:
+    """Give what tells a database from a clone of it, on another host or on this one."""
+    try:
+        host = (etc / "machine-id").read_text("ascii", "replace").strip() or node
+    except OSError:
+        host = node
+    where = f"{host}\0{database.resolve()}"
+    return hashlib.sha256(where.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def made_at(name: str) -> float:
@@ -59,6 +72,8 @@ class KeptCopies:
     directory: Path
     node: str
     database: Path
+    place: str
+    """What its copies have in them of where it is (``place_of``)."""
 
     def newest(self, wall_seconds: float) -> Path | None:
         """Give the newest copy.
@@ -94,8 +109,13 @@ class KeptCopies:
                 is_named = self._is_named(path.name)
                 if not (is_named or _is_nameless(path.name)) or not _is_copy(path):
                     continue
-                if is_named if begun_at is None else _begun_at(path) == begun_at:
+                if is_named if begun_at is None else self._is_of(path, begun_at):
                     yield path
+
+    def _is_of(self, copy: Path, begun_at: str) -> bool:
+        """Whether a copy is of the database, and not of a clone of it."""
+        told = _told(copy)
+        return told.get("created_at") == begun_at and told.get(COPIED_FROM) in (None, self.place)
 
     def _is_named(self, name: str) -> bool:
         """Whether that is the name of a copy that this node has made."""
@@ -131,12 +151,19 @@ def _is_copy(path: Path) -> bool:
 
 def _begun_at(database: Path) -> str | None:
     """Give when a database was begun, as it says itself; None if it does not."""
+    return _told(database).get("created_at")
+
+
+def _told(database: Path) -> dict[str, str]:
+    """Give what a database says of itself; nothing if it cannot be asked."""
     real = database.resolve()
     has_log = real.with_name(f"{real.name}-wal").exists()
     try:
         uri = read_only_uri(real, at_rest=not has_log)
         with closing(sqlite3.connect(uri, uri=True)) as connection:
-            found = connection.execute("SELECT value FROM meta WHERE key = 'created_at'").fetchone()
+            found = connection.execute(
+                "SELECT key, value FROM meta WHERE key IN ('created_at', ?)", (COPIED_FROM,)
+            ).fetchall()
     except sqlite3.Error:
-        return None
-    return None if found is None else str(found[0])
+        return {}
+    return {key: str(value) for key, value in found}

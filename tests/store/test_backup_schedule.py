@@ -249,6 +249,23 @@ class TestSchedule:
         free = needed
         assert keep_copies(order, lambda: False)["is_new"]
 
+    def test_a_clone_that_uses_the_same_directory_has_copies_of_its_own(
+        self, path: Path, tmp_path: Path
+    ) -> None:
+        """Else the second finds the first one's, is content with it, and takes it away later."""
+        make(path)
+        (tmp_path / "clone").mkdir()
+        clone = shutil.copy(path, tmp_path / "clone")
+        order = {"directory": str(tmp_path / "copies"), "node": NODE, "every": 3600.0, "keep": 1}
+        made = [
+            keep_copies(
+                {**order, "database": str(database), "wall_seconds": NOW + seconds}, lambda: False
+            )
+            for seconds, database in enumerate((path, clone, path, clone))
+        ]
+        assert [one["is_new"] for one in made] == [True, True, False, False]
+        assert [one["path"] for one in made[:2]] == [one["path"] for one in made[2:]]
+
     async def test_without_a_section_nothing_is_done(self, store: StoreService) -> None:
         service = BackupService(store, None, NODE, Turned(), lambda: NOW)
         service.startService()

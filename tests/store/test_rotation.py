@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from etlmon.store.backup import back_up
 from etlmon.store.damage import stamp
 from etlmon.store.leftovers import half_made
 from etlmon.store.open import prepare
-from etlmon.store.rotation import KeptCopies, backup_name, made_at
+from etlmon.store.rotation import COPIED_FROM, KeptCopies, backup_name, made_at, place_of
 
 NOW = 1_800_000_000.0
 
@@ -27,7 +28,7 @@ def database(path: Path) -> Path:
 @pytest.fixture
 def copies(tmp_path: Path, database: Path) -> KeptCopies:
     (tmp_path / "copies").mkdir()
-    return KeptCopies(tmp_path / "copies", "etl-01", database)
+    return KeptCopies(tmp_path / "copies", "etl-01", database, "here")
 
 
 def test_only_our_copies_go(copies: KeptCopies) -> None:
@@ -88,7 +89,7 @@ def test_names_without_a_node_are_ours_if_the_database_is(
 def test_two_nodes_of_one_name_leave_each_other_alone(copies: KeptCopies, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     prepare(other, now_ms=2, network_filesystem_allowed=True, proc=Path("/proc"))
-    theirs = KeptCopies(copies.directory, copies.node, other)
+    theirs = KeptCopies(copies.directory, copies.node, other, "there")
     for hour, kept in enumerate((copies, theirs, copies, theirs)):
         back_up(kept.database, copies.directory / backup_name("etl-01", NOW + 3600 * hour))
     first, second, third, fourth = sorted(copies.directory.iterdir())
@@ -96,6 +97,37 @@ def test_two_nodes_of_one_name_leave_each_other_alone(copies: KeptCopies, tmp_pa
     assert copies.rotate(1, NOW + 86_400) == [first]
     assert theirs.newest(NOW + 86_400) == fourth
     assert theirs.rotate(1, NOW + 86_400) == [second]
+
+
+def test_two_of_which_one_was_cloned_leave_each_other_alone(copies: KeptCopies) -> None:
+    """With the same name, and a database that was begun at the same moment."""
+    theirs = replace(copies, place="there")
+    for hour, kept in enumerate((copies, theirs, copies, theirs)):
+        back_up(
+            kept.database,
+            copies.directory / backup_name("etl-01", NOW + 3600 * hour),
+            notes={COPIED_FROM: kept.place},
+        )
+    before_that = copies.directory / backup_name("etl-01", NOW - 3600)
+    back_up(copies.database, before_that)
+    first, second, third, fourth = sorted(copies.directory.iterdir())[1:]
+    assert copies.newest(NOW + 86_400) == third
+    assert copies.rotate(2, NOW + 86_400) == [before_that], "of an older etlmon it is of both"
+    assert copies.rotate(1, NOW + 86_400) == [first]
+    assert theirs.newest(NOW + 86_400) == fourth
+    assert theirs.rotate(1, NOW + 86_400) == [second]
+
+
+def test_a_clone_is_told_by_its_host_and_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / "machine-id").write_text("0123456789abcdef\n")
+    here = place_of(tmp_path / "a.db", "etl-01", tmp_path)
+    assert here == place_of(tmp_path / "." / "a.db", "another name", tmp_path)
+    assert here != place_of(tmp_path / "b.db", "etl-01", tmp_path)
+    (tmp_path / "machine-id").write_text("fedcba9876543210\n")
+    assert here != place_of(tmp_path / "a.db", "etl-01", tmp_path)
+    (tmp_path / "machine-id").unlink()
+    names = {place_of(tmp_path / "a.db", node, tmp_path) for node in ("etl-01", "etl-02")}
+    assert len(names) == 2
 
 
 def test_where_the_database_tells_nothing_the_name_must_do(copies: KeptCopies) -> None:

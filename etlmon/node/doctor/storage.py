@@ -15,7 +15,7 @@ from etlmon.node.doctor.base import Finding, is_there
 from etlmon.node.places import database_path, node_name
 from etlmon.store.damage import SIDE_FILES, check, looks_like_database, read_only_uri
 from etlmon.store.migrate import load_migrations, schema_version
-from etlmon.store.rotation import KeptCopies
+from etlmon.store.rotation import KeptCopies, place_of
 from etlmon.text import shell_word
 from etlmon.units import mebibytes
 
@@ -100,9 +100,9 @@ def _copy(config: NodeConfig) -> str:
     newest = None
     if config.backup is not None:
         with suppress(OSError):
-            copies = KeptCopies(
-                Path(config.backup.directory), node_name(config), database_path(config)
-            )
+            database, node = database_path(config), node_name(config)
+            place = place_of(database, node)
+            copies = KeptCopies(Path(config.backup.directory), node, database, place)
             newest = copies.newest(time.time())
     return "COPY" if newest is None else shell_word(str(newest))
 
