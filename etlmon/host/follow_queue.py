@@ -275,8 +275,9 @@ def is_form_of(generation: Generation, position: Position) -> bool:
 def _is_open_form_of(generation: Generation, source: Source) -> bool:
     """Whether a file is one that is open, or what compressing has made of it.
 
-    Files of one program begin alike, but the other one is there to be compared with. It may have
-    been written to after it was compressed; if not, it has the time that compressing has kept.
+    Files of one program begin alike, but the other one is there to be compared with. Unless that is
+    a copy it may have been written to after it was compressed; if not, it has the time that
+    compressing has kept.
     """
     position, other = source.lines.position, source.generation
     if other.is_packed or not generation.is_packed or not generation.is_another(position):
@@ -294,7 +295,9 @@ def _is_open_form_of(generation: Generation, source: Source) -> bool:
     if os.pread(other.fd, len(generation.tail), at) != generation.tail:
         return False
     status = os.fstat(other.fd)
-    if status.st_size != generation.offset or not keeps_time(generation):
+    if status.st_size != generation.offset:
+        return not source.is_copy
+    if not keeps_time(generation):
         return True
     now = msgspec.structs.replace(position, modified_ns=status.st_mtime_ns)
     return has_time_of(generation, now)

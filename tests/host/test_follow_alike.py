@@ -208,6 +208,21 @@ class TestLongHeader:
         assert self.numbers(log) == ["1", "2", "3", "4", "5"]
 
 
+def test_compressed_copy_of_a_banner_is_no_part_of_a_copy_that_is_read(log: Log) -> None:
+    """It was compressed in the same seconds, but nobody has written to the other one since."""
+    assert log.follower is not None
+    log.write("2", "3")
+    rotate(log, "banner")
+    log.follower.look(log.now)
+    assert log.follower.read(1, log.now) is not None
+    rotate(log, "4")
+    pack(log, ".1")
+    log.follower.look(log.now)
+    log.read()
+    assert log.lines == ["banner", "1", "3", "banner", "4"]
+    assert ("gap", "truncated") not in log.flags
+
+
 class TestOnlyTheBannerHasBeenRead:
     """It is in the file still, though that was cut off: a copy goes on otherwise."""
 
