@@ -196,10 +196,11 @@ class Follower:
                 queue.name(source)
                 return True
         found = -len(queue.waiting)
-        if not queue.take_past(generation):
+        generation.restart()
+        if not line_up_unseen(queue, generation, now):
+            return False
+        if not queue.take_past(generation) and generation.offset:
             generation.restart()
-            if not line_up_unseen(queue, generation, now):
-                return False
         queue.link.moved(came, self.path)
         self._tell_of_missed(came - 1 - (found + len(queue.waiting)))
         queue.name(queue.source(generation, now))

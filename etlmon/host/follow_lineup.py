@@ -53,13 +53,7 @@ def line_up_unseen(queue: Queue, live: Generation | None, now: float) -> bool:
             queue.last = original.lines.position
         last = queue.last
         assert last is not None
-        own = next((one for one in files if is_at(one.path, last)), None)
-        if own is None:
-            packed = find(last, queue.path, files, lambda one: one.is_packed)
-            if packed is not None:
-                packed.close()
-                own = next((one for one in files if one.identity == packed.identity), None)
-        found = unseen_after(last.modified_ns, own, files)
+        found = unseen_after(last.modified_ns, _own(queue, last, files), files)
         return [one for one in found if one.identity != named]
 
     if original is not None and queue.read_to_ns is not None:
@@ -85,6 +79,27 @@ def line_up_unseen(queue: Queue, live: Generation | None, now: float) -> bool:
             queue.last = source.lines.position
     queue.lined_up = last, named, files
     return True
+
+
+def _own(queue: Queue, last: Position, files: list[Rotated]) -> Rotated | None:
+    """Give which of the rotated files is that of a position, or was made of it by compressing.
+
+    Where nothing tells when files were made, another may have its number and begin alike: a
+    compressed one that has its time is more likely.
+    """
+
+    def packed(allows: Callable[[Rotated], bool]) -> Rotated | None:
+        generation = find(last, queue.path, files, lambda one: one.is_packed and allows(one))
+        if generation is None:
+            return None
+        generation.close()
+        return next((one for one in files if one.identity == generation.identity), None)
+
+    own = None
+    if not last.born_ns and any(one.is_packed and has_time_of(one, last) for one in files):
+        own = packed(lambda one: has_time_of(one, last))
+    own = own or next((one for one in files if is_at(one.path, last)), None)
+    return own or packed(lambda _: True)
 
 
 def _copies_live(one: Generation, live: Generation) -> bool:
@@ -140,6 +155,7 @@ def find_unknown(
     Not one that is known, or that one of ``others`` is in, for files of one program begin alike,
     and not ``but``. Of what compressing has made of files that are alike its time tells.
     """
+    queue.let_go_of_packed(files)
 
     def knows(generation: Generation) -> bool:
         rivals = [*queue.past, *others]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from errno import ENOENT
 from typing import TYPE_CHECKING
 
 from etlmon.host.cursor import Owed
 from etlmon.host.follow_cut import cut_off, filled, look_for_copy
 from etlmon.host.follow_lineup import end_of, find_unknown
-from etlmon.host.follow_queue import is_same
-from etlmon.host.generation import HEAD_BYTES, TAIL_BYTES, Position, open_generation
+from etlmon.host.follow_queue import MOST_ALIKE_BYTES, identity_of, is_same
+from etlmon.host.generation import Position, open_generation
 from etlmon.host.lines import Mark
 from etlmon.host.rotated import has_time_of, open_same, rotated, unseen_after
 
@@ -104,6 +105,8 @@ def _resume(
     if not was_named and _is_over(position):
         queue.past.append(position)
         return
+    if not (was_named or position.head_bytes or position.born_ns):
+        return  # only an inode number is known; what it has got since is lined up with the unseen
     name = os.path.realpath(queue.path)
     rewritten: Generation | None = None
     further = [one for one in all_files if one.offset > position.offset]
@@ -155,17 +158,34 @@ def _find_earlier(
 
     Where nothing tells when files were made, and little was read of one, another that got its
     number may hold that, too. It was written later than one that is compressed, holds it, and is
-    not known.
+    not known. Where nothing had been read yet, the time of the compressed one has to be the same.
     """
-    own = next((one for one in files if one.is_file_of(position)), None)
-    if own is None or position.born_ns or not 0 < position.offset < HEAD_BYTES + TAIL_BYTES:
+    if position.born_ns or position.is_packed or position.offset > MOST_ALIKE_BYTES:
         return None
-    earlier = [one for one in files if one.is_packed and one.modified_ns < own.modified_ns]
+    own_ns = _modified_ns(queue.path, position, files)
+    earlier = [
+        one
+        for one in files
+        if one.is_packed
+        and one.modified_ns < own_ns
+        and (position.offset or (position.head_bytes and has_time_of(one, position)))
+    ]
     generation = find_unknown(queue, position, earlier, others=further) if earlier else None
     if generation is not None and not generation.is_packed:
         generation.close()
         return None
     return generation
+
+
+def _modified_ns(path: bytes, position: Position, files: list[Rotated]) -> int:
+    """Give when what has the number of a file was written last, if it has been since; else 0."""
+    found = [(one.size, one.modified_ns) for one in files if one.is_file_of(position)]
+    with suppress(OSError):
+        status = os.stat(path)
+        if identity_of(status) == position.identity:
+            found.append((status.st_size, status.st_mtime_ns))
+    as_it_was = position.size, position.modified_ns
+    return max((one[1] for one in found if one != as_it_was), default=0)
 
 
 def _read_from(

@@ -11,12 +11,15 @@ import os
 import stat
 import sys
 from hashlib import blake2b
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from etlmon.host.birth import birth_ns
 from etlmon.host.packing import BROKEN, UNPACK, Unpacked
+
+if TYPE_CHECKING:
+    from etlmon.host.rotated import Rotated
 
 HEAD_BYTES = 4096
 """How much of the beginning of a file it is known by, as far as that has been read."""
@@ -211,11 +214,7 @@ class Generation:
 
     def is_another(self, position: Position) -> bool:
         """Whether it is known not to be the file of a position: it has its inode number only."""
-        return (
-            self.identity != position.identity
-            or self.is_packed != position.is_packed
-            or are_two(self.born_ns, position.born_ns)
-        )
+        return not may_be_one(self, position)
 
     def go_to(self, position: Position) -> bool:
         """Go to a position if this file holds it, whatever its identity is.
@@ -335,9 +334,18 @@ class PackedGeneration(Generation):
         self._stream = self._file = None
 
 
-def are_two(born_ns: int, other_born_ns: int) -> bool:
-    """Whether files that have one inode number are known to have had it one after the other."""
-    return born_ns != 0 and other_born_ns not in (0, born_ns)
+def may_be_one(
+    one: Generation | Position | Rotated, other: Generation | Position | Rotated
+) -> bool:
+    """Whether two may be one file, not two that had an inode number one after the other.
+
+    When they were made tells; of compressed files, which are written once, what they are otherwise.
+    """
+    if one.identity != other.identity or one.is_packed != other.is_packed:
+        return False
+    if one.born_ns and other.born_ns:
+        return one.born_ns == other.born_ns
+    return not one.is_packed or (one.size, one.modified_ns) == (other.size, other.modified_ns)
 
 
 def digest(data: bytes) -> str:

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from etlmon.host.birth import birth_ns
-from etlmon.host.generation import COMPRESSED, Generation, are_two, open_generation
+from etlmon.host.generation import COMPRESSED, Generation, may_be_one, open_generation
 from etlmon.host.names import names_from
 
 if TYPE_CHECKING:
@@ -60,11 +60,7 @@ class Rotated:
 
     def is_file_of(self, one: Generation | Position | Rotated) -> bool:
         """Whether it is this file, not one that had its inode number before, or has it since."""
-        return (
-            self.identity == one.identity
-            and self.is_packed == one.is_packed
-            and not are_two(self.born_ns, one.born_ns)
-        )
+        return may_be_one(self, one)
 
 
 def rotated(path: bytes) -> list[Rotated]:

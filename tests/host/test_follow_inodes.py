@@ -11,6 +11,7 @@ import pytest
 
 from etlmon.host import follow_cut, generation, rotated
 from etlmon.host.cursor import decode, encode
+from etlmon.host.follow import Follower
 from etlmon.host.generation import Position
 from etlmon.host.rotated import Rotated
 from tests.host.conftest import Log
@@ -36,6 +37,18 @@ def known(log: Log) -> Position:
     cursor = decode(log.cursor)
     assert cursor is not None
     return cursor.past[-1]
+
+
+def lasting(log: Log) -> list[Position]:
+    """Give the files that are read still."""
+    cursor = decode(log.cursor)
+    assert cursor is not None
+    return [*cursor.held, *(one for one in cursor.waiting if isinstance(one, Position))]
+
+
+@pytest.fixture(params=[False, True])
+def is_done(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -231,6 +244,139 @@ class TestOfOneThatBeginsAlike:
         log.follow()
         log.read()
         assert (log.lines, log.marks) == (["banner", "2", "3"], [])
+
+    def test_what_came_before_it_is_read(self, log: Log, no_births: None) -> None:
+        """The file that bore the name last has been compressed, and is not the newest one."""
+        log.path.rename(log.named(".1"))
+        log.read()
+        log.stop()
+        (position,) = lasting(log)
+        compress(log.named(".1"))
+        log.named(".1.gz").rename(log.named(".3.gz"))
+        for number in (2, 1):
+            wait_for_tick()
+            log.write("banner", str(number), to=log.named(f".{number}"))
+        log.write("3")
+        give_again(log, position, ".1")
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "banner", "2", "banner", "1", "3"], [])
+
+    def test_what_came_before_what_bears_the_name_is_read(
+        self, log: Log, no_births: None, is_done: bool
+    ) -> None:
+        """It is not the file that lost the name, which has been compressed or deleted."""
+        log.path.rename(log.named(".1"))
+        if is_done:
+            log.write("1")
+            log.read()
+        log.read()
+        position = known(log) if is_done else lasting(log)[0]
+        log.stop()
+        if is_done:
+            log.named(".1").unlink()
+            log.path.rename(log.named(".2"))
+        else:
+            compress(log.named(".1"))
+            log.named(".1.gz").rename(log.named(".2.gz"))
+        wait_for_tick()
+        log.write("banner", "2")
+        log.path.rename(log.named(".1"))
+        wait_for_tick()
+        log.write("banner", "3")
+        give_again(log, position, "")
+        log.follow()
+        log.read()
+        assert [line for line in log.lines if line in "23"] == ["2", "3"]
+        assert log.marks == []
+
+    def test_an_empty_file_is_not_what_bears_the_name(self, log: Log, no_births: None) -> None:
+        log.path.rename(log.named(".1"))
+        with log.path.open("a"):  # it may be written to still
+            log.read()
+            log.path.rename(log.named(".2"))
+            log.write("1")
+            log.read()
+        position = next(one for one in lasting(log) if not one.head_bytes)
+        log.stop()
+        log.named(".2").unlink()
+        for number in (2, 3):
+            log.path.rename(log.named(f"-2026010{number}"))
+            wait_for_tick()
+            log.write("banner", str(number))
+        give_again(log, position, "")
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "1", "banner", "2", "banner", "3"], [])
+
+    def test_compressed_file_is_another_that_was_written_later(
+        self, log: Log, no_births: None
+    ) -> None:
+        log.stop()
+        log.path.rename(log.named(".1"))
+        compress(log.named(".1"))
+        log.write("1")
+        log.follow()
+        log.read()
+        position = known(log)
+        assert position.is_packed
+        log.stop()
+        log.path.rename(log.named(".2"))
+        wait_for_tick()
+        log.write("banner", "2")
+        log.path.rename(log.named(".1"))
+        compress(log.named(".1"))
+        wait_for_tick()
+        log.write("3")
+        give_again(log, position, ".1.gz")
+        log.follow()
+        log.read()
+        assert log.lines == ["banner", "1", "banner", "2", "3"]
+        assert ("gap",) not in log.flags
+
+    def test_compressed_file_is_known_by_its_time(self, log: Log, no_births: None) -> None:
+        """What was compressed before, and begins alike, is not looked for in its place."""
+        log.stop()
+        log.path.rename(log.named(".2"))
+        wait_for_tick()
+        log.write("banner", "1")
+        log.path.rename(log.named(".1"))
+        compress(log.named(".1"))
+        log.write("2")
+        follower = Follower(bytes(log.path), log.cursor, limits=log.limits)
+        follower.look(0.0)
+        assert follower.read(1, 0.0) is not None
+        log.cursor = follower.cursor()
+        follower.sleep()
+        log.write("banner", "elsewhere", to=log.named(".3"))
+        times = log.named(".1.gz").stat()
+        os.utime(log.named(".3"), ns=(times.st_atime_ns, times.st_mtime_ns - 10**9))
+        compress(log.named(".3"))
+        log.follow()
+        log.read()
+        assert (log.lines, log.marks) == (["banner", "1", "2"], [])
+
+    def test_copy_is_found_that_has_the_number_of_another(self, log: Log, no_births: None) -> None:
+        """That was read, and has been compressed since."""
+        shutil.copyfile(log.path, log.named(".1"))
+        wait_for_tick()
+        os.truncate(log.path, 0)
+        log.read()
+        log.write("banner", "1")
+        log.read()
+        position = known(log)
+        log.stop()
+        compress(log.named(".1"))
+        log.named(".1.gz").rename(log.named(".2.gz"))
+        log.write("2")
+        wait_for_tick()
+        shutil.copyfile(log.path, log.named(".1"))
+        os.truncate(log.path, 0)
+        give_again(log, position, ".1")
+        log.follow()
+        log.read()
+        assert log.lines == ["banner", "banner", "1", "2"]
+        assert ("gap", "truncated") not in log.flags
 
     def test_what_bears_the_name_is_read_from_its_beginning(self, log: Log) -> None:
         log.path.rename(log.named(".1"))
