@@ -275,9 +275,9 @@ def is_form_of(generation: Generation, position: Position) -> bool:
 def _is_open_form_of(generation: Generation, source: Source) -> bool:
     """Whether a file is one that is open, or what compressing has made of it.
 
-    Files of one program begin alike, but the other one is there to be compared with. Unless that is
-    a copy it may have been written to after it was compressed; if not, it has the time that
-    compressing has kept.
+    Files of one program begin alike, but the other one is there to be compared with. It has the
+    time that compressing has kept; or a later one and more in it, for it was written to since, as a
+    copy is not.
     """
     position, other = source.lines.position, source.generation
     if other.is_packed or not generation.is_packed or not generation.is_another(position):
@@ -296,7 +296,8 @@ def _is_open_form_of(generation: Generation, source: Source) -> bool:
         return False
     status = os.fstat(other.fd)
     if status.st_size != generation.offset:
-        return not source.is_copy
+        is_later = keeps_time(generation) and generation.modified_ns > status.st_mtime_ns
+        return not (source.is_copy or is_later)
     if not keeps_time(generation):
         return True
     now = msgspec.structs.replace(position, modified_ns=status.st_mtime_ns)

@@ -223,6 +223,23 @@ def test_compressed_copy_of_a_banner_is_no_part_of_a_copy_that_is_read(log: Log)
     assert ("gap", "truncated") not in log.flags
 
 
+def test_compressed_copy_of_a_banner_is_not_of_what_was_written_before(log: Log) -> None:
+    """Of a file that has lost the name, and may be written to still."""
+    log.write("2")
+    log.path.rename(log.named(".1"))
+    wait_for_tick()
+    log.write("banner")
+    log.read()
+    wait_for_tick()
+    rotate(log)
+    pack(log, ".1")
+    log.write("3")
+    rotate(log, "banner")
+    rotate(log, "banner", "4")
+    log.read()
+    assert [line for line in log.lines if line != "banner"] == ["1", "2", "3", "4"]
+
+
 class TestOnlyTheBannerHasBeenRead:
     """It is in the file still, though that was cut off: a copy goes on otherwise."""
 
