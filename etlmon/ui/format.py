@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from contextlib import suppress
 from datetime import datetime
@@ -27,24 +28,41 @@ _MOST_CELL = 1_000
 _NOISE = 1e-9
 _CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+# How wide these make a character, or are themselves, each terminal decides for itself: selectors of
+# variants, fillers that are blank, and what colours the skin of the emoji before it.
+_OF_NO_CERTAIN_WIDTH = frozenset(
+    map(
+        chr,
+        [
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
+            *range(0x180B, 0x1810),
+            *(0x115F, 0x1160, 0x3164, 0xFFA0),
+            *range(0x1F3FB, 0x1F400),
+        ],
+    )
+)
+# The one that makes an emoji of a sign; the sign alone says as much.
+_AS_EMOJI = re.compile("(?<=[^\ufe0e\ufe0f])[\ufe0e\ufe0f]")
 
 
 def visible(text: str) -> str:
     r"""Make control characters visible, so that no text from a host can drive a terminal.
 
     C0 controls become their pictures (ESC is U+241B); C1 controls, formatting characters such as
-    the bidirectional overrides, and unassigned ones become ``\xNN`` or ``\uNNNN``.
+    the bidirectional overrides, and unassigned ones become ``\xNN`` or ``\uNNNN``, and so do those
+    that are not as wide on every terminal: else a row would run into the next one.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_visible(character) for character in text)
+    return "".join(_visible(character) for character in _AS_EMOJI.sub("", text))
 
 
 def _visible(character: str) -> str:
     picture = _CONTROL_PICTURES.get(ord(character))
     if picture is not None:
         return picture
-    if unicodedata.category(character) in _INVISIBLE:
+    if unicodedata.category(character) in _INVISIBLE or character in _OF_NO_CERTAIN_WIDTH:
         return character.encode("unicode_escape").decode("ascii")
     return character
 

@@ -9,6 +9,18 @@ from contextlib import suppress
 from etlmon.ui.terminal import Terminal
 
 
+def test_no_row_runs_into_the_next() -> None:
+    """While it is used; what comes after it wraps again."""
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "r+b", buffering=0) as line, os.fdopen(os.dup(slave), "w") as out:
+        terminal = Terminal(input=line, output=out)
+        terminal.start()
+        assert b"\x1b[?7l" in os.read(master, 65536)
+        terminal.stop()
+        assert os.read(master, 65536).rfind(b"\x1b[?7h") >= 0
+    os.close(master)
+
+
 def test_its_end_is_told_and_gives_no_keys() -> None:
     master, slave = pty.openpty()
     line = os.fdopen(slave, "r+b", buffering=0)
