@@ -65,7 +65,7 @@ ON CONFLICT (log_name) DO UPDATE SET paused = excluded.paused, switched_at = exc
 _RESUME = """
 UPDATE log_files
 SET state = CASE WHEN error_message IS NULL THEN 'waiting' ELSE 'error' END,
-    error_message = coalesce(error_message, 'resumed, and not looked at since')
+    error_message = coalesce(error_message, 'resumed: not looked at yet')
 WHERE log_name = ? AND state = 'paused'
 """
 

@@ -106,7 +106,7 @@ def test_a_switch_is_shown_at_once_and_kept(cursor: sqlite3.Cursor) -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (("following", None), ("waiting", "resumed, and not looked at since")),
+        (("following", None), ("waiting", "resumed: not looked at yet")),
         (("paused", "no answer"), ("error", "no answer")),
     ],
 )
