@@ -14,7 +14,7 @@ from etlmon.host.generation import COMPRESSED
 from etlmon.host.rotated import bases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Set
+    from collections.abc import Callable, Iterable, Sequence, Set
 
 MOST_FILES = 10_000
 """Files that one pattern may match; those that were written last are taken."""
@@ -80,7 +80,7 @@ class Search:
         parents = expanded(directory)
         self.directories = {one: changed_ns(one) for one in parents if os.path.isdir(one)}
         found = expanded(self._pattern)
-        paths, is_all = self._matches(found, {*found, *known}, belongs_to_another)
+        paths, is_all = self._matches(found, known, belongs_to_another)
         # Not where directories may come, nor where one may change again within its tick.
         self._is_settled = (
             is_all
@@ -97,17 +97,18 @@ class Search:
 
     def _matches(
         self,
-        paths: Iterable[bytes],
-        names: Set[bytes],
+        paths: Sequence[bytes],
+        known: Set[bytes],
         belongs_to_another: Callable[[bytes, os.stat_result], bool],
     ) -> tuple[list[bytes], bool]:
         """Give those of the files that are logs, not what rotation has put aside.
 
         Tells, too, whether that is all: one that is left out may be a log at another time.
         """
-        found: list[tuple[int, bytes]] = []
+        files: dict[tuple[int, int], list[tuple[int, bytes]]] = {}
         left_out = 0
         self.rotated_bases = set()
+        names = {*paths, *known}
         for path in paths:
             own_bases = bases(path) & names
             self.rotated_bases |= own_bases
@@ -119,9 +120,26 @@ class Search:
                 left_out += 1
                 continue
             if stat.S_ISREG(status.st_mode) and not belongs_to_another(path, status):
-                found.append((status.st_mtime_ns, path))
+                identity = (status.st_dev, status.st_ino)
+                files.setdefault(identity, []).append((status.st_mtime_ns, path))
             else:
                 left_out += 1
+        found: list[tuple[int, bytes]] = []
+        for same in files.values():
+            read = _names_to_read(same, known)
+            left_out += len(same) - len(read)
+            found += read
         found.sort(reverse=True)
         is_all = not left_out and len(found) <= MOST_FILES
         return [path for _, path in found[:MOST_FILES]], is_all
+
+
+def _names_to_read(same: list[tuple[int, bytes]], known: Set[bytes]) -> list[tuple[int, bytes]]:
+    """Give those names of one file under which it is read: one that is, or was, goes on.
+
+    Where it is new its own name is taken rather than that of a link to it.
+    """
+    if len(same) == 1:
+        return same
+    read = [one for one in same if one[1] in known]
+    return read or [min(same, key=lambda one: (os.path.islink(one[1]), one[1]))]

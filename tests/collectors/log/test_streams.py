@@ -144,6 +144,62 @@ class TestWhichFiles:
         one.run()
         assert [*one.lines["a.log"], *one.lines["b.log"]] == ["a", "b", "c"]
 
+    @pytest.mark.parametrize("is_hard", [False, True], ids=["symbolic", "hard"])
+    @pytest.mark.parametrize("when", ["before", "after", "restart"])
+    def test_a_file_of_two_names_is_read_once(
+        self, follow: Follow, logs: Path, when: str, is_hard: bool
+    ) -> None:
+        """By its own name, or the first."""
+        one = follow("*.log", start="beginning")
+        write(logs / "app-1.log", "1")
+        if when != "before":
+            one.run()
+        if when == "restart":
+            one.end()
+            one.begin_anew()
+        link = logs / "current.log"
+        link.hardlink_to(logs / "app-1.log") if is_hard else link.symlink_to("app-1.log")
+        one.run()
+        write(logs / "app-1.log", "2")
+        one.run()
+        one.end()
+        one.begin_anew()
+        write(logs / "app-1.log", "3")
+        one.run()
+        assert one.lines == {"app-1.log": ["1", "2", "3"]}
+        assert set(one.told) == {"app-1.log"}
+
+    def test_a_link_to_the_newest_of_the_files_is_no_log_of_its_own(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        one = follow("*.log", start="beginning")
+        for number in range(5):
+            write(logs / f"app-{number}.log", number)
+            (logs / "next").symlink_to(f"app-{number}.log")
+            (logs / "next").rename(logs / "current.log")
+            one.run()
+            write(logs / f"app-{number}.log", "more")
+            one.run()
+        assert one.lines == {f"app-{number}.log": [str(number), "more"] for number in range(5)}
+
+    def test_a_link_from_elsewhere_into_the_pattern_goes_on(
+        self, follow: Follow, logs: Path
+    ) -> None:
+        """What it leads to now is the next file of the log that has its name."""
+        one = follow("*.log", start="beginning")
+        write(logs / "elsewhere", "1")
+        (logs / "current.log").symlink_to("elsewhere")
+        one.run()
+        write(logs / "elsewhere", "2")
+        write(logs / "b.log", "3")
+        (logs / "current.log").unlink()
+        (logs / "current.log").symlink_to("b.log")
+        for _ in range(3):
+            one.run()
+        write(logs / "b.log", "4")
+        one.run()
+        assert one.lines == {"current.log": ["1", "2", "3", "4"]}
+
     def test_no_more_than_there_may_be(
         self, follow: Follow, logs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
