@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 
@@ -9,6 +10,7 @@ import msgspec
 from twisted.web.server import Request
 
 from etlmon.api import problems
+from etlmon.api.pages import SERVER
 from etlmon.contract.query import Query
 from etlmon.contract.wire import read_query
 from etlmon.contract.words import in_words
@@ -82,7 +84,6 @@ class BoundedRequest(Request):
         return b"localhost"
 
     def _refuse(self) -> None:
-        """Answer now, then drop what still comes: closing on it would take back the answer."""
         self._refused = True
         self.requestHeaders.removeHeader(b"expect")
         error = ApiError(
@@ -92,19 +93,29 @@ class BoundedRequest(Request):
         # The request learns its own method and path only when its body is whole.
         self.method = getattr(channel, "_command", b"")
         self.uri = getattr(channel, "_path", b"")
-        path = self.uri.partition(b"?")[0]
-        body = problems.encode(error, quote(path, safe=problems.URI_CHARACTERS))
         told: Any = getattr(channel, "site", None)
         if hasattr(told, "too_large"):
             told.too_large(self, error)
-        channel.transport.write(
-            b"HTTP/1.1 413 Content Too Large\r\nContent-Type: %s\r\nContent-Length: %d\r\n"
-            b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%s"
-            % (problems.CONTENT_TYPE, len(body), body)
-        )
-        channel.transport.loseWriteConnection()
-        channel.dataReceived = lambda _data: None
-        channel.setTimeout(_LINGER_SECONDS)
+        answer_unread(channel, error, self.uri)
+
+
+def answer_unread(channel: Any, error: ApiError, uri: bytes) -> None:
+    """Answer a request of which not all is read, and drop what still comes of it.
+
+    Closing on that would take back the answer.
+    """
+    path = quote(uri.partition(b"?")[0], safe=problems.URI_CHARACTERS)
+    body = problems.encode(error, path)
+    phrase = HTTPStatus(error.status).phrase.encode()
+    channel.transport.write(
+        b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n"
+        b"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nServer: %s\r\n"
+        b"Connection: close\r\n\r\n%s"
+        % (error.status, phrase, problems.CONTENT_TYPE, len(body), SERVER[0], body)
+    )
+    channel.transport.loseWriteConnection()
+    channel.dataReceived = lambda _data: None
+    channel.setTimeout(_LINGER_SECONDS)
 
 
 def guard(segment: bytes) -> bytes:

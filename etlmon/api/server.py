@@ -103,6 +103,7 @@ class ApiServer:
         )
         site.displayTracebacks = False
         site.too_large = self._too_large
+        site.unread = lambda problem: self._traffic.answered("", problem.status, None)
         site.answered = self._answered
         return site
 

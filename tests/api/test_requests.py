@@ -115,3 +115,32 @@ async def test_a_client_that_takes_nothing_of_its_last_answer_is_cut_off(api) ->
 async def test_a_body_of_the_largest_size_is_read(api) -> None:
     body = b'{"confirm": true}'.ljust(MOST_BODY_BYTES)
     assert (await api.command(body)).status == 202
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "kind"),
+    [
+        (b"GET /api/v1/logs/app?regex=" + b"x" * 100_000, 414, "uri-too-long"),
+        (b"GET /api/v1/fs HTTP/1.1\r\nX-Long: " + b"x" * 100_000, 431, "headers-too-large"),
+        (
+            b"GET /api/v1/fs HTTP/1.1\r\n" + b"X-Many: %0100d\r\n" % 0 * 200,
+            431,
+            "headers-too-large",
+        ),
+    ],
+    ids=["line", "header", "headers"],
+)
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_what_is_too_long_is_refused_in_words(
+    api, linger_briefly, raw: bytes, status: int, kind: str, *, is_whole: bool
+) -> None:
+    """Be it that it ends at last or not; the connection served another request before."""
+    before = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    end = b"\r\n\r\n" if is_whole else b""
+    first, answer = await api.send(before + raw + end, ["GET", "GET"])
+    assert first.status == 200
+    assert "at most 16,384 bytes" in answer.problem(status, kind)
+    assert answer.json["instance"] == ("" if status == 414 else "/api/v1/fs")
+    assert answer.headers["connection"] == "close"
+    counted = (await api.ask("/metrics")).body.decode()
+    assert f'etlmon_http_requests_total{{code="{status}",endpoint="other"}} 1.0' in counted
