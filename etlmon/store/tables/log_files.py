@@ -61,11 +61,10 @@ _SWITCH = """
 INSERT INTO log_switches VALUES (?, ?, ?)
 ON CONFLICT (log_name) DO UPDATE SET paused = excluded.paused, switched_at = excluded.switched_at
 """
-# Its files may be where nothing answers: until they are looked at they are what is known of them.
+# Its files may be where nothing answers: how they are is told once they have been looked at.
 _RESUME = """
 UPDATE log_files
-SET state = CASE WHEN error_message IS NULL THEN 'waiting' ELSE 'error' END,
-    error_message = coalesce(error_message, 'resumed: not looked at yet')
+SET state = 'waiting', error_message = coalesce(error_message, 'resumed: not looked at yet')
 WHERE log_name = ? AND state = 'paused'
 """
 

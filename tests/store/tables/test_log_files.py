@@ -107,7 +107,7 @@ def test_a_switch_is_shown_at_once_and_kept(cursor: sqlite3.Cursor) -> None:
     ("before", "after"),
     [
         (("following", None), ("waiting", "resumed: not looked at yet")),
-        (("paused", "no answer"), ("error", "no answer")),
+        (("paused", "no answer"), ("waiting", "no answer")),
     ],
 )
 def test_what_is_resumed_is_not_paused_any_more(
