@@ -170,7 +170,7 @@ class LogFile(Record, frozen=True, kw_only=True):
         str,
         about(
             "following: its position is saved, what is written from now on will be here; "
-            "waiting: for the file; paused; or error."
+            "waiting: for the file, or to be looked at after it was resumed; paused; or error."
         ),
     ]
     error_message: Annotated[str | None, about("Why it waits or fails.")] = None
