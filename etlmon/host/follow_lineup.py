@@ -113,9 +113,9 @@ def _copies_live(one: Generation, live: Generation) -> bool:
     if one.is_packed:
         is_later = is_later and keeps_time(one)
     elif one.born_ns and live.born_ns:
-        is_long = one.size > MOST_ALIKE_BYTES
-        is_later = one.born_ns > live.born_ns and (is_later or is_long)
-    return is_later and bool(one.head and is_of_now(one, live))
+        is_later = is_later and one.born_ns > live.born_ns
+    is_long = not one.is_packed and one.size > MOST_ALIKE_BYTES
+    return (is_later or is_long) and bool(one.head and is_of_now(one, live))
 
 
 def leave_out(queue: Queue, since_ns: int) -> None:
