@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from etlmon.host import generation, rotated
 from etlmon.host.follow import Begin, Follower
 from etlmon.host.follow_queue import Limits
 from etlmon.host.lines import Mark
@@ -83,7 +86,40 @@ class Log:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[Log]:
+def numbers_are_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have no inode number given out again: what is deleted stays open.
+
+    What comes of it otherwise depends on whether the file system tells when files were made.
+    """
+    kept: list[int] = []
+    unlink = os.unlink
+
+    def keep(path: Any, **options: Any) -> None:
+        with suppress(OSError):
+            kept.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", keep)
+    yield
+    for descriptor in kept:
+        os.close(descriptor)
+
+
+@pytest.fixture(params=[True, False], ids=["births", "no-births"])
+def births(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, numbers_are_kept: None
+) -> bool:
+    """Have the file system tell when files were made, as far as it can, or not at all."""
+    if not request.param:
+        for module in (generation, rotated):
+            monkeypatch.setattr(module, "birth_ns", lambda _: 0)
+    return bool(request.param)
+
+
+@pytest.fixture
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
+    if "births" in request.fixturenames:
+        request.getfixturevalue("births")  # before a file is opened
     one = Log(tmp_path / "app.log")
     yield one
     one.stop()

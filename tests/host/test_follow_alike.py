@@ -15,6 +15,8 @@ from etlmon.host.rotated import Rotated
 from tests.host.conftest import Log
 from tests.waiting import wait_for_tick
 
+pytestmark = pytest.mark.usefixtures("births")
+
 
 def shift_time(path: Path, seconds: int) -> None:
     times = path.stat()

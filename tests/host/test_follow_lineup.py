@@ -12,6 +12,8 @@ from etlmon.host.generation import PackedGeneration
 from tests.host.conftest import Log
 from tests.waiting import wait_for_tick
 
+pytestmark = pytest.mark.usefixtures("numbers_are_kept")
+
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_several_rotations_between_two_looks(log: Log, restart: bool) -> None:

@@ -11,6 +11,8 @@ from tests.host.conftest import Log
 from tests.host.test_follow_alike import HEADER, pack, rotate
 from tests.waiting import wait_for_tick
 
+pytestmark = pytest.mark.usefixtures("births")
+
 
 @pytest.fixture(params=[False, True])
 def restart(request: pytest.FixtureRequest) -> bool:

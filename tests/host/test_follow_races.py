@@ -18,6 +18,8 @@ from etlmon.host.rotated import Rotated
 from tests.host.conftest import Log
 from tests.waiting import wait_for_tick
 
+pytestmark = pytest.mark.usefixtures("numbers_are_kept")
+
 
 def shift(log: Log) -> None:
     """Make room for a new app.log.1."""

@@ -20,6 +20,8 @@ from tests.host.conftest import Log
 from tests.host.test_follow_alike import pack, rotate
 from tests.waiting import wait_for_tick
 
+pytestmark = pytest.mark.usefixtures("numbers_are_kept")
+
 PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd.compress}
 
 

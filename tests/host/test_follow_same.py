@@ -14,6 +14,8 @@ from tests.host.conftest import Log
 from tests.host.test_follow_alike import HEADER, pack, rotate
 from tests.waiting import wait_for_tick
 
+pytestmark = pytest.mark.usefixtures("births")
+
 SECOND_NS = 10**9
 
 
