@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,14 @@ from twisted.internet import reactor
 
 from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
+from etlmon.store import migrate as migrate_module
 from etlmon.store import open as open_module
 from etlmon.store.database import StoreService
-from etlmon.store.migrate import Migration, load_migrations
+from etlmon.store.migrate import Migration, load_migrations, schema_version
+from etlmon.store.open import prepare
 from etlmon.store.restore import restore
 from etlmon.units import utc
+from tests.store.killed import killed
 from tests.store.released.make import script as script_of
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -141,6 +146,44 @@ async def test_a_copy_of_it_is_made_first(path: Path, script: Path) -> None:
         assert connection.execute("SELECT max(schema_version) FROM migrations").fetchone() == (
             number_of(script),
         )
+
+
+def upgrade(path: Path) -> None:
+    """Upgrade it in a process that may be killed before each statement, too."""
+    statements = migrate_module._statements
+
+    def watched(sql: str) -> Iterator[str]:
+        for statement in statements(sql):
+            sys.audit("sqlite3.statement")
+            yield statement
+
+    migrate_module._statements = watched
+    prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+
+
+async def test_killed_at_any_step_of_it_the_next_start_upgrades_it(
+    path: Path, tmp_path: Path
+) -> None:
+    make(path, SCRIPTS[0])
+    before, content = read(path), path.read_bytes()  # noqa: ASYNC240
+    copy = path.with_name(f"{path.name}.schema-1")
+    step, was_killed, versions = 0, True, set()
+    while was_killed:
+        step += 7
+        for one in tmp_path.glob("etlmon.db*"):  # noqa: ASYNC240
+            one.unlink()
+        path.write_bytes(content)  # noqa: ASYNC240
+        was_killed = killed(step, lambda: upgrade(path))
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            versions.add(schema_version(connection))
+        store = StoreService(path, reactor, lambda: 1_800_000_000.0)
+        store.startService()
+        await store.stopService()
+        assert within(before, read(path)), step
+        assert read(copy) == before, step
+        assert not [*tmp_path.glob("*-part-*")], step  # noqa: ASYNC240
+    assert versions == {1, NEWEST}
+    assert step > 70
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
