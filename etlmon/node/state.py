@@ -133,10 +133,9 @@ class NodeState:
             )
         if node.store.warning is not None:
             warnings.append(node.store.warning)
-        if node.retention.room.warning is not None:
-            warnings.append(node.retention.room.warning)
-        if node.backups.warning is not None:
-            warnings.append(node.backups.warning)
+        for part in (node.retention.room, node.retention, node.backups):
+            if part.warning is not None:
+                warnings.append(part.warning)
         return warnings
 
     def _warnings_of_access(self) -> list[str]:

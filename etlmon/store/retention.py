@@ -23,6 +23,7 @@ from etlmon.store.deletions import (
     free_pages,
 )
 from etlmon.store.room import Room
+from etlmon.units import format_duration
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,6 +85,8 @@ class RetentionService(TimerService):
         self._stopping = False
         self._clocks: tuple[float, float] | None = None
         self._even_since = 0.0
+        self._step_seconds = 0.0
+        """By how much the clock was set last, as far as was seen."""
         self._last_error: str | None = None
         self._running: Deferred[None] | None = None
         self._counted: dict[str, _Counted] = {}
@@ -131,8 +134,29 @@ class RetentionService(TimerService):
         """Note since when the time of day has gone as the time that passes."""
         now, wall = self.clock.seconds(), self._wall_clock()
         before, self._clocks = self._clocks, (now, wall)
-        if before is None or abs((wall - before[1]) - (now - before[0])) >= _STEP_SECONDS:
+        if before is None:
             self._even_since = now
+            return
+        step = (wall - before[1]) - (now - before[0])
+        if abs(step) >= _STEP_SECONDS:
+            self._even_since, self._step_seconds = now, step
+            self.log.warn("{warning}", warning=self._of_step)
+
+    @property
+    def warning(self) -> str | None:
+        """What an operator should know: that the clock was set; None once it is trusted again."""
+        is_over = self._step_seconds == 0.0 or self._is_trusted(self._settle_seconds)
+        return None if is_over else self._of_step
+
+    @property
+    def _of_step(self) -> str:
+        step = self._step_seconds
+        size = round(abs(step) / 60) * 60 if abs(step) >= 600 else round(abs(step))
+        return (
+            f"The clock has gone {'ahead' if step > 0 else 'back'} by {format_duration(size)}: it"
+            " was set, or the host slept. No row goes by its age until it has gone evenly for"
+            f" {format_duration(self._settle_seconds)}."
+        )
 
     def _is_trusted(self, seconds: float) -> bool:
         """Tell whether the time of day has gone evenly for so long."""

@@ -53,7 +53,7 @@ async def test_metrics_tell_how_often_changes_were_not_heard_of(node: NodeServic
     assert samples["etlmon_inotify_overflows_total"] == 3
 
 
-@pytest.mark.parametrize("part", ["store", "retention.room", "backups"])
+@pytest.mark.parametrize("part", ["store", "retention.room", "retention", "backups"])
 async def test_the_warning_of_each_part_is_passed_on(
     node: NodeService, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:

@@ -51,6 +51,36 @@ class Evidence:
             await self.store.run(lambda cursor: None)
 
 
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (
+            3600.0,
+            "The clock has gone ahead by 1h: it was set, or the host slept. No row goes by its",
+        ),
+        (-3600.0, "The clock has gone back by 1h: "),
+        (-7.0, "The clock has gone back by 7s: "),
+    ],
+)
+async def test_a_clock_that_is_set_is_told_until_it_is_trusted(
+    store: StoreService, log_lines: list[str], step: float, words: str
+) -> None:
+    audit = Evidence(store)
+    audit.service.startService()
+    await audit.pass_time(60)
+    assert audit.service.warning is None
+    audit.wall += step
+    await audit.pass_time(60)
+    assert str(audit.service.warning).startswith(words)
+    assert len([line for line in log_lines if line.startswith(words)]) == 1
+    await audit.pass_time(540)
+    assert audit.service.warning is not None
+    await audit.pass_time(60)
+    assert audit.service.warning is None
+    assert len([line for line in log_lines if "The clock has gone" in line]) == 1
+    await audit.service.stopService()
+
+
 async def test_a_clock_that_jumps_deletes_no_evidence(store: StoreService) -> None:
     audit = Evidence(store)
     await audit.add(NOW)
