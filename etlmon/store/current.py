@@ -363,6 +363,8 @@ class CurrentDatabase:
         opened = damaged
         if found is not None:
             self._damage = found
+            # To copy and check it may take minutes: nobody shall wait for that.
+            self._wait(writer, StoreError("the file is damaged, and another takes its place"))
             opened = await self._make(writer)
         self._replacing = self._unchecked = None
         writer.resume(None if opened is damaged and lack is None else opened.writing)

@@ -274,12 +274,12 @@ async def test_samples_are_held_while_a_damaged_one_cannot_be_set_aside(
     await before
     await store.write([run_of(2)])
     assert store.health().held_records == 2
-    assert str(store.health().reason).startswith("the file system is read-only: cannot set")
+    await until(lambda: "the file system is read-only: cannot set" in reason(store))
     monkeypatch.undo()
     monkeypatch.setattr(current, "_TRY_AGAIN_SECONDS", 0.01)
     await until(lambda: not store.health().held_records)
     await store.stopService()
-    flush_logged_errors("takes no writes", "is damaged")
+    flush_logged_errors("takes no writes", "is damaged", "cannot be opened")
 
 
 async def test_the_lock_is_waited_for_too(

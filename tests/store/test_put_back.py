@@ -24,8 +24,9 @@ from etlmon.store.damage import set_aside
 from etlmon.store.database import StoreService
 from etlmon.store.migrate import load_migrations, migrate
 from etlmon.store.restore import put_back
-from tests.store.test_damage import make
+from tests.store.test_damage import make, run_of
 from tests.store.test_indexes import NUMBERS, lose_pages
+from tests.waiting import PATIENCE_SECONDS
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -85,6 +86,32 @@ async def test_one_that_is_killed_meanwhile_loses_no_row(
     flush_logged_errors("all rows are in the one in its place")
 
 
+async def test_samples_are_held_meanwhile(
+    store: StoreService,
+    rows: list[Any],
+    sql: Sql,
+    until: Until,
+    flush_logged_errors: Flush,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may take minutes, for which no collector stands still."""
+    may_go_on = Event()
+
+    def slowly(aside: Path, real: Path, cancelled: Callable[[], bool]) -> bool:
+        assert may_go_on.wait(PATIENCE_SECONDS)
+        return put_back(aside, real, cancelled)
+
+    monkeypatch.setattr(current, "put_back", slowly)
+    store.suspect(StoreError("a doubt"))
+    await store.write([run_of(9_999)])
+    assert store.health().held_records == 1
+    assert str(store.reason).startswith("the file is damaged, and another takes its place")
+    may_go_on.set()
+    await until(lambda: store.is_put_back and not store.health().held_records)
+    assert sql(NUMBERS) == [*rows, (9_999,)]
+    flush_logged_errors("all rows are in the one in its place", "takes no writes")
+
+
 async def test_one_that_stops_meanwhile_leaves_it_to_the_next(
     path: Path,
     rows: list[Any],
@@ -118,7 +145,7 @@ async def test_one_that_stops_meanwhile_leaves_it_to_the_next(
     assert again.is_put_back
     await again.stopService()
     assert sql(NUMBERS) == rows
-    flush_logged_errors("all rows are in the one in its place")
+    flush_logged_errors("all rows are in the one in its place", "takes no writes")
 
 
 async def test_want_of_room_is_told(
@@ -137,6 +164,7 @@ async def test_want_of_room_is_told(
     assert re.search(f"could not be found out: {words}", str(store.health().last_error))
     assert sql("SELECT count(*) FROM collector_run") == [(0,)]
     assert len(flush_logged_errors("could not be found out: .* has 100 bytes free")) == 1
+    flush_logged_errors("takes no writes")
 
 
 async def test_while_no_other_is_begun_either_room_is_waited_for(
@@ -165,5 +193,4 @@ async def test_while_no_other_is_begun_either_room_is_waited_for(
     await until(lambda: store.health().state == "ok")
     assert store.is_put_back
     assert sql(NUMBERS) == rows
-    flush_logged_errors("could not be found out")
-    flush_logged_errors("takes no writes")
+    flush_logged_errors("could not be found out", "takes no writes", "cannot be opened")
