@@ -29,6 +29,9 @@ _MOST_CHARACTERS = 64
 COPIED_FROM = "copied_from"
 """The key, in the table ``meta`` of a copy, of where its database was."""
 _HEADER_BYTES = 100
+_MOST_STEPS = 1_000_000
+"""Of SQLite, for what a database says of itself: some ten would do."""
+_MOST_TOLD_BYTES = 1 << 20
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -155,14 +158,20 @@ def _begun_at(database: Path) -> str | None:
 
 
 def _told(database: Path) -> dict[str, str]:
-    """Give what a database says of itself; nothing if it cannot be asked."""
+    """Give what a database says of itself; nothing if it cannot be asked.
+
+    Others may put files into the directory: one in which a view has the table's name, which gives
+    rows for ever, may neither hold up the copies nor fill the memory.
+    """
     real = database.resolve()
     has_log = real.with_name(f"{real.name}-wal").exists()
     try:
         uri = read_only_uri(real, at_rest=not has_log)
         with closing(sqlite3.connect(uri, uri=True)) as connection:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_TOLD_BYTES)
+            connection.set_progress_handler(lambda: True, _MOST_STEPS)
             found = connection.execute(
-                "SELECT key, value FROM meta WHERE key IN ('created_at', ?)", (COPIED_FROM,)
+                "SELECT key, value FROM meta WHERE key IN ('created_at', ?) LIMIT 2", (COPIED_FROM,)
             ).fetchall()
     except sqlite3.Error:
         return {}

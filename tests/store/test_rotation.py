@@ -65,6 +65,24 @@ def test_what_is_no_whole_copy_counts_for_nothing(
     assert bad.exists()
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT x, x FROM n",
+        "SELECT 'created_at', printf('%.*c', 500000000, 'x')",
+    ],
+)
+def test_what_a_view_has_in_the_place_of_the_table_holds_up_nothing(
+    copies: KeptCopies, rows: str
+) -> None:
+    good = copies.directory / backup_name("etl-01", NOW)
+    back_up(copies.database, good)
+    with closing(sqlite3.connect(copies.directory / f"etlmon-{stamp(NOW)}.db")) as connection:
+        connection.execute(f"CREATE VIEW meta (key, value) AS {rows}")
+    assert copies.newest(NOW + 10) == good
+    assert copies.rotate(1, NOW + 10) == []
+
+
 def test_names_without_a_node_are_ours_if_the_database_is(
     copies: KeptCopies, tmp_path: Path
 ) -> None:
