@@ -75,10 +75,12 @@ def load_migrations() -> tuple[Migration, ...]:
 def schema_version(connection: sqlite3.Connection) -> int:
     """Give the number of the newest migration that a database holds.
 
-    0 for a new one, or one of another program: a table of the name is in many.
+    0 for a new one, or one of another program: a table of the name is in many. A view of it is
+    never asked: it might give rows for ever.
     """
     known = connection.execute(
-        "SELECT 1 FROM pragma_table_info('migrations') WHERE name = 'schema_version'"
+        "SELECT 1 FROM pragma_table_list t, pragma_table_info(t.name) c WHERE t.schema = 'main'"
+        " AND t.type = 'table' AND t.name = 'migrations' AND c.name = 'schema_version'"
     ).fetchone()
     if known is None:
         return 0

@@ -18,6 +18,7 @@ from etlmon.store.backup import UnfitError, make_sound, not_whole, refuse_withou
 from etlmon.store.damage import (
     SIDE_FILES,
     DamagedError,
+    is_damage,
     is_emptied,
     read_only_uri,
     stamp,
@@ -191,16 +192,18 @@ def _restore(
 
 
 def _refuse_altered(fresh: Path, copy: Path) -> None:
-    """Raise StoreError where a table is not as its schema has it.
+    """Raise StoreError where a table is not as its schema has it, or that cannot be read.
 
-    What else is wrong with the copy, so that it cannot even be asked, is told by its check.
+    A copy that is damaged is left to its check, which tells what is wrong.
     """
     try:
         with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
             version = schema_version(connection)
             lacks, table = lacking(connection, version), altered(connection, version)
-    except sqlite3.Error:
-        return
+    except sqlite3.Error as error:
+        if is_damage(error):
+            return
+        raise StoreError(f"cannot check how the tables of {copy} are made: {error}") from error
     if table is None:
         return
     if lacks is not None:

@@ -255,11 +255,39 @@ def test_a_table_that_is_another_than_the_schemas_is_refused(
     assert not list(path.parent.glob("*restore*"))
 
 
+def test_a_table_whose_sql_cannot_be_read_hides_no_other(path: Path, copy: Path) -> None:
+    rewrite(copy, "collector_run", STATE, f"{STATE} CHECK (0)")
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute("CREATE TABLE x (word)")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET name = 'sqlite_x', tbl_name = 'sqlite_x',"
+            " sql = CAST(? AS TEXT) WHERE name = 'x'",
+            (b"CREATE TABLE sqlite_x (word /* \xff */)",),
+        )
+    with pytest.raises(StoreError, match=r"cannot check how the tables of .*copy are made"):
+        restore(copy, path, NOW)
+    assert numbers(path) == OLD
+
+
 def test_a_column_that_a_node_does_not_know_is_refused(path: Path, copy: Path) -> None:
     with closing(sqlite3.connect(copy)) as connection:
         connection.execute("ALTER TABLE log_lines ADD COLUMN more TEXT NOT NULL DEFAULT 'x'")
     with pytest.raises(StoreError, match="the table log_lines is not made as schema"):
         restore(copy, path, NOW)
+
+
+def test_a_view_in_the_place_of_the_migrations_is_not_asked(path: Path, copy: Path) -> None:
+    """It would give rows for ever."""
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("DROP TABLE migrations")
+        connection.execute(
+            "CREATE VIEW migrations (schema_version) AS WITH RECURSIVE n (x) AS"
+            " (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT x FROM n"
+        )
+    with pytest.raises(StoreError, match=r"copy is no database of etlmon"):
+        restore(copy, path, NOW)
+    assert numbers(path) == OLD
 
 
 def test_a_table_may_be_written_in_another_way(path: Path, copy: Path) -> None:
