@@ -118,14 +118,19 @@ class Queue:
     def hold(self, batches: Iterable[Waiting]) -> int:
         """Let nobody wait for these batches of samples; give how many samples were given up.
 
-        Beyond the bound the oldest go.
+        Beyond the bound the oldest go; but a batch that alone is beyond it goes itself: it would
+        push out all others first.
         """
         fresh = [one for one in batches if one.may_be_held and not one.held]
+        dropped = 0
         for one in fresh:
             one.held = True
+            if one.records > _MOST_HELD_RECORDS or one.characters > _MOST_HELD_CHARACTERS:
+                self._ones.remove(one)
+                dropped += one.records
+                continue
             self.held_records += one.records
             self._held_characters += one.characters
-        dropped = 0
         while (
             self.held_records > _MOST_HELD_RECORDS or self._held_characters > _MOST_HELD_CHARACTERS
         ):

@@ -295,6 +295,25 @@ class TestHolding:
         bench.run(5)
         flush_logged_errors("takes no writes")
 
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_a_batch_larger_than_the_bound_pushes_out_no_other(
+        self, bench: Bench, flush_logged_errors: Flush, is_first: bool
+    ) -> None:
+        """Such as one of 5,000 processes with command lines of 4 KiB."""
+        bench.pool.broken = trouble()
+        large = Sample(number=2, text="x" * (17 << 20))
+        bench.writer.write([large] if is_first else [sample(1)])
+        bench.clock.advance(0)
+        bench.writer.write([sample(1)] if is_first else [large])
+        assert (bench.writer.held_records, bench.writer.state.dropped_records) == (1, 1)
+        bench.run(1)
+        bench.pool.broken = None
+        bench.writer.write([sample(3)])
+        bench.run(10)
+        assert bench.pool.rows == [1, 3]
+        assert bench.writer.held_records == 0
+        flush_logged_errors("takes no writes")
+
     def test_what_makes_room_goes_first_and_is_no_recovery(
         self, bench: Bench, flush_logged_errors: Flush
     ) -> None:
