@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 _SPARE_BYTES = 1 << 20
+_CACHE = "cache_size = -2000"
+"""KiB, for each connection; it is what SQLite takes by itself."""
 _BEGUN = "SELECT 1 FROM meta WHERE key = 'created_at'"
 
 
@@ -28,13 +30,14 @@ def writer_pragmas(connection: sqlite3.Connection, max_bytes: int | None = None)
 
     ``auto_vacuum`` is set when the file is made (``prepare``): it must come before the first
     page. ``mmap_size=0`` and the absence of any other checkpointer keep clear of the WAL-reset
-    bug of SQLite before 3.51.3.
+    bug of SQLite before 3.51.3. ``cache_size``: a file may name another, as large as memory is.
     """
     for pragma in (
         "journal_mode = WAL",
         "synchronous = NORMAL",
         "foreign_keys = ON",
         "mmap_size = 0",
+        _CACHE,
         "busy_timeout = 2000",
         "temp_store = MEMORY",
         "journal_size_limit = 16777216",
@@ -52,7 +55,7 @@ def limit(connection: sqlite3.Connection | sqlite3.Cursor, max_bytes: int) -> No
 
 def reader_pragmas(connection: sqlite3.Connection) -> None:
     """Set up a connection that only reads; it never checkpoints either."""
-    for pragma in ("query_only = ON", "mmap_size = 0", "busy_timeout = 2000"):
+    for pragma in ("query_only = ON", "mmap_size = 0", _CACHE, "busy_timeout = 2000"):
         connection.execute(f"PRAGMA {pragma}").fetchone()
 
 

@@ -319,3 +319,15 @@ async def test_reader_cannot_write_even_if_it_switches_query_only_off(store: Sto
 
     with pytest.raises(StoreError, match="readonly"):
         await store.read(query)
+
+
+@pytest.mark.parametrize("pragmas", [open_module.writer_pragmas, open_module.reader_pragmas])
+def test_a_file_cannot_say_how_much_memory_is_used(
+    path: Path, pragmas: Callable[[sqlite3.Connection], None]
+) -> None:
+    make(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA default_cache_size = 100000000")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        pragmas(connection)
+        assert connection.execute("PRAGMA cache_size").fetchone() == (-2000,)
