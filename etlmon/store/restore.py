@@ -28,7 +28,7 @@ from etlmon.store.files import link, make, sync
 from etlmon.store.leftovers import clear, half_restored
 from etlmon.store.lock import lock
 from etlmon.store.migrate import schema_version
-from etlmon.store.shape import altered, lacking, put_right
+from etlmon.store.shape import altered, lacking, put_right, used_up
 from etlmon.text import one_line, shell_word
 
 if TYPE_CHECKING:
@@ -200,10 +200,16 @@ def _refuse_altered(fresh: Path, copy: Path) -> None:
         with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
             version = schema_version(connection)
             lacks, table = lacking(connection, version), altered(connection, version)
+            full = used_up(connection, version) if lacks is None and table is None else None
     except sqlite3.Error as error:
         if is_damage(error):
             return
         raise StoreError(f"cannot check how the tables of {copy} are made: {error}") from error
+    if full is not None:
+        raise StoreError(
+            f"{copy}: the table {full} has no more ids to give, as no node leaves it: somebody has"
+            " changed it, and nothing could be stored there; use another copy"
+        )
     if table is None:
         return
     if lacks is not None:

@@ -14,6 +14,8 @@ from etlmon.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_MOST_ID = 1 << 62
+"""Half of the ids that there are: at a million rows a second they last 146,000 years."""
 _KINDS = ("trigger", "view", "index", "table")
 """In this order they can be dropped: with a table go its triggers and indexes."""
 _TOKEN = re.compile(
@@ -54,11 +56,32 @@ def altered(connection: sqlite3.Connection, version: int) -> str | None:
     return next((name for name, sql in present.items() if known.get(name, sql) != sql), None)
 
 
+def used_up(connection: sqlite3.Connection, version: int) -> str | None:
+    """Name a table with no more ids to give, in which nothing could be stored; None if none is.
+
+    The tables are as their schema has them. Raises sqlite3.Error where they cannot be read.
+    """
+    with closing(_made(version)) as whole:
+        counted = whole.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%AUTOINCREMENT%'")
+        names: list[str] = [name for (name,) in counted]
+    for name in names:
+        (is_used_up,) = connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1"
+            " AND NOT (typeof(seq) = 'integer' AND seq BETWEEN 0 AND ?2))"
+            f" OR coalesce((SELECT max(rowid) FROM {quoted(name)}), 0) > ?2",
+            (name, _MOST_ID),
+        ).fetchone()
+        if is_used_up:
+            return name
+    return None
+
+
 def put_right(connection: sqlite3.Connection, version: int) -> list[str]:
     """Drop what is not of a schema, and make the indexes anew that lack, or are others.
 
     A trigger that somebody has planted would run with each row that a node stores. What is dropped
-    is given, for people. ``connection`` is in autocommit mode; its tables lack nothing. Blocks.
+    is given, for people. Statistics that are there are taken anew: whoever has changed them makes
+    queries slow. ``connection`` is in autocommit mode; its tables lack nothing. Blocks.
     """
     with closing(_made(version)) as whole:
         known, present = _parts(whole), _parts(connection)
@@ -69,7 +92,14 @@ def put_right(connection: sqlite3.Connection, version: int) -> list[str]:
         connection.execute(f"DROP {kind} IF EXISTS {quoted(name)}")
     for part in lost:
         connection.execute(known[part])
+    had = connection.execute("SELECT name FROM sqlite_schema WHERE name GLOB 'sqlite_stat[1-4]'")
+    statistics = [name for (name,) in had]
+    for name in statistics:
+        connection.execute(f"DROP TABLE {quoted(name)}")
     connection.execute("COMMIT")
+    if statistics:
+        connection.execute("PRAGMA analysis_limit = 400")
+        connection.execute("ANALYZE")
     return [f"{kind} {one_line(name)}" for kind, name in foreign]
 
 

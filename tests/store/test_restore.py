@@ -216,6 +216,38 @@ def test_what_is_not_of_the_schema_stays_out(
     assert restore(copy, path, NOW + 1).left_out == []
 
 
+@pytest.mark.parametrize(
+    "spent",
+    [
+        "INSERT INTO sqlite_sequence VALUES ('log_lines', 9223372036854775807)",
+        "INSERT INTO sqlite_sequence VALUES ('log_lines', 'x')",
+        "INSERT INTO log_lines (id, log_name, log_path, created_at, flags)"
+        " VALUES (9223372036854775807, 'app', '/app', 1, '[]');"
+        " DELETE FROM sqlite_sequence",
+    ],
+)
+def test_a_copy_without_ids_to_give_is_refused(path: Path, copy: Path, spent: str) -> None:
+    """Each row of a log would be refused as if the disk were full."""
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.executescript(f"DELETE FROM sqlite_sequence; {spent}")
+    with pytest.raises(StoreError, match="the table log_lines has no more ids to give"):
+        restore(copy, path, NOW)
+    assert numbers(path) == OLD
+
+
+def test_statistics_are_those_of_the_rows(
+    path: Path, copy: Path, sql: Callable[..., list[tuple[Any, ...]]]
+) -> None:
+    """Whoever has changed them would make the queries of the node slow."""
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.executescript("ANALYZE; UPDATE sqlite_stat1 SET stat = '9999999 1 1'")
+        rows = connection.execute("SELECT count(*) FROM collector_run").fetchone()[0]
+    assert restore(copy, path, NOW).left_out == []
+    found = sql("SELECT DISTINCT stat FROM sqlite_stat1 WHERE tbl = 'collector_run'")
+    assert found
+    assert all(int(stat.split()[0]) == rows for (stat,) in found)
+
+
 def rewrite(copy: Path, table: str, old: str, new: str) -> None:
     """Change a table's SQL, as somebody may who has the file."""
     with closing(sqlite3.connect(copy)) as connection, connection:
