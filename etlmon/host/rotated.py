@@ -30,7 +30,12 @@ _MOST_LISTINGS = 30
 COPYING_SECONDS = 10
 """How long before it is cut off a file may be copied."""
 _NUMBER = re.compile(rb"[0-9]{1,3}")
-_SHORT_DATE_DIGITS = 4
+_IN_ORDER = re.compile(
+    rb"(?:19|20)[0-9]{2}[^0-9]?(?:0[1-9]|1[0-2])(?:[^0-9].*|[0-9]{2}.*)?"
+    rb"|[12][0-9]{9}(?:[0-9]{3})*",
+    re.DOTALL,
+)
+"""Dates that sort by their letters: the year and the month first, or seconds since the epoch."""
 _DIGITS = re.compile(rb"[0-9]+")
 _MARK = rb"(?:\.[0-9]{1,4}|[.-][0-9]{4,}(?:[0-9TZ:._+-]*[0-9Z])?)"
 _PACKED = rb"(?:%s)?" % b"|".join(re.escape(end) for end in COMPRESSED)
@@ -260,7 +265,7 @@ def _is_later(one: Rotated, own: Rotated | None, last_modified_ns: int, *, by_nu
         mine, its = _number(own.mark), _number(one.mark)
         if mine >= 0 and its >= 0 and by_number:
             return its < mine
-        if _digits(own.mark) == _digits(one.mark) and _is_date(own.mark):
+        if _digits(own.mark) == _digits(one.mark) and _are_dates(own.mark, one.mark):
             return one.mark > own.mark
     return one.modified_ns >= last_modified_ns
 
@@ -286,9 +291,9 @@ def _number_of(one: Rotated) -> int:
     return _number(one.mark)
 
 
-def _is_date(mark: bytes) -> bool:
-    """Whether it is a date, or seconds since the epoch; one without its year begins again."""
-    return len(mark) > _SHORT_DATE_DIGITS
+def _are_dates(*marks: bytes) -> bool:
+    """Whether these sort as dates; those with the day first, or without the year, begin again."""
+    return all(_IN_ORDER.fullmatch(mark) for mark in marks)
 
 
 def _digits(mark: bytes) -> bytes:

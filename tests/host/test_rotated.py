@@ -94,6 +94,16 @@ def test_beside_the_target_of_a_link(tmp_path: Path) -> None:
         (["app.log.1", "app.log.2", "app.log.3"], "app.log.2", ["app.log.3"]),
         (["app.log.29", "app.log.30", "app.log.31", "app.log.01"], "app.log.31", ["app.log.01"]),
         (["app.log-1230", "app.log-1231", "app.log-0101"], "app.log-1231", ["app.log-0101"]),
+        # By time where the day stands first, or the month does, and the year last.
+        (
+            ["app.log-30012026", "app.log-31012026", "app.log-01022026"],
+            "app.log-31012026",
+            ["app.log-01022026"],
+        ),
+        (["app.log-12312025", "app.log-01012026"], "app.log-12312025", ["app.log-01012026"]),
+        (["app.log-310126", "app.log-010226"], "app.log-310126", ["app.log-010226"]),
+        # By seconds since the epoch.
+        (["app.log-1767225600", "app.log-1767139200"], "app.log-1767225600", []),
         # By date.
         (
             ["app.log-20260103", "app.log-20260102", "app.log-20260101"],
