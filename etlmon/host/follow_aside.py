@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from etlmon.host.follow_queue import identity_of, lasting
+from etlmon.host.follow_queue import identity_of, is_at, lasting
 from etlmon.host.rotated import COPYING_SECONDS, open_same, rotated
 from etlmon.host.writers import find_writers
 
 if TYPE_CHECKING:
     from etlmon.host.follow_queue import Queue, Source
-    from etlmon.host.generation import Generation
+    from etlmon.host.generation import Generation, Position
 
 _MOST_PAST = 8
 _MOST_RECENT = 16
@@ -62,8 +62,10 @@ class Aside:
                 status = os.stat(path)
             except OSError:
                 status = None
-            if status is None or now > until or identity_of(status) != position.identity:
+            if now > until:
                 del self._queue.past_until[position.identity]
+            elif status is None or identity_of(status) != position.identity:
+                self._find_past(position)
             elif status.st_size > position.offset:
                 if not position.born_ns:
                     self._queue.let_go_of_packed(rotated(self._queue.path))
@@ -73,6 +75,18 @@ class Aside:
                 if generation is not None:
                     self._queue.past.remove(position)
                     self._queue.held.append(self._queue.source(generation, now))
+
+    def _find_past(self, position: Position) -> None:
+        """Note where a file that was done with is now: rotation may have moved it on."""
+        queue = self._queue
+        for one in rotated(queue.path):
+            if is_at(one.path, position):
+                path = one.path.decode("latin-1")
+                queue.past[queue.past.index(position)] = msgspec.structs.replace(
+                    position, path=path
+                )
+                return
+        del queue.past_until[position.identity]
 
     def _look_for_writers(self, now: float) -> None:
         """Find out which of the rotated files may still be written to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from etlmon.host.copies import is_of_now, old_copy
@@ -188,11 +189,10 @@ def open_unknown(
         found: list[Generation | Mark] = []
         queue.let_go_of_packed(files)
         try:
-            chosen = [
-                one
-                for one in choose(files)
-                if not (_is_made_of_known(queue, one, files) or is_known(queue, one))
-            ]
+            chosen = choose(files)
+            if any(one.is_packed and not keeps_time(one) for one in chosen):
+                _follow_packing(queue, files)
+            chosen = [one for one in chosen if not is_known(queue, one)]
             for one in chosen[:-_MOST_WAITING]:
                 found.append(_gap(one, "too many rotated files at once; left out"))
             for one in chosen[-_MOST_WAITING:]:
@@ -208,26 +208,24 @@ def open_unknown(
     ], files
 
 
-def _is_made_of_known(queue: Queue, one: Rotated, files: list[Rotated]) -> bool:
-    """Whether compressing made a file of one that was done with, and gave it another time.
+def _follow_packing(queue: Queue, files: list[Rotated]) -> None:
+    """Know files that were done with as what compressing has made of them, with other times.
 
     As ``gzip -c app.log.1 > app.log.1.gz; rm app.log.1`` does. Of several that hold the same the
-    oldest is it, and what was done with is known as that from now on: the others are to be read.
-    Raises FileNotFoundError if one of them is gone.
+    oldest is it: the others are to be read. Raises FileNotFoundError if one of them is gone.
     """
-    for place, position in enumerate(queue.past if one.is_packed and not keeps_time(one) else ()):
+    packed = [one for one in files if one.is_packed and not keeps_time(one)]
+    for place, position in enumerate(queue.past if packed else ()):
         was_read = 0 < position.size <= position.offset and not position.is_packed
         if not was_read or any(other.is_file_of(position) for other in files):
             continue
-        for other in files:
+        later = (one for one in packed if one.modified_ns >= position.modified_ns)
+        for other in islice(later, _MOST_WAITING):
             found = end_of(queue, other, position)
             if found is not None:
                 queue.past_until.pop(position.identity, None)
                 queue.past[place] = found
                 break
-        if queue.past[place].identity == one.identity:
-            return True
-    return False
 
 
 def end_of(queue: Queue, one: Rotated, position: Position) -> Position | None:
