@@ -98,8 +98,9 @@ class Aside:
             return
         self._looked_at = now
         identities = frozenset(source.generation.identity for source in sources)
-        places = frozenset(os.path.dirname(self._path_of(one.generation)) for one in sources)
-        writers = find_writers(self._queue.proc, identities, places)
+        paths = [os.path.split(self._path_of(one.generation)) for one in sources]
+        places, names = (frozenset(part) for part in zip(*paths, strict=True))
+        writers = find_writers(self._queue.proc, identities, places, names)
         self.sees_all_writers = writers.is_complete
         for source in sources:
             assert source.rotated_at is not None

@@ -10,6 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _ACCESS_MODE = 0o3
+_DELETED = b" (deleted)"
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,25 @@ class Writers:
 
 
 def find_writers(
-    proc: bytes, identities: frozenset[tuple[int, int]], directories: frozenset[bytes]
+    proc: bytes,
+    identities: frozenset[tuple[int, int]],
+    directories: frozenset[bytes],
+    names: frozenset[bytes] = frozenset(),
 ) -> Writers:
     """Tell which of some files are open for writing.
 
     Only descriptors that lead into one of ``directories`` are looked at closely: a look at another
-    one might hang.
+    one might hang. A container has the directory elsewhere: there a file is known by one of
+    ``names`` and by its inode number, if the kernel tells that of descriptors.
     """
+    inodes = {inode for _, inode in identities}
+    names = frozenset(name.removesuffix(_DELETED) for name in names)
 
     def identity(descriptor: bytes, target: bytes) -> tuple[int, int] | None:
-        if os.path.dirname(target) not in directories:
+        directory, name = os.path.split(target)
+        if directory not in directories and (
+            name.removesuffix(_DELETED) not in names or _inode(descriptor) not in inodes
+        ):
             return None
         status = os.stat(descriptor)
         found = (status.st_dev, status.st_ino)
@@ -70,6 +80,16 @@ def written_by(proc: bytes, name: Callable[[bytes, bytes], T | None]) -> tuple[d
             except OSError:  # it has been closed
                 continue
     return found, sees_all
+
+
+def _inode(descriptor: bytes) -> int | None:
+    """Give the inode number of ``/proc/PID/fd/N``, without a look at the file itself."""
+    place, number = os.path.split(descriptor)
+    with open(os.path.join(os.path.dirname(place), b"fdinfo", number), "rb") as file:
+        for line in file:
+            if line.startswith(b"ino:"):
+                return int(line.split()[1])
+    return None
 
 
 def _writes(fdinfo: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,25 @@ def test_many_archives_cost_as_much_each_as_few(log: Log, monkeypatch: pytest.Mo
     log.write("3")
     log.read()
     assert count <= len(opened) <= 4 * count
+
+
+def test_container_that_writes_on_is_seen(log: Log, tmp_path: Path) -> None:
+    log.write("1")
+    elsewhere, proc = tmp_path / "elsewhere", tmp_path / "proc"
+    elsewhere.symlink_to(tmp_path)
+    for part in ("fd", "fdinfo"):
+        (proc / "1" / part).mkdir(parents=True)
+    inode = log.path.stat().st_ino
+    (proc / "1/fdinfo/3").write_text(f"flags:\t0100001\nino:\t{inode}\n")
+    (proc / "1/fd/3").symlink_to(elsewhere / "app.log.1")
+    (proc / "self").symlink_to("/proc/self")
+    log.follow("beginning", proc=proc)
+    with log.path.open("a") as writer:
+        log.path.rename(log.named(".1"))
+        log.write("2")
+        log.read()
+        log.read()
+        log.named(".1").unlink()
+        print("later", file=writer, flush=True)
+    log.read()
+    assert log.lines == ["1", "2", "later"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from etlmon.host.writers import find_writers
 
 
@@ -59,3 +61,22 @@ def test_without_privileges_it_is_not_complete(tmp_path: Path) -> None:
     finally:
         os.seteuid(user)
     assert (found.identities, found.is_complete) == (frozenset(), False)
+
+
+@pytest.mark.parametrize(("name", "is_one"), [("app.log", True), ("other.log", False)])
+def test_container_that_has_the_directory_elsewhere(
+    tmp_path: Path, name: str, is_one: bool
+) -> None:
+    directory, elsewhere = tmp_path / "directory", tmp_path / "elsewhere"
+    directory.mkdir()
+    elsewhere.symlink_to(directory)
+    file = directory / "app.log"
+    file.touch()
+    descriptors, facts = tmp_path / "proc/1/fd", tmp_path / "proc/1/fdinfo"
+    descriptors.mkdir(parents=True)
+    facts.mkdir()
+    (descriptors / "3").symlink_to(elsewhere / file.name)
+    (facts / "3").write_text(f"pos:\t0\nflags:\t0100001\nmnt_id:\t1\nino:\t{file.stat().st_ino}\n")
+    names = frozenset([os.fsencode(f"{name} (deleted)")])
+    found = find_writers(os.fsencode(tmp_path / "proc"), *asked(file), names)
+    assert found.identities == (asked(file)[0] if is_one else frozenset())
