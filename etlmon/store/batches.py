@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import inspect
 
-from etlmon.records.base import Record
 from etlmon.store import sizes
 from etlmon.store.queue import Waiting
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
+    from etlmon.records.base import Record
     from etlmon.store.sizes import Pages
     from etlmon.store.tables.base import Table
 
@@ -24,6 +26,14 @@ _BURST_RECORDS = 1_000
 """A batch so large waits for no other, and none after it: it is no trickle to wait for."""
 _LONG_CHARACTERS = 256
 """So much text counts as a row, so that what bounds the rows bounds the bytes, too."""
+_SHORT = (
+    inspect.BoolType,
+    inspect.DateTimeType,
+    inspect.FloatType,
+    inspect.IntType,
+    inspect.LiteralType,
+    inspect.NoneType,
+)
 
 
 class Batches:
@@ -72,16 +82,38 @@ class Batches:
         )
 
 
-def _characters(record: Record) -> int:
+def _characters(record: msgspec.Struct) -> int:
     """Give how much text is in a record, and in those within it."""
     found = 0
-    for value in msgspec.structs.astuple(record):
-        for one in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(one, str):
-                found += len(one)
-            elif isinstance(one, Record):
-                found += _characters(one)
+    for name in _names_of_text(type(record)):
+        found += _length(getattr(record, name))
     return found
+
+
+def _length(value: object) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, (list, tuple)):
+        return sum(map(_length, value))
+    return _characters(value) if isinstance(value, msgspec.Struct) else 0
+
+
+@cache
+def _names_of_text(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Give the fields that may hold text: of a thousand processes most fields are numbers."""
+    info = inspect.type_info(kind)
+    assert isinstance(info, inspect.StructType)
+    return tuple(field.name for field in info.fields if not _is_short(field.type))
+
+
+def _is_short(found: inspect.Type) -> bool:
+    if isinstance(found, inspect.Metadata):
+        return _is_short(found.type)
+    if isinstance(found, inspect.UnionType):
+        return all(map(_is_short, found.types))
+    return isinstance(found, _SHORT)
 
 
 def in_one_transaction(cursor: Any, works: Sequence[Work], *, counts: bool) -> Done:

@@ -23,8 +23,16 @@ def _insert(cursor: sqlite3.Cursor, samples: Sequence[ProcessSample]) -> None:
     cursor.executemany(_INSERT, [row(sample) for sample in samples])
 
 
+def _characters(sample: ProcessSample) -> int:
+    """Give how long what a process may make long is; asked of each of a thousand."""
+    return len(sample.cmdline or "") + len(sample.exe or "") + len(sample.cgroup or "")
+
+
 TABLE = Table(
-    "process_stats", {ProcessesSeen: _make_room, ProcessSample: _insert}, may_be_held=True
+    "process_stats",
+    {ProcessesSeen: _make_room, ProcessSample: _insert},
+    may_be_held=True,
+    characters={ProcessSample: _characters},
 )
 
 

@@ -1,0 +1,59 @@
+"""What is known of a batch before it is stored: how many rows, and how much text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from etlmon.records.path import ChildrenCounted, PathChild, PathsConfigured
+from etlmon.records.process import ProcessSample
+from etlmon.store.batches import Batches
+from etlmon.store.tables.all import TABLES
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def child(name: str | None) -> PathChild:
+    return PathChild(
+        path_id="0123456789ab",
+        place=0,
+        kind="rest",
+        name=name,
+        directory_count=10**9,
+        file_count=0,
+        dir_count=0,
+        other_count=0,
+        collected_at=NOW,
+    )
+
+
+def test_text_counts_wherever_it_stands() -> None:
+    """In lists, and in records within the record; numbers and moments are short."""
+    batches = Batches(TABLES)
+    paths = PathsConfigured(paths=("/a" * 50, "/b" * 25))
+    assert batches.of([paths], may_wait=False).characters == 150
+    counted = ChildrenCounted(path="/c", children=[child("d" * 80), child(None)])
+    found = batches.of([counted], may_wait=False)
+    assert (found.records, found.characters) == (2, 2 + 2 * len("0123456789abrest") + 80)
+
+
+def test_of_a_process_what_it_may_make_long_counts() -> None:
+    one = ProcessSample(
+        watch="etl",
+        pid=1,
+        process_name="load",
+        cmdline="x" * 300,
+        exe="/e" * 50,
+        start_time=NOW,
+        runtime_sec=5.0,
+        cpu_seconds=1.0,
+        mem_rss_bytes=1,
+        status="RUNNING",
+        state="S",
+        threads=1,
+        user="etl",
+        parent_pid=1,
+        visibility="full",
+        identity="b:1:7",
+        collected_at=NOW,
+    )
+    assert Batches(TABLES).of([one] * 3, may_wait=False).characters == 1_200
