@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from etlmon.records.path import ChildrenCounted, PathChild, PathsConfigured
-from etlmon.records.process import ProcessSample
 from etlmon.store.batches import Batches
 from etlmon.store.tables.all import TABLES
 
@@ -34,26 +33,3 @@ def test_text_counts_wherever_it_stands() -> None:
     counted = ChildrenCounted(path="/c", children=[child("d" * 80), child(None)])
     found = batches.of([counted], may_wait=False)
     assert (found.records, found.characters) == (2, 2 + 2 * len("0123456789abrest") + 80)
-
-
-def test_of_a_process_what_it_may_make_long_counts() -> None:
-    one = ProcessSample(
-        watch="etl",
-        pid=1,
-        process_name="load",
-        cmdline="x" * 300,
-        exe="/e" * 50,
-        start_time=NOW,
-        runtime_sec=5.0,
-        cpu_seconds=1.0,
-        mem_rss_bytes=1,
-        status="RUNNING",
-        state="S",
-        threads=1,
-        user="etl",
-        parent_pid=1,
-        visibility="full",
-        identity="b:1:7",
-        collected_at=NOW,
-    )
-    assert Batches(TABLES).of([one] * 3, may_wait=False).characters == 1_200

@@ -19,6 +19,7 @@ from etlmon.records.process import (
     ProcessWatchStatus,
     WatchesConfigured,
 )
+from etlmon.store.batches import Batches
 from etlmon.store.tables import process_events, process_history, process_stats, process_watches
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -183,3 +184,8 @@ def test_an_id_is_never_given_out_again(cursor, store) -> None:
     cursor.execute("DELETE FROM process_events")
     store(event("started", 2))
     assert [one.id for one in process_events.newest(cursor, limit=1)[0]] == [2]
+
+
+def test_what_a_process_may_make_long_is_its_weight() -> None:
+    one = sample(7, cmdline="x" * 300, exe="/e" * 50)
+    assert Batches(TABLES).of([one] * 3, may_wait=False).characters == 1_200
