@@ -14,32 +14,23 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from etlmon.errors import StoreError
+from etlmon.store.aside import Aside
 from etlmon.store.connections import Connections
 from etlmon.store.damage import (
-    CORRUPT,
     DamagedError,
     check,
     half_set_aside,
     is_damage,
     looks_like_database,
-    newest_set_aside,
-    set_aside,
-    stamp,
 )
 from etlmon.store.faults import NoRoomError, why_not_yet
 from etlmon.store.indexes import mend_indexes
 from etlmon.store.leftovers import clear
 from etlmon.store.lock import DatabaseLock, lock
 from etlmon.store.ondisk import InUse, look
-from etlmon.store.open import (
-    is_half_begun,
-    prepare,
-    refuse_network_filesystem,
-    writer_pragmas,
-)
-from etlmon.store.restore import put_back
+from etlmon.store.open import prepare, refuse_network_filesystem, writer_pragmas
 from etlmon.store.tables.all import HISTORIES
-from etlmon.units import mebibytes, to_millis, utc
+from etlmon.units import to_millis, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,8 +44,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TRY_AGAIN_SECONDS = 5.0
-_PUT_BACK_BYTES_A_SECOND = 10 << 20
-"""What a slow disk and a busy processor do; 20 MiB have been seen."""
 
 
 class CurrentDatabase:
@@ -89,12 +78,7 @@ class CurrentDatabase:
         self.connections: Connections | None = None
         self.files = InUse()
         self.schema_version = 0
-        self.set_aside: Path | None = None
-        """Where a damaged database has been put since the node began."""
-        self.is_put_back = False
-        """Whether the one that is in its place has all that it had."""
-        self.why_not_put_back: str | None = None
-        """Why it was not found out whether it could have."""
+        self.aside = Aside(path, wall_clock, lambda: self._is_left)
         self.early_rows = 0
         """Rows that went before their time, for what had to be written at once."""
         self.waits = False
@@ -198,7 +182,7 @@ class CurrentDatabase:
         with self._at_work:
             if self._is_left:
                 raise StoreError("the store has been closed")
-            if self._was_there and self.set_aside is None and not self.path.exists():
+            if self._was_there and self.aside.kept is None and not self.path.exists():
                 raise StoreError(
                     f"{self.path} was there at the start, and is not now; mount its file system, "
                     "or put the file back, or restart the node, which begins a new one"
@@ -211,12 +195,9 @@ class CurrentDatabase:
             if self._damage is None and half_set_aside(self.path) is not None:
                 self._damage = "a node that was killed had found it so"
             if self._damage is not None:
-                self._set_aside(self._damage)
+                self.aside.put(self._damage)
                 self._damage = None
-            if self.set_aside is None:
-                self._note_set_aside()
-            elif self.why_not_put_back is not None and is_half_begun(self.path):
-                self._put_back(self.set_aside)  # there may be room by now
+            self.aside.go_on()
             if self._lack is not None and not self._lack.is_over():
                 raise self._lack  # to try it would fill the disk, for all who are on it
             self._lack = None
@@ -228,7 +209,7 @@ class CurrentDatabase:
             except DamagedError as error:
                 if not looks_like_database(self.path):
                     raise
-                self._set_aside(error)
+                self.aside.put(error)
                 self._prepare()
             self._lock.hold()
 
@@ -252,20 +233,6 @@ class CurrentDatabase:
         except (DamagedError, sqlite3.Error):
             return False
 
-    def _note_set_aside(self) -> None:
-        """Find what was set aside by a node that was killed before it had begun another one.
-
-        Whoever removes a database leaves nothing in its place, nor what is half begun.
-        """
-        found = newest_set_aside(self.path)
-        if found is not None and is_half_begun(self.path):
-            self._put_back(found)
-            self.log.error(
-                "There is no database, and a damaged one is kept as {aside}: {what}.",
-                aside=str(found),
-                what=self._what_is_in_its_place,
-            )
-
     def _clear(self) -> None:
         for path in clear(self.path, self._wall_clock(), is_locked=True):
             self.log.info("{path} was left by a command that was killed: removed.", path=str(path))
@@ -276,56 +243,9 @@ class CurrentDatabase:
             now_ms=to_millis(utc(self._wall_clock())),
             network_filesystem_allowed=self._network_filesystem_allowed,
             proc=self._proc,
-            in_place_of=None if self.set_aside is None else self.set_aside.name,
+            in_place_of=None if self.aside.kept is None else self.aside.kept.name,
             max_bytes=self._max_bytes,
         )
-
-    def _set_aside(self, error: object) -> None:
-        aside = set_aside(self.path, f"{CORRUPT}{stamp(self._wall_clock())}")
-        self._put_back(aside)
-        self.log.error(
-            "The database is damaged ({error}): it is kept as {aside}, and {what}.",
-            error=str(error),
-            aside=str(aside),
-            what=self._what_is_in_its_place,
-        )
-
-    def _put_back(self, aside: Path) -> None:
-        """Have all rows of what was set aside in its place, if only indexes of it are damaged.
-
-        Raises StoreError where the store is closed meanwhile; the next start goes on with it then.
-        """
-        if aside != self.set_aside and aside.exists():
-            size_bytes = aside.stat().st_size
-            self.log.warn(
-                "{aside} is copied and checked ({size}, up to {seconds} s): perhaps only indexes of"
-                " it are damaged.",
-                aside=str(aside),
-                size=mebibytes(size_bytes),
-                seconds=1 + size_bytes // _PUT_BACK_BYTES_A_SECOND,
-            )
-        self.why_not_put_back = None
-        try:
-            self.is_put_back = put_back(aside, self.path.resolve(), lambda: self._is_left)
-        except StoreError as error:
-            self.is_put_back = False
-            self.why_not_put_back = str(error)
-        if self._is_left:
-            raise StoreError("the store has been closed")
-        if aside == self.set_aside and self.is_put_back:
-            self.log.info("Now {what}.", what=self._what_is_in_its_place)
-        self.set_aside = aside
-
-    @property
-    def _what_is_in_its_place(self) -> str:
-        if self.is_put_back:
-            return "all rows are in the one in its place: only indexes were damaged"
-        if self.why_not_put_back is not None:
-            return (
-                "a new one is begun; whether only indexes were damaged could not be found out:"
-                f" {self.why_not_put_back}"
-            )
-        return "a new one is begun"
 
     def _open(self) -> Connections:
         self.connections = Connections(
@@ -370,7 +290,7 @@ class CurrentDatabase:
         writer.resume(None if opened is damaged and lack is None else opened.writing)
         if opened is not damaged:
             writer.state.last_error = (
-                f"damaged ({error}); kept as {self.set_aside}, {self._what_is_in_its_place}"
+                f"damaged ({error}); kept as {self.aside.kept}, {self.aside.what_is_in_its_place}"
             )
             writer.state.last_error_at = self._wall_clock()
             self._replaced()

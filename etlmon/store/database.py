@@ -295,17 +295,17 @@ class StoreService(Service):
     @property
     def set_aside(self) -> Path | None:
         """Where a damaged database has been put since the node began."""
-        return self._current.set_aside
+        return self._current.aside.kept
 
     @property
     def is_put_back(self) -> bool:
         """Whether the database in the place of that one has all that it had."""
-        return self._current.is_put_back
+        return self._current.aside.is_put_back
 
     @property
     def why_not_put_back(self) -> str | None:
         """Why it was not found out whether that one could have all rows."""
-        return self._current.why_not_put_back
+        return self._current.aside.why_not_put_back
 
     @property
     def is_open(self) -> bool:

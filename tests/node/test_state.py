@@ -78,9 +78,9 @@ async def test_a_damaged_database_is_told_with_what_is_in_its_place(
     why: str | None,
     words: str,
 ) -> None:
-    monkeypatch.setattr(node.store._current, "why_not_put_back", why)
-    monkeypatch.setattr(node.store._current, "set_aside", Path("/x/y.corrupt-z"))
-    monkeypatch.setattr(node.store._current, "is_put_back", is_put_back)
+    monkeypatch.setattr(node.store._current.aside, "why_not_put_back", why)
+    monkeypatch.setattr(node.store._current.aside, "kept", Path("/x/y.corrupt-z"))
+    monkeypatch.setattr(node.store._current.aside, "is_put_back", is_put_back)
     (warning,) = node.health().warnings
     assert warning.startswith("The database was damaged: it is kept as /x/y.corrupt-z, and ")
     assert words in warning

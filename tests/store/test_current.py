@@ -18,7 +18,7 @@ from twisted.logger import capturedLogs
 
 from etlmon.config.node import RetentionSection
 from etlmon.errors import StoreError
-from etlmon.store import current
+from etlmon.store import aside, current
 from etlmon.store import open as open_module
 from etlmon.store.database import StoreService
 from etlmon.store.faults import NoRoomError, why_not_yet
@@ -265,7 +265,7 @@ async def test_samples_are_held_while_a_damaged_one_cannot_be_set_aside(
     def refuse(_path: Path, _label: str) -> Path:
         raise StoreError("cannot set it aside") from error_of(errno.EROFS)
 
-    monkeypatch.setattr(current, "set_aside", refuse)
+    monkeypatch.setattr(aside, "set_aside", refuse)
     store = StoreService(path, reactor, lambda: NOW)
     store.startService()
     spoil(path)

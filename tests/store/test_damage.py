@@ -438,7 +438,7 @@ async def test_that_cannot_be_set_aside_at_first(
             raise StoreError("Read-only file system")
         return set_aside(real, label)
 
-    monkeypatch.setattr("etlmon.store.current.set_aside", refuse_once)
+    monkeypatch.setattr("etlmon.store.aside.set_aside", refuse_once)
     monkeypatch.setattr("etlmon.store.current._TRY_AGAIN_SECONDS", 0.05)
     store = StoreService(path, reactor, lambda: NOW)
     store.startService()

@@ -19,7 +19,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from etlmon.errors import StoreError
-from etlmon.store import current
+from etlmon.store import aside, current
 from etlmon.store.damage import set_aside
 from etlmon.store.database import StoreService
 from etlmon.store.migrate import load_migrations, migrate
@@ -97,11 +97,11 @@ async def test_samples_are_held_meanwhile(
     """It may take minutes, for which no collector stands still."""
     may_go_on = Event()
 
-    def slowly(aside: Path, real: Path, cancelled: Callable[[], bool]) -> bool:
+    def slowly(kept: Path, real: Path, cancelled: Callable[[], bool]) -> bool:
         assert may_go_on.wait(PATIENCE_SECONDS)
-        return put_back(aside, real, cancelled)
+        return put_back(kept, real, cancelled)
 
-    monkeypatch.setattr(current, "put_back", slowly)
+    monkeypatch.setattr(aside, "put_back", slowly)
     store.suspect(StoreError("a doubt"))
     await store.write([run_of(9_999)])
     assert store.health().held_records == 1
@@ -125,14 +125,14 @@ async def test_one_that_stops_meanwhile_leaves_it_to_the_next(
     begun = Event()
     found: list[bool] = []
 
-    def slowly(aside: Path, real: Path, cancelled: Callable[[], bool]) -> bool:
+    def slowly(kept: Path, real: Path, cancelled: Callable[[], bool]) -> bool:
         begun.set()
         while not cancelled():
             time.sleep(0.001)
-        found.append(put_back(aside, real, cancelled))
+        found.append(put_back(kept, real, cancelled))
         return found[0]
 
-    monkeypatch.setattr(current, "put_back", slowly)
+    monkeypatch.setattr(aside, "put_back", slowly)
     store.suspect(StoreError("a doubt"))
     await until(begun.is_set)
     await store.stopService()
