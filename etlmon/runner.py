@@ -274,7 +274,10 @@ class CollectorService(TimerService):
             async with aclosing(self.collector.collect(next_run_at)) as batches:
                 async for batch in batches:
                     records += len(batch.records)
-                    await self._sink.write(batch.records)
+                    if batch.stored is None:
+                        await self._sink.write(batch.records)
+                    elif (refused := await batch.stored) is not None:
+                        raise refused
         except Exception as raised:
             if self._ending:  # whatever a cancelled run raises, it is no trouble of the collector
                 self._cancelled += 1

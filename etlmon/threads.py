@@ -1,6 +1,6 @@
 """Threads for what blocks: like Twisted's pool, at a lower cost of each call.
 
-Where somebody listens to a log, two calls go to a thread and back forty times a second. To hand one
+Where somebody listens to a log, a call goes to a thread and back forty times a second. To hand one
 over costs a third of what it does with Twisted's pool, and the whole way a fifth less. That brings
 the context of logging along, and grows, shrinks and is looked into while it works; none of that is
 needed here.

@@ -28,6 +28,8 @@ class Batch:
     """
 
     records: Sequence[Record]
+    stored: Awaitable[BaseException | None] | None = None
+    """Where they have been handed to the store already (Loan): what to wait for."""
 
 
 class Collector(Protocol):
@@ -114,9 +116,25 @@ class Saved(Protocol):
         """
 
 
+class Loan(Protocol):
+    """The store, lent to a thread that reads."""
+
+    def store(self, records: Sequence[Record], /) -> Awaitable[BaseException | None] | None:
+        """Store records in one transaction, in the thread that calls; at most once.
+
+        None if they have to be handed in as all are, for others need the store. Otherwise what is
+        given is to be awaited, in the reactor's thread, before they count as stored: it gives None
+        then, and the error where they cannot be. Without records the loan is given back.
+        """
+
+
 async def nothing_saved(_kind: type[R], _instance: str, /) -> Sequence[R]:
     """Give what is stored where nothing is: no records."""
     return ()
+
+
+def nothing_lent() -> None:
+    """Lend nothing: all is handed in."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +153,8 @@ class CollectorContext:
     """It watches descriptors, and calls later."""
     saved: Saved = nothing_saved
     """What an earlier run, or an earlier node, has stored."""
+    lend: Callable[[], Loan | None] = nothing_lent
+    """Lends the store to a thread that reads; None while others need it."""
     watches: DirectoryWatches | None = None
     """Hears of changes in directories; None: only looking tells."""
 

@@ -134,6 +134,7 @@ class NodeService(Service):
             proc=proc,
             reactor=reactor,
             saved=self.store.saved,
+            lend=self.store.lend,
             watches=self.watches,
         )
         self._live_processes = self._live(config)

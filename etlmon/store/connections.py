@@ -25,12 +25,29 @@ if TYPE_CHECKING:
     from etlmon.store.slowest import Slowest
 
 T = TypeVar("T")
+P = TypeVar("P", bound=ConnectionPool)
 
 _READERS = 4
 _LONGEST_READ_SECONDS = 5.0
 """An older read transaction would keep the write-ahead log from being used again."""
 _STEPS_BETWEEN_LOOKS = 100_000
 _MOST_SQL_CHARACTERS = 300
+
+
+class WriterPool(ConnectionPool):
+    """A pool of the one connection that writes."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.threadID = lambda: 0  # any thread has the one connection, none its own
+
+    def run_here(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Do what ``runWithConnection`` does, in the thread that calls.
+
+        Nobody else may use the connection meanwhile.
+        """
+        result: T = self._runWithConnection(function, *arguments)
+        return result
 
 
 class Connections:
@@ -52,9 +69,15 @@ class Connections:
         self._without_reads = DeferredLock()
         self._is_closed = False
         self.writing = _pool(
-            str(path), partial(writer_pragmas, max_bytes=max_bytes), size=1, reactor=reactor
+            WriterPool,
+            str(path),
+            partial(writer_pragmas, max_bytes=max_bytes),
+            size=1,
+            reactor=reactor,
         )
-        self._readers = _pool(read_only_uri(path), reader_pragmas, size=_READERS, reactor=reactor)
+        self._readers = _pool(
+            ConnectionPool, read_only_uri(path), reader_pragmas, size=_READERS, reactor=reactor
+        )
 
     def read(self, query: Callable[[sqlite3.Cursor], T]) -> Deferred[T]:
         """Run a query in a thread, in one read transaction that is ended after 5 s.
@@ -128,10 +151,15 @@ class Connections:
 
 
 def _pool(
-    database: str, pragmas: Callable[[sqlite3.Connection], None], *, size: int, reactor: Any
-) -> ConnectionPool:
+    kind: type[P],
+    database: str,
+    pragmas: Callable[[sqlite3.Connection], None],
+    *,
+    size: int,
+    reactor: Any,
+) -> P:
     """Make a pool. adbapi closes connections in another thread than it opened them in."""
-    pool = ConnectionPool(
+    pool = kind(
         "sqlite3",
         database,
         uri=database.startswith("file:"),

@@ -269,6 +269,7 @@ class CurrentDatabase:
     async def _replace(self, writer: Writer, error: BaseException) -> None:
         damaged = self.connections
         assert damaged is not None
+        await writer.resting()
         lack: NoRoomError | None = None
         while True:
             try:

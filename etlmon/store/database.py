@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from etlmon.records.base import Record
+    from etlmon.store.loan import Loan
     from etlmon.store.queue import Queued
     from etlmon.store.sizes import Pages
 
@@ -141,6 +142,15 @@ class StoreService(Service):
         if self._record_listeners:
             taken.addCallback(self._tell_of, records)
         return taken
+
+    def lend(self) -> Loan | None:
+        """Lend the writer's connection to a thread that reads (see Writer.lend)."""
+        if self._writer is None:
+            return None
+        loan = self._writer.lend(self._reactor.callFromThread)
+        if loan is not None and self._record_listeners:
+            loan.stored.addCallback(self._tell_of_lent, loan)
+        return loan
 
     def run(
         self,
@@ -372,6 +382,11 @@ class StoreService(Service):
 
     def _tell_of(self, _taken: None, records: Sequence[Record]) -> None:
         self._call("records", self._record_listeners, records)
+
+    def _tell_of_lent(self, error: Any, loan: Loan) -> Any:
+        if error is None:
+            self._tell_of(None, loan.records)
+        return error
 
     def _call(self, what: str, listeners: Iterable[Callable[..., None]], *told: Any) -> None:
         for listener in listeners:

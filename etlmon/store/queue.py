@@ -43,6 +43,12 @@ class Waiting:
     held: bool = False
     """Nobody waits for it any more: it is kept until the database takes writes again."""
     came_at: float = 0.0
+    began_at: float = 0.0
+    """When its transaction began, if it is the first in it."""
+
+    def told(self, now: float, state: QueuedState) -> Queued:
+        """Tell of it."""
+        return Queued(state, self.tables, self.records, now - self.came_at)
 
     @property
     def goes_first(self) -> bool:
@@ -50,11 +56,14 @@ class Waiting:
         return self.makes_room or self.joins
 
 
+QueuedState = Literal["committing", "waiting", "held"]
+
+
 @dataclass(frozen=True)
 class Queued:
     """What the writer has to do, as who debugs sees it."""
 
-    state: Literal["committing", "waiting", "held"]
+    state: QueuedState
     tables: frozenset[str]
     records: int
     waited_seconds: float

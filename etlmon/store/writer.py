@@ -6,9 +6,7 @@ the load: a lone row waits for nobody, a burst is stored by the thousand.
 
 from __future__ import annotations
 
-import math
-import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,50 +15,34 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from etlmon.errors import NOT_STORED, StoreError, why_not_stored
-from etlmon.store.batches import Batches, in_one_transaction, without_transaction
+from etlmon.store.batches import Batches
 from etlmon.store.faults import may_pass
+from etlmon.store.loan import Lending
 from etlmon.store.queue import MOST_RECORDS, Queue, Queued, Waiting
+from etlmon.store.transactions import Transactions, WriterState
 from etlmon.store.trouble import Trouble
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
-    from twisted.enterprise.adbapi import ConnectionPool
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from etlmon.records.base import Record
-    from etlmon.store.batches import Done, Work
+    from etlmon.store.batches import Done
+    from etlmon.store.connections import WriterPool
+    from etlmon.store.loan import Loan
     from etlmon.store.sizes import Pages
     from etlmon.store.slowest import Slowest
     from etlmon.store.tables.base import Table
-
-    _Do = Callable[[Any, Sequence[Work]], Done]
 
 T = TypeVar("T")
 
 _LONGEST_WAIT_SECONDS = 6.0
 """What may wait does so for a little longer than the samples of processes are apart."""
 _LEAST_APART_SECONDS = 0.02
-_COUNTED_RECORDS = 100
-_COUNTED_SECONDS = 0.25
-"""The pages of the file are counted after so many records, and so often: of a trickle no batch
-makes it much larger, and to count them costs as much as to store ten lines."""
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
-
-
-@dataclass
-class WriterState:
-    """What the writer has done and met, for the node's health."""
-
-    commits: int = 0
-    last_commit_at: float | None = None
-    last_error: str | None = None
-    last_error_at: float | None = None
-    dropped_records: int = 0
-    """Samples that were given up for newer ones while the database took no writes."""
-    pages: Pages | None = None
-    """The file's pages as the newest transaction has left them; None before the first."""
 
 
 class Writer:
@@ -76,21 +58,20 @@ class Writer:
 
     Cancelling a Deferred only stops the waiting: the batch is stored all the same.
 
-    Without a ``pool`` it is halted until ``resume`` brings one. ``explained`` gives an error better
-    words, in the thread that has met it. ``afterwards`` is called in the thread of each transaction
-    that has succeeded; it must not raise.
+    Without a ``pool`` it is halted until ``resume`` brings one. For ``explained`` and
+    ``afterwards`` see Transactions.
     """
 
     log = Logger()
 
     def __init__(
         self,
-        pool: ConnectionPool | None,
+        pool: WriterPool | None,
         tables: Iterable[Table],
         clock: IReactorTime,
         wall_clock: Callable[[], float],
         committed: Callable[[frozenset[str], Sequence[Any]], None],
-        failed: Callable[[BaseException], None] | None = None,
+        failed: Callable[[BaseException], None] = lambda _: None,
         slowest: Slowest | None = None,
         explained: Callable[[sqlite3.Error], sqlite3.Error] = lambda error: error,
         afterwards: Callable[[], None] = lambda: None,
@@ -98,24 +79,27 @@ class Writer:
         self.state = WriterState()
         self.trouble = Trouble(clock)
         self._slowest = slowest
-        self._pool = pool
+        self._transactions = Transactions(pool, explained, afterwards)
         self._told_of_failure = failed
-        self._explained = explained
-        self._afterwards = afterwards
         self._batches = Batches(tables)
+        self._lending = Lending(
+            partial(self._batches.of, may_wait=False),
+            self._transactions.here,
+            self._lent_ended,
+            clock.seconds,
+        )
         self._clock = clock
         self._wall_clock = wall_clock
         self._committed = committed
         self._queue = Queue()
         self._timer: IDelayedCall | None = None
         self._group: list[Waiting] = []  # what is being committed
-        self._began_at = 0.0
         self._next_at = 0.0
-        self._counted_at = -math.inf
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._closing = False
         self._halted = pool is None
         self._idle: list[Deferred[None]] = []
+        self._resting: list[Deferred[None]] = []
 
     @property
     def held_records(self) -> int:
@@ -125,19 +109,20 @@ class Writer:
     @property
     def pending(self) -> int:
         """How many batches wait for their commit."""
-        return len(self._group) + len(self._queue)
+        return len(self._under_way) + len(self._queue)
+
+    @property
+    def _under_way(self) -> list[Waiting]:
+        """What is being committed."""
+        lent = self._lending.batch
+        return self._group if lent is None else [lent]
 
     def queued(self) -> list[Queued]:
         """Give what is being committed, and what waits for that, in this order."""
         now = self._clock.seconds()
-        return [
-            Queued(
-                "committing" if place < len(self._group) else "held" if one.held else "waiting",
-                one.tables,
-                one.records,
-                now - one.came_at,
-            )
-            for place, one in enumerate((*self._group, *self._queue))
+        committing = [one.told(now, "committing") for one in self._under_way]
+        return committing + [
+            one.told(now, "held" if one.held else "waiting") for one in self._queue
         ]
 
     @property
@@ -146,8 +131,10 @@ class Writer:
 
         What is done without one, such as VACUUM, may take as long as it likes.
         """
-        in_transaction = self._group and self._group[0].in_transaction
-        return self._clock.seconds() - self._began_at if in_transaction else 0.0
+        first = next(iter(self._under_way), None)
+        if first is None or not first.in_transaction:
+            return 0.0
+        return self._clock.seconds() - first.began_at
 
     def write(self, records: Sequence[Record], *, may_wait: bool = False) -> Deferred[None]:
         """Store records in one transaction; fires when they are committed.
@@ -173,8 +160,7 @@ class Writer:
         a checkpoint, is done without, and once only. What ``makes_room`` goes before all that
         waits, for it may wait for that room. What ``joins`` does so in the transaction of what
         waits: the pages that it frees are written once, with what takes their place, and not twice.
-        Fires with
-        what ``work`` returns; fails as ``write`` does.
+        Fires with what ``work`` returns; fails as ``write`` does.
         """
         return self._submit(
             Waiting(
@@ -187,12 +173,31 @@ class Writer:
             )
         )
 
+    def lend(self, from_thread: Callable[..., object]) -> Loan | None:
+        """Lend the connection to a thread that may soon have something to store.
+
+        It is called in as soon as something else is to be written. None where that is so now.
+        ``from_thread`` has a function called in the reactor's thread.
+        """
+        is_needed = self._group or self._queue or self._clock.seconds() < self._next_at
+        if is_needed or self._halted or self._closing or self.trouble.failing:
+            return None
+        return self._lending.lend(from_thread)
+
+    def resting(self) -> Deferred[None]:
+        """Fires when no transaction is under way, of a writer that is halted: none will be."""
+        rests: Deferred[None] = Deferred()
+        self._resting.append(rests)
+        self._settle()
+        return rests
+
     def halt(self, error: StoreError | None = None) -> None:
         """Begin no more transactions until ``resume``; what comes waits.
 
         Samples are held if ``error`` says what is wrong, as if a commit had failed.
         """
         self._halted = True
+        self._lending.is_back()
         if error is not None:
             self._note(error)
             self.trouble.failed(error, self.state.dropped_records)
@@ -201,11 +206,11 @@ class Writer:
             self._timer.cancel()
             self._timer = None
 
-    def resume(self, pool: ConnectionPool | None = None) -> None:
+    def resume(self, pool: WriterPool | None = None) -> None:
         """Go on; on a connection of ``pool``, if that is given."""
         self._halted = False
         if pool is not None:
-            self._pool = pool
+            self._transactions.pool = pool
             self._next_at = self._clock.seconds()
             self._retry_seconds = _FIRST_RETRY_SECONDS
             self.trouble.may_be_over()
@@ -217,6 +222,7 @@ class Writer:
         Each is tried once more; the first that fails through the database's fault fails them all.
         """
         self._closing = True
+        self._lending.is_back()
         done: Deferred[None] = Deferred()
         self._idle.append(done)
         if self._halted:
@@ -249,7 +255,7 @@ class Writer:
         self.state.dropped_records += self._queue.hold(batches)
 
     def _schedule(self) -> None:
-        if self._halted or self._group or not self._queue:
+        if self._halted or self._group or not self._queue or not self._lending.is_back():
             return
         now = self._clock.seconds()
         at = max(now, self._next_at)
@@ -266,37 +272,20 @@ class Writer:
         """Commit what waits, up to the bound; a batch alone may be larger than that."""
         self._timer = None
         self._group = self._queue.take(failing=self.trouble.failing)
-        self._began_at = self._next_at = self._clock.seconds()
-        works, size, is_burst = [], 0, False
-        for waiting in self._group:
-            works.append(waiting.work)
-            size += waiting.size
-            is_burst = is_burst or waiting.is_burst
-        if not is_burst:
+        self._pace(self._clock.seconds())
+        self._transactions.begin(self._group).addBoth(self._ended)
+
+    def _lent_ended(self, batch: Waiting, ended: Done | Failure) -> None:
+        self._group = [batch]
+        self._pace(batch.began_at)
+        self._ended(ended)
+
+    def _pace(self, began_at: float) -> None:
+        """Note when the group's transaction began, and when the next one may."""
+        self._next_at = began_at
+        if not any(waiting.is_burst for waiting in self._group):
             self._next_at += _LEAST_APART_SECONDS
-        do = self._how(size)
-        assert self._pool is not None
-        self._pool.runWithConnection(self._in_thread, do, works).addBoth(self._ended)
-
-    def _how(self, size: int) -> _Do:
-        """Tell how the group is done: of a trickle the pages are not counted each time."""
-        if not self._group[0].in_transaction:
-            return without_transaction
-        counts = size >= _COUNTED_RECORDS or self._began_at - self._counted_at >= _COUNTED_SECONDS
-        if counts:
-            self._counted_at = self._began_at
-        return partial(in_one_transaction, counts=counts)
-
-    def _in_thread(self, connection: Any, do: _Do, works: Sequence[Work]) -> Done:
-        cursor = connection.cursor()
-        try:
-            result = do(cursor, works)
-        except sqlite3.Error as error:
-            raise self._explained(error) from error
-        finally:
-            cursor.close()
-        self._afterwards()
-        return result
+        self._group[0].began_at = began_at
 
     def _ended(self, ended: Done | Failure) -> None:
         try:
@@ -317,7 +306,7 @@ class Writer:
             self._slowest.note(
                 "commit",
                 ", ".join(sorted(tables)) or "no table",
-                self._clock.seconds() - self._began_at,
+                self._clock.seconds() - group[0].began_at,
                 detail=f"{sum(one.records for one in group)} records, {len(group)} batches",
             )
         self.state.commits += 1
@@ -351,7 +340,7 @@ class Writer:
         elif not group[0].in_transaction:
             # It can wait, such as a VACUUM for which there is no room; what comes after it cannot.
             self._refuse_culprit(group, error)
-            self._tell_of(error)
+            self._told_of_failure(error)
         elif self._closing:
             self._note(error)
             group += self._queue.take_all()
@@ -365,10 +354,6 @@ class Writer:
             self._next_at = self._clock.seconds() + (self._retry_seconds if is_tried else 0.0)
             self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY_SECONDS)
             self._hold(tuple(self._queue))
-            self._tell_of(error)
-
-    def _tell_of(self, error: BaseException) -> None:
-        if self._told_of_failure is not None:
             self._told_of_failure(error)
 
     def _refuse_culprit(self, group: list[Waiting], error: BaseException) -> None:
@@ -387,6 +372,10 @@ class Writer:
 
     def _settle(self) -> None:
         self._schedule()
+        if self._resting and not self._under_way:
+            resting, self._resting = self._resting, []
+            for rests in resting:
+                rests.callback(None)
         if self._closing and not self.pending:
             self.trouble.look(self.state.dropped_records, is_last=True)
             idle, self._idle = self._idle, []

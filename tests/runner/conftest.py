@@ -46,7 +46,7 @@ class Collector:
                 elif isinstance(step, Exception):
                     raise step
                 else:
-                    yield Batch(step)
+                    yield step if isinstance(step, Batch) else Batch(step)
         finally:
             self.closed += 1
 

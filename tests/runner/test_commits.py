@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogLevel, formatEvent
 
+from etlmon.collectors.base import Batch
 from etlmon.errors import CollectError, StoreError
 from etlmon.records.health import CollectorRun
 from etlmon.store.database import StoreService
@@ -36,6 +37,23 @@ class TestCommits:
         assert run.records == 3
         assert bench.service.health().state == "ok"
         assert bench.service.run_now(), "nobody waits for the commit of the run itself"
+
+    def test_what_has_been_handed_in_already_is_waited_for(self, bench: Bench) -> None:
+        stored: Deferred[BaseException | None] = Deferred()
+        bench.start(Batch(["a"], stored), ["b"])
+        assert (bench.sink.written, bench.collector.asked) == ([], 1)
+        stored.callback(None)
+        assert bench.sink.written[0] == ["b"]
+        (run,) = bench.sink.runs
+        assert (run.state, run.records) == ("ok", 2)
+
+    def test_what_was_handed_in_and_cannot_be_stored_is_an_error(
+        self, bench: Bench, said: Any
+    ) -> None:
+        bench.start(Batch(["a"], succeed(StoreError("does not fit"))), ["b"])
+        (run,) = bench.sink.runs
+        assert (run.state, run.error_message) == ("error", "does not fit")
+        assert (bench.collector.asked, bench.collector.closed) == (1, 1)
 
     def test_run_is_stored(self, bench: Bench) -> None:
         bench.start(["a"], ["b"])

@@ -108,6 +108,18 @@ class FakePool:
         self._waiting = finish
         return answer
 
+    def run_here(self, function: Any, do: Any, works: Any) -> Any:
+        """Do a transaction in the thread that calls."""
+        assert self._waiting is None, "two transactions at one time"
+        self.attempts.append(len(works))
+        if self.broken is not None:
+            raise self.broken
+        cursor = FakeCursor()
+        result = function(cursor, do, works)
+        self.counted += cursor.counted
+        self.committed.append(cursor.inserted)
+        return result
+
     @property
     def rows(self) -> list[int]:
         return list(chain.from_iterable(self.committed))

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from etlmon.collectors.base import Batch
-from etlmon.collectors.log.streams import Step, Streams
+from etlmon.collectors.log.streams import Streams
 from etlmon.errors import CollectedInPart, CollectError, EtlmonError
 from etlmon.host.mounts import covering, read_own_mounts, resolve, waits_for
 from etlmon.host.watches import are_armed
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from etlmon.collectors.base import CollectorContext
+    from etlmon.collectors.log.streams import Step
     from etlmon.config.node import LogSection
     from etlmon.host.mounts import Mount
     from etlmon.host.watches import Watch
+
+    _Taken = tuple[Step, Batch]
 
 _INTERVAL_SECONDS = 5.0
 """How often the files are looked at though nothing was heard of them."""
@@ -146,11 +149,11 @@ class LogCollector:
             all_again = True
         # Also when this is cancelled: what the thread reads then is not committed.
         self._is_uncommitted = True
-        step = None
+        taken = None
         if all_again:
             self._looked_at = now
-            step = await self._step_if_steady()
-            if step is None:
+            taken = await self._step_if_steady()
+            if taken is None:
                 try:
                     await self._probe()
                 except EtlmonError as error:
@@ -164,10 +167,11 @@ class LogCollector:
         while True:
             reads = not self._is_paused
             self._is_uncommitted = True
-            if step is None:
-                step = await self._context.in_thread(self._next_step(all_again, reads))
-            if step.records:
-                yield Batch(step.records)
+            if taken is None:
+                taken = await self._context.in_thread(self._next_step(all_again, reads))
+            step, batch = taken
+            if batch.records:
+                yield batch
             if all_again:  # not at each hint: whoever changes files could fill the node's log
                 self._trouble = step.trouble
             self._is_uncommitted = all_again = False
@@ -181,7 +185,7 @@ class LogCollector:
                 if self.settings.follow or (step.is_held and self._may_wait()):
                     break
                 self._is_paused = True  # and tell that it is
-            step = None
+            taken = None
         if self._trouble is not None:
             raise CollectedInPart(f"cannot be read: {self._trouble}")
 
@@ -205,7 +209,7 @@ class LogCollector:
         if streams is not None:
             await self._context.in_thread(streams.close)
 
-    async def _step_if_steady(self) -> Step | None:
+    async def _step_if_steady(self) -> _Taken | None:
         """Look at all again, in one go: as most often, nothing can hang and no directory is new.
 
         None where that is not so.
@@ -213,7 +217,7 @@ class LogCollector:
         watches, came = list(self._watches.values()), self._came
         step = self._next_step(all_again=True, reads=not self._is_paused)
 
-        def look() -> Step | None:
+        def look() -> _Taken | None:
             mounts = self._mounts()
             return step() if self._hangs_on(mounts) is None and are_armed(watches, mounts) else None
 
@@ -222,12 +226,19 @@ class LogCollector:
             self._came = dict(Counter(came) + Counter(self._came))
         return found
 
-    def _next_step(self, all_again: bool, reads: bool) -> Callable[[], Step]:
-        """Give what takes the next step, in a thread."""
+    def _next_step(self, all_again: bool, reads: bool) -> Callable[[], _Taken]:
+        """Give what takes the next step, in a thread; it stores there what it reads, if it may."""
         streams, now, wall = self._begun, self._context.monotonic_clock(), self._wall()
         modes = {directory: watch.mode for directory, watch in self._watches.items()}
         came, self._came = self._came, {}
-        return lambda: streams.step(now, wall, modes, came, all_again=all_again, reads=reads)
+        loan = self._context.lend()
+
+        def take() -> _Taken:
+            step = streams.step(now, wall, modes, came, all_again=all_again, reads=reads)
+            stored = None if loan is None else loan.store(step.records)
+            return step, Batch(step.records, stored)
+
+        return take
 
     async def _arm(self, watches: list[Watch]) -> None:
         """Hear of changes in directories."""

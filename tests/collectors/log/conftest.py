@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
 
-from etlmon.collectors.base import CollectorContext
+from etlmon.collectors.base import CollectorContext, nothing_lent
 from etlmon.collectors.log.collector import LogCollector
 from etlmon.config.node import LogSection
 from etlmon.config.watched import MultilineSection
@@ -60,6 +60,7 @@ class Harness:
     monotonic: float = 1_000.0
     paused: bool | None = None
     missed: str | None = None
+    lend: Callable[[], Any] = nothing_lent
     workers: Workers = field(default_factory=Workers)
     cursors: dict[str, str] = field(default_factory=dict)
     lines: dict[str, list[str | None]] = field(default_factory=dict)
@@ -82,6 +83,7 @@ class Harness:
                 workers=self.workers,  # type: ignore[arg-type]
                 proc=self.mounts.proc,
                 saved=self._saved,  # type: ignore[arg-type]
+                lend=self.lend,
                 watches=self.watches,
             ),
             None,

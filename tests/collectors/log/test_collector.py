@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
+from etlmon.collectors.base import Batch
 from etlmon.collectors.log import search, stream
 from etlmon.errors import CollectedInPart, CollectError
 from etlmon.host.follow import Follower
 from etlmon.host.watches import Watch
-from tests.collectors.log.conftest import Follow, Harness, done, open_files, write
+from etlmon.records.log import LogBlock
+from etlmon.units import utc
+from tests.collectors.log.conftest import NOW, Follow, Harness, done, open_files, write
 from tests.waiting import wait_for_tick
 
 
@@ -590,6 +595,54 @@ def test_settings_that_do_not_fit_are_told(follow: Follow) -> None:
     one = follow(time_format="%Q")
     with pytest.raises(CollectError, match="has %Q"):
         one.run()
+
+
+class Loan:
+    """Stores in the thread that calls, or lets others go first."""
+
+    def __init__(self, *, is_called_in: bool = False) -> None:
+        self.is_called_in = is_called_in
+        self.asked: list[list[Any]] = []
+        self.stored: Deferred[None] = Deferred()
+
+    def store(self, records: Sequence[Any]) -> Deferred[None] | None:
+        self.asked.append(list(records))
+        return None if self.is_called_in or not records else self.stored
+
+
+class TestLoan:
+    """What a thread has read it stores itself, if the store is lent to it."""
+
+    @pytest.mark.parametrize("is_called_in", [False, True])
+    def test_what_is_stored_is_what_the_batch_holds(
+        self, follow: Follow, logs: Path, *, is_called_in: bool
+    ) -> None:
+        one = follow(start="beginning")
+        one.run()
+        write(logs / "app.log", "a", "b")
+        loan = Loan(is_called_in=is_called_in)
+        one.lend = lambda: loan
+        one.begin_anew()
+        batches = done(batches_of(one))
+        (batch,) = batches
+        assert loan.asked == [list(batch.records)]
+        assert batch.stored is (None if is_called_in else loan.stored)
+        assert any(isinstance(record, LogBlock) for record in batch.records)
+
+    def test_without_lines_it_is_given_back(self, follow: Follow, logs: Path) -> None:
+        write(logs / "app.log", "a")
+        one = follow()
+        one.run()
+        loan = Loan()
+        one.collector._context = replace(one.collector._context, lend=lambda: loan)
+        one.monotonic += 0.1
+        assert done(batches_of(one)) == []
+        assert loan.asked == [[]]
+
+
+async def batches_of(one: Harness) -> list[Batch]:
+    async with aclosing(one.collector.collect(utc(NOW))) as batches:
+        return [batch async for batch in batches]
 
 
 def test_deafen_closes_the_files(follow: Follow, logs: Path) -> None:
