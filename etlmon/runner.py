@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from etlmon.records.base import Record
 
 
-_HINTED_APART_SECONDS = 0.024
+_HINTED_APART_SECONDS = 0.025
 """A run that follows on another, for a hint in it, begins so long after that one did: then what it
 gives need not wait for its commit (the store's are 20 ms apart), and is as new as it can be."""
 

@@ -30,7 +30,7 @@ _MASK = _CHANGES | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 _HEADER = struct.Struct("=iIII")
 # So often at most is anybody hinted. It is a little longer than the store lets pass between two
 # commits (20 ms): what is read at a hint need not wait for its commit, and is as new as it can be.
-_REST_SECONDS = 0.024
+_REST_SECONDS = 0.025
 _READ_BYTES = 1 << 16
 
 
@@ -40,7 +40,7 @@ class INotify(inotify.INotify):
     There the end of one watched directory ended all watches, an exception in a callback did the
     same, and nobody was told when the kernel's queue had overflowed. Here ``overflowed`` is called
     then, a directory that ends takes only its own watch along, and an exception is logged. Events
-    are read every 24 ms at most, by a timer while they come: a log that is written to a thousand
+    are read every 25 ms at most, by a timer while they come: a log that is written to a thousand
     times a second wakes nobody more often.
     """
 

@@ -57,7 +57,8 @@ class Loan:
     @property
     def is_over(self) -> bool:
         """Whether it will not be used any more, nor is."""
-        return self._is_over and self.batch is None
+        with self._lock:
+            return self._is_over and self.batch is None
 
     def call_in(self) -> bool:
         """Let it be used no more; False if it is being used: ``ended`` will be called."""

@@ -192,7 +192,7 @@ def test_pages_are_counted_as_for_others(bench: Bench, threads: Threads, lent: L
     for _ in range(100):
         lent().store(rows(1))
         threads.hear()
-        bench.run(0.024)
+        bench.run(0.025)
     assert 8 <= bench.pool.counted <= 11  # in 2.4 s; four times a second at most
     assert bench.writer.state.pages is not None
 
