@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,3 +32,24 @@ def program() -> Callable[[str], str]:
         return found
 
     return find
+
+
+@pytest.fixture(scope="session")
+def alertmanager(program: Callable[[str], str]) -> list[str]:
+    """Give the command of Alertmanager; skip where it cannot be had.
+
+    Debian's looks for its templates below /usr/share only: where it is unpacked elsewhere it sees
+    its own there.
+    """
+    found = program("prometheus-alertmanager")
+    share = Path(found).parents[1] / "share"
+    if share == Path("/usr/share"):
+        return [found]
+    apart = ["--mount", "--propagation", "private"]
+    if os.geteuid() != 0:
+        apart.insert(0, "--map-root-user")
+    script = 'mount --bind "$0" /usr/share && exec "$@"'
+    within = ["unshare", *apart, "sh", "-c", script, str(share)]
+    if shutil.which("unshare") is None or subprocess.run([*within, "true"], check=False).returncode:
+        pytest.skip("needs a mount namespace, or prometheus-alertmanager installed")
+    return [*within, found]

@@ -141,12 +141,13 @@ def assert_every_panel_shows_something(ask: Callable[[str], list[Any]]) -> None:
 
 def test_an_alert_fires_and_resolves(
     program: Callable[[str], str],
+    alertmanager: list[str],
     run: Callable[..., subprocess.Popen[bytes]],
     told: tuple[str, list[Any]],
     tmp_path: Path,
 ) -> None:
     """A watched process is missing, and comes: etlmon, Prometheus and Alertmanager all tell."""
-    prometheus, alertmanager = program("prometheus"), program("prometheus-alertmanager")
+    prometheus = program("prometheus")
     webhook, heard = told
     node_port, prometheus_port, alert_port = free_port(), free_port(), free_port()
 
@@ -202,7 +203,7 @@ def test_an_alert_fires_and_resolves(
 
     run(str(_BIN / "etlmon"), "node", "-c", "node.yaml")
     run(
-        alertmanager,
+        *alertmanager,
         "--config.file=alertmanager.yml",
         f"--storage.path={tmp_path}/alerts",
         f"--web.listen-address=127.0.0.1:{alert_port}",
