@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,12 @@ class Host:
     async def stored(self, pid: int) -> Any:
         return self.samples.get(pid, [])
 
-    def start(self, *words: str, watch: str = "etl", **options: Any) -> subprocess.Popen[str]:
+    def start(
+        self, *words: str, watch: str = "etl", by: Sequence[str] = (), **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start the program; ``by`` another one, that gives way to it."""
         child = subprocess.Popen(
-            [sys.executable, PROGRAM, *words],
+            [*by, sys.executable, PROGRAM, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

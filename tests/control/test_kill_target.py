@@ -158,6 +158,9 @@ for pid, start in zip(sys.argv[1::2], sys.argv[2::2]):
 """
 
 
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount /proc anew")
 @pytest.mark.parametrize("how", ["1", "2"])
 @pytest.mark.parametrize("supervised", [False, True])
@@ -166,14 +169,12 @@ async def test_with_hidepid_a_node_kills_what_its_own_user_runs(
 ) -> None:
     """Also below a parent that it cannot see, as a cron of root's; but nothing above itself."""
     host = make_host()
-    own, hidden = host.start(user=65534, group=65534, extra_groups=[]), host.start()
+    # Not as the user that starts it: the interpreter may be where nobody may go.
+    own, hidden = host.start(by=NOBODY), host.start()
     named = [f"{read_identity(PROC, child.pid)}".split(":")[1:] for child in (own, hidden)]
-    script = (
-        f"mount -t proc -o hidepid={how} proc /proc && "
-        'exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"'
-    )
+    script = f'mount -t proc -o hidepid={how} proc /proc && exec "$@"'
     command = [
-        *("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"),
+        *("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *NOBODY),
         *(sys.executable, "-I", "-c", HIDDEN, *named[0], *named[1]),
     ]
     if not supervised:  # what plays the node is left to the first process

@@ -452,8 +452,9 @@ print(json.dumps({
 """
 
 
+# The interpreter may be where nobody may go: both are started as root, and become nobody then.
 LEAVE = """
-import json, subprocess, sys, time
+import json, os, subprocess, sys, time
 from pathlib import Path
 from etlmon.collectors.process.collector import boot_clock
 from etlmon.collectors.process.observer import Observer
@@ -465,10 +466,14 @@ from etlmon.host.users import Users
 from etlmon.records.process import NewProcessEvent, ProcessSample
 from etlmon.redaction import Redaction
 from etlmon.units import utc
-child = subprocess.Popen([sys.executable, "-I", "-S", {subject!r}, "{ours}"],
+child = subprocess.Popen([*{nobody!r}.split(), sys.executable, "-I", "-S", {subject!r}, "{ours}"],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 child.stdout.readline()
 watches = [ProcessWatch(name="it", match="{ours}")]
+Observer(Path("/proc"), watches, Redaction(), Users(time.monotonic)).look({{}})  # imports the rest
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
 observer = Observer(Path("/proc"), watches, Redaction(), Users(time.monotonic))
 tally = Tally(watches, 1, AllowedSignals({{}}))
 def look():
@@ -485,9 +490,12 @@ child.communicate()
 """
 
 
-def as_nobody(mount: str, *arguments: str) -> str:
-    """Give what a Python of an ordinary user prints."""
-    script = f'{mount} && exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"'
+NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups"
+
+
+def printed(mount: str, *arguments: str, by: str = NOBODY) -> str:
+    """Give what a Python of an ordinary user prints, or of root's."""
+    script = f'{mount} && exec {by} "$@"'
     python = [sys.executable, "-I", "-c", *arguments]
     return subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *python],
@@ -499,7 +507,7 @@ def as_nobody(mount: str, *arguments: str) -> str:
 
 def seen_by_nobody(pattern: str, mount: str = "true") -> Any:
     """Give what an ordinary user sees who looks for a pattern."""
-    return json.loads(as_nobody(mount, LOOK, pattern))
+    return json.loads(printed(mount, LOOK, pattern))
 
 
 @ROOT
@@ -567,9 +575,9 @@ async def test_of_what_cannot_be_told_any_more_it_is_not_said_that_it_left(
 @ROOT
 def test_with_hidepid_what_meets_the_criteria_no_more_has_left() -> None:
     """Others are hidden there from an ordinary user at all times; its own are not."""
-    script = LEAVE.format(subject=str(SUBJECT), ours=OURS)
+    script = LEAVE.format(subject=str(SUBJECT), ours=OURS, nobody=NOBODY)
     mount = "mount -t proc -o hidepid=1 proc /proc"
-    assert json.loads(as_nobody(mount, script)) == [["left", "state_changed"], 0]
+    assert json.loads(printed(mount, script, by="")) == [["left", "state_changed"], 0]
 
 
 @ROOT
