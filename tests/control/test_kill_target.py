@@ -15,6 +15,7 @@ from etlmon.control import signals
 from etlmon.errors import ApiError
 from etlmon.host.processes import read_identity
 from tests.control.killing import PROC, Host, Sample
+from tests.others import NOBODY, needs_open_checkout
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_is_left")
 
@@ -158,9 +159,7 @@ for pid, start in zip(sys.argv[1::2], sys.argv[2::2]):
 """
 
 
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-
-
+@needs_open_checkout
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount /proc anew")
 @pytest.mark.parametrize("how", ["1", "2"])
 @pytest.mark.parametrize("supervised", [False, True])

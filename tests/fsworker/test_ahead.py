@@ -26,7 +26,8 @@ from tests.fsworker.test_rescan import (
     grow,
     settle,
 )
-from tests.fsworker.test_worker import NOBODY, dig, fill, needs_root
+from tests.fsworker.test_worker import dig, fill, needs_root
+from tests.others import NOBODY
 from tests.waiting import PATIENCE_SECONDS
 
 THREADS = 4

@@ -27,6 +27,7 @@ from etlmon.fsworker.jobs import walk
 from etlmon.fsworker.jobs.memory import Directory
 from etlmon.fsworker.jobs.scan import Scan
 from tests.fsworker.conftest import SCAN, WORKER, Worker, counts, find
+from tests.others import NOBODY
 from tests.waiting import PATIENCE_SECONDS
 
 Start = Callable[..., Worker]
@@ -37,12 +38,11 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to mount,
 _AS_NOBODY = """
 import os, sys
 sys.path.append(sys.argv.pop().rsplit("/", 3)[0])
-import etlmon.fsworker.jobs.ahead
+import etlmon.fsworker.jobs.ahead, etlmon.fsworker.jobs.scan_ahead
 from etlmon.fsworker.jobs.server import main
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 main()
 """
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 def fill(path: Path, depth: int = 3) -> None:

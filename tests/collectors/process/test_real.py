@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from etlmon.host import process_table
 from etlmon.host.processes import cpu_clock_ns, parse_identity, read_identity, read_raw_stat
 from etlmon.records.process import ProcessSample
 from tests.collectors.process.conftest import OURS, SUBJECT
+from tests.others import NOBODY, needs_open_checkout
 from tests.waiting import PATIENCE_SECONDS
 
 PROC = Path("/proc")
@@ -466,7 +467,7 @@ from etlmon.host.users import Users
 from etlmon.records.process import NewProcessEvent, ProcessSample
 from etlmon.redaction import Redaction
 from etlmon.units import utc
-child = subprocess.Popen([*{nobody!r}.split(), sys.executable, "-I", "-S", {subject!r}, "{ours}"],
+child = subprocess.Popen([*{nobody!r}, sys.executable, "-I", "-S", {subject!r}, "{ours}"],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 child.stdout.readline()
 watches = [ProcessWatch(name="it", match="{ours}")]
@@ -490,13 +491,10 @@ child.communicate()
 """
 
 
-NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups"
-
-
-def printed(mount: str, *arguments: str, by: str = NOBODY) -> str:
+def printed(mount: str, *arguments: str, by: Sequence[str] = NOBODY) -> str:
     """Give what a Python of an ordinary user prints, or of root's."""
-    script = f'{mount} && exec {by} "$@"'
-    python = [sys.executable, "-I", "-c", *arguments]
+    script = f'{mount} && exec "$@"'
+    python = [*by, sys.executable, "-I", "-c", *arguments]
     return subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *python],
         check=True,
@@ -511,6 +509,7 @@ def seen_by_nobody(pattern: str, mount: str = "true") -> Any:
 
 
 @ROOT
+@needs_open_checkout
 def test_an_ordinary_user_is_told_what_it_cannot_see() -> None:
     with begun("sleep", "62.25") as process:
         found = seen_by_nobody("^sleep 62.25$")
@@ -520,6 +519,7 @@ def test_an_ordinary_user_is_told_what_it_cannot_see() -> None:
 
 
 @ROOT
+@needs_open_checkout
 @pytest.mark.parametrize("how", ["1", "2"])
 def test_hidden_processes_are_known_to_be_hidden(how: str) -> None:
     with begun("sleep", "62.25") as process:
@@ -573,11 +573,12 @@ async def test_of_what_cannot_be_told_any_more_it_is_not_said_that_it_left(
 
 
 @ROOT
+@needs_open_checkout
 def test_with_hidepid_what_meets_the_criteria_no_more_has_left() -> None:
     """Others are hidden there from an ordinary user at all times; its own are not."""
     script = LEAVE.format(subject=str(SUBJECT), ours=OURS, nobody=NOBODY)
     mount = "mount -t proc -o hidepid=1 proc /proc"
-    assert json.loads(printed(mount, script, by="")) == [["left", "state_changed"], 0]
+    assert json.loads(printed(mount, script, by=())) == [["left", "state_changed"], 0]
 
 
 @ROOT
