@@ -309,6 +309,27 @@ async def until_lent(store: StoreService) -> Loan:
     return loan
 
 
+async def storing_until(
+    store: StoreService, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Deferred[Any], Event]:
+    """Have a thread store a record; it has begun, and does not end before the event."""
+    connections = store._current.connections
+    assert connections is not None
+    begun, may_end = Event(), Event()
+    run_here = connections.writing.run_here
+
+    def slowly(*args: Any) -> Any:
+        begun.set()
+        assert may_end.wait(30)
+        return run_here(*args)
+
+    monkeypatch.setattr(connections.writing, "run_here", slowly)
+    loan = await until_lent(store)
+    storing: Deferred[Any] = deferToThread(loan.store, [run_of(1)])
+    await deferToThread(begun.wait, 30)
+    return storing, may_end
+
+
 async def test_listeners_hear_of_it_once_and_readers_see_it(store: StoreService, sql: Sql) -> None:
     commits: list[frozenset[str]] = []
     taken: list[Any] = []
@@ -365,23 +386,10 @@ async def test_whoever_is_first_each_record_is_stored_once(store: StoreService, 
 
 
 async def test_what_was_begun_before_is_waited_for_by_who_asks_what_is_saved(
-    store: StoreService,
+    store: StoreService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that is cancelled may still be storing when the next one asks where to go on."""
-    connections = store._current.connections
-    assert connections is not None
-    begun, may_end = Event(), Event()
-    run_here = connections.writing.run_here
-
-    def slowly(*args: Any) -> Any:
-        begun.set()
-        assert may_end.wait(30)
-        return run_here(*args)
-
-    connections.writing.run_here = slowly  # type: ignore[method-assign]
-    loan = await until_lent(store)
-    storing = deferToThread(loan.store, [run_of(1)])
-    await deferToThread(begun.wait, 30)
+    storing, may_end = await storing_until(store, monkeypatch)
     asked = store.run(lambda cursor: cursor.execute(NUMBERS).fetchall())
     assert not asked.called
     may_end.set()
@@ -392,21 +400,8 @@ async def test_what_was_begun_before_is_waited_for_by_who_asks_what_is_saved(
 async def test_a_damaged_database_is_not_closed_while_it_is_used(
     store: StoreService, until: Until, flush_logged_errors: Flush, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connections = store._current.connections
-    assert connections is not None
     monkeypatch.setattr("etlmon.store.current.check", lambda _: "it is spoilt")
-    begun, may_end = Event(), Event()
-    run_here = connections.writing.run_here
-
-    def slowly(*args: Any) -> Any:
-        begun.set()
-        assert may_end.wait(30)
-        return run_here(*args)
-
-    monkeypatch.setattr(connections.writing, "run_here", slowly)
-    loan = await until_lent(store)
-    storing = deferToThread(loan.store, [run_of(1)])
-    await deferToThread(begun.wait, 30)
+    storing, may_end = await storing_until(store, monkeypatch)
     store.suspect(StoreError("a doubt"))
     await task.deferLater(reactor, 0.1)
     assert store.is_open
