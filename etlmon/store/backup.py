@@ -326,17 +326,22 @@ def make_sound(found: Path, copy: Path, cancelled: Callable[[], bool] = lambda: 
         raise DamagedError(f"{copy} is damaged: {error}") from error
     except sqlite3.Error as error:
         raise StoreError(f"cannot check {copy}: {error}") from error
-    newest = load_migrations()[-1].schema_version
-    if present == 0:
-        raise UnfitError(f"{copy} is no database of etlmon")
-    if present > newest:
-        raise UnfitError(
-            f"{copy} has schema {present}, this etlmon knows up to {newest}; "
-            "install the newer etlmon first"
-        )
+    refuse_unknown(copy, present)
     if lacks is not None:
         raise not_whole(copy, lacks, present)
     return is_mended
+
+
+def refuse_unknown(copy: Path, version: int) -> None:
+    """Raise UnfitError unless a schema of that version, as a copy has it, is known here."""
+    newest = load_migrations()[-1].schema_version
+    if version == 0:
+        raise UnfitError(f"{copy} is no database of etlmon")
+    if version > newest:
+        raise UnfitError(
+            f"{copy} has schema {version}, this etlmon knows up to {newest}; "
+            "install the newer etlmon first"
+        )
 
 
 def not_whole(copy: Path, lacks: str, version: int) -> UnfitError:

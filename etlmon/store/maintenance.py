@@ -307,7 +307,7 @@ def _last_day(tables: Iterable[TableFigures]) -> int:
 
 def _all_sizes(cursor: sqlite3.Cursor) -> dict[str, sizes.Size]:
     names = cursor.execute(
-        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL %'"
     ).fetchall()
     return sizes.reckon(cursor, [name for (name,) in names if not name.startswith("sqlite_")])
 

@@ -78,11 +78,17 @@ def schema_version(connection: sqlite3.Connection) -> int:
     0 for a new one, or one of another program: a table of the name is in many. A view of it is
     never asked: it might give rows for ever.
     """
-    known = connection.execute(
-        "SELECT 1 FROM pragma_table_list t, pragma_table_info(t.name) c WHERE t.schema = 'main'"
-        " AND t.type = 'table' AND t.name = 'migrations' AND c.name = 'schema_version'"
+    is_table = connection.execute(
+        "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'"
+        " AND sql NOT LIKE 'CREATE VIRTUAL %'"
     ).fetchone()
-    if known is None:
+    known = (
+        is_table
+        and connection.execute(
+            "SELECT 1 FROM pragma_table_info('migrations') WHERE name = 'schema_version'"
+        ).fetchone()
+    )
+    if not known:
         return 0
     (newest,) = connection.execute("SELECT max(schema_version) FROM migrations").fetchone()
     return newest if isinstance(newest, int) and newest > 0 else 0

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of, user_name
-from etlmon.store.backup import UnfitError, make_sound, not_whole, refuse_without_room
+from etlmon.store.backup import (
+    UnfitError,
+    make_sound,
+    not_whole,
+    refuse_unknown,
+    refuse_without_room,
+)
 from etlmon.store.damage import (
     SIDE_FILES,
     DamagedError,
@@ -28,7 +34,16 @@ from etlmon.store.files import link, make, sync
 from etlmon.store.leftovers import clear, half_restored
 from etlmon.store.lock import lock
 from etlmon.store.migrate import schema_version
-from etlmon.store.shape import altered, lacking, put_right, used_up
+from etlmon.store.shape import (
+    altered,
+    be_wary,
+    drop_foreign,
+    has_statistics,
+    lacking,
+    put_right,
+    strange,
+    used_up,
+)
 from etlmon.text import one_line, shell_word
 
 if TYPE_CHECKING:
@@ -176,9 +191,9 @@ def _restore(
         refuse_without_room(sum(os.fstat(one.fileno()).st_size for one in files), real.parent)
         for one, end in zip(files, ("", "-wal"), strict=False):
             _write(one, fresh.with_name(fresh.name + end))
-        _refuse_altered(fresh, copy)
+        had_statistics, left_out = _make_ours(fresh, copy)
         make_sound(fresh, copy)
-        left_out = _put_right(fresh, copy)
+        _put_right(fresh, copy, takes_statistics=had_statistics)
         sync(fresh)
         was_there = real.exists()
         _bring_in_log(real)
@@ -191,39 +206,58 @@ def _restore(
     return Restored(aside if was_there else None, left_out)
 
 
-def _refuse_altered(fresh: Path, copy: Path) -> None:
-    """Raise StoreError where a table is not as its schema has it, or that cannot be read.
+def _make_ours(fresh: Path, copy: Path) -> tuple[bool, list[str]]:
+    """Leave in a copy what its schema has, and refuse it where a table is not as that has it.
 
-    A copy that is damaged is left to its check, which tells what is wrong.
+    Until then nothing looks at its rows: a check would run what stands in its tables, and the
+    names of its columns are enough for a view to be taken to pieces. Gives whether there were
+    statistics, which go too, and what else went. Raises StoreError; DamagedError where it is no
+    sound database.
     """
     try:
         with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+            be_wary(connection)
+            odd = strange(connection)
+            if odd is not None:
+                raise _changed(copy, odd)
             version = schema_version(connection)
-            lacks, table = lacking(connection, version), altered(connection, version)
-            full = used_up(connection, version) if lacks is None and table is None else None
+            refuse_unknown(copy, version)
+            _refuse_altered(connection, copy, version)
+            return has_statistics(connection), drop_foreign(connection, version)
     except sqlite3.Error as error:
         if is_damage(error):
-            return
+            raise DamagedError(f"{copy} is damaged: {error}") from error
         raise StoreError(f"cannot check how the tables of {copy} are made: {error}") from error
-    if full is not None:
-        raise StoreError(
-            f"{copy}: the table {full} has no more ids to give, as no node leaves it: somebody has"
-            " changed it, and nothing could be stored there; use another copy"
-        )
-    if table is None:
-        return
-    if lacks is not None:
+
+
+def _refuse_altered(connection: sqlite3.Connection, copy: Path, version: int) -> None:
+    lacks, table = lacking(connection, version), altered(connection, version)
+    if table is not None and lacks is not None:
         raise not_whole(copy, lacks, version)
-    raise StoreError(
-        f"{copy}: the table {one_line(table)} is not made as schema {version} has it: somebody"
-        " has changed it, and a node might be unable to store its rows there; use another copy"
-    )
+    if table is not None:
+        raise _changed(
+            copy,
+            f"the table {one_line(table)} is not made as schema {version} has it",
+            ", and a node might be unable to store its rows there",
+        )
+    full = used_up(connection, version) if lacks is None else None
+    if full is not None:
+        raise _changed(
+            copy,
+            f"the table {full} has no more ids to give, as no node leaves it",
+            ", and nothing could be stored there",
+        )
 
 
-def _put_right(fresh: Path, copy: Path) -> list[str]:
+def _changed(copy: Path, what: str, then: str = "") -> StoreError:
+    return StoreError(f"{copy}: {one_line(what)}: somebody has changed it{then}; use another copy")
+
+
+def _put_right(fresh: Path, copy: Path, *, takes_statistics: bool) -> None:
     try:
         with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
-            return put_right(connection, schema_version(connection))
+            version = schema_version(connection)
+            put_right(connection, version, takes_statistics=takes_statistics)
     except sqlite3.Error as error:
         raise StoreError(
             f"{copy} is not as its schema has it, nor can be made so: {error}"

@@ -16,17 +16,51 @@ if TYPE_CHECKING:
 
 _MOST_ID = 1 << 62
 """Half of the ids that there are: at a million rows a second they last 146,000 years."""
-_KINDS = ("trigger", "view", "index", "table")
-"""In this order they can be dropped: with a table go its triggers and indexes."""
+_BEGINNINGS = {
+    "table": ("CREATE TABLE ", "CREATE VIRTUAL TABLE "),
+    "index": ("CREATE INDEX ", "CREATE UNIQUE INDEX "),
+    "view": ("CREATE VIEW ",),
+    "trigger": ("CREATE TRIGGER ",),
+}
+_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL %'"
+"""But those of which a module of SQLite makes what it likes."""
+_STATISTICS = "type = 'table' AND name GLOB 'sqlite_stat[1-4]'"
+_MOST_PARTS, _MOST_SQL_BYTES = 1_000, 100_000
+"""Some forty are ours, of some kilobytes; whoever looks into the file may have added a few."""
+_MOST_STEPS = 10_000_000
+"""Of SQLite: less than a second."""
 _TOKEN = re.compile(
     r"""
     (?:--[^\n]*|/\*.*?(?:\*/|\Z)|\s+)
-    |(?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
-    |(?P<text>'(?:[^']|'')*')
+    |(?P<name>"(?:[^"]|"")*(?:"|\Z)|`(?:[^`]|``)*(?:`|\Z)|\[[^\]]*(?:\]|\Z))
+    |(?P<text>'(?:[^']|'')*(?:'|\Z))
     |(?P<other>[\w$]+|.)
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+
+def be_wary(connection: sqlite3.Connection) -> None:
+    """Bound what a file of somebody else may cost a connection that looks at its schema only."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_SQL_BYTES)
+    connection.set_progress_handler(lambda: True, _MOST_STEPS)
+
+
+def strange(connection: sqlite3.Connection) -> str | None:
+    """Say what of a schema SQLite never writes; None if there is nothing.
+
+    It reads in its own way what stands there all the same, and who compares it would be misled.
+    """
+    (parts,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if parts > _MOST_PARTS:
+        return f"it has {parts} tables, indexes and so on"
+    for found in connection.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_schema"):
+        if not all(isinstance(one, str) and "\0" not in one for one in found):
+            return "its schema holds what is no text"
+        kind, name, sql = found
+        if not sql.startswith(_BEGINNINGS.get(kind, "?")) and (sql or kind != "index"):
+            return f"its schema has something that is no {kind}: {name}"
+    return None
 
 
 def lacking(connection: sqlite3.Connection, version: int) -> str | None:
@@ -35,7 +69,8 @@ def lacking(connection: sqlite3.Connection, version: int) -> str | None:
     Of a schema that is not known here nothing is said.
     """
     with closing(_made(version)) as whole:
-        known, present = _columns(whole), _columns(connection)
+        known = _columns(whole)
+        present = _columns(connection, {name for name, _ in known})
     for table, column in sorted(known - present):
         is_there = any(name == table for name, _ in present)
         return f"column {column} of the table {table}" if is_there else f"table {table}"
@@ -76,31 +111,60 @@ def used_up(connection: sqlite3.Connection, version: int) -> str | None:
     return None
 
 
-def put_right(connection: sqlite3.Connection, version: int) -> list[str]:
-    """Drop what is not of a schema, and make the indexes anew that lack, or are others.
+def drop_foreign(connection: sqlite3.Connection, version: int) -> list[str]:
+    """Drop what is not of a schema, statistics too; give what that was but for these, for people.
 
-    A trigger that somebody has planted would run with each row that a node stores. What is dropped
-    is given, for people. Statistics that are there are taken anew: whoever has changed them makes
-    queries slow. ``connection`` is in autocommit mode; its tables lack nothing. Blocks.
+    A trigger that somebody has planted would run with each row that a node stores, a constraint on
+    a table of his with each check of it. So nothing of it is run: what has no pages of its own is
+    only taken out of the schema, and so is what cannot be dropped, as where it is damaged. Then its
+    pages are lost, as a check of the file tells. ``connection`` is in autocommit mode. Blocks.
     """
     with closing(_made(version)) as whole:
         known, present = _parts(whole), _parts(connection)
     foreign = [part for part, sql in present.items() if known.get(part) != sql]
-    lost = [part for part in known if part not in present or part in foreign]
+    statistics = connection.execute(f"SELECT type, name FROM sqlite_schema WHERE {_STATISTICS}")
+    tables = {name for (name,) in connection.execute(_TABLES)}
+    without_pages = [
+        (kind, name)
+        for kind, name in foreign
+        if kind in ("trigger", "view") or (kind == "table" and name not in tables)
+    ]
+    _forget(connection, without_pages)
+    for kind, name in sorted({*foreign, *statistics}.difference(without_pages)):  # indexes first
+        try:
+            connection.execute(f"DROP {kind} IF EXISTS {quoted(name)}")
+        except sqlite3.Error:
+            _forget(connection, [(kind, name)])
+    return [f"{kind} {one_line(name)}" for kind, name in foreign]
+
+
+def _forget(connection: sqlite3.Connection, parts: Iterable[tuple[str, str]]) -> None:
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.executemany("DELETE FROM sqlite_schema WHERE type = ? AND name = ?", parts)
+    connection.execute("PRAGMA writable_schema = RESET")
+
+
+def has_statistics(connection: sqlite3.Connection) -> bool:
+    """Whether there are statistics, by which SQLite chooses its indexes."""
+    found = connection.execute(f"SELECT 1 FROM sqlite_schema WHERE {_STATISTICS}").fetchone()
+    return found is not None
+
+
+def put_right(connection: sqlite3.Connection, version: int, *, takes_statistics: bool) -> None:
+    """Make the indexes that a database of a schema lacks, and take statistics if asked to. Blocks.
+
+    ``connection`` is in autocommit mode; its tables lack nothing.
+    """
+    with closing(_made(version)) as whole:
+        known, present = _parts(whole), _parts(connection)
     connection.execute("BEGIN IMMEDIATE")
-    for kind, name in sorted(foreign, key=lambda part: _KINDS.index(part[0])):
-        connection.execute(f"DROP {kind} IF EXISTS {quoted(name)}")
-    for part in lost:
-        connection.execute(known[part])
-    had = connection.execute("SELECT name FROM sqlite_schema WHERE name GLOB 'sqlite_stat[1-4]'")
-    statistics = [name for (name,) in had]
-    for name in statistics:
-        connection.execute(f"DROP TABLE {quoted(name)}")
+    for part in known:
+        if part not in present:
+            connection.execute(known[part])
     connection.execute("COMMIT")
-    if statistics:
+    if takes_statistics:
         connection.execute("PRAGMA analysis_limit = 400")
         connection.execute("ANALYZE")
-    return [f"{kind} {one_line(name)}" for kind, name in foreign]
 
 
 def _tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
@@ -129,13 +193,20 @@ def _scripts(version: int) -> Iterable[str]:
     return (step.sql for step in load_migrations() if step.schema_version <= version)
 
 
-def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    return set(
-        connection.execute(
-            "SELECT t.name, c.name FROM pragma_table_list t, pragma_table_info(t.name) c"
-            " WHERE t.schema = 'main' AND t.type = 'table'"
-        )
-    )
+def _columns(
+    connection: sqlite3.Connection, names: Iterable[str] | None = None
+) -> set[tuple[str, str]]:
+    """Give the columns of all tables, or of those of certain names.
+
+    No view is asked for its columns, as ``pragma_table_list`` asks each: one that is made of
+    others, and these of others, takes hours.
+    """
+    found = {name for (name,) in connection.execute(_TABLES)}
+    return {
+        (table, column)
+        for table in (found if names is None else found.intersection(names))
+        for (column,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
+    }
 
 
 def _parts(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
@@ -147,6 +218,6 @@ def _parts(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
         (kind, name): "" if kind == "table" else sql
         for kind, name, sql in connection.execute(
             "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
-            " AND NOT (type = 'table' AND name LIKE 'sqlite\\_%' ESCAPE '\\')"
+            f" AND NOT ({_STATISTICS}) AND name <> 'sqlite_sequence'"
         )
     }

@@ -177,7 +177,7 @@ def _terms(cursor: sqlite3.Cursor, table: str) -> list[str]:
 
 
 def _is_without_rowid(cursor: sqlite3.Cursor, table: str) -> bool:
-    found = cursor.execute(
-        "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)
+    (sql,) = cursor.execute(
+        "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)
     ).fetchone()
-    return bool(found[0])
+    return "WITHOUT ROWID" in sql.upper()

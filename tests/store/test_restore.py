@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from etlmon.errors import StoreError
+from etlmon.store import sizes
 from etlmon.store.backup import back_up
 from etlmon.store.damage import DamagedError
 from etlmon.store.open import prepare
@@ -322,6 +324,145 @@ def test_a_view_in_the_place_of_the_migrations_is_not_asked(path: Path, copy: Pa
     assert numbers(path) == OLD
 
 
+_ENDLESS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT x FROM n"
+_STUCK = "instr(zeroblob(900000000), zeroblob(400000000) || x'01')"
+"""SQLite searches for it for years, and nothing can interrupt that."""
+
+
+def nested_views() -> str:
+    """Give views of which the last is made of 400 << 14 parts."""
+    first = f"CREATE VIEW v0 AS SELECT {' UNION ALL SELECT '.join(['1'] * 400)};"
+    return first + "".join(
+        f"CREATE VIEW v{number} AS SELECT 1 FROM v{number - 1} a, v{number - 1} b;"
+        for number in range(1, 15)
+    )
+
+
+def ends_within(seconds: int, act: Callable[[], object]) -> bool:
+    """Act in a process that is killed after so long: nothing else ends a call of SQLite."""
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            act()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def written(name: str, sql: str) -> str:
+    """Give what writes another SQL for something into a schema."""
+    quoted = sql.replace("'", "''")
+    return f"""
+        PRAGMA writable_schema = ON;
+        UPDATE sqlite_schema SET sql = '{quoted}' WHERE name = '{name}';
+    """
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        nested_views(),
+        f"CREATE TABLE x (a, CHECK ({_STUCK} = 0)); PRAGMA ignore_check_constraints = ON;"
+        " INSERT INTO x VALUES (1);",
+        "CREATE TABLE x (a); INSERT INTO x VALUES (1);"
+        + written("x", f"CREATE TABLE x (a, b AS ({_STUCK}) NOT NULL)"),
+        "CREATE INDEX x ON collector_run (records) WHERE state IS NULL;"
+        + written("x", f"CREATE INDEX x ON collector_run (records) WHERE {_STUCK}"),
+        "ANALYZE;"
+        + written("sqlite_stat1", f"CREATE TABLE sqlite_stat1 (tbl, idx, x, stat AS ({_STUCK}))"),
+        "CREATE VIRTUAL TABLE x USING fts5 (a); DROP TABLE x_config;"
+        f" CREATE VIEW x_config (k, v) AS SELECT 1, x FROM ({_ENDLESS});",
+    ],
+    ids=["views", "constraint", "generated column", "index", "statistics", "virtual table"],
+)
+def test_nothing_that_is_planted_is_run(
+    path: Path, copy: Path, planted: str, sql: Callable[..., list[tuple[Any, ...]]]
+) -> None:
+    """Each of them would hold up the restore for hours or for ever."""
+    parts = (
+        "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY 2"
+    )
+    before = sql(parts)
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.executescript(planted)
+    assert ends_within(30, lambda: restore(copy, path, NOW))
+    assert numbers(path) == NEW
+    assert sql(parts) == before
+    assert sql("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_views_of_views_hold_up_no_node(path: Path) -> None:
+    def use() -> None:
+        prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+        with closing(sqlite3.connect(path)) as connection:
+            assert sizes.reckon(connection.cursor(), ["meta", "log_lines"])["meta"].rows == 2
+        back_up(path, path.with_name("another"))
+
+    prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(nested_views())
+    assert ends_within(30, use)
+
+
+@pytest.mark.parametrize("planted", ["sqlite_x", "damaged"])
+def test_what_cannot_be_dropped_goes_with_its_pages(
+    path: Path, copy: Path, planted: str, sql: Callable[..., list[tuple[Any, ...]]]
+) -> None:
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.executescript("CREATE TABLE x (a); INSERT INTO x VALUES (zeroblob(1 << 20))")
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'x'")
+        if planted == "sqlite_x":
+            connection.executescript(
+                "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET name = 'sqlite_x',"
+                " tbl_name = 'sqlite_x', sql = 'CREATE TABLE sqlite_x (a)' WHERE name = 'x'"
+            )
+    if planted == "damaged":
+        with copy.open("r+b") as file:
+            file.seek((root[0] - 1) * 4096)
+            file.write(b"\xff" * 4096)
+    assert restore(copy, path, NOW).left_out == [f"table {planted.replace('damaged', 'x')}"]
+    assert numbers(path) == NEW
+    assert sql("PRAGMA integrity_check") == [("ok",)]
+    assert path.stat().st_size < 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        ("type = 'TRIGGER'", "something that is no TRIGGER: x"),
+        ("type = 'trigger' || char(0)", "what is no text"),
+        ("name = 'x' || char(0) || 'y'", "what is no text"),
+        ("sql = CAST(sql AS BLOB)", "what is no text"),
+        ("sql = sql || char(0) || ' [[['", "what is no text"),
+        ("sql = 'create' || substr(sql, 7)", "something that is no trigger: x"),
+    ],
+)
+def test_a_schema_that_no_sqlite_writes_is_refused(
+    path: Path, copy: Path, odd: str, told: str
+) -> None:
+    """SQLite would run the trigger, whatever the words are by which it is looked for."""
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.executescript(
+            "CREATE TRIGGER x AFTER INSERT ON collector_run BEGIN SELECT RAISE(IGNORE); END;"
+            f" PRAGMA writable_schema = ON; UPDATE sqlite_schema SET {odd} WHERE name = 'x'"
+        )
+    with pytest.raises(StoreError, match=rf"its schema (holds|has) {told}.*use another copy"):
+        restore(copy, path, NOW)
+    assert numbers(path) == OLD
+    assert not list(path.parent.glob("*restore*"))
+
+
+def test_too_many_tables_are_no_database_of_ours(path: Path, copy: Path) -> None:
+    """To drop them one by one takes a time that grows with the square of their number."""
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        for number in range(1000):
+            connection.execute(f"CREATE VIEW v{number} AS SELECT 1")
+    with pytest.raises(StoreError, match=r"it has 10\d\d tables, indexes and so on"):
+        restore(copy, path, NOW)
+
+
 def test_a_table_may_be_written_in_another_way(path: Path, copy: Path) -> None:
     """Comments, spaces, quotes of names, and the case of words, mean nothing."""
     rewrite(
@@ -342,7 +483,7 @@ def test_a_table_of_a_newer_etlmon_is_told_as_that(path: Path, copy: Path) -> No
 def test_an_index_that_cannot_be_made_is_told(
     path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(*_: object) -> None:
+    def fill(*_: object, **_how: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr("etlmon.store.restore.put_right", fill)
