@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _MAGIC = b"SQLite format 3\0"
-MOST_CHARACTERS = 300
+_MOST_CHARACTERS = 300
 """Of what a check finds: a row of it may name a hundred pages."""
 SIDE_FILES = ("-wal", "-shm")
 """What SQLite keeps beside a database; it belongs to that file and to no other."""
@@ -94,8 +94,14 @@ def check(
         if is_damage(error):
             return str(error)
         raise StoreError(f"cannot check {path}: {error}") from error
-    found = "; ".join(str(row[0]) for row in rows)
-    return None if found == "ok" else found[:MOST_CHARACTERS] or "the check said nothing"
+    found = in_one_line("\n".join(str(row[0]) for row in rows))
+    return None if found == "ok" else found or "the check said nothing"
+
+
+def in_one_line(found: str) -> str:
+    """Give what a check of SQLite says, without its heading (``*** in database main ***``)."""
+    said = (line for line in found.splitlines() if not line.startswith("***"))
+    return "; ".join(said)[:_MOST_CHARACTERS]
 
 
 def stamp(wall_seconds: float) -> str:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
-from etlmon.store.damage import MOST_CHARACTERS, DamagedError, is_damage
+from etlmon.store.damage import DamagedError, in_one_line, is_damage
 from etlmon.store.deletions import SHARES, delete_share
 from etlmon.store.faults import NoRoomError, by_the_disk, is_full, more_room
 from etlmon.store.sizes import index_bytes, largest_first, quoted
@@ -65,7 +65,7 @@ def mend_indexes(
     finally:
         connection.set_progress_handler(None, 0)
     if found != "ok":
-        raise DamagedError(found[:MOST_CHARACTERS])
+        raise DamagedError(found)
     return True
 
 
@@ -117,11 +117,11 @@ def _refuse_damaged(connection: sqlite3.Connection, parts: Sequence[str]) -> Non
     for part in parts:
         found = _check(connection, part)
         if found != "ok":
-            raise DamagedError(found[:MOST_CHARACTERS])
+            raise DamagedError(found)
 
 
 def _check(connection: sqlite3.Connection, what: str) -> str:
-    return str(connection.execute(f"PRAGMA integrity_check({what})").fetchone()[0])
+    return in_one_line(str(connection.execute(f"PRAGMA integrity_check({what})").fetchone()[0]))
 
 
 def _indexes(connection: sqlite3.Connection) -> dict[str, list[str]]:

@@ -14,8 +14,9 @@ from twisted.internet import reactor, task
 
 from etlmon.errors import StoreError
 from etlmon.records.health import CollectorRun
-from etlmon.store.damage import check, looks_like_database, set_aside, stamp
+from etlmon.store.damage import DamagedError, check, looks_like_database, set_aside, stamp
 from etlmon.store.database import StoreService
+from etlmon.store.indexes import mend_indexes
 from etlmon.store.migrate import load_migrations, migrate
 from etlmon.store.open import prepare
 from etlmon.units import utc
@@ -55,6 +56,24 @@ def spoil(path: Path, first: int = 8192) -> None:
     with path.open("r+b") as file:
         file.seek(first)
         file.write(os.urandom(4096) * ((size - first) // 4096))
+
+
+def test_what_a_check_finds_is_one_line(path: Path) -> None:
+    """The log would show the end of a line as two characters."""
+    make(path)
+    with path.open("r+b") as file:
+        file.seek(-5 * 4096, os.SEEK_END)
+        file.write(bytes(4096))
+    found = check(path)
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as connection,
+        pytest.raises(DamagedError) as raised,
+    ):
+        mend_indexes(connection, path)
+    for words in (found, str(raised.value)):
+        assert words is not None
+        assert words.splitlines() == [words]
+        assert not words.startswith("*")
 
 
 def test_stamp_is_utc() -> None:
