@@ -84,7 +84,10 @@ class DatabaseHealth(Record, frozen=True, kw_only=True):
         about("Rows and bytes of each table, null in the first seconds after the start."),
     ] = None
     last_commit_at: Annotated[datetime | None, about("When the newest commit ended, UTC.")] = None
-    last_error: Annotated[str | None, about("The newest error, null if there was none.")] = None
+    last_error: Annotated[
+        str | None,
+        about("The newest error, null if there was none; whether it is over, `reason` says."),
+    ] = None
     last_error_at: Annotated[datetime | None, about("When it came, UTC.")] = None
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from typing import IO
 
 _PAGES_A_STEP = 1_000
+_PATIENCE_MS = 10_000
+"""With another program that has the database for itself."""
 _SEEN_TO = (
     "a node that runs, or is started, keeps it under another name and begins a new one; "
     "`etlmon restore` puts an older copy back"
@@ -243,7 +245,7 @@ def _view(database: Path) -> sqlite3.Connection:
     """Give a connection that holds one read transaction from now on."""
     source = sqlite3.connect(read_only_uri(database), uri=True, isolation_level=None)
     try:
-        source.execute("PRAGMA busy_timeout = 10000")
+        source.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
         source.execute("BEGIN")
         source.execute("SELECT 1 FROM sqlite_schema").fetchone()
     except BaseException:

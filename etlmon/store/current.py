@@ -120,7 +120,7 @@ class CurrentDatabase:
         try:
             self._make_ready()
         except StoreError as error:
-            why = why_not_yet(error, self.path)
+            why = why_not_yet(error, self.path, self._proc)
             if why is None:
                 self._unlock()
                 raise
@@ -355,7 +355,7 @@ class CurrentDatabase:
             try:
                 await self._in_thread(self._make_ready)
             except (StoreError, OSError) as error:
-                why = await self._in_thread(partial(why_not_yet, error, self.path))
+                why = await self._in_thread(partial(why_not_yet, error, self.path, self._proc))
                 self._wait(writer, StoreError(str(error) if why is None else f"{why}: {error}"))
             else:
                 self.waits = False

@@ -104,7 +104,7 @@ class StoreService(Service):
             self._tell,
             self._writing_failed,
             self.slowest,
-            partial(explained, path=self.path),
+            partial(explained, path=self.path, proc=self._proc),
             self._look_in_passing,
         )
         self._checkpoints = Checkpoints(

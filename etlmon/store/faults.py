@@ -6,14 +6,16 @@ import errno
 import os
 import shutil
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etlmon.errors import StoreError
+from etlmon.store.holders import writers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
+_PROC = Path("/proc")
 _LEAST_BYTES = 1 << 20
 """What a database needs beside its file to be opened, and somewhat more."""
 
@@ -101,24 +103,37 @@ def more_room(places: Iterable[Path]) -> Callable[[], bool]:
     return is_more
 
 
-def explained(error: sqlite3.Error, path: Path) -> sqlite3.Error:
+def explained(error: sqlite3.Error, path: Path, proc: Path = _PROC) -> sqlite3.Error:
     """Give an error with what hinders in its words, where SQLite does not tell. Blocks.
 
     That is where it says "disk I/O error", or "database or disk is full", or takes for damage what
-    a disk that fails does not give. ``path`` is that of the database.
+    a disk that fails does not give; and which process has locked the database. ``path`` is that of
+    the database.
     """
     code = error.sqlite_errorcode & 0xFF
+    if code in _LOCKED and (others := _others(path, proc)):
+        return _with_words(error, f"{error} by another program ({others})")
     if code not in _BY_THE_DISK | _DAMAGED | {sqlite3.SQLITE_FULL}:
         return error
     why = hindrance(path.resolve().parent)
     if why is None or (is_full(error) and why != _FULL) or (code in _DAMAGED and why != _FAILS):
         return error
-    plain = type(error)(f"{why}: {error}")
+    return _with_words(error, f"{why}: {error}")
+
+
+def _with_words(error: sqlite3.Error, words: str) -> sqlite3.Error:
+    plain = type(error)(words)
     plain.sqlite_errorcode = error.sqlite_errorcode
     return plain
 
 
-def why_not_yet(error: BaseException, path: Path) -> str | None:
+def _others(path: Path, proc: Path) -> str:
+    """Name the processes that have locked a database; nothing where the kernel tells none."""
+    found = writers(path, proc)
+    return f"pid {', '.join(map(str, found))}" if found else ""
+
+
+def why_not_yet(error: BaseException, path: Path, proc: Path = _PROC) -> str | None:
     """Say what keeps a database from being opened now and may pass by itself; else None. Blocks.
 
     That is a full disk, a file system that is read-only though a database has been made on it, and
@@ -129,7 +144,8 @@ def why_not_yet(error: BaseException, path: Path) -> str | None:
     if isinstance(error, NoRoomError) or number in _NO_ROOM or code == sqlite3.SQLITE_FULL:
         return _FULL
     if code in _LOCKED:
-        return "another program has locked it"
+        others = _others(path, proc)
+        return f"another program {f'({others}) ' if others else ''}has locked it"
     if number == errno.EROFS:
         why: str | None = READ_ONLY
     else:

@@ -30,6 +30,7 @@ from etlmon.store.damage import (
     stamp,
     unused,
 )
+from etlmon.store.faults import explained
 from etlmon.store.files import link, make, sync
 from etlmon.store.leftovers import clear, half_restored
 from etlmon.store.lock import lock
@@ -293,7 +294,7 @@ def _bring_in_log(real: Path) -> None:
             _, logged, brought_in = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
         if error.sqlite_errorcode & 0xFF in _NOT_NOW:
-            raise StoreError(f"cannot restore {real}: {error}") from error
+            raise StoreError(f"cannot restore {real}: {explained(error, real)}") from error
         return
     if logged != brought_in:
         raise StoreError(

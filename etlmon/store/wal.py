@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from etlmon.errors import StoreError
+from etlmon.store.holders import readers
 from etlmon.text import shell_word
 from etlmon.units import mebibytes
 
@@ -33,8 +34,6 @@ _MOST_BYTES = 1 << 30
 """So large it may be, or as the database if that may not, while others keep it from being begun
 anew; then nothing is written until they do not."""
 _LEAST_MOST_BYTES = 64 << 20
-_READING = range(123, 128)
-"""The bytes of the -shm of which SQLite locks one in each read transaction."""
 _TRY_AGAIN_SECONDS = 5.0
 
 
@@ -65,24 +64,6 @@ def begin_anew(connection: sqlite3.Connection, path: Path, least_bytes: int = _L
     log = path.resolve().with_name(f"{path.resolve().name}-wal")
     if log.exists() and log.stat().st_size >= least_bytes:
         checkpoint(connection.cursor())
-
-
-def readers(database: Path, proc: Path) -> list[int]:
-    """Give the processes that are in a read transaction, as far as the kernel tells. Blocks."""
-    real = database.resolve()
-    try:
-        status = real.with_name(f"{real.name}-shm").stat()
-        locks = (proc / "locks").read_text("ascii", "replace")
-    except OSError:
-        return []
-    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    found = set()
-    for line in locks.splitlines():
-        # 7: POSIX  ADVISORY  READ 4711 08:01:131 123 123; what waits for a lock has "->" before
-        fields = line.split()
-        if fields[1:2] == ["POSIX"] and fields[5:6] == [place] and int(fields[6]) in _READING:
-            found.add(int(fields[4]))
-    return sorted(found)
 
 
 class Checkpoints:

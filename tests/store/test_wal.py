@@ -21,7 +21,8 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gat
 from etlmon.errors import StoreError
 from etlmon.store import database, wal
 from etlmon.store.database import StoreService
-from etlmon.store.wal import has_reset_bug, readers
+from etlmon.store.holders import readers
+from etlmon.store.wal import has_reset_bug
 from etlmon.store.writer import Writer
 from tests.store.test_damage import run_of
 
