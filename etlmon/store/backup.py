@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, group_of, owner_of
 from etlmon.store.damage import DamagedError, is_damage, is_emptied, read_only_uri
-from etlmon.store.faults import READ_ONLY, explained, hindrance
+from etlmon.store.faults import READ_ONLY, explained, hindrance, is_full
 from etlmon.store.files import make, rename_anew, sync
 from etlmon.store.indexes import mend_copy
 from etlmon.store.leftovers import clear, clear_half_made, half_made
@@ -58,6 +58,7 @@ def back_up(
     is_alone: bool = False,
     spare_bytes: int = 0,
     notes: Mapping[str, str] = MappingProxyType({}),
+    told: str | None = None,
 ) -> Copied:
     """Copy the database to ``target``, also while a node writes to it.
 
@@ -66,8 +67,8 @@ def back_up(
     ``cancelled`` is asked now and then whether to give up. ``is_alone``: this process has no
     connection to the database, and gets none meanwhile; one that has cannot copy what is on a
     read-only file system. ``spare_bytes`` must stay free on the database's own disk, if the copy
-    goes there. ``notes`` go into its table ``meta``. Blocks. Raises StoreError; DamagedError where
-    the copy is no sound database.
+    goes there. ``notes`` go into its table ``meta``. ``told`` is what errors call the
+    target. Blocks. Raises StoreError; DamagedError where the copy is no sound database.
     """
     _refuse_existing(target)
     if not database.exists():
@@ -93,9 +94,12 @@ def back_up(
         return Copied(target.stat().st_size, is_mended)
     except (OSError, sqlite3.Error, StoreError) as error:
         kind = DamagedError if is_damage(error) else StoreError
-        if isinstance(error, sqlite3.Error) and (plain := explained(error, database)) is not error:
-            raise kind(f"cannot copy {database}: {plain}") from error
-        raise kind(f"cannot copy {database} to {target}: {_words(error, target)}") from error
+        if isinstance(error, sqlite3.Error) and not is_full(error):  # full is where it goes to
+            plain = explained(error, database)
+            if plain is not error:
+                raise kind(f"cannot copy {database}: {plain}") from error
+        words = _words(error, target)
+        raise kind(f"cannot copy {database} to {told or target}: {words}") from error
     finally:
         with suppress(OSError):
             made.unlink(missing_ok=True)
@@ -201,7 +205,7 @@ def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> Copie
             clear_half_made(target.parent, wall_seconds)
             _refuse_existing(target)
         with acting_as(reader):
-            found, copied = _passing_copy(database)
+            found, copied = _passing_copy(database, target)
         with found, acting_as(writer):
             _write(found, target)
         return copied
@@ -218,10 +222,11 @@ def _is_open_to_all(directory: Path) -> bool:
     return bool(mode & stat.S_ISVTX and mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
-def _passing_copy(database: Path) -> tuple[IO[bytes], Copied]:
-    """Give a copy that has no name any more."""
+def _passing_copy(database: Path, target: Path) -> tuple[IO[bytes], Copied]:
+    """Give a copy that has no name any more; for ``target``, which errors name."""
     beside = half_made(database)
-    copied = back_up(database, beside, is_alone=True)
+    told = f"{target}, by way of {database.parent}"
+    copied = back_up(database, beside, is_alone=True, told=told)
     opened = beside.open("rb")
     beside.unlink()
     return opened, copied

@@ -98,6 +98,22 @@ class TestCopying:
             back_up(made, tmp_path / "copy.db")
         assert not list(tmp_path.glob("copy*"))
 
+    def test_on_a_full_disk_it_tells_where_the_copy_was_to_go(
+        self, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not that the database could not be read, whose disk may be as full."""
+
+        def fill(*_: Any) -> None:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+        monkeypatch.setattr(backup, "_copy", fill)
+        monkeypatch.setattr("etlmon.store.faults.hindrance", lambda _directory: "the disk is full")
+        target = tmp_path / "copy.db"
+        with pytest.raises(StoreError, match=f"cannot copy {made} to {target}: the disk is full"):
+            back_up(made, target)
+
     def test_tells_where_its_file_is_exchanged_meanwhile(
         self, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -91,6 +91,20 @@ class TestCopying:
         with pytest.raises(StoreError, match="exists already"):
             back_up_for_root(database, target, NOW)
 
+    def test_tells_that_it_passes_through_the_databases_directory(
+        self, place: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where that has no room for it, a name made by chance would tell nobody why."""
+        (place / "root").mkdir(mode=0o700)
+        target = place / "root" / "copy.db"
+        usage = type(shutil.disk_usage(place))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _directory: usage(9999, 9899, 100))
+        words = (
+            f"cannot copy {database} to {target}, by way of {database.parent}: .* 100 bytes free"
+        )
+        with pytest.raises(StoreError, match=words):
+            back_up_for_root(database, target, NOW)
+
     def test_replaces_nothing_that_comes_meanwhile(
         self, place: Path, database: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
