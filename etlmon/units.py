@@ -39,6 +39,9 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(B|[KMGT]iB|[kKMGT]B)?")
 SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? *(B|[KMGT]iB|[kKMGT]B)?$"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS, _LAST_MS = (
+    int((datetime(year, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()) * 1000 for year in (2, 9999)
+)
 
 
 def parse_duration(text: str) -> float:
@@ -101,8 +104,18 @@ def to_millis(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
+def is_moment(millis: int) -> bool:
+    """Whether a number of milliseconds is a moment that has a date in every time zone."""
+    return _FIRST_MS <= millis <= _LAST_MS
+
+
 def from_millis(millis: int) -> datetime:
-    """Give the aware UTC datetime of a stored moment."""
+    """Give the aware UTC datetime of a stored moment.
+
+    The first or the last that is one in every time zone for a number that is none, such as a bit
+    that has turned over on a disk leaves: one row shall not keep all others from being shown.
+    """
+    millis = min(max(millis, _FIRST_MS), _LAST_MS)
     return _EPOCH + timedelta(milliseconds=millis)
 
 

@@ -140,6 +140,14 @@ class TestMoments:
     def test_a_stored_moment_comes_back(self, millis):
         assert to_millis(from_millis(millis)) == millis
 
+    @pytest.mark.parametrize("millis", [-(1 << 63), -(10**14), 10**15, (1 << 63) - 1])
+    def test_a_number_that_is_no_moment_is_shown_all_the_same(self, millis):
+        """In every time zone, also where a screen shows it in its own."""
+        moment = from_millis(millis)
+        assert moment.year in (2, 9999)
+        for hours in (-23, 23):
+            moment.astimezone(timezone(timedelta(hours=hours)))
+
     def test_a_moment_may_have_any_zone(self):
         seoul = timezone(timedelta(hours=9))
         assert to_millis(datetime(1970, 1, 1, 9, 0, 1, tzinfo=seoul)) == 1000

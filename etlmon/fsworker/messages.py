@@ -18,7 +18,7 @@ from msgspec import Struct
 from etlmon.fsworker.failures import WorkerFailed
 from etlmon.records.path import ScanTrouble
 from etlmon.text import host_path, host_text
-from etlmon.units import from_millis
+from etlmon.units import from_millis, is_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,10 +151,8 @@ def moment(nanoseconds: int | None) -> datetime | None:
     """Give a file's time; None for one that no calendar holds (a file system may claim any)."""
     if nanoseconds is None:
         return None
-    try:
-        return from_millis(nanoseconds // 1_000_000)
-    except OverflowError:
-        return None
+    millis = nanoseconds // 1_000_000
+    return from_millis(millis) if is_moment(millis) else None
 
 
 def wire_text(raw: bytes) -> str:
