@@ -98,16 +98,17 @@ def delete_after(
 
 
 def delete_oldest(
-    table: Table, rows: int, most: int = ROWS_A_STEP
+    table: Table, rows: int, most: int = ROWS_A_STEP, *, before: int | None = None
 ) -> Callable[[sqlite3.Cursor], int]:
     """Delete the ``rows`` oldest rows, but at most ``most``; gives how many.
 
-    Where a table has kinds of rows, they are the oldest of those kinds that have the most.
+    Where a table has kinds of rows, they are the oldest of those kinds that have the most. Where it
+    ages by its ids, none goes from ``before`` on.
     """
     if table.kinds is not None:
         return lambda cursor: _delete_of_kinds(table, min(rows, most), cursor)
     which = (
-        f"id < (SELECT min(id) FROM {table.name}) + ?"
+        f"id < min((SELECT min(id) FROM {table.name}) + ?, {_NO_ID if before is None else before})"
         if table.ages_by_id
         else f"rowid IN (SELECT rowid FROM {table.name} ORDER BY {table.time_column} LIMIT ?)"
     )

@@ -236,7 +236,8 @@ class RetentionService(TimerService):
         first, last = found
         rows = last - first + 1
         if table.ages_by_id and table.kinds is None:
-            await self._delete(table, rows - most)
+            # Before a number, not so many rows: where somebody has left a hole that would be all.
+            await self._delete(table, rows - most, before=last + 1 - most)
             return
         known = self._counted.get(table.name)
         if known is not None and known.last <= last:
@@ -258,11 +259,12 @@ class RetentionService(TimerService):
                 break
         return rows
 
-    async def _delete(self, table: Table, rows: int) -> int:
-        """Delete the oldest ``rows`` rows in steps; give how many went."""
+    async def _delete(self, table: Table, rows: int, before: int | None = None) -> int:
+        """Delete the oldest ``rows`` rows in steps, ``before`` an id; give how many went."""
         left = rows
         while left > 0:
-            deleted = await self._step(partial(delete_oldest, table, left), table.name)
+            step = partial(delete_oldest, table, left, before=before)
+            deleted = await self._step(step, table.name)
             if not deleted:
                 break
             left -= deleted

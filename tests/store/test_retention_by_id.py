@@ -159,6 +159,24 @@ async def test_too_many_lines(store: StoreService, sql: Sql) -> None:
     assert sql(BLOCKS) == [(5_001, 10_000), (10_001, 15_000)]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "left"),
+    [
+        (1, -(1 << 62), (2, 300, 299)),
+        (1, -7, (2, 300, 299)),
+        (300, 1 << 61, (1 << 61, 1 << 61, 1)),
+    ],
+)
+async def test_a_hole_between_the_numbers_takes_no_lines_behind_it(
+    store: StoreService, sql: Sql, old: int, new: int, left: tuple[int, int, int]
+) -> None:
+    """Whoever has left one in a copy would have all lines deleted, the newest, too."""
+    await store.write([lines_at(NOW, 300)])
+    sql(f"UPDATE log_lines SET id = {new} WHERE id = {old}")
+    await trim(store, "log_lines", max_rows=299)
+    assert sql(IDS) == [left]
+
+
 async def test_lines_grow_old_from_the_head_of_the_table(store: StoreService, sql: Sql) -> None:
     """Those that a wrong clock dates after tomorrow go with the first behind them that is not."""
     for age in (90.0, -200_000.0, 80.0, -200_000.0, 9.0, 90.0, -200_000.0):
