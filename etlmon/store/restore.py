@@ -39,7 +39,7 @@ from etlmon.store.shape import (
     altered,
     be_wary,
     drop_foreign,
-    has_statistics,
+    drop_statistics,
     lacking,
     put_right,
     strange,
@@ -217,17 +217,20 @@ def _make_ours(fresh: Path, copy: Path) -> tuple[bool, list[str]]:
     """
     try:
         with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
-            be_wary(connection)
-            odd = strange(connection)
-            if odd is not None:
-                raise _changed(copy, odd)
-            version = schema_version(connection)
-            refuse_unknown(copy, version)
-            _refuse_altered(connection, copy, version)
-            return has_statistics(connection), drop_foreign(connection, version)
+            with be_wary(connection):
+                odd = strange(connection)
+                if odd is not None:
+                    raise _changed(copy, odd)
+                version = schema_version(connection)
+                refuse_unknown(copy, version)
+                _refuse_altered(connection, copy, version)
+                had_statistics = drop_statistics(connection)
+            return had_statistics, drop_foreign(connection, version)
     except sqlite3.Error as error:
         if is_damage(error):
             raise DamagedError(f"{copy} is damaged: {error}") from error
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            raise _changed(copy, "to look at its schema takes too long") from error
         raise StoreError(f"cannot check how the tables of {copy} are made: {error}") from error
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from etlmon.store.damage import read_only_uri, stamp
 from etlmon.store.leftovers import clear_half_made
+from etlmon.store.shape import be_wary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +30,6 @@ _MOST_CHARACTERS = 64
 COPIED_FROM = "copied_from"
 """The key, in the table ``meta`` of a copy, of where its database was."""
 _HEADER_BYTES = 100
-_MOST_STEPS = 1_000_000
-"""Of SQLite, for what a database says of itself: some ten would do."""
-_MOST_TOLD_BYTES = 1 << 20
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -167,9 +165,7 @@ def _told(database: Path) -> dict[str, str]:
     has_log = real.with_name(f"{real.name}-wal").exists()
     try:
         uri = read_only_uri(real, at_rest=not has_log)
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_TOLD_BYTES)
-            connection.set_progress_handler(lambda: True, _MOST_STEPS)
+        with closing(sqlite3.connect(uri, uri=True)) as connection, be_wary(connection):
             found = connection.execute(
                 "SELECT key, value FROM meta WHERE key IN ('created_at', ?) LIMIT 2", (COPIED_FROM,)
             ).fetchall()

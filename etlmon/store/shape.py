@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from contextlib import closing
+import time
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from etlmon.store.migrate import RECORD, load_migrations
@@ -25,10 +26,12 @@ _BEGINNINGS = {
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL %'"
 """But those of which a module of SQLite makes what it likes."""
 _STATISTICS = "type = 'table' AND name GLOB 'sqlite_stat[1-4]'"
-_MOST_PARTS, _MOST_SQL_BYTES = 1_000, 100_000
+_MOST_PARTS, _MOST_SQL_BYTES = 1_000, 20_000
 """Some forty are ours, of some kilobytes; whoever looks into the file may have added a few."""
-_MOST_STEPS = 10_000_000
-"""Of SQLite: less than a second."""
+_MOST_SECONDS = 10.0
+"""To look at a schema takes some milliseconds."""
+_STEPS_BETWEEN_LOOKS = 100
+"""Of SQLite, each of which may search all of what is as long as it may be, some milliseconds."""
 _TOKEN = re.compile(
     r"""
     (?:--[^\n]*|/\*.*?(?:\*/|\Z)|\s+)
@@ -40,10 +43,21 @@ _TOKEN = re.compile(
 )
 
 
-def be_wary(connection: sqlite3.Connection) -> None:
-    """Bound what a file of somebody else may cost a connection that looks at its schema only."""
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_SQL_BYTES)
-    connection.set_progress_handler(lambda: True, _MOST_STEPS)
+@contextmanager
+def be_wary(connection: sqlite3.Connection) -> Iterator[None]:
+    """Bound what a file of somebody else may cost a connection that looks at its schema only.
+
+    That reads the statistics, too, and so computes whatever stands in their place. Not all of what
+    takes too long fails: SQLite can do without statistics.
+    """
+    until = time.monotonic() + _MOST_SECONDS
+    before = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_SQL_BYTES)
+    connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS_BETWEEN_LOOKS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, before)
 
 
 def strange(connection: sqlite3.Connection) -> str | None:
@@ -112,7 +126,7 @@ def used_up(connection: sqlite3.Connection, version: int) -> str | None:
 
 
 def drop_foreign(connection: sqlite3.Connection, version: int) -> list[str]:
-    """Drop what is not of a schema, statistics too; give what that was but for these, for people.
+    """Drop what is not of a schema, and give what that was, for people; statistics do not count.
 
     A trigger that somebody has planted would run with each row that a node stores, a constraint on
     a table of his with each check of it. So nothing of it is run: what has no pages of its own is
@@ -122,7 +136,6 @@ def drop_foreign(connection: sqlite3.Connection, version: int) -> list[str]:
     with closing(_made(version)) as whole:
         known, present = _parts(whole), _parts(connection)
     foreign = [part for part, sql in present.items() if known.get(part) != sql]
-    statistics = connection.execute(f"SELECT type, name FROM sqlite_schema WHERE {_STATISTICS}")
     tables = {name for (name,) in connection.execute(_TABLES)}
     without_pages = [
         (kind, name)
@@ -130,24 +143,31 @@ def drop_foreign(connection: sqlite3.Connection, version: int) -> list[str]:
         if kind in ("trigger", "view") or (kind == "table" and name not in tables)
     ]
     _forget(connection, without_pages)
-    for kind, name in sorted({*foreign, *statistics}.difference(without_pages)):  # indexes first
+    _drop(connection, sorted(set(foreign).difference(without_pages)))  # indexes first
+    return [f"{kind} {one_line(name)}" for kind, name in foreign]
+
+
+def drop_statistics(connection: sqlite3.Connection) -> bool:
+    """Drop the statistics by which SQLite chooses its indexes; give whether there were any."""
+    found = connection.execute(
+        f"SELECT type, name FROM sqlite_schema WHERE {_STATISTICS}"
+    ).fetchall()
+    _drop(connection, found)
+    return bool(found)
+
+
+def _drop(connection: sqlite3.Connection, parts: Iterable[tuple[str, str]]) -> None:
+    for kind, name in parts:
         try:
             connection.execute(f"DROP {kind} IF EXISTS {quoted(name)}")
         except sqlite3.Error:
             _forget(connection, [(kind, name)])
-    return [f"{kind} {one_line(name)}" for kind, name in foreign]
 
 
 def _forget(connection: sqlite3.Connection, parts: Iterable[tuple[str, str]]) -> None:
     connection.execute("PRAGMA writable_schema = ON")
     connection.executemany("DELETE FROM sqlite_schema WHERE type = ? AND name = ?", parts)
     connection.execute("PRAGMA writable_schema = RESET")
-
-
-def has_statistics(connection: sqlite3.Connection) -> bool:
-    """Whether there are statistics, by which SQLite chooses its indexes."""
-    found = connection.execute(f"SELECT 1 FROM sqlite_schema WHERE {_STATISTICS}").fetchone()
-    return found is not None
 
 
 def put_right(connection: sqlite3.Connection, version: int, *, takes_statistics: bool) -> None:

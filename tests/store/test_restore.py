@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from etlmon.errors import StoreError
-from etlmon.store import sizes
+from etlmon.store import rotation, shape, sizes
 from etlmon.store.backup import back_up
 from etlmon.store.damage import DamagedError
 from etlmon.store.open import prepare
@@ -391,6 +391,31 @@ def test_nothing_that_is_planted_is_run(
     assert numbers(path) == NEW
     assert sql(parts) == before
     assert sql("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_statistics_that_are_computed_hold_up_nobody(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite does so whenever it opens the file, here for an hour, whatever it is asked."""
+    monkeypatch.setattr(shape, "_MOST_SECONDS", 0.2)
+    search = "instr(zeroblob(19000 + length(x)), zeroblob(9000) || x'01')"
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.executescript(
+            "ANALYZE; WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 99999)"
+            " INSERT INTO sqlite_stat1 SELECT 'meta', 'meta', '1 1' FROM n;"
+            + written(
+                "sqlite_stat1",
+                f"CREATE TABLE sqlite_stat1 (tbl, idx, x, stat AS ({'||'.join([search] * 99)}))",
+            )
+        )
+
+    def try_it() -> None:
+        with pytest.raises(StoreError, match="to look at its schema takes too long: somebody has"):
+            restore(copy, path, NOW)
+        rotation._told(copy)
+
+    assert ends_within(30, try_it)
+    assert numbers(path) == OLD
 
 
 def test_views_of_views_hold_up_no_node(path: Path) -> None:
