@@ -77,7 +77,8 @@ def make_namespace(node: NodeService, reactor: Any) -> dict[str, Any]:
             (one.state, one.records, one.waited_seconds, ", ".join(sorted(one.tables)))
             for one in node.store.queued()
         ]
-        trouble = f"; last error: {database.last_error}" if database.last_error else ""
+        at = "" if database.last_error_at is None else f" at {database.last_error_at}"
+        trouble = f"; last error{at}: {database.last_error}" if database.last_error else ""
         return Table(
             "state records waited_seconds tables",
             rows,

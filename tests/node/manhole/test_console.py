@@ -201,6 +201,16 @@ class TestSocket:
         ):
             assert re.search(told, done.stdout), told
 
+    async def test_an_error_that_is_over_is_told_with_its_time(self, tmp_path, node):
+        done = await run(
+            f"{BIN}/etlmon",
+            "console",
+            "--socket",
+            f"{tmp_path}/console",
+            script="store._writer._note(ValueError('spoiled'))\nqueue()\n",
+        )
+        assert re.search(r"dropped; last error at 2\d{3}-\d\d-\d\d .*: spoiled", done.stdout)
+
     async def test_the_first_rows_of_every_table_are_to_be_had(self, tmp_path, node):
         tables = ("pending()", "queue()", "slow()", "deferreds()", "memory()", "descriptors()")
         read = "read('SELECT 1 AS n UNION SELECT 2')"
