@@ -290,10 +290,9 @@ class CurrentDatabase:
         self._replacing = self._unchecked = None
         writer.resume(None if opened is damaged and lack is None else opened.writing)
         if opened is not damaged:
-            writer.state.last_error = (
+            writer.note(
                 f"damaged ({error}); kept as {self.aside.kept}, {self.aside.what_is_in_its_place}"
             )
-            writer.state.last_error_at = self._wall_clock()
             self._replaced()
 
     async def _look_into(self, damaged: Connections, error: BaseException) -> str | None:

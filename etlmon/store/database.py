@@ -276,7 +276,7 @@ class StoreService(Service):
             max_bytes=self.max_bytes,
             early_rows=self.early_rows + self._current.early_rows,
             last_commit_at=None if state.last_commit_at is None else utc(state.last_commit_at),
-            last_error=files.trouble if files.is_lost else state.last_error,
+            last_error=state.last_error,
             last_error_at=None if state.last_error_at is None else utc(state.last_error_at),
         )
 
@@ -374,6 +374,8 @@ class StoreService(Service):
                 self.log.info("The database file is back.")
             else:
                 self.log.error("The database: {trouble}.", trouble=files.trouble)
+                if self._writer is not None:
+                    self._writer.note(files.trouble)
         if self._checkpoints is not None and self.running:
             self._checkpoints.mind(found.wal_bytes or 0)
 

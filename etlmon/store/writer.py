@@ -191,6 +191,11 @@ class Writer:
         self._settle()
         return rests
 
+    def note(self, error: BaseException | str) -> None:
+        """Keep what is wrong as the last error."""
+        self.state.last_error = str(error)
+        self.state.last_error_at = self._wall_clock()
+
     def halt(self, error: StoreError | None = None) -> None:
         """Begin no more transactions until ``resume``; what comes waits.
 
@@ -199,7 +204,7 @@ class Writer:
         self._halted = True
         self._lending.is_back()
         if error is not None:
-            self._note(error)
+            self.note(error)
             self.trouble.failed(error, self.state.dropped_records)
             self._hold(tuple(self._queue))
         if self._timer is not None:
@@ -342,12 +347,12 @@ class Writer:
             self._refuse_culprit(group, error)
             self._told_of_failure(error)
         elif self._closing:
-            self._note(error)
+            self.note(error)
             group += self._queue.take_all()
             self.log.error("{n} batches were not stored: {error}", n=len(group), error=error)
             self._refuse(group, error)
         else:
-            self._note(error)
+            self.note(error)
             self.trouble.failed(error, self.state.dropped_records)
             self._queue.put_back_behind_deletions(group)
             is_tried = self._queue.first in group
@@ -359,16 +364,12 @@ class Writer:
     def _refuse_culprit(self, group: list[Waiting], error: BaseException) -> None:
         """Refuse a batch that is at fault; of several, each goes alone to show which one it is."""
         if len(group) == 1:
-            self._note(error)
+            self.note(error)
             self._refuse(group, error)
             return
         alone = [replace(waiting, size=MOST_RECORDS, joins=False) for waiting in group]
         self._queue.put_back(alone)
         self._next_at = self._clock.seconds()
-
-    def _note(self, error: BaseException) -> None:
-        self.state.last_error = str(error)
-        self.state.last_error_at = self._wall_clock()
 
     def _settle(self) -> None:
         self._schedule()

@@ -322,7 +322,11 @@ async def test_a_read_that_takes_too_long_is_given_up(
 
 
 async def test_a_file_that_is_removed_is_told(
-    store: StoreService, path: Path, until: Any, flush_logged_errors: Callable[..., list[Any]]
+    store: StoreService,
+    path: Path,
+    now: float,
+    until: Any,
+    flush_logged_errors: Callable[..., list[Any]],
 ) -> None:
     """SQLite itself goes on with the file that nobody sees any more. The log tells it once."""
     assert store.health().state == "ok"
@@ -330,6 +334,7 @@ async def test_a_file_that_is_removed_is_told(
         away = path.rename(path.with_name("away"))  # noqa: ASYNC240
         await until(lambda: store.health().state == "degraded")
         assert "was removed or replaced" in str(store.health().last_error)
+        assert store.health().last_error_at == utc(now)
         path.touch()  # noqa: ASYNC240 - another is no better than none
         await until(lambda: store.health().size_bytes == 0)
         away.rename(path)

@@ -207,7 +207,7 @@ class TestSocket:
             "console",
             "--socket",
             f"{tmp_path}/console",
-            script="store._writer._note(ValueError('spoiled'))\nqueue()\n",
+            script="store._writer.note(ValueError('spoiled'))\nqueue()\n",
         )
         assert re.search(r"dropped; last error at 2\d{3}-\d\d-\d\d .*: spoiled", done.stdout)
 
