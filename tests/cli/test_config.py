@@ -7,14 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import invoke
+from tests.waiting import PATIENCE_SECONDS
 
 CONF = Path(__file__).parents[2] / "conf"
+BACKGROUND = f"sleep 98765.{os.getpid()} & wait"
+"""What a shell is told; no other test's is."""
 
 
 def test_good_configurations() -> None:
@@ -53,26 +57,37 @@ def test_no_file_is_a_mistake_of_usage() -> None:
     assert "Name the file to check." in result.stderr
 
 
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def programs(pids: list[str]) -> list[str]:
+    """Give what each was begun as; empty while it is being begun."""
+    return [Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0] for pid in pids]
+
+
 @pytest.fixture
 def shell() -> Iterator[subprocess.Popen[bytes]]:
-    script = "sleep 98765.4 & echo; wait"
-    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, process_group=0) as process:
-        assert process.stdout is not None
-        process.stdout.read(1)
-        yield process
-        os.killpg(process.pid, signal.SIGKILL)
+    """Give a shell whose child has become another program: until then it is called the same."""
+    with subprocess.Popen(["sh", "-c", BACKGROUND], process_group=0) as process:
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        try:
+            while programs(children(process.pid)) != ["sleep"]:
+                assert time.monotonic() < give_up_at
+                time.sleep(0.001)
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_watch_can_be_tried_out(shell) -> None:
-    plain = invoke("match", "98765.4 & echo", "--comm", "sh")
+    plain = invoke("match", BACKGROUND, "--comm", "sh")
     assert plain.exit_code == 0
     (title, line) = plain.output.splitlines()
     assert title.split()[0] == "PID"
     assert line.replace(",", "").split()[0] == str(shell.pid)
     found = json.loads(
-        invoke(
-            "match", "98765.4 & echo", "--with-children", "--pid", str(shell.pid), "--json"
-        ).output
+        invoke("match", BACKGROUND, "--with-children", "--pid", str(shell.pid), "--json").output
     )
     assert [one["is_child"] for one in found] == [False, True]
     assert found[1]["parent_pid"] == shell.pid
