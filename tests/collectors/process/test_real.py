@@ -30,6 +30,8 @@ from tests.waiting import PATIENCE_SECONDS
 
 PROC = Path("/proc")
 SLEEP = os.path.realpath("/bin/sleep")
+SECONDS = f"600.{os.getpid()}"
+"""How long sleepers sleep: by that they are known from those of other tests at the same time."""
 
 
 def told(pid: int, name: str) -> str:
@@ -200,20 +202,21 @@ async def test_a_look_soon_after_keeps_the_figure(subject, looker) -> None:
 
 async def test_names(subject, looker) -> None:
     """Renamed by prctl; cut by the kernel; written over."""
-    renamed = subject("name=etl_stage")
-    long_name = Path("/tmp") / f"etl_worker_long_name_{os.getpid()}"
+    stage = f"etl_stg{os.getpid()}"
+    renamed = subject(f"name={stage}")
+    long_name = Path("/tmp") / f"etl_{os.getpid()}_worker_with_a_long_name"
     long_name.symlink_to("/bin/sleep")
     sleeper = begun(str(long_name), "60")
     try:
         watching = looker(
-            ProcessWatch(name="comm", comm="etl_stage"),
+            ProcessWatch(name="comm", comm=stage),
             ProcessWatch(name="long", match=f"^{long_name.name}$"),
-            ProcessWatch(name="cut", comm="etl_worker_long"),
+            ProcessWatch(name="cut", comm=long_name.name[:15]),
         )
         assert program(sleeper.pid) == SLEEP
         samples = {sample.watch: sample for sample in await watching.look()}
         assert samples["comm"].pid == renamed.pid
-        assert samples["comm"].process_name == "etl_stage"
+        assert samples["comm"].process_name == stage
         assert samples["long"].pid == samples["cut"].pid == sleeper.pid
         assert samples["long"].process_name == long_name.name
     finally:
@@ -223,10 +226,10 @@ async def test_names(subject, looker) -> None:
 
 
 async def test_a_long_command_line_with_newlines_and_a_secret(subject, looker) -> None:
-    end = "com.example.Main\nsecond line"
+    end = f"com.example.Main{os.getpid()}\nsecond line"
     one = subject("--password=hunter2", "--pin", "4711", "x" * 20_000, end)
     watching = looker(
-        ProcessWatch(name="end", match=r"Main\nsecond line$"),
+        ProcessWatch(name="end", match=rf"Main{os.getpid()}\nsecond line$"),
         redact=RedactSection(patterns=(r"--pin (\d+)",)),
     )
     (sample,) = await watching.look()
@@ -316,8 +319,9 @@ async def test_a_restart_under_the_same_name(subject, looker) -> None:
 
 
 async def test_children_count_though_their_parent_has_ended(subject, looker) -> None:
-    one = subject("name=etl_parent", "child=60")
-    watching = looker(ProcessWatch(name="tree", comm="etl_parent", with_children=True))
+    name = f"etl_top{os.getpid()}"
+    one = subject(f"name={name}", "child=60")
+    watching = looker(ProcessWatch(name="tree", comm=name, with_children=True))
     (child_pid,) = map(int, told(one.pid, f"task/{one.pid}/children").split())
     try:
         while told(child_pid, "comm") == told(
@@ -342,9 +346,9 @@ async def test_another_program_under_the_same_pid_is_seen(
     looker, looks_before: int, within: int
 ) -> None:
     """As cron's shell does it: the pid stays, the program is another. Later it takes longer."""
-    with begun("sh", "-c", "read x; exec sleep 61.5") as process:
+    with begun("sh", "-c", f"read x; exec sleep {SECONDS}") as process:
         try:
-            watching = looker(ProcessWatch(name="sleep", match="^sleep 61.5$"))
+            watching = looker(ProcessWatch(name="sleep", match=f"^sleep {SECONDS}$"))
             for _ in range(looks_before):
                 assert await watching.look() == []
             assert process.stdin is not None
@@ -511,8 +515,8 @@ def seen_by_nobody(pattern: str, mount: str = "true") -> Any:
 @ROOT
 @needs_open_checkout
 def test_an_ordinary_user_is_told_what_it_cannot_see() -> None:
-    with begun("sleep", "62.25") as process:
-        found = seen_by_nobody("^sleep 62.25$")
+    with begun("sleep", SECONDS) as process:
+        found = seen_by_nobody(f"^sleep {SECONDS}$")
         process.kill()
     assert (found["sees_all"], found["met"], found["untold"]) == (True, 1, True)
     assert (found["exe"], found["whole"]) == ([None], [False])
@@ -522,8 +526,8 @@ def test_an_ordinary_user_is_told_what_it_cannot_see() -> None:
 @needs_open_checkout
 @pytest.mark.parametrize("how", ["1", "2"])
 def test_hidden_processes_are_known_to_be_hidden(how: str) -> None:
-    with begun("sleep", "62.25") as process:
-        found = seen_by_nobody("^sleep 62.25$", f"mount -t proc -o hidepid={how} proc /proc")
+    with begun("sleep", SECONDS) as process:
+        found = seen_by_nobody(f"^sleep {SECONDS}$", f"mount -t proc -o hidepid={how} proc /proc")
         process.kill()
     assert (found["sees_all"], found["met"]) == (False, 0)
 
@@ -583,9 +587,10 @@ def test_with_hidepid_what_meets_the_criteria_no_more_has_left() -> None:
 
 @ROOT
 async def test_a_process_in_a_container_has_its_own_pid_there(looker) -> None:
-    with begun("unshare", "--pid", "--fork", "--kill-child", "sleep", "62.75") as process:
+    seconds = f"1{SECONDS}"  # its end is not waited for
+    with begun("unshare", "--pid", "--fork", "--kill-child", "sleep", seconds) as process:
         try:
-            watching = looker(ProcessWatch(name="it", match="^sleep 62.75$"))
+            watching = looker(ProcessWatch(name="it", match=f"^sleep {seconds}$"))
             while not (samples := await watching.look()):
                 await deferLater(reactor, 0.01)
             assert [sample.container_pid for sample in samples] == [1]
