@@ -33,7 +33,7 @@ def free_port(host: str = "127.0.0.1") -> int:
     """Give a port at which nobody listens, nor will before the caller has something listen there.
 
     It is none of those that the kernel gives to whoever asks for any: another process may be given
-    one of them at any moment.
+    one of them at any moment. Nor is it given to any other test while this process lives.
     """
     text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
     end = int(text.split()[0])
@@ -41,9 +41,11 @@ def free_port(host: str = "127.0.0.1") -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
         port = random.SystemRandom().randrange(_LEAST_PORT, end)
-        with socket.socket(family) as one:
+        with socket.socket(family) as one, socket.socket(socket.AF_UNIX) as claim:
             try:
+                claim.bind(f"\0etlmon-test-port-{port}")
                 one.bind((host, port))
             except OSError:
                 continue
+            claim.detach()  # stays open, and with it the name, to the end of this process
         return port
