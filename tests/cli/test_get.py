@@ -201,7 +201,10 @@ def test_a_stream_is_followed_until_an_interrupt() -> None:
             text=True,
         )
         connection, _ = server.accept()
-        assert connection.recv(1_000).startswith(b"GET /api/v1/logs/app?follow=true HTTP/1.1")
+        with connection.makefile("rb") as asked:
+            assert asked.readline() == b"GET /api/v1/logs/app?follow=true HTTP/1.1\r\n"
+            while asked.readline() != b"\r\n":
+                pass
         connection.sendall(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
             b"id: 1\ndata: %s\n\n" % json.dumps(item).encode()
