@@ -90,8 +90,7 @@ def test_usage_agrees_with_df(run: Start, write_config: WriteConfig) -> None:
         found = node.get_until("fs", lambda rows: rows[0]["collected_at"] > first)
         after = df()
         shown = {row["mount_point"]: row for row in found if row["state"] == "ok"}
-        assert "/" in shown
-        differ = []
+        differ = [] if "/" in shown else [found]  # on a busy machine it may answer late
         for mount_point, row in shown.items():
             (size, low), (_, high) = (at.get(mount_point, (-1, -1)) for at in (before, after))
             slack = 64 << 20  # other programs write and delete between the two
