@@ -129,7 +129,7 @@ def test_it_is_stopped_and_goes_on(
     """The shell of a user stops it with ^Z and has it go on with fg."""
     node = start(etlmon, "node", "-c", str(write_config()))
     node.get_until("fs", bool)
-    shell = terminal("--norc", "--noprofile", "-i", program="bash", PS1="ready> ")
+    shell = terminal("--norc", "--noprofile", "-i", program="bash", PS1="ready> ", HISTFILE="")
     shell.wait("ready>")
     shell.type(f"{etlmon} ui {node.address}\r")
     shell.wait(lambda text: row(text, "/") and "q quit" in text)
