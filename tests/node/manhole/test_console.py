@@ -295,12 +295,12 @@ class TestSocket:
         node = make(tmp_path, f"socket: {tmp_path}/console")
         node.startService()
         line = socket.socket(socket.AF_UNIX)
-        with closing(line):
+        with closing(line), line.makefile("rb") as said:
             line.connect(f"{tmp_path}/console")
             line.sendall(b"print('here')\n")
-            assert await deferToThread(line.recv, 100) == b"here\n"
+            assert await deferToThread(said.readline) == b"here\n"
             await node.stopService()
-            assert await deferToThread(line.recv, 100) == b""
+            assert await deferToThread(said.read) == b""
         again = make(tmp_path, f"socket: {tmp_path}/console")
         again.startService()
         (row,) = await visits(again)
