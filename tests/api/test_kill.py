@@ -200,6 +200,7 @@ async def test_the_confirmation_token_is_in_the_problem_and_nowhere_else(
 async def test_a_client_that_leaves_does_not_keep_a_kill_out_of_the_audit(make_killing) -> None:
     killing = await make_killing()
     killing.child.send_signal(signal.SIGSTOP)  # it takes SIGTERM only when it goes on
+    await deferToThread(os.waitid, os.P_PID, killing.child.pid, os.WSTOPPED | os.WNOWAIT)
     wire = await killing.api.connect()
     body = b'{"confirm": true, "wait": 20}'
     wire.transport.write(
