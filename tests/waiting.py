@@ -29,6 +29,22 @@ def wait_for_tick() -> None:
         time.sleep(0.001)
 
 
+def wait_asleep(pid: int) -> None:
+    """Wait until a process that has just been begun, and soon sleeps for good, does so.
+
+    Who began it goes on as soon as it cannot fail any more: the kernel says that it is another
+    program a little later, and what its arguments are later still.
+    """
+    place = Path(f"/proc/{pid}")
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while (
+        not (place / "cmdline").read_bytes()
+        or (place / "stat").read_bytes().rpartition(b")")[2].split()[0] != b"S"
+    ):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.001)
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     """Give a port at which nobody listens, nor will before the caller has something listen there.
 

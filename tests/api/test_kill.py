@@ -21,6 +21,7 @@ from etlmon.config.loader import parse_node_config
 from etlmon.control import signals
 from etlmon.control.kill import Kills
 from etlmon.host.processes import read_identity
+from tests.waiting import wait_asleep
 
 PROC = Path("/proc")
 AUDIT = "/api/v1/audit"
@@ -55,6 +56,7 @@ def make_killing(store, make_api, monkeypatch):
 
     async def make(config: str = "") -> Killing:
         child = await deferToThread(subprocess.Popen, ["sleep", "60"])
+        await deferToThread(wait_asleep, child.pid)
         whole = parse_node_config(
             f"process_watch: [{{name: etl, match: x}}]\n{config}".encode(), "node.yaml"
         )

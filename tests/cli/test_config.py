@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import invoke
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, wait_asleep
 
 CONF = Path(__file__).parents[2] / "conf"
 BACKGROUND = f"sleep 98765.{os.getpid()} & wait"
@@ -99,6 +99,7 @@ def test_what_is_tried_out_shows_no_secrets(tmp_path: Path) -> None:
         stdin=subprocess.PIPE,
     ) as process:
         assert process.stdin is not None
+        wait_asleep(process.pid)
         config = tmp_path / "node.yaml"
         config.write_text("redact: {patterns: ['pin=([0-9]+)']}")
         shown = invoke("match", "--pid", str(process.pid), "-c", str(config)).output

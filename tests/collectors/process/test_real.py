@@ -26,7 +26,7 @@ from etlmon.host.processes import cpu_clock_ns, parse_identity, read_identity, r
 from etlmon.records.process import ProcessSample
 from tests.collectors.process.conftest import OURS, SUBJECT
 from tests.others import NOBODY, needs_open_checkout
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import wait_asleep
 
 PROC = Path("/proc")
 SLEEP = os.path.realpath("/bin/sleep")
@@ -46,19 +46,8 @@ def count_files(pid: int) -> int:
     return len(list((PROC / str(pid) / "fd").iterdir()))
 
 
-def wait_asleep(pid: int) -> None:
-    """Wait until a process that is on its way to sleep for good does so."""
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while not told(pid, "cmdline") or told(pid, "stat").rpartition(")")[2].split()[0] != "S":
-        assert time.monotonic() < give_up_at
-        time.sleep(0.001)
-
-
 def begun(*arguments: str) -> subprocess.Popen[bytes]:
-    """Begin a program that soon sleeps; give it when it does.
-
-    The kernel says that the program is another a little before its arguments are.
-    """
+    """Begin a program that soon sleeps; give it when it does."""
     process = subprocess.Popen(arguments, stdin=subprocess.PIPE)
     wait_asleep(process.pid)
     return process
