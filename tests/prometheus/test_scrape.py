@@ -209,6 +209,8 @@ def test_an_alert_fires_and_resolves(
         f"--web.listen-address=127.0.0.1:{alert_port}",
         "--cluster.listen-address=",
     )
+    # Prometheus tells it again in a minute of what could not be told at once, and not before.
+    until(lambda: get(f"http://127.0.0.1:{alert_port}/api/v2/status"), "Alertmanager answers")
     run(
         prometheus,
         "--config.file=prometheus.yml",
