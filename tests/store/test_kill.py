@@ -71,7 +71,6 @@ def check(path: Path, acknowledged: set[int]) -> None:
     assert sorted(usages) == sorted(stored)  # the other table's row came with it, once
 
 
-@pytest.mark.timeout(120)
 def test_fifty_times(path: Path, children: Children) -> None:
     chance = random.Random(9)
     acknowledged: set[int] = set()
