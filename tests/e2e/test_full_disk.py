@@ -84,7 +84,10 @@ def start_on(
 
 
 class Writer:
-    """Writes numbered lines to a log all the time, some hundred a second."""
+    """Writes numbered lines to a log all the time, some hundred a second.
+
+    They begin with its name: who finds that a log has been cut looks for a copy beside it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.name, self.path = path.stem, path
@@ -110,12 +113,15 @@ class Writer:
             os.truncate(self.path, 0)
             return self.written
 
+    def line(self, number: int) -> str:
+        return f"{self.name} {number}"
+
     def _run(self) -> None:
         with self.path.open("ab", buffering=0) as file:
             while not self._stops.wait(0.02):
                 with self._lock:
                     numbers = range(self.written, self.written + 10)
-                    file.write(b"".join(b"%d\n" % number for number in numbers))
+                    file.write("".join(f"{self.line(number)}\n" for number in numbers).encode())
                     self.written = numbers.stop
 
 
@@ -203,14 +209,15 @@ def test_lines_wait_in_their_logs_and_what_is_gone_from_them_is_told(
     node.get_until("health", lambda health: health["state"] == "ok", 30)
     for one in writers:
         one.stop()
-        last = str(one.written - 1)
+        last = one.line(one.written - 1)
         node.get_until(f"logs/{one.name}?lines=1", lambda rows, last=last: rows[0]["line"] == last)
     integrity, rows = json.loads(look(node, LINES, f"{small}/etlmon.db"))
     assert integrity == "ok"
-    assert rows["whole"] == [[str(number), "[]"] for number in range(whole.written)]
-    lines = [None if line is None else int(line) for line, _ in rows["cut"]]
+    assert rows["whole"] == [[whole.line(number), "[]"] for number in range(whole.written)]
+    lines = [line for line, _ in rows["cut"]]
     known = lines.index(None)
-    assert lines == [*range(known), None, *range(before, cut.written)]
+    numbers = [*range(known), *range(before, cut.written)]
+    assert [line for line in lines if line is not None] == [cut.line(n) for n in numbers]
     assert known < before, "else there was nothing to tell"
     assert rows["cut"][known][1] == '["truncated"]'
     assert node.end(signal.SIGTERM) == 0
