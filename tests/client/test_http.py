@@ -40,6 +40,9 @@ from etlmon.errors import ApiError, EtlmonError
 from etlmon.records.path import PathStats, ScanAnswer, ScanRequest
 from tests.waiting import PATIENCE_SECONDS, free_port
 
+_TLS = b"\x16"
+"""What a handshake begins with."""
+
 
 class Counting(Factory):
     """Passes connections on to another factory and knows which are open."""
@@ -72,13 +75,28 @@ class Counting(Factory):
             await deferLater(reactor, 0.005)
 
 
-class Saying(Protocol):
-    """Answers whatever comes first with ``text``, and closes if told to."""
+class Hearing(Protocol):
+    """Hears requests without a body, each as a whole, whatever the pieces in which it comes."""
+
+    _come = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self._come += data
+        if self._come.endswith(b"\r\n\r\n") or self._come.startswith(_TLS):
+            asked, self._come = self._come, b""
+            self.heard(asked)
+
+    def heard(self, asked: bytes) -> None:
+        raise NotImplementedError
+
+
+class Saying(Hearing):
+    """Answers whatever comes with ``text``, and closes if told to."""
 
     def __init__(self, text: bytes, closes: bool) -> None:
         self.text, self.closes = text, closes
 
-    def dataReceived(self, data: bytes) -> None:
+    def heard(self, asked: bytes) -> None:
         self.transport.write(self.text)
         if self.closes:
             self.transport.loseConnection()
@@ -287,9 +305,9 @@ async def test_a_unix_socket(somebody, tmp_path: Path) -> None:
 async def test_an_address_with_a_path_goes_through_a_proxy(somebody) -> None:
     asked: list[bytes] = []
 
-    class Proxy(Protocol):
-        def dataReceived(self, data: bytes) -> None:
-            asked.append(data.split(b" ")[1])
+    class Proxy(Hearing):
+        def heard(self, request: bytes) -> None:
+            asked.append(request.split(b" ")[1])
             link = b'</api/v1/paths?offset=1>; rel="next"'
             self.transport.write(
                 b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nLink: %s\r\n\r\n[]" % link
