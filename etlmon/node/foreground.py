@@ -34,3 +34,6 @@ def run_node(config_path: str | None) -> None:
     node.startService()
     reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
     reactor.run()
+    # Python gives up its handlers before it has ended: a signal that comes then would kill it.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

@@ -200,6 +200,24 @@ def test_further_signals_while_it_stops_are_no_error(run: Start, write_config: W
     assert "critical" not in node.said.lower()
 
 
+def test_signals_that_come_at_the_very_end_are_no_error(
+    run: Start, write_config: WriteConfig
+) -> None:
+    """Not even when it has stopped, and Python has given up its handlers."""
+    node = run(write_config())
+    assert node.address
+    node.process.send_signal(signal.SIGTERM)
+    node.wait_for("etlmon has stopped")
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while node.process.poll() is None:
+        assert time.monotonic() < give_up_at
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            node.process.send_signal(number)
+        time.sleep(0.001)
+    assert node.process.returncode == 0
+    assert "Traceback" not in node.said
+
+
 def test_kill_9_and_start_again(run: Start, write_config: WriteConfig, tree: Path) -> None:
     """After a kill the database is whole, and the next node goes on with what was stored."""
     config = write_config(PATHS.format(tree=tree))
