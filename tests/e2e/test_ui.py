@@ -277,8 +277,9 @@ class Wrong:
     def _answer(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):  # the program may have gone meanwhile
             # All of it: a connection that is closed with something unread is reset.
-            while (asked := connection.recv(65536)) and not asked.endswith(b"\r\n\r\n"):
-                pass
+            asked = b""
+            while not asked.endswith(b"\r\n\r\n") and (more := connection.recv(65536)):
+                asked += more
             self.may_answer.wait()
             connection.sendall(self.answer or b"")
 
