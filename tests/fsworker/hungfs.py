@@ -62,13 +62,15 @@ class Server:
 
     def serve(self) -> None:
         say("ready")
+        half = b""
         while True:
             ready, _, _ = select.select([0, self.fd], [], [])
             if 0 in ready:
-                commands = os.read(0, 1024)
-                if not commands:
+                told = os.read(0, 1024)
+                if not told:
                     return
-                for command in commands.split():
+                *commands, half = (half + told).split(b"\n")
+                for command in commands:
                     self.obey(command)
             if self.fd in ready:
                 try:
