@@ -74,6 +74,7 @@ class Batches:
             size,
             frozenset(names),
             is_burst=size >= _BURST_RECORDS,
+            given=records,
             records=rows,
             characters=characters,
             stored=stored,

@@ -102,6 +102,7 @@ class StoreService(Service):
             self._reactor,
             self._wall_clock,
             self._tell,
+            self._tell_of,
             self._writing_failed,
             self.slowest,
             partial(explained, path=self.path, proc=self._proc),
@@ -138,19 +139,11 @@ class StoreService(Service):
         """Store records in one transaction; fires when they are committed (see Writer.write)."""
         if self._writer is None:
             return fail(_not_open())
-        taken = self._writer.write(records, may_wait=may_wait)
-        if self._record_listeners:
-            taken.addCallback(self._tell_of, records)
-        return taken
+        return self._writer.write(records, may_wait=may_wait)
 
     def lend(self) -> Loan | None:
         """Lend the writer's connection to a thread that reads (see Writer.lend)."""
-        if self._writer is None:
-            return None
-        loan = self._writer.lend(self._reactor.callFromThread)
-        if loan is not None and self._record_listeners:
-            loan.stored.addCallback(self._tell_of_lent, loan)
-        return loan
+        return None if self._writer is None else self._writer.lend(self._reactor.callFromThread)
 
     def run(
         self,
@@ -382,13 +375,8 @@ class StoreService(Service):
     def _tell(self, tables: frozenset[str], stored: Sequence[Any]) -> None:
         self._call("commits", self._listeners, tables, stored)
 
-    def _tell_of(self, _taken: None, records: Sequence[Record]) -> None:
+    def _tell_of(self, records: Sequence[Record]) -> None:
         self._call("records", self._record_listeners, records)
-
-    def _tell_of_lent(self, error: Any, loan: Loan) -> Any:
-        if error is None:
-            self._tell_of(None, loan.records)
-        return error
 
     def _call(self, what: str, listeners: Iterable[Callable[..., None]], *told: Any) -> None:
         for listener in listeners:

@@ -10,11 +10,12 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from twisted.internet.defer import Deferred
 
     from etlmon.records.base import Record
     from etlmon.store.batches import Done
@@ -40,13 +41,6 @@ class Loan:
         """``ended`` is called in the thread, after the transaction, with how it ended."""
         self.batch: Waiting | None = None
         """What is stored by it."""
-        self.records: Sequence[Record] = ()
-        self.stored: Deferred[Any] = Deferred()
-        """Fires in the reactor's thread: with None when they are committed, else with the error.
-
-        As a result, not as a failure: who has asked may have gone, and not hear of it.
-        """
-        self.stored.addErrback(_error_of)
         self._batch_of = batch_of
         self._commit = commit
         self._ended = ended
@@ -69,9 +63,10 @@ class Loan:
     def store(self, records: Sequence[Record]) -> Deferred[Any] | None:
         """Store records in one transaction, in the thread that calls.
 
-        What is given is ``stored``: if the transaction fails through the database's fault, they
-        wait as all that is written does. None if it has been called in, and nothing is stored.
-        Without records it is given back.
+        What is given fires in the reactor's thread: with None when they are committed, else with
+        the error, as a result: who has asked may have gone, and not hear of it. If the transaction
+        fails through the database's fault, they wait as all that is written does. None if it has
+        been called in, and nothing is stored. Without records it is given back.
         """
         batch = self._batch_of(records) if records else None
         with self._lock:
@@ -80,15 +75,15 @@ class Loan:
                 return None
             self._is_over = True
             batch.came_at = batch.began_at = self._seconds()
-            batch.done = self.stored
-            self.records, self.batch = records, batch
+            batch.done.addErrback(_error_of)
+            self.batch = batch
         ended: Done | Failure
         try:
             ended = self._commit([batch])
         except BaseException:
             ended = Failure()
         self._ended(batch, ended)
-        return self.stored
+        return batch.done
 
 
 class Lending:

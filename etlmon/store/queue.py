@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from etlmon.records.base import Record
+
 MOST_RECORDS = 5_000
 """Of a transaction; a batch alone may be larger than that."""
 _MOST_HELD_RECORDS = 20_000
@@ -29,6 +31,8 @@ class Waiting:
     tables: frozenset[str]
     is_burst: bool = False
     done: Deferred[Any] = field(default_factory=Deferred)
+    given: Sequence[Record] = ()
+    """The records that it stores."""
     records: int = 0
     characters: int = 0
     """How much text is in them."""
@@ -72,8 +76,10 @@ class Queued:
 class Queue:
     """Batches and other work in the order in which they came, but for what makes room."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Callable[[Sequence[Record]], None]) -> None:
+        """``taken`` is called with the records of each batch that is held from now on."""
         self._ones: deque[Waiting] = deque()
+        self._taken = taken
         self.held_records = 0
         """Samples that are kept in memory, since the database takes no writes."""
         self._held_characters = 0
@@ -150,6 +156,7 @@ class Queue:
             self.let_go(oldest)
             dropped += oldest.records
         for one in fresh:
+            self._taken(one.given)
             one.done.callback(None)
         return dropped
 

@@ -58,6 +58,8 @@ class Writer:
 
     Cancelling a Deferred only stops the waiting: the batch is stored all the same.
 
+    ``taken`` is called with the records of each batch that has been committed, or is held.
+
     Without a ``pool`` it is halted until ``resume`` brings one. For ``explained`` and
     ``afterwards`` see Transactions.
     """
@@ -71,6 +73,7 @@ class Writer:
         clock: IReactorTime,
         wall_clock: Callable[[], float],
         committed: Callable[[frozenset[str], Sequence[Any]], None],
+        taken: Callable[[Sequence[Record]], None] = lambda _: None,
         failed: Callable[[BaseException], None] = lambda _: None,
         slowest: Slowest | None = None,
         explained: Callable[[sqlite3.Error], sqlite3.Error] = lambda error: error,
@@ -91,7 +94,8 @@ class Writer:
         self._clock = clock
         self._wall_clock = wall_clock
         self._committed = committed
-        self._queue = Queue()
+        self._taken = taken
+        self._queue = Queue(taken)
         self._timer: IDelayedCall | None = None
         self._group: list[Waiting] = []  # what is being committed
         self._next_at = 0.0
@@ -325,6 +329,8 @@ class Writer:
             if waiting.held:
                 self._queue.let_go(waiting)
             else:
+                if waiting.given:
+                    self._taken(waiting.given)
                 waiting.done.callback(result)
 
     def _shows_that_it_works(self, group: Sequence[Waiting]) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from twisted.internet import reactor
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.threads import deferToThread
 
 from etlmon.errors import StoreError
@@ -148,6 +148,18 @@ async def test_listeners_hear_of_records_that_were_taken_and_of_no_others(
         await store.write([bad])
     assert heard == [[good]]
     assert len(flush_logged_errors(LookupError)) == 1
+
+
+async def test_listeners_hear_of_records_whose_writer_has_gone(store: StoreService) -> None:
+    """They are stored all the same; a run whose settings a reload has changed is cut short."""
+    heard: list[Any] = []
+    store.on_records(heard.extend)
+    gone = store.write([run_of(1)])
+    gone.addErrback(lambda failure: failure.trap(CancelledError))
+    gone.cancel()
+    await store.write([run_of(2)])
+    assert heard == [run_of(1), run_of(2)]
+    assert await store.read(count) == 2
 
 
 async def test_other_work_gives_its_result_and_is_rolled_back_when_it_fails(

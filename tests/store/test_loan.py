@@ -344,6 +344,18 @@ async def test_listeners_hear_of_it_once_and_readers_see_it(store: StoreService,
     assert sql(NUMBERS) == [(1,)]
 
 
+async def test_listeners_hear_of_it_though_who_has_asked_has_gone(store: StoreService) -> None:
+    """The run that has read it may have been cancelled, but it is stored."""
+    taken: list[Any] = []
+    store.on_records(taken.extend)
+    loan = await until_lent(store)
+    stored = loan.store([run_of(1)])
+    assert stored is not None
+    stored.cancel()
+    await store.write([run_of(2)])
+    assert taken == [run_of(1), run_of(2)]
+
+
 async def test_there_is_one_connection(store: StoreService) -> None:
     """What one thread has set on it holds in the other."""
     await store.run(lambda cursor: cursor.execute("CREATE TEMP TABLE mine (x)"))
