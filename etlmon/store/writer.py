@@ -184,7 +184,7 @@ class Writer:
         ``from_thread`` has a function called in the reactor's thread.
         """
         is_needed = self._group or self._queue or self._clock.seconds() < self._next_at
-        if is_needed or self._halted or self._closing or self.trouble.failing:
+        if is_needed or self._halted or self._closing:
             return None
         return self._lending.lend(from_thread)
 
