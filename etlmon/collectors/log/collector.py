@@ -147,7 +147,7 @@ class LogCollector:
         if self._streams is None or self._is_uncommitted:
             await self._begin()
             all_again = True
-        # Also when this is cancelled: what the thread reads then is not committed.
+        # Also when this is cancelled: what the thread reads then may be committed, or not.
         self._is_uncommitted = True
         taken = None
         if all_again:
