@@ -454,5 +454,5 @@ def test_a_row_that_moves_under_the_form_is_not_hit(
     ui.type("y")
     ui.wait(rf"✗ There is no process {meant.pid}: it has ended")
     assert [one.poll() for one in (other, another)] == [None, None]
-    [row] = node.get("audit")
+    [row] = node.get_until("audit", bool)  # a refusal waits for no row
     assert (row["outcome"], row["problem"]) == ("refused", "process-not-found")
