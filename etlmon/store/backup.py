@@ -188,6 +188,7 @@ def back_up_for_root(database: Path, target: Path, wall_seconds: float) -> Copie
     put one there that SQLite takes for its own. What killed ones have left there goes away, and
     where the copy goes. Not for a process with threads.
     """
+    load_migrations()  # they may be where only root may read, who acts as others from here on
     try:
         reader = owner_of(database)
         with acting_as(reader):

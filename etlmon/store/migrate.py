@@ -15,6 +15,7 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ class Migration:
     sql: str
 
 
+@cache
 def load_migrations() -> tuple[Migration, ...]:
     """Give the migrations that this version of etlmon knows, in their order."""
     found = []

@@ -34,7 +34,7 @@ from etlmon.store.faults import explained
 from etlmon.store.files import link, make, sync
 from etlmon.store.leftovers import clear, half_restored
 from etlmon.store.lock import lock
-from etlmon.store.migrate import schema_version
+from etlmon.store.migrate import load_migrations, schema_version
 from etlmon.store.shape import (
     altered,
     be_wary,
@@ -80,6 +80,7 @@ def restore(copy: Path, database: Path, wall_seconds: float) -> Restored:
     with the rights of those whose directories the files are in. Blocks, and is not for a process
     with threads. Raises StoreError; then the old database is as it was.
     """
+    load_migrations()  # they may be where only root may read, who acts as others from here on
     with ExitStack() as opened:
         try:
             owner, reader = owner_of(database), owner_of(copy)

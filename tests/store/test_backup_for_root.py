@@ -17,6 +17,7 @@ from etlmon.errors import StoreError
 from etlmon.host.owners import acting_as, owner_of
 from etlmon.store import backup
 from etlmon.store.backup import back_up_for_root
+from etlmon.store.migrate import load_migrations
 from etlmon.store.open import prepare
 from etlmon.store.restore import restore
 
@@ -42,6 +43,7 @@ def database(place: Path) -> Path:
     directory.mkdir()
     os.chown(directory, USER, USER)
     path = directory / "etlmon.db"
+    load_migrations()  # a node's user may read them; another one may not go where the tests are
     with acting_as(USER):
         prepare(path, now_ms=0, network_filesystem_allowed=True, proc=Path("/proc"))
         with closing(sqlite3.connect(path)) as connection, connection:
