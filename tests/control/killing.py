@@ -74,11 +74,14 @@ class Host:
         return self.samples.get(pid, [])
 
     def start(
-        self, *words: str, watch: str = "etl", by: Sequence[str] = (), **options: Any
+        self,
+        *words: str,
+        watch: str = "etl",
+        program: Sequence[str] = (PROGRAM,),
+        **options: Any,
     ) -> subprocess.Popen[str]:
-        """Start the program; ``by`` another one, that gives way to it."""
         child = subprocess.Popen(
-            [*by, sys.executable, PROGRAM, *words],
+            [sys.executable, *program, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

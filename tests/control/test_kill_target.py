@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from twisted.internet.threads import deferToThread
@@ -14,8 +15,8 @@ from twisted.internet.threads import deferToThread
 from etlmon.control import signals
 from etlmon.errors import ApiError
 from etlmon.host.processes import read_identity
-from tests.control.killing import PROC, Host, Sample
-from tests.others import NOBODY, needs_open_checkout
+from tests.control.killing import PROC, PROGRAM, Host, Sample
+from tests.others import BECOME_NOBODY
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_is_left")
 
@@ -142,24 +143,32 @@ async def test_the_child_of_a_worker_is_a_worker_too(make_host) -> None:
     assert (error.status, error.problem) == (403, "process-protected")
 
 
-HIDDEN = """
-import os, sys
+AS_NOBODY = f"""
+import __future__, os, pathlib, signal, sys
+{BECOME_NOBODY}
+exec({Path(PROGRAM).read_text()!r})
+"""
+HIDDEN = f"""
+import sys
 from pathlib import Path
 from etlmon.control.signals import open_target
 from etlmon.errors import ApiError
 from etlmon.host.processes import Identity, read_boot_id
 proc = Path("/proc")
-for pid, start in zip(sys.argv[1::2], sys.argv[2::2]):
-    try:
-        open_target(proc, Identity(read_boot_id(proc), int(pid), int(start))).close()
-    except ApiError as error:
-        print(error.problem, "CAP_SYS_PTRACE" in error.detail)
-    else:
-        print("opened")
+def opened():
+    for pid, start in zip(sys.argv[1::2], sys.argv[2::2]):
+        try:
+            open_target(proc, Identity(read_boot_id(proc), int(pid), int(start))).close()
+        except ApiError as error:
+            yield f"{{error.problem}} {{'CAP_SYS_PTRACE' in error.detail}}"
+        else:
+            yield "opened"
+[*opened()]  # imports the rest
+{BECOME_NOBODY}
+print(*opened(), sep="\\n")
 """
 
 
-@needs_open_checkout
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount /proc anew")
 @pytest.mark.parametrize("how", ["1", "2"])
 @pytest.mark.parametrize("supervised", [False, True])
@@ -168,12 +177,11 @@ async def test_with_hidepid_a_node_kills_what_its_own_user_runs(
 ) -> None:
     """Also below a parent that it cannot see, as a cron of root's; but nothing above itself."""
     host = make_host()
-    # Not as the user that starts it: the interpreter may be where nobody may go.
-    own, hidden = host.start(by=NOBODY), host.start()
+    own, hidden = host.start(program=("-c", AS_NOBODY)), host.start()
     named = [f"{read_identity(PROC, child.pid)}".split(":")[1:] for child in (own, hidden)]
     script = f'mount -t proc -o hidepid={how} proc /proc && exec "$@"'
     command = [
-        *("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *NOBODY),
+        *("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"),
         *(sys.executable, "-I", "-c", HIDDEN, *named[0], *named[1]),
     ]
     if not supervised:  # what plays the node is left to the first process

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from etlmon.host import process_table
 from etlmon.host.processes import cpu_clock_ns, parse_identity, read_identity, read_raw_stat
 from etlmon.records.process import ProcessSample
 from tests.collectors.process.conftest import OURS, SUBJECT
-from tests.others import NOBODY, needs_open_checkout
+from tests.others import BECOME_NOBODY
 from tests.waiting import wait_asleep
 
 PROC = Path("/proc")
@@ -425,7 +425,7 @@ async def test_kernel_threads_and_own_processes(looker) -> None:
 # --- what the kernel can be made to do, by root ---------------------------------------------------
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-LOOK = """
+LOOK = f"""
 import json, sys, time
 from pathlib import Path
 from typing import Any
@@ -434,21 +434,24 @@ from etlmon.config.watched import ProcessWatch, RedactSection
 from etlmon.host.users import Users
 from etlmon.redaction import Redaction
 watches = [ProcessWatch(name="it", match=sys.argv[1]), ProcessWatch(name="exe", exe="/bin/x")]
-look = Observer(Path("/proc"), watches, Redaction(), Users(time.monotonic)).look({})
-print(json.dumps({
+def look():
+    return Observer(Path("/proc"), watches, Redaction(), Users(time.monotonic)).look({{}})
+look()  # imports the rest
+{BECOME_NOBODY}
+look = look()
+print(json.dumps({{
     "sees_all": look.sees_all,
     "met": len(look.selected["it"].met),
     "untold": len(look.selected["exe"].untold) > 0,
     "files": [one.open_files for one in look.sightings.values()],
     "exe": [one.exe for one in look.sightings.values()],
     "whole": [one.is_whole for one in look.sightings.values()],
-}))
+}}))
 """
 
 
-# The interpreter may be where nobody may go: both are started as root, and become nobody then.
 LEAVE = """
-import json, os, subprocess, sys, time
+import json, subprocess, sys, time
 from pathlib import Path
 from etlmon.collectors.process.collector import boot_clock
 from etlmon.collectors.process.observer import Observer
@@ -460,14 +463,12 @@ from etlmon.host.users import Users
 from etlmon.records.process import NewProcessEvent, ProcessSample
 from etlmon.redaction import Redaction
 from etlmon.units import utc
-child = subprocess.Popen([*{nobody!r}, sys.executable, "-I", "-S", {subject!r}, "{ours}"],
+child = subprocess.Popen([sys.executable, "-I", "-S", "-c", {subject!r}, "{ours}"],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 child.stdout.readline()
 watches = [ProcessWatch(name="it", match="{ours}")]
 Observer(Path("/proc"), watches, Redaction(), Users(time.monotonic)).look({{}})  # imports the rest
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
+{become}
 observer = Observer(Path("/proc"), watches, Redaction(), Users(time.monotonic))
 tally = Tally(watches, 1, AllowedSignals({{}}))
 def look():
@@ -484,10 +485,10 @@ child.communicate()
 """
 
 
-def printed(mount: str, *arguments: str, by: Sequence[str] = NOBODY) -> str:
-    """Give what a Python of an ordinary user prints, or of root's."""
+def printed(mount: str, *arguments: str) -> str:
+    """Give what a Python prints that root has begun, where something is mounted."""
     script = f'{mount} && exec "$@"'
-    python = [*by, sys.executable, "-I", "-c", *arguments]
+    python = [sys.executable, "-I", "-c", *arguments]
     return subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *python],
         check=True,
@@ -502,7 +503,6 @@ def seen_by_nobody(pattern: str, mount: str = "true") -> Any:
 
 
 @ROOT
-@needs_open_checkout
 def test_an_ordinary_user_is_told_what_it_cannot_see() -> None:
     with begun("sleep", SECONDS) as process:
         found = seen_by_nobody(f"^sleep {SECONDS}$")
@@ -512,7 +512,6 @@ def test_an_ordinary_user_is_told_what_it_cannot_see() -> None:
 
 
 @ROOT
-@needs_open_checkout
 @pytest.mark.parametrize("how", ["1", "2"])
 def test_hidden_processes_are_known_to_be_hidden(how: str) -> None:
     with begun("sleep", SECONDS) as process:
@@ -566,12 +565,12 @@ async def test_of_what_cannot_be_told_any_more_it_is_not_said_that_it_left(
 
 
 @ROOT
-@needs_open_checkout
 def test_with_hidepid_what_meets_the_criteria_no_more_has_left() -> None:
     """Others are hidden there from an ordinary user at all times; its own are not."""
-    script = LEAVE.format(subject=str(SUBJECT), ours=OURS, nobody=NOBODY)
+    subject = SUBJECT.read_text().replace("\nPR_SET_NAME", f"\n{BECOME_NOBODY}\nPR_SET_NAME")
+    script = LEAVE.format(subject=subject, ours=OURS, become=BECOME_NOBODY)
     mount = "mount -t proc -o hidepid=1 proc /proc"
-    assert json.loads(printed(mount, script, by=())) == [["left", "state_changed"], 0]
+    assert json.loads(printed(mount, script)) == [["left", "state_changed"], 0]
 
 
 @ROOT
